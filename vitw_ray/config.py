@@ -1,0 +1,252 @@
+"""Every setting of a run: one frozen dataclass per stage, and `RunConfig` that holds them.
+
+The classes are also the command line: `python jobs/run.py --help` prints them, with the string
+under each field as its help. A field name is therefore unique over all classes. What is in the
+stage classes decides the content of tables and enters the stages' keys; what is in `Execution`
+decides only where and how fast, and does not (but for `device`: see there).
+"""
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from vitw_ray.errors import ConfigError
+
+SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
+"""The planted conversations that ship with the package."""
+
+SourceFormat = Literal[
+    "auto",
+    "vitw",
+    "wildchat",
+    "lmsys",
+    "sharegpt",
+    "openai",
+    "oasst",
+    "hh-rlhf",
+    "claude-export",
+    "chatgpt-export",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationsConfig:
+    """Stage 1: which conversations are read."""
+
+    input: tuple[str, ...] = (str(SAMPLE),)
+    """Files, folders or globs, local or s3://. Default: the sample that ships with the project."""
+    source_format: SourceFormat = "auto"
+    """Shape of the rows; auto recognises it from the columns."""
+    source_name: str | None = None
+    """Name of the data set for rows that do not say; default: the name of the shape."""
+    sample: int | None = None
+    """Keep this many conversations, drawn uniformly. The draw is a hash of the id: it does not
+    depend on the order of files or rows."""
+    sample_seed: int = 0
+    """Another seed is another draw."""
+    balance_models: bool = False
+    """Draw the sample evenly over the models under study."""
+    max_per_account: int | None = None
+    """Keep at most this many conversations of one account."""
+    created_from: date | None = None
+    """First day (UTC) to keep; rows without a date are rejected when a range is given."""
+    created_until: date | None = None
+    """Last day (UTC) to keep."""
+    max_conversation_chars: int = 1_000_000
+    """Longer conversations are rejected (ours: 250 times the usual transcript budget; bounds memory)."""
+    rows_per_part: int = 4096
+    """Rows per file of a table (ours: about 25 MB of chat text a file)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, by the name of the field."""
+        _at_least("sample", self.sample, 1)
+        _at_least("max_per_account", self.max_per_account, 1)
+        _at_least("max_conversation_chars", self.max_conversation_chars, 1)
+        _at_least("rows_per_part", self.rows_per_part, 1)
+        if not self.input:
+            raise ConfigError("--input names no file", "give at least one path or glob")
+        if self.balance_models and self.sample is None:
+            raise ConfigError(
+                "--balance-models divides a sample, and there is no --sample",
+                "add --sample N, or drop --balance-models",
+            )
+        if self.created_from and self.created_until and self.created_from > self.created_until:
+            raise ConfigError("--created-from is after --created-until", "swap the two dates")
+
+
+ExtractorName = Literal["lexicon", "simulated"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionConfig:
+    """Stage 2: who reads the conversations, and how much of each."""
+
+    extractor: ExtractorName = "lexicon"
+    """lexicon: an honest baseline without a language model. simulated: made-up answers, for
+    benchmarks and dry runs."""
+    transcript_tokens: int = 4096
+    """Budget for one conversation (ours: holds 95 % of public chats whole); head and tail are kept."""
+    subjective_from: int = 3
+    """A conversation is subjective from this level on (paper, A.2: levels 3 and 4)."""
+    max_error_share: float = 0.05
+    """The stage fails when more of its rows than this failed (ours)."""
+    simulated_seconds_per_row: float = 0.0
+    """The simulated extractor sleeps this long for a conversation."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, by the name of the field."""
+        _at_least("transcript_tokens", self.transcript_tokens, 16)
+        _between("subjective_from", self.subjective_from, 1, 4)
+        _between("max_error_share", self.max_error_share, 0.0, 1.0)
+        _at_least("simulated_seconds_per_row", self.simulated_seconds_per_row, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsConfig:
+    """Stage 3: which labels are the same, and which have enough support."""
+
+    merge_case: bool = True
+    """Case, white space and Unicode variants are one label."""
+    merge_hyphens: bool = True
+    """`service-orientation` is `service orientation` (29 such twins in the released list)."""
+    merge_plurals: bool = True
+    """`clear boundary` is `clear boundaries`; the commoner form stays."""
+    min_conversations: int = 15
+    """A label needs this many conversations (paper: 0.005 % of 308,210)."""
+    min_accounts: int = 5
+    """... and this many accounts, when accounts are known (paper's later reports)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, by the name of the field."""
+        _at_least("min_conversations", self.min_conversations, 1)
+        _at_least("min_accounts", self.min_accounts, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaxonomyConfig:
+    """Stage 4: how labels become a tree. Sizes count clusters from level 1 up."""
+
+    embedder: Literal["minilm", "hashing"] = "minilm"
+    """minilm: all-MiniLM-L6-v2, installed from the package index. hashing: word hashes, for
+    benchmarks that measure something else."""
+    ai_value_levels: tuple[int, ...] | None = None
+    """Default: three levels up to five clusters, each level smaller by one ratio (Clio, 5.1)."""
+    human_value_levels: tuple[int, ...] | None = None
+    """As `ai_value_levels`."""
+    task_levels: tuple[int, ...] | None = None
+    """As `ai_value_levels`, but the first level clusters conversations."""
+    taxonomy_seed: int = 0
+    """Seed of the k-means starts."""
+    kmeans_iterations: int = 20
+    """Lloyd iterations at most (FAISS's own default is 25; later ones move under 0.1 %)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, by the name of the field."""
+        _at_least("kmeans_iterations", self.kmeans_iterations, 1)
+        for name in ("ai_value_levels", "human_value_levels", "task_levels"):
+            sizes = getattr(self, name)
+            if sizes is not None and (
+                not sizes or sizes[-1] < 1 or any(a <= b for a, b in zip(sizes, sizes[1:], strict=False))
+            ):
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} is {sizes}", "give falling sizes, such as 266 26 5"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatisticsConfig:
+    """Stage 5: what counts as significant."""
+
+    alpha: float = 0.05
+    """Two-sided level before Bonferroni (paper, section 2: |residual| > 4.33 for 3,307 comparisons)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, by the name of the field."""
+        _between("alpha", self.alpha, 1e-300, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """Stage 6: how much the page shows."""
+
+    top: int = 30
+    """Rows of each ranked list."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, by the name of the field."""
+        _at_least("top", self.top, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseConfig:
+    """Stage 7: what the release says of itself."""
+
+    release_name: str = "values-in-the-wild"
+    """Title of the card."""
+    release_license: str = "CC-BY-4.0"
+    """Licence of the released tables (as the published ones)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Where and how fast. Only `device` can change a byte, and is part of the keys it concerns."""
+
+    output: str = "runs/sample"
+    """The run folder: a path or an s3:// address."""
+    secret_file: str | None = None
+    """Key of all keyed hashes; default: made once in the run folder's private part."""
+    device: Literal["cpu", "gpu"] = "cpu"
+    """Where extractors and embedders run. Never guessed."""
+    actors: int = 2
+    """Extractor actors."""
+    cpus_per_actor: float = 1.0
+    """Logical CPUs that Ray reserves for an extractor actor."""
+    gpus_per_actor: float = 0.0
+    """GPUs that Ray reserves for an extractor actor."""
+    unit_rows: int = 256
+    """Conversations in one unit of work (ours: under 10 s of one GPU, so no actor ends late)."""
+    segment_rows: int = 256
+    """An actor commits its answers at least this often ..."""
+    segment_seconds: float = 5.0
+    """... and at least this often in time."""
+    object_store_mb: int = 256
+    """Ray's shared memory on a laptop; only ids and counters pass through it."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, by the name of the field."""
+        for name in ("actors", "unit_rows", "segment_rows"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("object_store_mb", self.object_store_mb, 80)
+        if self.device == "gpu" and self.gpus_per_actor <= 0:
+            raise ConfigError(
+                "--device gpu, but --gpus-per-actor is 0", "set --gpus-per-actor 1, or --device cpu"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run, whole."""
+
+    conversations: ConversationsConfig = field(default_factory=ConversationsConfig)
+    extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
+    taxonomy: TaxonomyConfig = field(default_factory=TaxonomyConfig)
+    statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+    release: ReleaseConfig = field(default_factory=ReleaseConfig)
+    execution: Execution = field(default_factory=Execution)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _at_least(name: str, value: float | None, low: float) -> None:
+    if value is not None and not value >= low:
+        raise ConfigError(f"{_flag(name)} is {value}", f"give at least {low}")
+
+
+def _between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{_flag(name)} is {value}", f"give a number from {low} to {high}")

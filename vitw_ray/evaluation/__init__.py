@@ -1,0 +1,1 @@
+"""How well an extractor reads: planted truth, agreement with labelled conversations."""

@@ -1,0 +1,1 @@
+"""Stage 3: the words the extractor used become countable labels."""

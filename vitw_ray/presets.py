@@ -1,0 +1,56 @@
+"""Named starting points: functions that return a whole `RunConfig`. Flags then change single fields."""
+
+from collections.abc import Callable
+
+from vitw_ray.config import Execution, ExtractionConfig, LabelsConfig, RunConfig, TaxonomyConfig
+
+
+def laptop() -> RunConfig:
+    """Two cores, no GPU, no model hub: the lexicon reads, and a label needs 3 conversations, not 15.
+
+    The support thresholds are scaled down because a few thousand conversations are not 308,210; the
+    plan and the report say so.
+    """
+    return RunConfig(labels=LabelsConfig(min_conversations=3, min_accounts=1))
+
+
+def smoke() -> RunConfig:
+    """The laptop with made-up answers: every stage in seconds, to see that an installation works."""
+    return RunConfig(
+        extraction=ExtractionConfig(extractor="simulated"),
+        labels=LabelsConfig(min_conversations=3, min_accounts=1),
+        execution=Execution(output="runs/smoke"),
+    )
+
+
+def paper() -> RunConfig:
+    """The paper's thresholds and tree sizes (1.4, 1.5), on a cluster with GPUs."""
+    return RunConfig(
+        taxonomy=TaxonomyConfig(ai_value_levels=(266, 26, 5)),
+        execution=Execution(output="runs/paper", device="gpu", actors=8, gpus_per_actor=1.0),
+    )
+
+
+def full_traffic() -> RunConfig:
+    """As `paper`, with larger units and many actors, for tens of millions of conversations."""
+    return RunConfig(
+        taxonomy=TaxonomyConfig(ai_value_levels=(266, 26, 5)),
+        execution=Execution(
+            output="runs/full_traffic",
+            device="gpu",
+            actors=64,
+            gpus_per_actor=1.0,
+            unit_rows=1024,
+            segment_rows=1024,
+            segment_seconds=30.0,
+            object_store_mb=4096,
+        ),
+    )
+
+
+PRESETS: dict[str, Callable[[], RunConfig]] = {
+    "laptop": laptop,
+    "smoke": smoke,
+    "paper": paper,
+    "full_traffic": full_traffic,
+}

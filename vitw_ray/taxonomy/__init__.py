@@ -1,0 +1,1 @@
+"""Stage 4: labels are embedded, clustered level by level, and named."""
