@@ -8,6 +8,7 @@ decides only where and how fast, and does not (but for `device`: see there).
 
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -54,7 +55,7 @@ class ConversationsConfig:
     created_until: date | None = None
     """Last day (UTC) to keep."""
     max_conversation_chars: int = 1_000_000
-    """Longer conversations are rejected (ours: 250 times the usual transcript budget; bounds memory)."""
+    """Longer conversations are rejected (ours: it bounds the memory)."""
     rows_per_part: int = 4096
     """Rows per file of a table (ours: about 25 MB of chat text a file)."""
 
@@ -86,7 +87,8 @@ class ExtractionConfig:
     """lexicon: an honest baseline without a language model. simulated: made-up answers, for
     benchmarks and dry runs."""
     transcript_tokens: int = 4096
-    """Budget for one conversation (ours: holds 95 % of public chats whole); head and tail are kept."""
+    """Budget for one conversation (ours: most public chats fit whole); head and tail
+    are kept."""
     subjective_from: int = 3
     """A conversation is subjective from this level on (paper, A.2: levels 3 and 4)."""
     max_error_share: float = 0.05
@@ -147,7 +149,7 @@ class TaxonomyConfig:
         for name in ("ai_value_levels", "human_value_levels", "task_levels"):
             sizes = getattr(self, name)
             if sizes is not None and (
-                not sizes or sizes[-1] < 1 or any(a <= b for a, b in zip(sizes, sizes[1:], strict=False))
+                not sizes or sizes[-1] < 1 or any(a <= b for a, b in pairwise(sizes))
             ):
                 raise ConfigError(
                     f"--{name.replace('_', '-')} is {sizes}", "give falling sizes, such as 266 26 5"
@@ -159,7 +161,7 @@ class StatisticsConfig:
     """Stage 5: what counts as significant."""
 
     alpha: float = 0.05
-    """Two-sided level before Bonferroni (paper, section 2: |residual| > 4.33 for 3,307 comparisons)."""
+    """Two-sided level before Bonferroni (paper, 2: |residual| > 4.33 for 3,307 comparisons)."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""

@@ -1,4 +1,4 @@
-"""Named starting points: functions that return a whole `RunConfig`. Flags then change single fields."""
+"""Named starting points: functions that return a `RunConfig`. Flags then change single fields."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from vitw_ray.config import Execution, ExtractionConfig, LabelsConfig, RunConfig
 
 
 def laptop() -> RunConfig:
-    """Two cores, no GPU, no model hub: the lexicon reads, and a label needs 3 conversations, not 15.
+    """Two cores, no GPU, no model hub: the lexicon reads; a label needs 3 conversations, not 15.
 
     The support thresholds are scaled down because a few thousand conversations are not 308,210; the
     plan and the report say so.
@@ -15,7 +15,7 @@ def laptop() -> RunConfig:
 
 
 def smoke() -> RunConfig:
-    """The laptop with made-up answers: every stage in seconds, to see that an installation works."""
+    """The laptop with made-up answers: every stage in seconds, to see that all is installed."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="simulated"),
         labels=LabelsConfig(min_conversations=3, min_accounts=1),

@@ -22,7 +22,7 @@ ResponseType = Literal[
     "strong_resistance",
     "no_values",
 ]
-"""How an answer treats the values that the user brings (paper, section 2): six kinds, or none to treat."""
+"""How an answer treats the values that the user brings (paper, 2): six kinds, or none to treat."""
 RESPONSE_TYPES: tuple[ResponseType, ...] = get_args(ResponseType)
 
 ValueFacet = Literal["ai_values", "human_values"]
@@ -211,7 +211,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What an extractor sees of a row of `conversations`: its turns, and nothing about who spoke."""
+    """What an extractor sees of a row of `conversations`: its turns, not who spoke them."""
 
     conversation_id: str
     messages: tuple[Message, ...]

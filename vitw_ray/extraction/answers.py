@@ -30,7 +30,7 @@ class Value(BaseModel):
 
 
 class Answer(BaseModel):
-    """All facets of one conversation. `subjectivity` stands first: an answer may end there for 1-2."""
+    """All facets of one conversation. `subjectivity` is first: for 1-2 an answer may end there."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,6 +61,6 @@ class Extractor(Protocol):
     def extract(self, conversations: Sequence[Conversation]) -> list[Extracted]:
         """Read a batch: one result per conversation, in order; never raises for one bad row.
 
-        A deterministic extractor gives a conversation the same result whatever else is in its batch.
+        A deterministic extractor answers a conversation alike whatever else is in its batch.
         """
         ...

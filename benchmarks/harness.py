@@ -1,0 +1,120 @@
+"""What every benchmark shares: interleaved measurement, and one way to report.
+
+Times on a shared machine mean little, so a benchmark reports ratios of two things measured in turn
+in one run, in CPU seconds of the process where it can, with an A/A pair (the same thing under two
+names) that says how much of a ratio is noise. A benchmark prints a table and ends with one line of
+JSON, which `benchmarks/run.py` collects under `results/`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vitw_ray.versions import versions
+
+ROUNDS = 3  # ours: the least that shows an outlier
+
+
+@dataclass
+class Result:
+    """What a benchmark found. Savings and speed-ups are alternative / ours: above 1 is better."""
+
+    benchmark: str
+    quick: bool
+    work: dict[str, Any] = field(default_factory=dict)
+    ratios: dict[str, float] = field(default_factory=dict)
+    rates: dict[str, float] = field(default_factory=dict)
+    aa_spread: float | None = None
+    rows: list[tuple[str, ...]] = field(default_factory=list)  # of the printed table
+
+    def report(self, header: Sequence[str]) -> None:
+        """Print the table, then one line of JSON."""
+        rows = [tuple(header), *self.rows]
+        widths = [max(len(row[n]) for row in rows) for n in range(len(header))]
+        for number, row in enumerate(rows):
+            cells = [row[0].ljust(widths[0])]
+            cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+            print("  ".join(cells))
+            if number == 0:
+                print("  ".join("-" * width for width in widths))
+        print(
+            json.dumps(
+                {
+                    "benchmark": self.benchmark,
+                    "commit": commit(),
+                    "versions": versions(),
+                    "hardware": hardware(),
+                    "quick": self.quick,
+                    "work": self.work,
+                    "ratios": {name: round(ratio, 4) for name, ratio in self.ratios.items()},
+                    "rates": {name: round(rate, 2) for name, rate in self.rates.items()},
+                    "aa_spread": None if self.aa_spread is None else round(self.aa_spread, 4),
+                }
+            )
+        )
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """The one flag that all benchmarks have."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="less work, the same ratios")
+    return parser.parse_args()
+
+
+def interleave(
+    variants: Mapping[str, Callable[[], object]],
+    rounds: int = ROUNDS,
+    clock: Callable[[], float] = time.process_time,
+) -> dict[str, list[float]]:
+    """Seconds of each variant, a list per name: in turn, every second round in reverse order."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for number in range(rounds):
+        names = list(variants) if number % 2 == 0 else list(reversed(variants))
+        for name in names:
+            start = clock()
+            variants[name]()
+            seconds[name].append(clock() - start)
+    return seconds
+
+
+def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:
+    """Median of the ratios round by round: a slow minute hits both sides of a pair."""
+    return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
+
+
+def spread(a: Sequence[float], b: Sequence[float]) -> float:
+    """How far an A/A pair is from 1: the noise of the ratios of this run."""
+    return abs(ratio(a, b) - 1)
+
+
+def commit() -> str:
+    """Short hash of the checkout, with a mark when it has uncommitted changes."""
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def hardware() -> dict[str, Any]:
+    """Enough to tell two machines apart."""
+    return {
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+    }

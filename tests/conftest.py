@@ -1,0 +1,30 @@
+"""Shared fixtures: where the real conversations are, and one local Ray for the whole session."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real conversations and labels; tests that need it are skipped without it."""
+    folder = Path(os.environ.get("VITW_RAY_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "conversations.jsonl.gz").exists():
+        pytest.skip(f"no real conversations at {folder}; set VITW_RAY_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray for all tests that need it: starting one takes seconds."""
+    from vitw_ray.cluster import connect, disconnect
+    from vitw_ray.config import Execution
+
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    connect(Execution())
+    yield
+    disconnect()

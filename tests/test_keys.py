@@ -1,0 +1,87 @@
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitw_ray.config import ConversationsConfig, LabelsConfig
+from vitw_ray.keys import (
+    RING_BITS,
+    Keyed,
+    canonical_json,
+    code_digest,
+    content_key,
+    digest_of_files,
+    id_hash,
+    message_bytes,
+    range_bounds,
+)
+from vitw_ray.records import Message
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.integers(1, 5000), texts)
+def test_ranges_divide_the_ring_and_every_id_lies_in_exactly_one(ranges, identity):
+    place = id_hash(identity)
+    inside = [n for n in {place * ranges >> RING_BITS} if n < ranges]
+    low, high = range_bounds(inside[0], ranges)
+    assert low <= place < high
+    assert range_bounds(0, ranges)[0] == 0
+    assert range_bounds(ranges - 1, ranges)[1] == 1 << RING_BITS
+
+
+@given(st.lists(st.tuples(texts, texts), max_size=4), st.lists(st.tuples(texts, texts), max_size=4))
+def test_two_conversations_have_the_same_bytes_only_when_they_are_the_same(a, b):
+    first = [Message("user", left + right) for left, right in a]
+    second = [Message("user", left + right) for left, right in b]
+    assert (message_bytes(first) == message_bytes(second)) == (first == second)
+
+
+def test_moving_text_over_a_turn_boundary_changes_the_bytes():
+    one = [Message("user", "ab"), Message("assistant", "c")]
+    other = [Message("user", "a"), Message("assistant", "bc")]
+    assert message_bytes(one) != message_bytes(other)
+
+
+def test_a_keyed_hash_differs_by_secret_and_by_purpose():
+    a, b = Keyed(b"one secret of many"), Keyed(b"another secret, longer")
+    assert a.hex("account", b"x") == a.hex("account", b"x")
+    assert len({a.hex("account", b"x"), a.hex("id", b"x"), b.hex("account", b"x")}) == 3
+    assert a.fingerprint != b.fingerprint
+
+
+def test_every_setting_of_a_stage_changes_its_key():
+    base = LabelsConfig()
+    changed = [
+        replace(base, merge_case=False),
+        replace(base, merge_hyphens=False),
+        replace(base, merge_plurals=False),
+        replace(base, min_conversations=16),
+        replace(base, min_accounts=6),
+    ]
+    assert len({content_key({"settings": config}) for config in [base, *changed]}) == 6
+
+
+def test_canonical_json_does_not_depend_on_the_order_of_keys_and_keeps_dates():
+    config = ConversationsConfig(created_from="2025-02-18")  # type: ignore[arg-type]
+    assert json.loads(canonical_json(config))["created_from"] == "2025-02-18"
+    assert canonical_json({"a": 1, "b": 2}) == canonical_json({"b": 2, "a": 1})
+
+
+def test_what_cannot_be_put_into_a_key_is_refused():
+    with pytest.raises(TypeError, match="object"):
+        canonical_json({"x": object()})
+
+
+def test_the_code_digest_sees_every_file_and_refuses_a_name_that_is_gone():
+    assert code_digest("labels") != code_digest("labels/normalize.py")
+    with pytest.raises(FileNotFoundError, match="no_such"):
+        code_digest("no_such.py")
+
+
+@given(st.permutations([("part-0", "aa"), ("part-1", "bb"), ("part-2", "cc")]))
+def test_a_tables_digest_does_not_depend_on_the_order_of_its_files(files):
+    assert digest_of_files(files) == digest_of_files(sorted(files))
+    assert digest_of_files(files) != digest_of_files(files[:2])

@@ -1,0 +1,365 @@
+"""The page is self-contained, inert, honest about its reader, and shows what the tables hold."""
+
+import re
+import unicodedata
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pyarrow as pa
+import pytest
+from fake_tables import empty_tables, fake_tables, run_facts
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.report import figures, sections, tree_view, wording
+from vitw_ray.report.inert import MAX_CHARS, inert
+from vitw_ray.report.page import PAPER, TEMPLATES, Totals, render
+from vitw_ray.report.pairings import HEAT_COLUMNS, HEAT_ROWS, pairings
+
+SPITE = "\u202e\x07<script>alert(1)</script>\"'><img src=//x onerror=alert(1)>{{ 7*7 }}\u200b"
+VOID = {"meta", "br", "rect", "line"}
+
+
+class Page(HTMLParser):
+    """Tags and attributes of a page; refuses tags that are not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.attributes, self.words, self._open = [], [], [], []
+        self.feed(html)
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] not in ("style", "title"):
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render(fake_tables(), run_facts())
+
+
+def test_the_page_is_well_formed(page):
+    Page(page)
+
+
+def test_the_page_loads_nothing_and_forbids_loading(page):
+    parsed = Page(page)
+    links = [
+        value for name, value in parsed.attributes if name in ("href", "src", "srcset", "data")
+    ]
+    assert {link for link in links if not link.startswith("#")} == {PAPER}
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:" in page
+
+
+def test_every_link_within_the_page_has_its_target(page):
+    parsed = Page(page)
+    targets = {value for name, value in parsed.attributes if name == "id"}
+    links = {value[1:] for name, value in parsed.attributes if name == "href" and value[0] == "#"}
+    assert links
+    assert links <= targets
+
+
+def spiteful(table: pa.Table) -> pa.Table:
+    """The table with spite appended to every text that is not a code of ours."""
+    ours = {"facet", "row_facet", "column_facet", "over_facet", "response_type"}
+    for i, field in enumerate(table.schema):
+        if field.type == pa.string() and field.name not in ours:
+            texts = [None if text is None else text + SPITE for text in table[i].to_pylist()]
+            table = table.set_column(i, field, pa.array(texts, pa.string()))
+    return table
+
+
+def test_hostile_text_comes_out_inert_wherever_it_stands(page):
+    tables = {name: spiteful(table) for name, table in fake_tables().items()}
+    facts = run_facts()
+    stage = replace(facts.stages[0], name=SPITE, rejected={SPITE: 1}, failed={SPITE: 2})
+    spite = {"title": SPITE, "created": SPITE, "note": SPITE, "extractor": SPITE}
+    counts = {"sources": {SPITE: 1}, "models": {SPITE: 2}, "versions": {SPITE: SPITE}}
+    html = render(tables, replace(facts, stages=(stage,), **spite, **counts))
+    hostile, friendly = Page(html), Page(page)
+    assert set(hostile.tags) <= set(friendly.tags)
+    assert {name for name, _ in hostile.attributes} <= {name for name, _ in friendly.attributes}
+    assert html.count("&lt;script&gt;") > 500
+    assert "49" not in html.split("</style>")[1].split("<h1>")[1][:200]
+    assert not [c for c in html if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs")]
+
+
+@given(st.text())
+def test_inert_text_is_one_short_line_that_hides_nothing(text):
+    line = inert(text)
+    assert len(line) <= MAX_CHARS
+    assert not [c for c in line if unicodedata.category(c)[0] == "C"]
+    assert inert(line) == line
+
+
+def test_a_text_of_any_length_is_cut_to_a_line():
+    assert inert("word " * 100_000).endswith("…")
+
+
+def test_labels_without_support_are_counted_and_not_named():
+    tables = fake_tables()
+    labels = tables["labels"].to_pylist()
+    kept = {row["label"] for row in labels if row["kept"]}
+    rare = {row["label"] for row in labels if not row["kept"]} - kept
+    words = " ".join(Page(render(tables, run_facts())).words)
+    assert rare
+    assert not [label for label in rare if re.search(rf"\b{label}\b", words)]
+    below = sum(row["facet"] == "ai_values" and not row["kept"] for row in labels)
+    assert f"{below} have not" in words
+
+
+def test_names_stand_in_place_of_cluster_ids(page):
+    assert "tasks:l1" not in page
+    assert "values:l" not in page
+    assert "Advice on relationships" in page
+
+
+def test_a_baseline_is_called_one_wherever_the_extractor_shows(page):
+    shown = re.findall(r"lexicon(.{18})", page, flags=re.IGNORECASE)
+    assert len(shown) >= 5
+    assert set(shown) == {" (honest baseline)"}
+
+
+def test_a_model_is_not_called_a_baseline():
+    html = render(empty_tables(), run_facts(extractor="vllm", baseline=False))
+    assert "baseline" not in " ".join(Page(html).words)
+
+
+def test_made_up_answers_are_called_made_up():
+    assert "is made up" in render(empty_tables(), run_facts(baseline=False, made_up=True))
+
+
+def test_tables_without_rows_become_sentences_and_no_figures():
+    html = render(empty_tables(), run_facts(stages=()))
+    assert html == render({}, run_facts(stages=()))
+    assert html.count('class="empty"') == 8
+    assert "<svg" not in html
+
+
+def test_a_run_without_one_subjective_conversation_still_has_a_page():
+    nothing = Totals(
+        conversations=0,
+        failed=0,
+        subjective=0,
+        with_ai_values=0,
+        with_human_values=0,
+        ai_values=0,
+        human_values=0,
+    )
+    Page(render(fake_tables(5), run_facts(totals=nothing)))
+
+
+def test_the_same_arguments_give_the_same_page(page):
+    assert render(fake_tables(), run_facts()) == page
+
+
+def test_row_order_of_the_tables_does_not_show(page):
+    turned = {
+        name: table.take(list(range(table.num_rows)[::-1])) for name, table in fake_tables().items()
+    }
+    assert render(turned, run_facts()) == page
+
+
+@pytest.mark.parametrize(("labels", "bytes_"), [(300, 1_000_000), (3307, 3_000_000)])
+def test_the_page_is_light(labels, bytes_):
+    html = render(fake_tables(labels, min_conversations=1), run_facts())
+    assert len(html.encode()) < bytes_
+
+
+def test_every_table_has_headers_and_every_figure_has_words(page):
+    for table in re.findall(r"<table.*?</table>", page, flags=re.DOTALL):
+        assert 'scope="col"' in table
+        assert 'scope="row"' in table
+    assert page.count("<svg class=") == page.count('role="img" aria-label="') + page.count(
+        '<svg class="slab'
+    )
+
+
+def test_figures_of_any_text_are_xml_and_hold_only_shapes():
+    shapes = {"svg", "rect", "line", "g", "text", "tspan", "title"}
+    drawn = [
+        figures.bar(0.2, 0.4, label=SPITE, low=0.1, high=0.3, mark=0.05),
+        figures.stacked([figures.Part(SPITE, 0.5, "ai")], label=SPITE),
+        figures.heat_map([SPITE], [SPITE], {(0, 0): figures.Cell(3.0, True, SPITE)}, label=SPITE),
+        figures.icicle([figures.Slab(SPITE, 0, 0.0, 1.0, 0)], label=SPITE),
+    ]
+    for svg in drawn:
+        assert {element.tag for element in ET.fromstring(svg).iter()} <= shapes
+        assert "{{ 7*7 }}" in svg
+
+
+def test_the_longest_bar_fills_its_place_and_none_leaves_it():
+    assert 'width="100.00%"' in figures.bar(0.4, 0.4, label="")
+    assert 'x2="100.00%"' in figures.bar(0.3, 0.4, label="", low=0.2, high=0.9)
+    assert 'width="0.00%"' in figures.bar(0.0, 0.0, label="")
+
+
+@given(st.floats(allow_nan=False))
+def test_a_residual_and_its_opposite_have_opposite_tones(residual):
+    opposite = {"p": "n", "n": "p", "z": "z"}
+    tone, other = figures.residual_tone(residual), figures.residual_tone(-residual)
+    assert other[1:] == tone[1:]
+    assert other[0] == opposite[tone[0]]
+
+
+def test_in_an_icicle_children_fill_their_parents():
+    rows = [row for row in fake_tables()["taxonomy"].to_pylist() if row["facet"] == "ai_values"]
+    svg = tree_view.draw(tree_view.trees(rows)["ai_values"], "ai_values")
+    columns: dict[str, list[tuple[float, float]]] = {}
+    for x, y, height in re.findall(
+        r'x="([\d.]+)%" y="([\d.]+)" width="[\d.]+%" height="([\d.]+)"', svg
+    ):
+        columns.setdefault(x, []).append((float(y), float(y) + float(height)))
+    spans = [sorted(spans) for _, spans in sorted(columns.items(), key=lambda item: float(item[0]))]
+    assert len(spans) == 3
+    for above, below in pairwise(spans):
+        for top, bottom in above:
+            inside = [(a, b) for a, b in below if a >= top - 0.02 and b <= bottom + 0.02]
+            assert min(a for a, _ in inside) == pytest.approx(top, abs=0.02)
+            assert max(b for _, b in inside) == pytest.approx(bottom, abs=0.02)
+            assert sum(b - a for a, b in inside) == pytest.approx(bottom - top, abs=0.2)
+
+
+def test_the_tree_holds_every_node_once():
+    rows = fake_tables()["taxonomy"].to_pylist()
+
+    def size(nodes):
+        return sum(1 + size(node.children) for node in nodes)
+
+    assert sum(size(tops) for tops in tree_view.trees(rows).values()) == len(rows)
+
+
+def test_heat_maps_hold_the_strongest_pair_and_fit_the_page():
+    tables = fake_tables()
+    names = tree_view.names_of(tables["taxonomy"].to_pylist())
+    found = pairings(tables["associations"], names, top=5)
+    assert [pairing.title for pairing in found] == [
+        f"AI value {wording.TIMES} {kind}" for kind in ("task", "human value", "response type")
+    ]
+    for pairing in found:
+        strongest = pairing.more[0]
+        assert f"{strongest['row_name']} with {strongest['column_name']}: residual" in pairing.heat
+        assert pairing.heat.count('class="side"') <= HEAT_ROWS
+        assert pairing.heat.count('class="head"') <= HEAT_COLUMNS
+        assert len(pairing.more) == len(pairing.less) == 5
+        assert [r["residual"] for r in pairing.less] == sorted(r["residual"] for r in pairing.less)
+
+
+def test_pairs_that_could_not_be_computed_are_not_ranked():
+    table = fake_tables()["associations"]
+    assert table["residual"].null_count
+    for pairing in pairings(table, {}, top=10_000):
+        assert all(row["residual"] is not None for row in [*pairing.more, *pairing.less])
+
+
+def test_response_types_stand_in_one_order_everywhere():
+    rows = fake_tables()["response_types"].to_pylist()[::-1]
+    overall = sections.overall_response_types(rows)
+    assert [row["response_type"] for row in overall] == list(RESPONSE_TYPES)
+    for mix in sections.by_model(rows):
+        assert list(mix.rows) == list(RESPONSE_TYPES)
+
+
+def test_response_types_never_met_are_left_out_of_mirroring():
+    rows = fake_tables()["mirroring"].to_pylist()
+    rows[0]["conversations"] = 0
+    shown = [row["response_type"] for row in sections.mirroring(rows)[0]]
+    assert "strong_support" not in shown
+    assert "mild_support" in shown
+
+
+def test_variation_puts_the_commoner_of_equally_steady_labels_first():
+    def row(label, share, corrected):
+        common = {"facet": "ai_values", "over_facet": "tasks", "coefficient_of_variation": 1.0}
+        return {"label": label, "share": share, "corrected": corrected, **common}
+
+    rows = [
+        row("rare", 0.01, 0.0),
+        row("common", 0.2, 0.0),
+        row("odd", 0.02, 3.0),
+        row("no", 0.1, None),
+    ]
+    rows[3]["coefficient_of_variation"] = None
+    (spread,) = sections.variation(rows, top=10)
+    assert [r["label"] for r in spread.steady] == ["common", "rare"]
+    assert [r["label"] for r in spread.dependent] == ["odd"]
+
+
+def test_headline_numbers_are_the_papers_for_the_papers_counts():
+    totals = Totals(
+        conversations=700_000,
+        failed=0,
+        subjective=308_210,
+        with_ai_values=303_895,
+        with_human_values=139_003,
+        ai_values=1_228_833,
+        human_values=456_151,
+    )
+    tiles = sections.headline(fake_tables(3)["labels"], totals)
+    assert [tile.value for tile in tiles] == ["700,000", "44.0%", "3", "4.0", "54.9%"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (wording.percent(0.23359), "23.4%"),
+        (wording.percent(0.0004), "<0.1%"),
+        (wording.percent(0.0), "0.0%"),
+        (wording.percent(None), wording.UNKNOWN),
+        (wording.count(12345), "12,345"),
+        (wording.signed(-0.04), "0.0"),
+        (wording.signed(-4.5), f"{wording.MINUS}4.5"),
+        (wording.signed(271.38), "+271.4"),
+        (wording.ratio(float("inf")), "∞"),
+        (wording.ratio(1234.5), "1,234"),
+        (wording.ratio(4.104), "4.10"),
+        (wording.interval(0.2, 0.31), f"20.0{wording.DASH}31.0%"),
+        (wording.interval(None, 0.31), wording.UNKNOWN),
+        (wording.seconds(7.123), "7.12 s"),
+        (wording.seconds(245), "4 min 05 s"),
+        (wording.seconds(7800), "2 h 10 min"),
+    ],
+)
+def test_numbers_have_one_form(text, expected):
+    assert text == expected
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(scheme):
+    css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    light, dark = css.split("@media (prefers-color-scheme: dark)")[:2]
+    pattern = r"--([\w-]+): (#[0-9a-f]{6});"
+    colours = dict(re.findall(pattern, light))
+    if scheme == "dark":
+        colours |= dict(re.findall(pattern, dark.split("\n}\n")[0]))
+    pairs = [(name, name.removeprefix("on-")) for name in colours if name.startswith("on-")]
+    pairs += [(text, back) for text in ("ink", "soft", "link") for back in ("paper", "card")]
+    assert len(pairs) > 20
+    for text, back in pairs:
+        one, two = sorted((luminance(colours[text]), luminance(colours[back])))
+        assert (two + 0.05) / (one + 0.05) >= 4.5, (text, back)  # WCAG 2.2, AA

@@ -1,0 +1,115 @@
+import json
+
+import pyarrow as pa
+import pytest
+
+from vitw_ray.errors import SecretLost
+from vitw_ray.records import LABELS
+from vitw_ray.run_folder import (
+    RUN_FILE,
+    SECRET,
+    StageFolder,
+    TableRef,
+    load_secret,
+    read_table,
+    tables_of,
+    write_run,
+)
+from vitw_ray.storage import Storage
+
+ROWS = [
+    {"facet": "ai_values", "label": "honesty", "conversations": 3, "accounts": None, "share": 0.5,
+     "kept": True}
+]  # fmt: skip
+
+
+@pytest.fixture
+def storage(tmp_path) -> Storage:
+    return Storage(str(tmp_path / "run"))
+
+
+def folder(storage, key="0123456789abcdef") -> StageFolder:
+    return StageFolder(storage, f"3_labels-{key}")
+
+
+def labels() -> pa.Table:
+    return pa.Table.from_pylist(ROWS, LABELS)
+
+
+def test_a_table_comes_back_as_it_was_written_and_its_bytes_are_stable(storage):
+    entry = folder(storage).write_table("labels", labels())
+    again = folder(storage, "ffffffffffffffff").write_table("labels", labels())
+    assert read_table(storage, TableRef("labels", (entry,))) == labels()
+    assert entry.sha256 == again.sha256
+    assert TableRef("labels", (entry,)).digest == TableRef("labels", (again,)).digest
+
+
+def test_private_tables_lie_under_private_and_public_ones_do_not(storage):
+    public = folder(storage).write_table("labels", labels())
+    private = folder(storage).write_table("labels", labels(), part=1, private=True)
+    assert public.path == "3_labels-0123456789abcdef/labels/part-00000.parquet"
+    assert private.path == "private/3_labels-0123456789abcdef/labels/part-00001.parquet"
+
+
+def test_a_table_that_does_not_fit_its_schema_is_refused(storage):
+    with pytest.raises((ValueError, pa.ArrowInvalid)):
+        folder(storage).write_table("labels", labels().drop_columns(["kept"]))
+
+
+def test_a_stage_is_visible_only_once_its_manifest_is_published(storage):
+    stage = folder(storage)
+    entry = stage.write_table("labels", labels())
+    assert stage.manifest() is None
+    published = stage.publish({"stage": "labels", "files": [vars(entry)]})
+    assert stage.manifest() == published
+    assert tables_of(published)["labels"].rows == 1
+
+
+def test_whoever_publishes_second_takes_the_manifest_that_stands(storage):
+    first = folder(storage).publish({"stage": "labels", "files": [], "seconds": 1.0})
+    second = folder(storage).publish({"stage": "labels", "files": [], "seconds": 2.0})
+    assert first == second
+    assert second["seconds"] == 1.0
+
+
+def test_run_json_is_rewritten_only_when_its_content_changes(storage, tmp_path):
+    write_run(storage, {"a": 1, "secret_fingerprint": ""})
+    file = tmp_path / "run" / RUN_FILE
+    before = file.stat().st_ino, file.stat().st_mtime_ns
+    write_run(storage, {"secret_fingerprint": "", "a": 1})
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == before
+    write_run(storage, {"a": 2, "secret_fingerprint": ""})
+    assert json.loads(file.read_text())["a"] == 2
+
+
+def test_the_secret_is_made_once_and_is_readable_by_its_owner_alone(storage, tmp_path):
+    first = load_secret(storage, None)
+    assert load_secret(storage, None).fingerprint == first.fingerprint
+    file = tmp_path / "run" / SECRET
+    assert file.stat().st_mode & 0o077 == 0
+    assert len(file.read_bytes()) >= 32
+
+
+def test_a_lost_secret_is_an_error_and_not_a_new_secret(storage, tmp_path):
+    keyed = load_secret(storage, None)
+    write_run(storage, {"secret_fingerprint": keyed.fingerprint})
+    (tmp_path / "run" / SECRET).unlink()
+    with pytest.raises(SecretLost, match="--secret-file"):
+        load_secret(storage, None)
+    assert not (tmp_path / "run" / SECRET).exists()
+
+
+def test_another_secret_than_the_runs_own_is_refused(storage, tmp_path):
+    write_run(storage, {"secret_fingerprint": load_secret(storage, None).fingerprint})
+    other = tmp_path / "other"
+    other.write_bytes(b"another secret of enough bytes")
+    with pytest.raises(SecretLost, match="not the one"):
+        load_secret(storage, str(other))
+
+
+def test_a_secret_file_that_is_missing_or_short_is_refused(storage, tmp_path):
+    short = tmp_path / "short"
+    short.write_bytes(b"hm")
+    for path in (short, tmp_path / "none"):
+        with pytest.raises(SecretLost, match="--secret-file"):
+            load_secret(storage, str(path))

@@ -1,0 +1,119 @@
+"""A transcript keeps to its budget, keeps head and tail, and owns up to what it cut."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitw_ray.conversations.transcript import MARKER, estimate, transcript
+from vitw_ray.records import Message
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+texts = st.one_of(
+    st.text(max_size=400),
+    st.lists(st.sampled_from(["One two.", "Why?", "longword" * 20, "\n", "天地。"])).map(" ".join),
+)
+turns = st.lists(st.builds(Message, st.sampled_from(["user", "assistant"]), texts), max_size=8)
+budgets = st.integers(0, 300)
+counters = st.sampled_from([estimate, words, len])
+
+
+def tokens(messages, count) -> int:
+    return sum(count(message.content) for message in messages)
+
+
+@given(turns, budgets, counters)
+def test_the_budget_is_never_exceeded(messages, budget, count):
+    assert tokens(transcript(messages, budget, count).messages, count) <= budget
+
+
+@given(turns, budgets, counters)
+def test_what_fits_is_left_alone_and_nothing_else_is(messages, budget, count):
+    result = transcript(messages, budget, count)
+    fits = tokens(messages, count) <= budget
+    assert (result.messages == tuple(messages)) == fits
+    assert (result.truncated_share == 0.0) == fits
+
+
+def holds(content: str, pieces: list[str]) -> bool:
+    position = 0
+    for piece in pieces:
+        position = content.find(piece, position)
+        if position < 0:
+            return False
+        position += len(piece)
+    return True
+
+
+@given(turns, budgets, counters)
+def test_all_that_remains_stands_in_the_original_in_order_and_with_its_role(
+    messages, budget, count
+):
+    originals = iter(messages)
+    for message in transcript(messages, budget, count).messages:
+        pieces = [piece.strip("\n") for piece in message.content.split(MARKER)]
+        assert any(m.role == message.role and holds(m.content, pieces) for m in originals)
+
+
+@given(turns, st.integers(20, 300))
+def test_a_cut_is_marked_where_it_was_made(messages, budget):
+    result = transcript(messages, budget)
+    marks = sum(message.content.count(MARKER) for message in result.messages)
+    assert (marks > 0) == (result.truncated_share > 0)
+    assert marks <= 2
+
+
+@given(st.integers(40, 400), st.integers(1, 40))
+def test_most_of_the_budget_is_used(budget, words_per_turn):
+    messages = [Message("user", "Say it. " * words_per_turn)] * 400
+    assert tokens(transcript(messages, budget, words).messages, words) >= 0.75 * budget
+
+
+def test_the_middle_goes_first_and_the_share_says_how_much():
+    messages = [Message("user", f"turn {i} has six words here") for i in range(100)]
+    result = transcript(messages, 63, words)
+    assert [m.content for m in result.messages[:5]] == [m.content for m in messages[:5]]
+    assert [m.content for m in result.messages[-4:]] == [m.content for m in messages[-4:]]
+    assert result.truncated_share == pytest.approx(1 - 60 / 600, abs=0.02)
+
+
+def test_a_turn_is_cut_between_sentences():
+    text = " ".join(f"This is sentence number {i}." for i in range(200))
+    (message,) = transcript([Message("user", text)], 100).messages
+    head, tail = message.content.split(f"\n{MARKER}\n")
+    assert head.startswith("This is sentence number 0.")
+    assert head.endswith(".")
+    assert tail.startswith("This is sentence number")
+    assert tail.endswith("number 199.")
+
+
+def test_a_turn_without_sentences_is_cut_between_words():
+    (message,) = transcript([Message("user", "alpha beta gamma " * 500)], 50).messages
+    assert set(message.content.replace(MARKER, "").split()) == {"alpha", "beta", "gamma"}
+
+
+def test_nothing_remains_when_not_even_the_marker_fits():
+    result = transcript([Message("user", "words " * 50)], 1)
+    assert (result.messages, result.truncated_share) == ((), 1.0)
+
+
+@pytest.mark.parametrize("text", ["word " * 1_000_000, "x" * 5_000_000, "。\n" * 1_250_000])
+def test_five_megabytes_in_one_turn_take_less_than_a_second(text):
+    start = time.perf_counter()
+    transcript([Message("user", text)], 4096)
+    assert time.perf_counter() - start < 1.0
+
+
+@settings(max_examples=20)
+@given(st.text(alphabet="ab .", min_size=1000, max_size=5000), st.integers(20, 200))
+def test_a_counter_that_falls_as_text_grows_still_keeps_to_the_budget(text, budget):
+    def wavering(part: str) -> int:
+        return estimate(part) + (len(part) % 3 == 0)
+
+    result = transcript([Message("user", text)], budget, wavering)
+    assert tokens(result.messages, wavering) <= budget

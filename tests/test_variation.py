@@ -1,0 +1,78 @@
+"""Variation of a value over categories, with and without the part that sampling makes."""
+
+import numpy as np
+import pytest
+
+from vitw_ray.records import VARIATION
+from vitw_ray.statistics.contingency import Axis, Counts
+from vitw_ray.statistics.variation import coefficient_of_variation, corrected, variation
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def counts(both, columns, rows=None) -> Counts:
+    both, columns = np.array(both), np.array(columns)
+    margin = both.sum(axis=1) if rows is None else np.array(rows)
+    return Counts(int(columns.sum()), margin, columns, both)
+
+
+def test_it_is_population_sd_over_mean_of_the_shares_each_category_weighing_the_same():
+    result = coefficient_of_variation(counts([[10, 30, 5]], [100, 100, 10]))
+    shares = np.array([0.1, 0.3, 0.5])
+    assert result == pytest.approx([shares.std() / shares.mean()])
+
+
+def test_categories_without_conversations_are_left_out():
+    with_empty = counts([[10, 0, 30]], [100, 0, 100])
+    without = counts([[10, 30]], [100, 100])
+    assert coefficient_of_variation(with_empty) == pytest.approx(coefficient_of_variation(without))
+    assert corrected(with_empty) == pytest.approx(corrected(without))
+
+
+def test_fewer_than_two_categories_or_a_value_never_seen_have_no_variation():
+    assert np.isnan(coefficient_of_variation(counts([[3, 0]], [10, 0]))).all()
+    assert np.isnan(corrected(counts([[3, 1]], [10, 1]))).all()
+    never = counts([[0, 0], [1, 2]], [10, 10])
+    assert np.isnan(coefficient_of_variation(never)).tolist() == [True, False]
+    assert np.isnan(corrected(never)).tolist() == [True, False]
+
+
+def test_the_correction_removes_what_sampling_alone_shows():
+    columns = np.full(300, 40)
+    both = np.random.default_rng(1).binomial(columns, 0.1, (200, 300))
+    same_everywhere = counts(both, columns)
+    assert coefficient_of_variation(same_everywhere).mean() > 0.45
+    assert corrected(same_everywhere).mean() < 0.1
+    assert (corrected(same_everywhere) == 0).mean() == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_correction_finds_the_variation_that_was_planted():
+    generator = np.random.default_rng(2)
+    shares = generator.uniform(0.02, 0.3, 300)
+    columns = generator.integers(2, 60, 300)
+    result = corrected(counts(generator.binomial(columns, shares, (400, 300)), columns))
+    planted = shares.std() / shares.mean()
+    assert result.mean() == pytest.approx(planted, rel=0.02)
+    naive = coefficient_of_variation(counts(generator.binomial(columns, shares, (9, 300)), columns))
+    assert naive.mean() > 1.2 * planted
+
+
+def test_the_correction_is_the_unbiased_between_variance():
+    both, columns = np.array([[12, 30, 3]]), np.array([40, 50, 60])
+    p = both[0] / columns
+    between = p.var() - (2 / 3) * np.mean(p * (1 - p) / (columns - 1))
+    assert between > 0
+    assert corrected(counts(both, columns)) == pytest.approx([np.sqrt(between) / p.mean()])
+
+
+def test_the_table_has_the_schema_of_records_and_nulls_where_nothing_varies():
+    table = variation(
+        counts([[4, 2], [0, 0]], [10, 10], rows=[7, 1]),
+        Axis("ai_values", ["clarity", "candour"]),
+        Axis("tasks", ["a", "b"]),
+    )
+    assert table.schema == VARIATION
+    assert table["share"].to_pylist() == [7 / 20, 1 / 20]
+    assert table["coefficient_of_variation"].to_pylist() == [pytest.approx(1 / 3), None]
+    assert table["corrected"][1].as_py() is None
+    assert variation(Counts.zero(1, 2), Axis("v", ["x"]), Axis("t", ["a", "b"])).num_rows == 1

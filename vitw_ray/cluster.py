@@ -1,0 +1,179 @@
+"""Where Ray comes in: join a cluster or start a local one, and stream units of work through it.
+
+What streams are units (small dicts that say where rows lie), never text: a worker reads its own
+rows and returns counts. A function that fails on a worker fails the run with the unit's place and
+the kind of error, and never with the row that it held in its hands.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from vitw_ray.config import Execution
+from vitw_ray.errors import StageFailed, VitwRayError
+
+Unit = dict[str, Any]
+LOCAL_CPUS = (
+    4  # logical CPUs at least (ours: actors and tasks never wait for one another's last CPU)
+)
+
+# Read by Ray at start-up. The first keeps `uv run` from re-installing in each worker; the second
+# leaves workers at the driver's priority; the third sends nothing out of the house.
+_ENVIRONMENT = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_worker_niceness": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+# One thread for each worker's arithmetic: as many workers as cores already run side by side.
+_WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def connect(execution: Execution) -> None:
+    """Join the cluster that the job was submitted to, or start Ray on this machine."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        return
+    runtime_env = {"env_vars": _WORKER_ENVIRONMENT}
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(runtime_env=runtime_env, log_to_driver=False, logging_level=logging.WARNING)
+    else:
+        needed = int(execution.actors * execution.cpus_per_actor) + 1
+        ray.init(
+            num_cpus=max(LOCAL_CPUS, os.cpu_count() or 1, needed),
+            object_store_memory=execution.object_store_mb * 2**20,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            runtime_env=runtime_env,
+            _temp_dir=_short_temp_dir(),
+        )
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # our own lines say how far we are
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+
+
+def disconnect() -> None:
+    """Leave the cluster; a local Ray ends with it."""
+    import ray
+
+    ray.shutdown()
+
+
+def stream(
+    units: Sequence[Unit], function: Callable[[Unit], Unit], *, gpus: float = 0.0
+) -> Iterator[Unit]:
+    """Run a function once for each unit, as tasks of one CPU; yield its results as they come."""
+    if not units:
+        return
+    import ray.data
+
+    dataset = ray.data.from_items(list(units), override_num_blocks=len(units))
+    yield from _rows(dataset.map(_Guarded(function), num_cpus=1, num_gpus=gpus or None))
+
+
+def stream_through_actors(
+    units: Sequence[Unit],
+    actor: type,
+    *,
+    arguments: Mapping[str, Any],
+    execution: Execution,
+) -> Iterator[Unit]:
+    """Run each unit through one of a fixed number of actors that hold a model.
+
+    `actor` is a class whose constructor takes `arguments` and whose `__call__` takes a unit.
+    """
+    if not units:
+        return
+    import ray.data
+
+    dataset = ray.data.from_items(list(units), override_num_blocks=len(units))
+    guarded: Any = _GuardedActor  # Ray's annotation knows functions only
+    results = dataset.map(
+        guarded,
+        fn_constructor_kwargs={"actor": actor, "arguments": dict(arguments)},
+        compute=ray.data.ActorPoolStrategy(size=min(execution.actors, len(units))),
+        num_cpus=execution.cpus_per_actor,
+        num_gpus=execution.gpus_per_actor or None,
+    )
+    yield from _rows(results)
+
+
+def share(value: Any) -> Any:
+    """Put something that all workers read into shared memory once."""
+    import ray
+
+    return ray.put(value)
+
+
+def shared(reference: Any) -> Any:
+    """What `share` put there."""
+    import ray
+
+    return ray.get(reference)
+
+
+def _rows(dataset: Any) -> Iterator[Unit]:
+    """The rows of a dataset; our own errors come out as they were raised on the worker."""
+    try:
+        yield from dataset.iter_rows()
+    except Exception as error:
+        link: BaseException | None = error
+        while link is not None:
+            if isinstance(link, VitwRayError):
+                raise type(link)(link.problem, link.fix) from None
+            link = getattr(link, "cause", None) or link.__cause__
+        raise
+
+
+class _Guarded:
+    """Turns whatever goes wrong in a unit into an error that holds no row."""
+
+    def __init__(self, function: Callable[[Unit], Unit]) -> None:
+        self.function = function
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, unit: Unit) -> Unit:
+        try:
+            return self.function(unit)
+        except VitwRayError:
+            raise
+        except Exception as error:
+            raise _without_text(error, unit) from None
+
+
+class _GuardedActor:
+    def __init__(self, actor: type, arguments: Mapping[str, Any]) -> None:
+        try:
+            self.call = _Guarded(actor(**arguments))
+        except VitwRayError:
+            raise
+        except Exception as error:
+            raise _without_text(error, {"actor": actor.__name__}) from None
+
+    def __call__(self, unit: Unit) -> Unit:
+        return self.call(unit)
+
+
+def _without_text(error: Exception, unit: Unit) -> StageFailed:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "unknown place"
+    if trace is not None:
+        place = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119
+    where = ", ".join(f"{k}={v}" for k, v in unit.items() if isinstance(v, str | int))
+    return StageFailed(
+        f"{type(error).__name__} at {place} (unit: {where})",
+        "look at that place with the unit's rows; the message is left out, as it may quote them",
+    )
+
+
+def _short_temp_dir() -> str:
+    """Ray puts sockets under it, and a socket's path has at most 107 bytes."""
+    return os.path.join(tempfile.gettempdir(), "ray")  # noqa: PTH118

@@ -1,0 +1,225 @@
+"""One field of a foreign row -> one field of ours, or a short code that says why not.
+
+Everything here takes whatever JSON or Arrow can hold and either returns a clean value or raises
+`RowRejected`; no other exception leaves. What is not a person's or a model's own words (a system
+prompt, a tool's output, an image) becomes a short marker: it is seen to be there, never read.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from typing import Any, TypedDict
+
+from vitw_ray.records import Role
+
+MAX_NAME_CHARS = 512  # ours: ids and model names are tens of characters; longer is misplaced text
+_MILLISECONDS_FROM = 1e11  # ours: seconds would be the year 5138; pandas writes milliseconds
+
+ATTACHMENT, TOOL_CALL, TOOL_MESSAGE = "[attachment]", "[tool call]", "[tool message]"
+_ROLE_MARKERS: dict[Role, str] = {"system": "[system message]", "tool": TOOL_MESSAGE}
+
+_ROLE_NAMES: dict[Role, str] = {
+    "user": "user human prompter",
+    "assistant": "assistant gpt chatgpt bot ai model bing bard claude",
+    "system": "system developer",
+    "tool": "tool function function_call function_response observation ipython",
+}
+_ROLE_OF: dict[str, Role] = {
+    name: role for role, names in _ROLE_NAMES.items() for name in names.split()
+}
+
+_TEXT_PARTS = ("text", "input_text", "output_text", "audio_transcription")
+_PART_NAMES = {
+    "[image]": "image image_url input_image image_asset_pointer",
+    "[audio]": "audio input_audio audio_asset_pointer real_time_user_audio_video_asset_pointer",
+    "[thinking]": "thinking redacted_thinking reasoning",
+    TOOL_CALL: "tool_use server_tool_use function_call",
+    TOOL_MESSAGE: "tool_result",
+}
+_PART_MARKER = {name: marker for marker, names in _PART_NAMES.items() for name in names.split()}
+_MARKERS = {*_ROLE_MARKERS.values(), *_PART_NAMES, ATTACHMENT}
+# Possessive: text that is almost only markers must not make the match try every way to divide it.
+_NO_WORDS = re.compile("(?:" + "|".join(map(re.escape, sorted(_MARKERS))) + r"|\s)*+")
+
+
+Raw = Mapping[str, Any]
+Turn = tuple[Role, str]
+"""Role and content."""
+
+
+class RowRejected(Exception):
+    """A row that is not a conversation; `reason` is a short code, never text of the row."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Parsed(TypedDict):
+    """A row in our fields. `account` is still the raw one: the stage hashes it at once."""
+
+    conversation_id: str | None
+    prompt_id: str | None
+    account: str | None
+    model: str | None
+    language: str | None
+    source: str | None
+    created_at: datetime | None
+    messages: list[Turn]
+
+
+def clean_text(value: Any, reason: str) -> str:
+    """`value`, when it is a string that UTF-8 can hold; rejected with `reason` when no string."""
+    if not isinstance(value, str):
+        raise RowRejected(reason)
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise RowRejected("lone_surrogate") from None
+    return value
+
+
+def read_name(value: Any) -> str | None:
+    """A model, a language, a source: a short string; null and the empty string are unknown."""
+    if value is None:
+        return None
+    name = clean_text(value, "field_wrong_type")
+    if len(name) > MAX_NAME_CHARS:
+        raise RowRejected("field_too_long")
+    return name or None
+
+
+def read_id(value: Any) -> str | None:
+    """An id: a short string or an integer; null and the empty string are unknown."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        # The check of the size first: decimal text of a huge integer is quadratic work.
+        if value.bit_length() > 128:
+            raise RowRejected("field_too_long")
+        return str(value)
+    if value is None or isinstance(value, str):
+        return read_name(value)
+    raise RowRejected("id_wrong_type")
+
+
+def read_time(value: Any) -> datetime | None:
+    """ISO 8601 text, seconds since 1970, a date or a datetime, as UTC; without a zone it is UTC."""
+    try:
+        return _utc(value)
+    except (ValueError, OverflowError, OSError):
+        raise RowRejected("created_at_wrong_type") from None
+
+
+def _utc(value: Any) -> datetime | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        raise ValueError
+    if isinstance(value, int | float):
+        seconds = value / 1000 if abs(value) > _MILLISECONDS_FROM else value
+        return datetime.fromtimestamp(seconds, UTC)
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):  # rebuilt, because a pandas Timestamp is a datetime too
+        moment = datetime.combine(value.date(), value.time(), value.tzinfo)
+    elif isinstance(value, date):
+        moment = datetime.combine(value, time())
+    else:
+        raise ValueError
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def read_content(value: Any) -> str:
+    """The words of one message: a string, or parts of which the words stay and the rest is marked.
+
+    Null is the empty string. Parts are joined by one newline; nothing is trimmed.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "\n".join(_part(part) for part in value)
+    return clean_text(value, "content_wrong_type")
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, str):
+        return clean_text(part, "content_wrong_type")
+    if not isinstance(part, Mapping):
+        raise RowRejected("content_wrong_type")
+    kind = part.get("type") or part.get("content_type")
+    if kind is None or kind in _TEXT_PARTS:
+        return clean_text(part.get("text"), "content_wrong_type")
+    if kind == "refusal":
+        return clean_text(part.get("refusal"), "content_wrong_type")
+    return _PART_MARKER.get(kind, ATTACHMENT) if isinstance(kind, str) else ATTACHMENT
+
+
+def read_role(value: Any) -> Role:
+    """One of our four roles, from any of the names that the known shapes give them."""
+    role = _ROLE_OF.get(value.strip().lower()) if isinstance(value, str) else None
+    if role is None:
+        raise RowRejected("role_unknown")
+    return role
+
+
+def read_turn(role: Any, content: Any, *, calls_tool: bool = False) -> Turn:
+    """One message. Of a system or a tool message only a marker is kept."""
+    known = read_role(role)
+    if known in _ROLE_MARKERS:
+        return known, _ROLE_MARKERS[known]
+    words = read_content(content)
+    if calls_tool:
+        words = f"{words}\n{TOOL_CALL}" if words else TOOL_CALL
+    return known, words
+
+
+def read_list(value: Any) -> list[Raw]:
+    """The messages of a row, each still raw."""
+    if value is None:
+        raise RowRejected("messages_missing")
+    if not isinstance(value, list):
+        raise RowRejected("messages_wrong_type")
+    if not all(isinstance(message, Mapping) for message in value):
+        raise RowRejected("message_wrong_type")
+    return value
+
+
+def read_turns(value: Any, role: str = "role", content: str = "content") -> list[Turn]:
+    """A list of messages that name their role and content by these two keys."""
+    return [
+        read_turn(
+            message.get(role),
+            message.get(content),
+            calls_tool=bool(message.get("tool_calls") or message.get("function_call")),
+        )
+        for message in read_list(value)
+    ]
+
+
+def parsed(
+    messages: list[Turn],
+    *,
+    conversation_id: Any = None,
+    prompt_id: Any = None,
+    account: Any = None,
+    model: Any = None,
+    language: Any = None,
+    source: Any = None,
+    created_at: Any = None,
+) -> Parsed:
+    """Check the fields of one row; somebody in it must have said something."""
+    if not any(
+        role in ("user", "assistant") and not _NO_WORDS.fullmatch(content)
+        for role, content in messages
+    ):
+        raise RowRejected("conversation_empty")
+    return Parsed(
+        conversation_id=read_id(conversation_id),
+        prompt_id=read_id(prompt_id),
+        account=read_id(account),
+        model=read_name(model),
+        language=read_name(language),
+        source=read_name(source),
+        created_at=read_time(created_at),
+        messages=messages,
+    )

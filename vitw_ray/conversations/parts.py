@@ -1,0 +1,128 @@
+"""Sorted runs -> the parts of `conversations` and `rejects`, after the draw of a sample.
+
+A sample is a cutoff on a hash of the id, so it needs one look at all ids first; each range of ids
+is looked at on its own, and what is kept of it is a sketch of bounded size.
+"""
+
+import pickle
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vitw_ray import cluster
+from vitw_ray.conversations.runs import INDEX, RUN, Cutoffs, draws, settle, survivors
+from vitw_ray.conversations.sampling import Sketch, balanced_cutoffs
+from vitw_ray.hash_runs import read_range
+from vitw_ray.keys import range_bounds
+from vitw_ray.progress import Progress
+from vitw_ray.records import CONVERSATIONS, REJECTS
+from vitw_ray.run_folder import FileEntry
+from vitw_ray.stages import StageContext
+
+COUNTED = {"models": "model", "sources": "source"}  # counted for the manifest, by column
+
+
+def draw(context: StageContext, paths: list[str], ranges: int) -> Cutoffs:
+    """The cutoffs of the account cap and of the sample; both need all rows seen once before."""
+    config = context.config.conversations
+    cutoffs = Cutoffs(balanced=config.balance_models)
+    if config.max_per_account is not None:
+        sketch = _sketch(context, paths, ranges, cutoffs, "account", config.max_per_account)
+        cutoffs = replace(cutoffs, by_account=sketch.cutoffs())
+    if config.sample is not None:
+        sketch = _sketch(context, paths, ranges, cutoffs, "group", config.sample)
+        cutoffs = replace(cutoffs, by_group=balanced_cutoffs(sketch, config.sample))
+    return cutoffs
+
+
+def _sketch(
+    context: StageContext, paths: list[str], ranges: int, cutoffs: Cutoffs, by: str, keep: int
+) -> Sketch:
+    storage = context.storage
+
+    def sketch_range(unit: cluster.Unit) -> cluster.Unit:
+        rows = read_range(storage, paths, range_bounds(unit["range"], ranges), INDEX)
+        capped, unsampled = draws(rows, survivors(rows), cutoffs)
+        stays = rows.filter(pa.array(survivors(rows) & ~capped & ~unsampled))
+        hashes = stays["draw"].to_numpy()
+        if by == "account":
+            groups = stays["account_id"].to_pylist()
+        else:
+            groups = [cutoffs.group(model) for model in stays["model"].to_pylist()]
+        named = np.array([group is not None for group in groups], dtype=bool)
+        names = [group for group in groups if group is not None]
+        return {"sketch": pickle.dumps(Sketch.of(hashes[named], names, keep))}
+
+    merged = Sketch.of(np.zeros(0, np.uint64), [], keep)
+    for result in cluster.stream([{"range": n} for n in range(ranges)], sketch_range):
+        merged = merged.merge(pickle.loads(result["sketch"]))  # our own bytes, a moment old
+    return merged
+
+
+def merge(
+    context: StageContext, paths: list[str], rows: int, cutoffs: Cutoffs
+) -> tuple[list[FileEntry], Counter[str], dict[str, Counter[str]]]:
+    """Write all parts; returns their files, rejects by reason, and the columns of `COUNTED`."""
+    config = context.config.conversations
+    kept_rows = min(rows, config.sample or rows)
+    parts = max(1, -(-kept_rows // config.rows_per_part))
+    # A part of a small sample still takes its rows out of all rows, a little at a time.
+    steps = max(1, -(-rows // (parts * config.rows_per_part)))
+    writer = _PartWriter(context, paths, cutoffs, parts, steps)
+    files: list[FileEntry] = []
+    counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
+    rejected = Counter[str]()
+    progress = Progress("conversations: sort", rows)
+    for result in cluster.stream([{"part": n} for n in range(parts)], writer):
+        files += [FileEntry(**file) for file in result["files"]]
+        rejected.update(_counter(result["reasons"]))
+        for name in COUNTED:
+            counts[name].update(_counter(result[name]))
+        progress.add(sum(file["rows"] for file in result["files"]))
+    return sorted(files, key=lambda file: file.path), rejected, counts
+
+
+@dataclass(frozen=True)
+class _PartWriter:
+    """Takes one range of rows out of the runs and writes its part of both tables."""
+
+    context: StageContext
+    paths: list[str]
+    cutoffs: Cutoffs
+    parts: int
+    steps: int
+
+    def __call__(self, unit: cluster.Unit) -> cluster.Unit:
+        part, storage = unit["part"], self.context.storage
+        kept, rejects = [CONVERSATIONS.empty_table()], [REJECTS.empty_table()]
+        for step in range(part * self.steps, (part + 1) * self.steps):
+            bounds = range_bounds(step, self.parts * self.steps)
+            good, bad = settle(read_range(storage, self.paths, bounds, RUN), self.cutoffs)
+            kept.append(good.cast(CONVERSATIONS))
+            rejects.append(bad.cast(REJECTS))
+        conversations = pa.concat_tables(kept)
+        # Each range is in its order, and ranges follow one another; rejects go by file and row.
+        rejected = pa.concat_tables(rejects).sort_by([("file", "ascending"), ("row", "ascending")])
+        folder = self.context.folder
+        files = [
+            folder.write_table("conversations", conversations, part, private=True),
+            folder.write_table("rejects", rejected, part, private=True),
+        ]
+        return {
+            "files": [vars(file) for file in files],
+            "reasons": _pairs(rejected["reason"]),
+            **{name: _pairs(conversations[column]) for name, column in COUNTED.items()},
+        }
+
+
+def _pairs(column: pa.ChunkedArray) -> list[dict[str, Any]]:
+    counts = Counter(value for value in column.to_pylist() if value is not None)
+    return [{"name": name, "n": n} for name, n in sorted(counts.items())]
+
+
+def _counter(pairs: Iterable[dict[str, Any]]) -> Counter[str]:
+    return Counter({pair["name"]: int(pair["n"]) for pair in pairs})

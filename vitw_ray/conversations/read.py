@@ -1,0 +1,91 @@
+"""Stage 1: files -> `conversations` (sorted hash-range parts) and `rejects`.
+
+Three passes over units of work: files become sorted runs (`intake`), a sample becomes cutoffs on a
+hash, ranges of the runs become parts (`parts`). Every row that was read ends in one of the two
+tables, a reject with a reason.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from vitw_ray import cluster
+from vitw_ray.config import SourceFormat
+from vitw_ray.conversations.intake import FileReader
+from vitw_ray.conversations.parts import draw, merge
+from vitw_ray.conversations.sources import SourceFile, recognise
+from vitw_ray.errors import InputError, StageFailed
+from vitw_ray.progress import Progress
+from vitw_ray.run_folder import StageReport
+from vitw_ray.stages import StageContext
+from vitw_ray.storage import PRIVATE
+
+LISTING_THREADS = 16  # looking into a file is waiting for storage
+
+
+def shapes_of(files: Iterable[SourceFile], source_format: SourceFormat) -> dict[str, str]:
+    """The shape of each file that holds a row, by the file's name.
+
+    Raises:
+        InputError: a file that cannot be read or has no known shape, or no file with a row.
+    """
+    files = list(files)
+    with ThreadPoolExecutor(LISTING_THREADS) as pool:
+        found = list(pool.map(lambda file: recognise(file, source_format), files))
+    shapes = {file.name: shape for file, shape in zip(files, found, strict=True) if shape}
+    if not shapes:
+        raise InputError(
+            f"--input names {len(files)} files, and none holds a row",
+            "give files with conversations",
+        )
+    return shapes
+
+
+def read_conversations(context: StageContext) -> StageReport:
+    """Read, check, sample and sort."""
+    runs = f"{PRIVATE}/{context.folder.name}/runs"
+    context.storage.delete_prefix(runs)  # of an attempt that was killed
+    paths, read = _read_files(context, runs)
+    rows_in = sum(read.values())
+    rows_per_part = context.config.conversations.rows_per_part
+    cutoffs = draw(context, paths, max(1, -(-rows_in // rows_per_part)))
+    files, rejected, counts = merge(context, paths, rows_in, cutoffs)
+    context.storage.delete_prefix(runs)
+    rows_out = sum(file.rows for file in files if file.table == "conversations")
+    if rows_in != rows_out + sum(rejected.values()):
+        raise StageFailed(
+            f"{rows_in} rows were read, {rows_out} kept, {sum(rejected.values())} rejected",
+            "keep other programs out of the run folder, and run again",
+        )
+    if rows_out == 0:
+        reasons = ", ".join(f"{code} {n}" for code, n in rejected.most_common())
+        raise InputError(
+            f"no row of the input can be used ({reasons})",
+            "check the shape with --source-format, and the date range and sample",
+        )
+    return StageReport(
+        files=files,
+        rows_in=rows_in,
+        rows_out=rows_out,
+        rejected=dict(sorted(rejected.items())),
+        details={
+            "rows_by_file": dict(sorted(read.items())),
+            **{name: dict(sorted(counted.items())) for name, counted in counts.items()},
+        },
+    )
+
+
+def _read_files(context: StageContext, runs: str) -> tuple[list[str], Counter[str]]:
+    units = [
+        {"file": n, "name": file.name}
+        for n, file in enumerate(context.inputs)
+        if file.name in context.shapes
+    ]
+    reader = FileReader(context, runs)
+    progress = Progress("conversations: read")
+    paths, read = [], Counter[str]()
+    for result in cluster.stream(units, reader):
+        paths += result["runs"]
+        read[result["name"]] = result["rows"]
+        progress.add(result["rows"])
+    return sorted(paths), read

@@ -1,0 +1,242 @@
+"""The shapes that conversation data comes in, and how a row of each becomes ours.
+
+A shape is a pure function from a raw row (a JSON object, or a row of a Parquet file as Python
+objects) to `Parsed`; it raises `RowRejected` and nothing else. One row in, one row out: where a
+row holds several conversations the reader below says which one is taken.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vitw_ray.config import SourceFormat
+from vitw_ray.conversations.exports import read_chatgpt_export, read_claude_export
+from vitw_ray.conversations.fields import (
+    Parsed,
+    Raw,
+    RowRejected,
+    Turn,
+    clean_text,
+    parsed,
+    read_list,
+    read_turn,
+    read_turns,
+)
+
+
+def _vitw(raw: Raw) -> Parsed:
+    """Our own: the columns of `conversations`, with the account as `account_id`."""
+    return parsed(
+        read_turns(raw.get("messages")),
+        conversation_id=raw.get("conversation_id"),
+        prompt_id=raw.get("prompt_id"),
+        account=raw.get("account_id"),
+        model=raw.get("model"),
+        language=raw.get("language"),
+        source=raw.get("source"),
+        created_at=raw.get("created_at"),
+    )
+
+
+def _wildchat(raw: Raw) -> Parsed:
+    """WildChat; the account is the hashed address of the row or, in early copies, of a turn."""
+    turns = read_list(raw.get("conversation"))
+    return parsed(
+        read_turns(turns),
+        conversation_id=_first([raw], "conversation_hash", "conversation_id"),
+        account=_first([raw, *turns], "hashed_ip"),
+        model=raw.get("model"),
+        language=_first([raw, *turns], "language"),
+        created_at=_first([raw, *turns], "timestamp"),
+    )
+
+
+def _lmsys(raw: Raw) -> Parsed:
+    """LMSYS-Chat-1M, and battles of Chatbot Arena.
+
+    Of a battle the first conversation is taken, under the id `<question>:a`. Sides are drawn at
+    random there, so this favours no model; taking the winner would read only the liked answers.
+    """
+    if raw.get("conversation") is not None:
+        return parsed(
+            read_turns(raw.get("conversation")),
+            conversation_id=raw.get("conversation_id"),
+            model=raw.get("model"),
+            language=raw.get("language"),
+        )
+    battle = parsed(
+        read_turns(raw.get("conversation_a")),
+        conversation_id=raw.get("question_id"),
+        prompt_id=raw.get("question_id"),
+        account=raw.get("judge"),
+        model=raw.get("model_a"),
+        language=raw.get("language"),
+        created_at=raw.get("tstamp"),
+    )
+    if battle["prompt_id"] is not None:
+        battle["conversation_id"] = f"{battle['prompt_id']}:a"
+    return battle
+
+
+def _sharegpt(raw: Raw) -> Parsed:
+    """ShareGPT and the training sets in its form."""
+    return parsed(
+        read_turns(_first([raw], "conversations", "items"), "from", "value"),
+        conversation_id=raw.get("id"),
+        model=raw.get("model"),
+    )
+
+
+def _openai(raw: Raw) -> Parsed:
+    """Chat-completion requests and fine-tuning files; most carry no id."""
+    return parsed(
+        read_turns(raw.get("messages")), conversation_id=raw.get("id"), model=raw.get("model")
+    )
+
+
+def _oasst(raw: Raw) -> Parsed:
+    """An OpenAssistant tree: the path from the prompt along the best-ranked reply of each turn.
+
+    Rank 0 is the best; where people ranked none, the first reply. People wrote both sides, so
+    there is no model.
+    """
+    prompt = raw.get("prompt")
+    if prompt is None:
+        raise RowRejected("messages_missing")
+    if not isinstance(prompt, Mapping):
+        raise RowRejected("messages_wrong_type")
+    messages: list[Turn] = []
+    node: Raw | None = prompt
+    while node is not None:
+        messages.append(read_turn(node.get("role"), node.get("text")))
+        replies = read_list(node.get("replies") or [])
+        node = min(replies, key=_rank, default=None)
+    return parsed(
+        messages,
+        conversation_id=raw.get("message_tree_id"),
+        account=prompt.get("user_id"),
+        language=prompt.get("lang"),
+        created_at=prompt.get("created_date"),
+    )
+
+
+def _rank(reply: Raw) -> float:
+    rank = reply.get("rank")
+    return rank if isinstance(rank, int | float) and rank == rank else float("inf")
+
+
+_SPEAKER = re.compile(r"\n\n(Human|Assistant): ?")  # the one space belongs to the mark
+
+
+def _hh_rlhf(raw: Raw) -> Parsed:
+    """A transcript of Anthropic's hh-rlhf: the one that the rater chose."""
+    if raw.get("chosen") is None:
+        raise RowRejected("messages_missing")
+    before, *pieces = _SPEAKER.split(clean_text(raw["chosen"], "messages_wrong_type"))
+    if before.strip() or not pieces:
+        raise RowRejected("transcript_without_speaker")
+    return parsed([read_turn(*turn) for turn in zip(pieces[::2], pieces[1::2], strict=True)])
+
+
+def _first(places: Iterable[Raw], *keys: str) -> Any:
+    """The first value that is not null under the first key that has one."""
+    return next((p[key] for p in places for key in keys if p.get(key) is not None), None)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A shape of rows, as `--source-format` names it."""
+
+    name: SourceFormat
+    reader: Callable[[Raw], Parsed]
+    columns: str
+    """Columns that the reader looks at: a columnar file need not be read whole."""
+    signatures: tuple[str, ...]
+    """A file may have this shape when it has all columns of one of these."""
+
+    def fits(self, columns: Collection[str]) -> bool:
+        """Whether a file with these columns may have this shape."""
+        return any(set(columns) >= set(signature.split()) for signature in self.signatures)
+
+
+SHAPES: dict[str, Shape] = {
+    shape.name: shape
+    for shape in (  # the most specific first
+        Shape(
+            "chatgpt-export",
+            read_chatgpt_export,
+            "conversation_id id mapping current_node create_time",
+            ("mapping",),
+        ),
+        Shape(
+            "claude-export",
+            read_claude_export,
+            "uuid account model created_at chat_messages",
+            ("chat_messages",),
+        ),
+        Shape("oasst", _oasst, "message_tree_id prompt", ("message_tree_id prompt",)),
+        Shape("hh-rlhf", _hh_rlhf, "chosen", ("chosen rejected",)),
+        Shape(
+            "wildchat",
+            _wildchat,
+            "conversation_hash conversation_id conversation hashed_ip language model timestamp",
+            ("conversation conversation_hash", "conversation hashed_ip", "conversation timestamp"),
+        ),
+        Shape(
+            "lmsys",
+            _lmsys,
+            "conversation_id conversation language model "
+            "question_id conversation_a model_a judge tstamp",
+            ("conversation", "conversation_a conversation_b"),
+        ),
+        Shape("sharegpt", _sharegpt, "id conversations items model", ("conversations", "items")),
+        Shape(
+            "vitw",
+            _vitw,
+            "conversation_id prompt_id account_id model source language created_at messages",
+            ("messages conversation_id",),
+        ),
+        Shape("openai", _openai, "id messages model", ("messages",)),
+    )
+}
+
+
+def parse(shape: str, raw: Raw) -> Parsed:
+    """Read one row of a shape.
+
+    Raises:
+        RowRejected: the row is no conversation of this shape; nothing else is raised.
+    """
+    return SHAPES[shape].reader(raw)
+
+
+def try_shapes(rows: Iterable[Raw]) -> tuple[set[str], dict[str, Counter[str]]]:
+    """Read rows as every shape, holding one at a time.
+
+    Returns:
+        Their columns; and for each shape that these columns allow, the most specific first, how
+        the rows came out: `read`, or the code of the reject.
+    """
+    columns: set[str] = set()
+    outcomes: dict[str, Counter[str]] = {name: Counter() for name in SHAPES}
+    for row in rows:
+        columns |= row.keys()
+        for name, outcome in outcomes.items():
+            outcome[_outcome(name, row)] += 1
+    return columns, {n: outcome for n, outcome in outcomes.items() if SHAPES[n].fits(columns)}
+
+
+def _outcome(shape: str, raw: Raw) -> str:
+    try:
+        parse(shape, raw)
+    except RowRejected as rejected:
+        return rejected.reason
+    return "read"
+
+
+def best_shape(outcomes: Mapping[str, Counter[str]]) -> str | None:
+    """The shape that read most rows of `try_shapes`; of equals the most specific."""
+    best = max(outcomes, key=lambda name: outcomes[name]["read"], default=None)
+    return best if best and outcomes[best]["read"] else None

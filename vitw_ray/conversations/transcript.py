@@ -1,0 +1,130 @@
+"""What an extractor reads of a conversation within its token budget: head, tail, and a mark.
+
+The opening says what is asked and the end says how it went, so it is the middle that gives way:
+whole turns first, then sentences, then words. What was cut is reported, never silent.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vitw_ray.records import Message
+
+MARKER = "[... cut ...]"
+_SENTENCE_END = re.compile(r"(?:[.!?][\"')\]]*\s|[\u3002\uff01\uff1f\n])")
+_SPACE = re.compile(r"\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The turns that fit; `truncated_share` (0-1, in tokens) of the conversation was cut."""
+
+    messages: tuple[Message, ...]
+    truncated_share: float
+
+
+def estimate(text: str) -> int:
+    """Guess tokens: a quarter of the UTF-8 bytes, near for English and for three-byte scripts."""
+    return -(-len(text.encode("utf-8", "replace")) // 4)
+
+
+def transcript(
+    messages: Sequence[Message], budget_tokens: int, count_tokens: Callable[[str], int] = estimate
+) -> Transcript:
+    """Fit a conversation into a budget; `MARKER` stands where text was cut.
+
+    Args:
+        messages: The turns in order.
+        budget_tokens: Upper bound of the tokens of all contents together, markers included. A
+            budget that holds no marker gives no message at all.
+        count_tokens: Tokens of a text; should not fall as a text grows.
+    """
+    counts = [count_tokens(message.content) for message in messages]
+    total = sum(counts)
+    if total <= budget_tokens:
+        return Transcript(tuple(messages), 0.0)
+    whole = budget_tokens - count_tokens(MARKER)
+    if whole < 0:
+        return Transcript((), 1.0)
+    head = _whole_turns(counts, whole // 2)
+    tail = _whole_turns(counts[::-1], whole - whole // 2)
+    last = len(messages) - tail
+    kept = sum(counts[:head]) + sum(counts[last:])
+    cut, kept_of_cut = _cut_turns(messages[head:last], budget_tokens - kept, count_tokens)
+    share = 1.0 - (kept + kept_of_cut) / total
+    return Transcript((*messages[:head], *cut, *messages[last:]), min(max(share, 0.0), 1.0))
+
+
+def _whole_turns(counts: Sequence[int], budget: int) -> int:
+    """How many turns fit from the front on."""
+    for turns, count in enumerate(counts):
+        budget -= count
+        if budget < 0:
+            return turns
+    return len(counts)
+
+
+def _cut_turns(
+    messages: Sequence[Message], budget: int, count_tokens: Callable[[str], int]
+) -> tuple[list[Message], int]:
+    """Shorten the run of turns that did not fit: its first keeps a head, its last a tail.
+
+    Returns the turns left of it, and how many tokens of their own text they keep.
+    """
+    first, last = messages[0], messages[-1]
+    half = (budget + 1) // 2
+    head = _head(first.content, lambda part: count_tokens(_marked(part, "")) <= half)
+    if len(messages) == 1:
+        rest = first.content[len(head) :]
+        tail = _tail(rest, lambda part: count_tokens(_marked(head, part)) <= budget)
+        turns = [Message(first.role, _marked(head, tail))]
+    else:
+        turns = [Message(first.role, _marked(head, ""))] if head else []
+        left = budget - sum(count_tokens(turn.content) for turn in turns)
+        tail = _tail(last.content, lambda part: count_tokens(_marked("", part)) <= left)
+        if tail or not turns:
+            turns.append(Message(last.role, _marked("", tail)))
+    return turns, count_tokens(head) + count_tokens(tail)
+
+
+def _marked(head: str, tail: str) -> str:
+    return "\n".join(part for part in (head, MARKER, tail) if part)
+
+
+def _head(text: str, fits: Callable[[str], bool]) -> str:
+    size = _largest(len(text), lambda size: fits(text[:size]))
+    if size == len(text):
+        return text
+    for boundary in (_SENTENCE_END, _SPACE):
+        ends = [found.end() for found in boundary.finditer(text, size // 2, size)]
+        if ends and fits(head := text[: ends[-1]].rstrip()):
+            return head
+    return text[:size]
+
+
+def _tail(text: str, fits: Callable[[str], bool]) -> str:
+    start = len(text) - _largest(len(text), lambda size: fits(text[len(text) - size :]))
+    if start == 0:
+        return text
+    for boundary in (_SENTENCE_END, _SPACE):
+        found = boundary.search(text, start, (start + len(text)) // 2)
+        if found and fits(tail := text[found.end() :].lstrip()):
+            return tail
+    return text[start:]
+
+
+def _largest(limit: int, fits: Callable[[int], bool]) -> int:
+    """The largest size up to `limit` that fits, else 0.
+
+    Doubles before it halves: sizes asked about stay within twice the answer, so that a turn of
+    megabytes costs no more than the budget.
+    """
+    low, high = 0, min(limit, 64)
+    while fits(high):
+        if high == limit:
+            return limit
+        low, high = high, min(limit, 2 * high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

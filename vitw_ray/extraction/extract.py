@@ -1,0 +1,300 @@
+"""Stage 2: `conversations` -> `extractions`, one row in, one row out.
+
+Ray Data hands units (a range of rows of one part) to actors that hold an extractor. An actor reads
+its own rows, skips what is answered, commits answers to segments, and sends back counts. When all
+units are through, each part of `extractions` is put together from the committed answers, in the
+order of its part of `conversations`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vitw_ray import cluster
+from vitw_ray.config import ExtractionConfig, RunConfig
+from vitw_ray.errors import StageFailed
+from vitw_ray.extraction.answers import Extractor
+from vitw_ray.extraction.segments import (
+    SEGMENT,
+    AnswerIndex,
+    SegmentWriter,
+    as_keys,
+    compact,
+    read_answers,
+    read_index,
+)
+from vitw_ray.keys import Keyed, code_digest, content_key, message_bytes
+from vitw_ray.progress import Progress
+from vitw_ray.records import CONVERSATIONS, EXTRACTIONS, VALUE_FACETS, Conversation, Message
+from vitw_ray.run_folder import ROW_GROUP_ROWS, FileEntry, StageReport, read_part
+from vitw_ray.stages import StageContext
+from vitw_ray.storage import PRIVATE, Storage
+
+BATCH_ROWS = 32  # conversations handed to an extractor at once (ours: what a kill may cost)
+
+# Source and data files that decide what an extractor answers, relative to the package.
+EXTRACTOR_CODE = {
+    "lexicon": ("extraction/lexicon", "conversations/transcript.py", "taxonomy/embed.py"),
+    "simulated": ("extraction/simulated.py",),
+}
+
+
+def extractor_key(config: RunConfig) -> str:
+    """Hash of all that decides an extractor's answer to a conversation."""
+    extraction = config.extraction
+    return content_key(
+        {
+            "extractor": extraction.extractor,
+            "transcript_tokens": extraction.transcript_tokens,
+            "device": config.execution.device,
+            "code": code_digest("extraction/answers.py", *EXTRACTOR_CODE[extraction.extractor]),
+        }
+    )
+
+
+def extractor_settings(config: RunConfig) -> dict[str, Any]:
+    """What decides the content of `extractions`: the extractor, and where the gate stands."""
+    return {
+        "extractor_key": extractor_key(config),
+        "subjective_from": config.extraction.subjective_from,
+    }
+
+
+def make_extractor(config: ExtractionConfig, device: str) -> Extractor:
+    """The extractor of this name; called inside the actor, as it may load a model."""
+    if config.extractor == "lexicon":
+        from vitw_ray.extraction.lexicon import LexiconExtractor
+
+        return LexiconExtractor(config, device)
+    from vitw_ray.extraction.simulated import SimulatedExtractor
+
+    return SimulatedExtractor(config)
+
+
+def extract(context: StageContext) -> StageReport:
+    """Answer every conversation once."""
+    key = extractor_key(context.config)
+    answers = f"{PRIVATE}/answers-{key}"
+    parts = context.tables["conversations"].files
+    units = _units(parts, context.config.execution.unit_rows)
+    totals = _answer(context, answers, units)
+    index = read_index(context.storage, answers)
+    files, counts = _assemble(context, index, f"{context.config.extraction.extractor}@{key}")
+    rows = sum(file.rows for file in files)
+    _check_failed_share(counts, rows, context.config.extraction.max_error_share)
+    compact(context.storage, answers, index)
+    failed = {code.removeprefix("error:"): n for code, n in counts.items() if "error:" in code}
+    return StageReport(
+        files=files,
+        rows_in=context.tables["conversations"].rows,
+        rows_out=rows,
+        failed=dict(sorted(failed.items())),
+        details={
+            "extractor": f"{context.config.extraction.extractor}@{key}",
+            "answers_new": totals["answered"],
+            "answers_reused": totals["reused"],
+            **{name: n for name, n in sorted(counts.items()) if "error:" not in name},
+        },
+    )
+
+
+def _units(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
+    return [
+        {"part": number, "start": start, "stop": min(start + unit_rows, part.rows)}
+        for number, part in enumerate(parts)
+        for start in range(0, part.rows, unit_rows)
+    ]
+
+
+def _answer(context: StageContext, answers: str, units: list[cluster.Unit]) -> Counter[str]:
+    rows = context.tables["conversations"].rows
+    progress = Progress("extractions", rows)
+    totals = Counter[str]()
+    committed = cluster.share(read_index(context.storage, answers))
+    for result in cluster.stream_through_actors(
+        units,
+        UnitExtractor,
+        arguments={
+            "storage": context.storage,
+            "answers": answers,
+            "parts": context.tables["conversations"].files,
+            "committed": [committed],  # in a list, so that Ray hands over the reference
+            "config": context.config,
+            "keyed": context.keyed,
+            "epoch": context.epoch,
+        },
+        execution=context.config.execution,
+    ):
+        totals.update(result)
+        progress.add(result["rows"], result["failed"])
+    return totals
+
+
+class UnitExtractor:
+    """Reads units of conversations and commits their answers; holds the extractor."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        answers: str,
+        parts: Sequence[FileEntry],
+        committed: list[Any],
+        config: RunConfig,
+        keyed: Keyed,
+        epoch: int,
+    ) -> None:
+        self._storage, self._parts, self._keyed = storage, parts, keyed
+        self._extractor_key = extractor_key(config).encode()
+        index: AnswerIndex = cluster.shared(committed[0])
+        # What an earlier life of this actor committed is not in the driver's index.
+        since = read_index(storage, answers, skip=frozenset(index.segments))
+        self._done = index, since
+        self._segment = SegmentWriter(
+            storage,
+            answers,
+            epoch,
+            config.execution.segment_rows,
+            config.execution.segment_seconds,
+        )
+        self._extractor = make_extractor(config.extraction, config.execution.device)
+
+    def __call__(self, unit: cluster.Unit) -> cluster.Unit:
+        """Answer a unit; its answers are committed when this returns."""
+        conversations = _read_unit(self._storage, self._parts[unit["part"]], unit)
+        keys = answer_keys(self._keyed, self._extractor_key, conversations)
+        wanted = [n for n, key in enumerate(as_keys(keys)) if not self._is_done(key)]
+        failed = 0
+        for start in range(0, len(wanted), BATCH_ROWS):
+            batch = wanted[start : start + BATCH_ROWS]
+            results = self._extractor.extract([conversations[n] for n in batch])
+            for n, extracted in zip(batch, results, strict=True):
+                self._segment.add(keys[n], extracted)
+                failed += extracted.error is not None
+        self._segment.commit()
+        return {
+            "rows": len(conversations),
+            "answered": len(wanted),
+            "reused": len(conversations) - len(wanted),
+            "failed": failed,
+        }
+
+    def _is_done(self, key: np.bytes_) -> bool:
+        for index in self._done:
+            place = index.find(np.array([key]))[0]
+            if place >= 0 and not index.failed[place]:
+                return True
+        return False
+
+
+def answer_keys(
+    keyed: Keyed, extractor_key: bytes, conversations: Sequence[Conversation]
+) -> list[bytes]:
+    """Key of each conversation's answer: an HMAC of its bytes and the extractor key."""
+    return [
+        keyed.digest("answer", extractor_key + b"\0" + message_bytes(conversation.messages))
+        for conversation in conversations
+    ]
+
+
+def _read_unit(storage: Storage, part: FileEntry, unit: cluster.Unit) -> list[Conversation]:
+    first = unit["start"] // ROW_GROUP_ROWS
+    last = (unit["stop"] - 1) // ROW_GROUP_ROWS
+    with storage.open(part.path) as handle:
+        table = pq.ParquetFile(handle).read_row_groups(
+            list(range(first, last + 1)), columns=["conversation_id", "messages"]
+        )
+    offset = unit["start"] - first * ROW_GROUP_ROWS
+    return as_conversations(table.slice(offset, unit["stop"] - unit["start"]))
+
+
+def as_conversations(table: pa.Table) -> list[Conversation]:
+    """Rows of `conversations` as an extractor sees them."""
+    return [
+        Conversation(
+            row["conversation_id"],
+            tuple(Message(message["role"], message["content"]) for message in row["messages"]),
+        )
+        for row in table.select(["conversation_id", "messages"]).to_pylist()
+    ]
+
+
+def _assemble(
+    context: StageContext, index: AnswerIndex, extractor: str
+) -> tuple[list[FileEntry], Counter[str]]:
+    parts = context.tables["conversations"].files
+    assembler = _Assembler(context, [cluster.share(index)], extractor)
+    files, counts = [], Counter[str]()
+    for result in cluster.stream([{"part": n} for n in range(len(parts))], assembler):
+        files.append(FileEntry(**result["file"]))
+        counts.update({name: n for name, n in result["counts"].items() if n})
+    return sorted(files, key=lambda file: file.path), counts
+
+
+class _Assembler:
+    """Puts one part of `extractions` together."""
+
+    def __init__(self, context: StageContext, index: list[Any], extractor: str) -> None:
+        self.storage, self.folder = context.storage, context.folder
+        self.parts, self.keyed = context.tables["conversations"].files, context.keyed
+        self.subjective_from = context.config.extraction.subjective_from
+        self.index, self.extractor = index, extractor
+
+    def __call__(self, unit: cluster.Unit) -> cluster.Unit:
+        conversations = read_part(self.storage, self.parts[unit["part"]])
+        key = self.extractor.rsplit("@", 1)[1].encode()
+        keys = as_keys(answer_keys(self.keyed, key, as_conversations(conversations)))
+        index: AnswerIndex = cluster.shared(self.index[0])
+        places = index.find(keys)
+        if (places < 0).any():
+            raise StageFailed(
+                f"{int((places < 0).sum())} conversations of part {unit['part']} have no answer",
+                "run again: what is answered is kept",
+            )
+        answers = read_answers(self.storage, index, places)
+        table = extraction_rows(conversations, answers, self.extractor, self.subjective_from)
+        file = self.folder.write_table("extractions", table, unit["part"], private=True)
+        return {"file": vars(file), "counts": _count(table)}
+
+
+def extraction_rows(
+    conversations: pa.Table, answers: pa.Table, extractor: str, subjective_from: int
+) -> pa.Table:
+    """Rows of `extractions`: where a conversation comes from, and what was answered."""
+    columns = {name: conversations[name] for name in CONVERSATIONS.names if name != "messages"}
+    columns["extractor"] = pa.array([extractor] * conversations.num_rows, pa.string())
+    columns |= {name: answers[name] for name in SEGMENT.names if name != "key"}
+    levels = answers["subjectivity"].to_pylist()
+    columns["is_subjective"] = pa.array(
+        [None if level is None else level >= subjective_from for level in levels], pa.bool_()
+    )
+    return pa.table({name: columns[name] for name in EXTRACTIONS.names}).cast(EXTRACTIONS)
+
+
+def _count(table: pa.Table) -> dict[str, int]:
+    counts = Counter(f"error:{code}" for code in table["error"].to_pylist() if code is not None)
+    for name in ("prompt_tokens", "output_tokens"):
+        counts[name] = int(table[name].to_numpy().sum())
+    subjective = table.filter(pc.field("is_subjective"))
+    counts["subjective"] = subjective.num_rows
+    for facet in VALUE_FACETS:
+        sizes = [len(values) for values in subjective[facet].to_pylist()]
+        counts[facet] = sum(sizes)
+        counts[f"with_{facet}"] = sum(size > 0 for size in sizes)
+    return dict(counts)
+
+
+def _check_failed_share(counts: Counter[str], rows: int, limit: float) -> None:
+    codes = {code.removeprefix("error:"): n for code, n in counts.items() if "error:" in code}
+    failed = sum(codes.values())
+    if rows and failed / rows > limit:
+        listed = ", ".join(f"{code} {n}" for code, n in sorted(codes.items()))
+        raise StageFailed(
+            f"{failed} of {rows} conversations failed ({listed}); --max-error-share is {limit}",
+            "look into the codes; a rerun asks the failed ones again and keeps the rest",
+        )

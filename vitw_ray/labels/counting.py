@@ -1,0 +1,210 @@
+"""Stage 3: `extractions` -> `labels` and `merges`.
+
+A label counts once per conversation, however often and in however many spellings it was found. The
+first pass counts spellings, which decides the merges; the second counts merged labels, so that a
+conversation with both spellings counts once. Partial counts add up in any order to the same
+numbers. Distinct accounts do not add, so they are counted where all pairs of one account meet.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vitw_ray import cluster
+from vitw_ray.config import LabelsConfig
+from vitw_ray.hash_runs import read_range, write_run
+from vitw_ray.keys import id_hash, range_bounds
+from vitw_ray.labels.normalize import merge_labels
+from vitw_ray.records import LABELS, MERGES, VALUE_FACETS
+from vitw_ray.run_folder import FileEntry, StageReport, read_part
+from vitw_ray.stages import StageContext
+from vitw_ray.storage import PRIVATE, Storage
+
+Spelling = tuple[str, str]  # facet, label
+PAPER_MIN_CONVERSATIONS = 15  # paper, 1.4: 0.005 % of 308,210
+COLUMNS = ("is_subjective", "account_id", *VALUE_FACETS)
+PAIR = pa.schema(
+    [("hash", pa.int64()), ("account", pa.string()), ("facet", pa.string()), ("label", pa.string())]
+)
+
+
+def count_labels(context: StageContext) -> StageReport:
+    """Merge spellings, count labels, and say which have enough support."""
+    parts = context.tables["extractions"].files
+    spellings, subjective, with_account = _count_spellings(context, parts)
+    merges = {
+        facet: merge_labels(_of_facet(spellings, facet), context.config.labels)
+        for facet in VALUE_FACETS
+    }
+    conversations, pairs = _count_merged(context, parts, merges)
+    accounts = _count_accounts(context, pairs, len(parts)) if with_account else None
+    labels = label_rows(conversations, accounts, subjective, context.config.labels)
+    folder = context.folder
+    files = [
+        folder.write_table("labels", labels.filter(pc.field("kept"))),
+        # A label with little support may be the words of one person.
+        folder.write_table("labels", labels.filter(~pc.field("kept")), part=1, private=True),
+        folder.write_table("merges", merge_rows(spellings, merges), private=True),
+    ]
+    return StageReport(
+        files=files,
+        rows_in=context.tables["extractions"].rows,
+        rows_out=labels.num_rows,
+        details={
+            "subjective_conversations": subjective,
+            "with_account": with_account,
+            **{f"{facet}_kept": files_kept(labels, facet) for facet in VALUE_FACETS},
+        },
+    )
+
+
+def files_kept(labels: pa.Table, facet: str) -> int:
+    """Number of kept labels of a facet."""
+    return labels.filter((pc.field("facet") == facet) & pc.field("kept")).num_rows
+
+
+def spellings_of(extractions: pa.Table) -> Iterator[tuple[str | None, frozenset[Spelling]]]:
+    """Account and distinct spellings of each subjective conversation without error."""
+    subjective = extractions.filter(pc.field("is_subjective"))
+    lists = {facet: subjective[facet].to_pylist() for facet in VALUE_FACETS}
+    for row, account in enumerate(subjective["account_id"].to_pylist()):
+        found = frozenset((f, value["label"]) for f in VALUE_FACETS for value in lists[f][row])
+        yield account, found
+
+
+def apply_merges(
+    spellings: Iterable[Spelling], merges: Mapping[str, Mapping[str, tuple[str, str]]]
+) -> frozenset[Spelling]:
+    """The labels that a conversation's spellings are counted as, each once."""
+    return frozenset((f, merges[f].get(label, (label, ""))[0]) for f, label in spellings)
+
+
+def _count_spellings(
+    context: StageContext, parts: Sequence[FileEntry]
+) -> tuple[Counter[Spelling], int, int]:
+    storage = context.storage
+
+    def count_part(unit: cluster.Unit) -> cluster.Unit:
+        counts, subjective, with_account = Counter[Spelling](), 0, 0
+        for account, found in spellings_of(read_part(storage, parts[unit["part"]], COLUMNS)):
+            counts.update(found)
+            subjective += 1
+            with_account += account is not None
+        rows = [{"facet": f, "label": label, "n": n} for (f, label), n in counts.items()]
+        return {"counts": rows, "subjective": subjective, "with_account": with_account}
+
+    counts, subjective, with_account = Counter[Spelling](), 0, 0
+    for result in cluster.stream(_units(parts), count_part):
+        _add(counts, result["counts"])
+        subjective += result["subjective"]
+        with_account += result["with_account"]
+    return counts, subjective, with_account
+
+
+def _count_merged(
+    context: StageContext, parts: Sequence[FileEntry], merges: dict[str, dict[str, tuple[str, str]]]
+) -> tuple[Counter[Spelling], list[str]]:
+    storage, shared = context.storage, [cluster.share(merges)]
+    runs = f"{PRIVATE}/{context.folder.name}/accounts"
+    storage.delete_prefix(runs)
+
+    def count_part(unit: cluster.Unit) -> cluster.Unit:
+        merged = cluster.shared(shared[0])
+        counts = Counter[Spelling]()
+        pairs: set[tuple[str, str, str]] = set()
+        for account, found in spellings_of(read_part(storage, parts[unit["part"]], COLUMNS)):
+            labels = apply_merges(found, merged)
+            counts.update(labels)
+            if account is not None:
+                pairs.update((account, f, label) for f, label in labels)
+        rows = [{"facet": f, "label": label, "n": n} for (f, label), n in counts.items()]
+        return {"counts": rows, "run": _write_pairs(storage, runs, pairs) if pairs else ""}
+
+    counts, written = Counter[Spelling](), []
+    for result in cluster.stream(_units(parts), count_part):
+        _add(counts, result["counts"])
+        written += [result["run"]] if result["run"] else []
+    return counts, sorted(written)
+
+
+def _write_pairs(storage: Storage, folder: str, pairs: set[tuple[str, str, str]]) -> str:
+    rows = [
+        {"hash": id_hash(account), "account": account, "facet": f, "label": label}
+        for account, f, label in pairs
+    ]
+    return write_run(storage, folder, pa.Table.from_pylist(rows, PAIR))
+
+
+def _count_accounts(context: StageContext, runs: list[str], ranges: int) -> Counter[Spelling]:
+    """Distinct accounts of each label: all pairs of an account lie in one range."""
+    storage = context.storage
+
+    def count_range(unit: cluster.Unit) -> cluster.Unit:
+        pairs = read_range(storage, runs, range_bounds(unit["range"], ranges), PAIR)
+        distinct = pairs.group_by(["account", "facet", "label"]).aggregate([])
+        counted = distinct.group_by(["facet", "label"]).aggregate([("account", "count")])
+        return {"counts": counted.rename_columns(["facet", "label", "n"]).to_pylist()}
+
+    counts = Counter[Spelling]()
+    for result in cluster.stream([{"range": n} for n in range(ranges)], count_range):
+        _add(counts, result["counts"])
+    storage.delete_prefix(f"{PRIVATE}/{context.folder.name}/accounts")
+    return counts
+
+
+def label_rows(
+    conversations: Mapping[Spelling, int],
+    accounts: Mapping[Spelling, int] | None,
+    subjective: int,
+    config: LabelsConfig,
+) -> pa.Table:
+    """Rows of `labels`, the commonest first. `accounts` is None when no row names its account."""
+    rows = []
+    for (facet, label), n in sorted(conversations.items(), key=lambda i: (i[0][0], -i[1], i[0][1])):
+        known = accounts.get((facet, label), 0) if accounts is not None else None
+        rows.append(
+            {
+                "facet": facet,
+                "label": label,
+                "conversations": n,
+                "accounts": known,
+                "share": n / subjective,
+                "kept": n >= config.min_conversations
+                and (known is None or known >= config.min_accounts),
+            }
+        )
+    return pa.Table.from_pylist(rows, LABELS)
+
+
+def merge_rows(
+    spellings: Mapping[Spelling, int], merges: Mapping[str, Mapping[str, tuple[str, str]]]
+) -> pa.Table:
+    """Rows of `merges`, sorted."""
+    rows: list[dict[str, Any]] = [
+        {
+            "facet": facet,
+            "variant": variant,
+            "label": label,
+            "rule": rule,
+            "conversations": spellings[facet, variant],
+        }
+        for facet in VALUE_FACETS
+        for variant, (label, rule) in sorted(merges[facet].items())
+    ]
+    return pa.Table.from_pylist(rows, MERGES)
+
+
+def _of_facet(counts: Mapping[Spelling, int], facet: str) -> dict[str, int]:
+    return {label: n for (f, label), n in counts.items() if f == facet}
+
+
+def _add(counts: Counter[Spelling], rows: Iterable[Mapping[str, Any]]) -> None:
+    for row in rows:
+        counts[row["facet"], row["label"]] += row["n"]
+
+
+def _units(parts: Sequence[FileEntry]) -> list[cluster.Unit]:
+    return [{"part": number} for number in range(len(parts))]

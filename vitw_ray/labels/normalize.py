@@ -1,0 +1,88 @@
+"""Which spellings are one label. Pure functions; every merge is logged with the rule that made it.
+
+The released list kept 29 hyphen twins and about 55 groups of near variants (paper, 1.4); counting
+them apart halves a value's share. Each rule here can be switched off on its own.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping
+
+from vitw_ray.config import LabelsConfig
+
+_HYPHENS = re.compile(r"[\u2010-\u2015\-]+")
+_SPACE = re.compile(r"\s+")
+
+
+def fold_case(label: str) -> str:
+    """Lower case, one kind of white space, compatibility forms (full-width letters)."""
+    return _SPACE.sub(" ", unicodedata.normalize("NFKC", label)).strip().casefold()
+
+
+def fold_hyphens(label: str) -> str:
+    """Hyphens become spaces."""
+    return _SPACE.sub(" ", _HYPHENS.sub(" ", label)).strip()
+
+
+def singular(label: str) -> str:
+    """Each word without its plural ending: a key to group by, not a word to show."""
+    return " ".join(_singular_word(word) for word in label.split(" "))
+
+
+def _singular_word(word: str) -> str:
+    if len(word) <= 3 or word.endswith(("ss", "us", "is")):  # kindness, consensus, analysis
+        return word
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith(("sses", "xes", "zes", "ches", "shes")):
+        return word[:-2]
+    return word.removesuffix("s")
+
+
+def merge_labels(counts: Mapping[str, int], config: LabelsConfig) -> dict[str, tuple[str, str]]:
+    """Which label each variant is counted as.
+
+    Args:
+        counts: conversations of each label as it was written.
+        config: which rules apply.
+
+    Returns:
+        variant -> (label, name of the last rule that changed it), only for variants that change.
+        No label that others are merged into is itself merged: applying it twice changes nothing.
+    """
+    current = {label: label for label in counts}
+    rule: dict[str, str] = {}
+
+    def apply(name: str, target: Mapping[str, str]) -> None:
+        for variant, label in current.items():
+            if target[label] != label:
+                current[variant] = target[label]
+                rule[variant] = name
+
+    if config.merge_case:
+        apply("case", {label: fold_case(label) or label for label in set(current.values())})
+    if config.merge_hyphens:
+        apply("hyphen", {label: fold_hyphens(label) or label for label in set(current.values())})
+    if config.merge_plurals:
+        apply("plural", _commonest_of_twins(_totals(current, counts)))
+    return {v: (label, rule[v]) for v, label in sorted(current.items()) if label != v}
+
+
+def _totals(current: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, int]:
+    totals: dict[str, int] = defaultdict(int)
+    for variant, label in current.items():
+        totals[label] += counts[variant]
+    return totals
+
+
+def _commonest_of_twins(totals: Mapping[str, int]) -> dict[str, str]:
+    """Labels that differ in a plural ending alone, each to the commonest of its group."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for label in totals:
+        groups[singular(label)].append(label)
+    return {
+        label: min(group, key=lambda twin: (-totals[twin], twin))
+        for group in groups.values()
+        for label in group
+    }

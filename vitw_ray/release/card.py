@@ -1,0 +1,72 @@
+"""The release's README.md: a data set card that says what the tables are and what they are not."""
+
+import json
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from vitw_ray.config import LabelsConfig, ReleaseConfig
+from vitw_ray.release.tables import ReleaseTable
+from vitw_ray.report.facts import RunFacts
+from vitw_ray.report.inert import inert
+from vitw_ray.report.wording import count
+
+TEMPLATES = Path(__file__).parent / "templates"
+PAPER_SUPPORT = LabelsConfig()  # its defaults are the paper's thresholds
+_MARKDOWN = str.maketrans(
+    {mark: f"\\{mark}" for mark in "\\`*_{}[]#|!~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
+
+
+def render(
+    run: RunFacts,
+    labels: LabelsConfig,
+    release: ReleaseConfig,
+    frequencies: ReleaseTable,
+    tree: ReleaseTable,
+) -> str:
+    """Markdown with YAML front matter: the same text for the same arguments.
+
+    Args:
+        run: What was read, and by whom; an honest baseline is called one.
+        labels: The support thresholds that every released value passed.
+        release: Title and licence.
+        frequencies: What `values_frequencies` returned.
+        tree: What `values_tree` returned.
+    """
+    # not HTML: what needs escaping here are Markdown's and YAML's marks, by the two filters
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"text": _text, "yaml": _yaml, "count": count}
+    return environment.get_template("card.md").render(
+        release_name=release.release_name,
+        license_id=release.release_license.lower(),
+        created=run.created,
+        reader=run.reader,
+        baseline=run.baseline,
+        made_up=run.made_up,
+        totals=run.totals,
+        sources=run.sources,
+        versions=run.versions,
+        min_conversations=labels.min_conversations,
+        min_accounts=labels.min_accounts,
+        lowered=labels.min_conversations < PAPER_SUPPORT.min_conversations
+        or labels.min_accounts < PAPER_SUPPORT.min_accounts,
+        frequencies=frequencies,
+        tree=tree,
+    )
+
+
+def _text(text: str) -> str:
+    """Text as Markdown shows it literally, on one line, also inside a table."""
+    return inert(text).translate(_MARKDOWN)
+
+
+def _yaml(text: str) -> str:
+    """Text as a quoted YAML scalar: JSON's strings are YAML's."""
+    return json.dumps(inert(text))

@@ -1,0 +1,149 @@
+"""The two released tables, in the published columns and number formats (paper's data set, 4).
+
+Only AI values with enough support leave. A cell is made of allow-listed characters or it does not
+leave: nothing is escaped or repaired, so that no cell can start a formula, hide a character or
+carry text that somebody planted. What stays behind is counted by reason.
+
+The tree is counted again from the leaves that leave. A withheld label can therefore not be found
+by subtracting the released leaves from their released group.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+FREQUENCIES_COLUMNS = ("value", "pct_convos")
+TREE_COLUMNS = (
+    "cluster_id",
+    "description",
+    "name",
+    "level",
+    "parent_cluster_id",
+    "pct_total_occurrences",
+)
+DECIMALS = 3  # as published
+FACET = "ai_values"  # the one facet that the paper released
+
+LABEL = re.compile(r"[a-z][a-z '\-]{0,39}")  # the alphabet of `Answer.ai_values`
+# published names hold 48 characters at most, descriptions 522, of this alphabet
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9 '(),.&/\-]{0,79}")
+DESCRIPTION = re.compile(r"([A-Za-z][A-Za-z0-9 '(),.;:&/\-]{0,599})?")
+CLUSTER_ID = re.compile(r"[a-z][A-Za-z0-9:_\-]{0,99}")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTable:
+    """A table ready to be written: CSV text with Unix line ends, its rows, and what stayed behind.
+
+    `withheld` counts labels by reason: `support` (too few conversations), `alphabet` (a character
+    outside the allow list), `no_place` (in no group of the tree). For the tree it also counts
+    `group_text`: groups whose name or description left the alphabet and is replaced by the id, or
+    left empty.
+    """
+
+    text: str
+    rows: int
+    withheld: Mapping[str, int]
+
+
+def values_frequencies(tables: Mapping[str, pa.Table]) -> ReleaseTable:
+    """`labels` as `value,pct_convos`: percent of subjective conversations, 3 decimals.
+
+    Descending by the number as it is printed, then alphabetical: the order says nothing that the
+    cells do not.
+    """
+    released, withheld = _released(tables)
+    rows = [(label, _pct(100 * row["share"])) for label, row in released.items()]
+    rows.sort(key=lambda row: (-row[1], row[0]))
+    return ReleaseTable(_csv(FREQUENCIES_COLUMNS, rows), len(rows), withheld)
+
+
+def values_tree(tables: Mapping[str, pa.Table]) -> ReleaseTable:
+    """`taxonomy` as the published tree: a leaf's id is its name, its description is empty.
+
+    `pct_total_occurrences` is the percentage of the released (label, conversation) pairs under a
+    node; the top level adds up to 100. Groups without a released leaf are left out. Rows go up from
+    the leaves, within a level by parent, then by name.
+    """
+    released, withheld = _released(tables)
+    mine = tables["taxonomy"].filter(pc.field("facet") == FACET).to_pylist()
+    groups = {row["cluster_id"]: row for row in mine if row["level"] > 0}
+    home = {row["name"]: row["parent_cluster_id"] for row in mine if row["level"] == 0}
+    placed = [label for label in released if home.get(label) in groups]
+    withheld["no_place"] = len(released) - len(placed)
+
+    pairs: Counter[str] = Counter()
+    for label in placed:
+        for cluster_id in _ancestors(home[label], groups):
+            pairs[cluster_id] += released[label]["conversations"]
+    total = sum(released[label]["conversations"] for label in placed)
+
+    rows = [
+        (label, "", label, 0, home[label], _pct(100 * released[label]["conversations"] / total))
+        for label in placed
+    ]
+    for cluster_id in pairs:
+        group = groups[cluster_id]
+        if not CLUSTER_ID.fullmatch(cluster_id):
+            raise ValueError(
+                "a cluster id of the taxonomy is not of the form that this project makes"
+            )
+        name, description = _group_text(group)
+        withheld["group_text"] += (name, description) != (group["name"], group["description"])
+        parent = group["parent_cluster_id"] or ""
+        pct = _pct(100 * pairs[cluster_id] / total)
+        rows.append((cluster_id, description, name, group["level"], parent, pct))
+    rows.sort(key=lambda row: (row[3], row[4], row[2], row[0]))
+    return ReleaseTable(_csv(TREE_COLUMNS, rows), len(rows), withheld)
+
+
+def _released(tables: Mapping[str, pa.Table]) -> tuple[dict[str, Row], Counter[str]]:
+    """AI values that may leave, by label, and how many may not."""
+    released: dict[str, Row] = {}
+    withheld: Counter[str] = Counter()
+    mine = tables["labels"].filter(pc.field("facet") == FACET)
+    kept = mine.filter(pc.field("kept"))
+    withheld["support"] = mine.num_rows - kept.num_rows
+    for row in kept.to_pylist():
+        if not LABEL.fullmatch(row["label"]):
+            withheld["alphabet"] += 1
+        else:
+            released[row["label"]] = row
+    return released, withheld
+
+
+def _ancestors(cluster_id: str | None, groups: Mapping[str, Row]) -> Iterable[str]:
+    while cluster_id is not None:
+        yield cluster_id
+        cluster_id = groups[cluster_id]["parent_cluster_id"]
+
+
+def _group_text(group: Row) -> tuple[str, str]:
+    name, description = group["name"], group["description"]
+    return (
+        name if NAME.fullmatch(name) else group["cluster_id"],
+        description if DESCRIPTION.fullmatch(description) else "",
+    )
+
+
+def _pct(percent: float) -> float:
+    return round(percent, DECIMALS)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    # the published files end lines with \n, quote only where a comma asks for it, and print numbers
+    # without trailing zeros (16.58, 1.0): what Python's repr does
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,235 @@
+"""The figures of the page: plain data in, one SVG string out, written by hand.
+
+Every figure takes its colours from the classes of `templates/page.css`, so that the dark scheme and
+the printed page change them too, carries its words in `aria-label` and `<title>`, and passes every
+text through `inert` and `Markup.format`, which escapes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from vitw_ray.report.inert import inert
+from vitw_ray.report.wording import percent, signed
+
+RESIDUAL_STEPS = (2.0, 4.0, 8.0, 16.0)  # ours: 2 is the usual single test, then doubling
+MIN_TEXT_PX = 15  # ours: a line of the page's small type
+
+
+def _svg(kind: str, size: str, label: str, parts: Sequence[str]) -> Markup:
+    return Markup('<svg class="{}" {} role="img" aria-label="{}">{}</svg>').format(
+        kind, Markup(size), inert(label), Markup("").join(parts)
+    )
+
+
+def bar(
+    share: float,
+    scale: float,
+    *,
+    label: str,
+    tone: str = "ai",
+    low: float | None = None,
+    high: float | None = None,
+    mark: float | None = None,
+) -> Markup:
+    """One horizontal bar of `share` out of `scale` (both 0-1), as wide as its place.
+
+    Args:
+        share: Length of the bar.
+        scale: What fills the whole width; rows of one table share it.
+        label: What a screen reader says.
+        tone: Class that colours the bar.
+        low: Lower end of the interval, drawn as a whisker when both ends are given.
+        high: Upper end of the interval.
+        mark: A reference value, drawn as an upright line (what chance alone would give).
+    """
+
+    def x(value: float) -> str:
+        return f"{100 * min(max(value / scale, 0.0), 1.0) if scale > 0 else 0.0:.2f}%"
+
+    top = 5 if low is None else 2
+    parts = [
+        Markup('<rect class="track" width="100%" height="6" y="{}" rx="3"/>').format(top),
+        Markup('<rect class="fill {}" width="{}" height="6" y="{}" rx="3"/>').format(
+            tone, x(share), top
+        ),
+    ]
+    if low is not None and high is not None:  # below the bar: on a dark one it would not show
+        parts.append(
+            Markup(
+                '<g class="whisker"><line x1="{0}" x2="{1}" y1="12" y2="12"/>'
+                '<line x1="{0}" x2="{0}" y1="10" y2="14"/>'
+                '<line x1="{1}" x2="{1}" y1="10" y2="14"/></g>'
+            ).format(x(low), x(high))
+        )
+    if mark is not None:
+        parts.append(
+            Markup('<line class="mark" x1="{0}" x2="{0}" y1="0" y2="16"/>').format(x(mark))
+        )
+    return _svg("bar", 'width="100%" height="16"', label, parts)
+
+
+class Part(NamedTuple):
+    """One piece of a stacked bar: `share` is 0-1, `tone` its class."""
+
+    name: str
+    share: float
+    tone: str
+
+
+def stacked(parts: Sequence[Part], *, label: str) -> Markup:
+    """A whole (0-1) cut into parts, left to right; parts wide enough carry their share."""
+    drawn, start = [], 0.0
+    for part in parts:
+        place = f"{100 * start:.2f}%", f"{100 * part.share:.2f}%"
+        text = (
+            Markup('<text x="50%" y="17" text-anchor="middle">{:.0f}</text>').format(
+                100 * part.share
+            )
+            if part.share >= 0.06  # ours: two digits fit on a phone
+            else ""
+        )
+        drawn.append(
+            Markup(
+                '<svg x="{}" width="{}" height="26" class="part {}"><title>{} {}</title>'
+                '<rect width="100%" height="26"/>{}</svg>'
+            ).format(*place, part.tone, inert(part.name), percent(part.share), text)
+        )
+        start += part.share
+    return _svg("stacked", 'width="100%" height="26"', label, drawn)
+
+
+class Cell(NamedTuple):
+    """One cell of a heat map. A residual that could not be computed is None."""
+
+    residual: float | None
+    significant: bool
+    title: str
+
+
+def residual_tone(residual: float | None) -> str:
+    """Class of a residual: `n4` .. `n1`, `z`, `p1` .. `p4` by `RESIDUAL_STEPS`."""
+    if residual is None:
+        return "void"
+    step = sum(abs(residual) >= bound for bound in RESIDUAL_STEPS)
+    return "z" if step == 0 else f"{'p' if residual > 0 else 'n'}{step}"
+
+
+def heat_map(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    cells: Mapping[tuple[int, int], Cell],
+    *,
+    label: str,
+) -> Markup:
+    """Residuals as coloured cells, `cells[row, column]`; absent cells stay empty.
+
+    Significant cells are bold. The figure keeps its size in pixels: on a narrow screen it scrolls.
+    """
+    cell_w, cell_h = 58, 28
+    heads, sides = [_short(name, 34) for name in columns], [_short(name, 34) for name in rows]
+    # 13 px type: a letter is about 7 px wide, and 4.4 px high along the slant
+    left = round(14 + 7.1 * max(map(len, sides), default=0))
+    top = round(28 + 4.4 * max(map(len, heads), default=0))
+    width, height = left + cell_w * len(columns) + 84, top + cell_h * len(rows) + 2
+    parts = []
+    for j, name in enumerate(columns):
+        x = left + cell_w * j + cell_w / 2
+        parts.append(
+            Markup(
+                '<text class="head" transform="translate({:.0f} {}) rotate(-38)">{}'
+                "<title>{}</title></text>"
+            ).format(x, top - 10, heads[j], inert(name))
+        )
+    for i, name in enumerate(rows):
+        y = top + cell_h * i
+        parts.append(
+            Markup(
+                '<text class="side" x="{}" y="{}" text-anchor="end">{}<title>{}</title></text>'
+            ).format(left - 10, y + 18, sides[i], inert(name))
+        )
+        for j in range(len(columns)):
+            if (cell := cells.get((i, j))) is not None:
+                parts.append(_heat_cell(cell, left + cell_w * j, y, cell_w, cell_h))
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    return _svg("heat", size, label, parts)
+
+
+def _heat_cell(cell: Cell, x: int, y: int, width: int, height: int) -> Markup:
+    return Markup(
+        '<g class="cell {}{}"><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" rx="3"/>'
+        '<text x="{:.0f}" y="{}" text-anchor="middle">{}</text></g>'
+    ).format(
+        residual_tone(cell.residual),
+        " sure" if cell.significant else "",
+        inert(cell.title),
+        x + 1,
+        y + 1,
+        width - 2,
+        height - 2,
+        x + width / 2,
+        y + 18,
+        signed(cell.residual, 0 if abs(cell.residual or 0) >= 100 else 1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """One node of an icicle: `start` and `share` are parts (0-1) of the whole, `depth` 0 = top."""
+
+    name: str
+    depth: int
+    start: float
+    share: float
+    tone: int
+
+
+def icicle(slabs: Sequence[Slab], *, label: str) -> Markup:
+    """A tree as columns, top level on the left; the height of a node is its share.
+
+    Names are cut off at the column's edge, and left out where the node is lower than a line.
+    """
+    if not slabs:
+        return Markup("")
+    depths = 1 + max(slab.depth for slab in slabs)
+    rows = max(sum(slab.depth == depth for slab in slabs) for depth in range(depths))
+    height = min(max(22 * rows, 240), 760)
+    column = 100 / (depths - 0.35)  # the first column holds few, short names: it is narrower
+    parts = []
+    for slab in slabs:
+        left = column * (slab.depth - 0.35) if slab.depth else 0.0
+        parts.append(
+            Markup(
+                '<svg class="slab hue{} deep{}" x="{:.3f}%" y="{:.2f}" width="{:.3f}%" '
+                'height="{:.2f}"><title>{} {}</title><rect width="100%" height="100%"/>{}</svg>'
+            ).format(
+                slab.tone % 6,
+                min(slab.depth, 3),
+                left,
+                slab.start * height,
+                column if slab.depth else 0.65 * column,
+                slab.share * height,
+                inert(slab.name),
+                percent(slab.share),
+                _slab_text(slab, slab.share * height),
+            )
+        )
+    return _svg("icicle", f'width="100%" height="{height}"', label, parts)
+
+
+def _slab_text(slab: Slab, tall: float) -> Markup:
+    if tall < MIN_TEXT_PX:
+        return Markup("")
+    lines = (
+        '<text class="name" x="10" y="18">{}</text><text class="num" x="10" y="34">{}</text>'
+        if tall >= 2.5 * MIN_TEXT_PX
+        else '<text class="name" x="10" y="{y:.1f}">{}<tspan class="num" dx="8">{}</tspan></text>'
+    )
+    return Markup(lines).format(inert(slab.name), percent(slab.share), y=tall / 2 + 4.5)
+
+
+def _short(name: str, limit: int) -> str:
+    name = inert(name)
+    return name if len(name) <= limit else name[: limit - 1].rstrip() + "…"

@@ -1,0 +1,97 @@
+"""Stage 6: the tables of a run as one HTML page that needs nothing but a browser.
+
+The page has no script, loads nothing, and forbids both to whatever might slip into it. Everything
+it shows passes `inert` and then jinja2's escaping: names come from conversations, and those are
+hostile input.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from vitw_ray.records import RESPONSE_TYPES, TABLES
+from vitw_ray.report import sections, tree_view, wording
+from vitw_ray.report.facts import RunFacts, StageFacts, Totals
+from vitw_ray.report.inert import inert
+from vitw_ray.report.pairings import pairings
+
+__all__ = ["RunFacts", "StageFacts", "Totals", "render"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+FEW = 10  # ours: rows shown before a fold
+PAPER = "https://arxiv.org/abs/2504.15236"
+
+
+def render(tables: Mapping[str, pa.Table], run: RunFacts, top: int = 30) -> str:
+    """The whole page.
+
+    Args:
+        tables: By name, with the schemas of `vitw_ray.records.TABLES`: labels, taxonomy,
+            response_types, associations, variation, mirroring. An empty or absent table becomes a
+            sentence that says so. Labels without enough support are counted, never named.
+        run: What the run was and did.
+        top: Rows of each ranked list.
+
+    Returns:
+        HTML, UTF-8, the same text for the same arguments.
+    """
+
+    def table(name: str) -> pa.Table:
+        return tables[name] if name in tables else TABLES[name].empty_table()
+
+    taxonomy, answered = table("taxonomy").to_pylist(), table("response_types").to_pylist()
+    trees, names = tree_view.trees(taxonomy), tree_view.names_of(taxonomy)
+    subjective = run.totals.subjective
+    page = _environment().get_template("page.html")
+    return page.render(
+        run=run,
+        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        paper=PAPER,
+        few=FEW,
+        tiles=sections.headline(table("labels"), run.totals),
+        ai_values=sections.top_values(table("labels"), "ai_values", subjective, top),
+        human_values=sections.top_values(table("labels"), "human_values", subjective, top),
+        trees=trees,
+        icicle=tree_view.draw(trees.get("ai_values", []), "ai_values"),
+        response_types=RESPONSE_TYPES,
+        overall=sections.overall_response_types(answered),
+        by_model=sections.by_model(answered),
+        by_task=sections.by_task(answered, names),
+        pairings=pairings(table("associations"), names, top),
+        mirroring=sections.mirroring(table("mirroring").to_pylist()),
+        spreads=sections.variation(table("variation").to_pylist(), top),
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": wording.count,
+        "percent": wording.percent,
+        "decimal": wording.decimal,
+        "signed": wording.signed,
+        "ratio": wording.ratio,
+        "seconds": wording.seconds,
+        "plain": wording.plain,
+        "first_up": wording.first_up,
+        "facet_name": wording.facet_name,
+        "facet_noun": wording.facet_noun,
+    }
+    environment.globals["interval"] = wording.interval
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Applied to every `{{ }}` before escaping: no text reaches the page that is not inert."""
+    return inert(value) if isinstance(value, str) and not isinstance(value, Markup) else value

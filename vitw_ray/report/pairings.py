@@ -1,0 +1,129 @@
+"""The associations as the page shows them: the strongest pairs, as heat map and as ranked lists.
+
+The table may hold millions of cells, so it is narrowed down in Arrow; only what is shown becomes
+Python rows.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from markupsafe import Markup
+
+from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.report.figures import Cell, heat_map, residual_tone
+from vitw_ray.report.tree_view import Names
+from vitw_ray.report.wording import TIMES, facet_noun, first_up, plain, signed
+
+HEAT_ROWS, HEAT_COLUMNS = 16, 12  # ours: what fits the page's width
+CANDIDATES = 2000  # ours: strongest pairs among which the heat map finds its rows and columns
+COLUMN_ORDER = ("tasks", "human_values", "response_types")
+
+Row = dict[str, Any]
+
+
+class Pairing(NamedTuple):
+    """The associations of one pair of facets at one level of the rows.
+
+    `more` and `less` hold the table's columns, with `row_name`, `column_name` and `tone`.
+    """
+
+    title: str
+    level: int
+    seen: int
+    significant: int
+    heat: Markup
+    more: list[Row]
+    less: list[Row]
+
+
+def pairings(table: pa.Table, names: Names, top: int) -> list[Pairing]:
+    """One pairing per (row facet, column facet, level): lowest level first, then `COLUMN_ORDER`."""
+    kinds = table.group_by(["row_facet", "column_facet", "level"]).aggregate([]).to_pylist()
+
+    def rank(kind: Row) -> tuple:
+        column = kind["column_facet"]
+        place = COLUMN_ORDER.index(column) if column in COLUMN_ORDER else len(COLUMN_ORDER)
+        return kind["level"], kind["row_facet"], place, column
+
+    return [_pairing(table, kind, names, top) for kind in sorted(kinds, key=rank)]
+
+
+def _pairing(table: pa.Table, kind: Row, names: Names, top: int) -> Pairing:
+    mine = pc.field("row_facet") == kind["row_facet"]
+    mine &= pc.field("column_facet") == kind["column_facet"]
+    cells = table.filter(mine & (pc.field("level") == kind["level"]))
+    more = _strongest(cells.filter(pc.field("residual") > 0), "descending", names)
+    less = _strongest(cells.filter(pc.field("residual") < 0), "ascending", names)
+    title = f"{facet_noun(kind['row_facet'])} {TIMES} {facet_noun(kind['column_facet'])}"
+    return Pairing(
+        first_up(title),
+        kind["level"],
+        cells.num_rows,
+        cells.filter(pc.field("significant")).num_rows,
+        _heat(cells, more, names, title),
+        more[:top],
+        less[:top],
+    )
+
+
+def _strongest(cells: pa.Table, order: str, names: Names) -> list[Row]:
+    keys = [("residual", order), ("row", "ascending"), ("column", "ascending")]
+    return _named(cells.sort_by(keys).slice(0, CANDIDATES), names)
+
+
+def _named(cells: pa.Table, names: Names) -> list[Row]:
+    rows = cells.to_pylist()
+    for row in rows:
+        column = names.get((row["column_facet"], row["column"]), row["column"])
+        row["row_name"] = names.get((row["row_facet"], row["row"]), row["row"])
+        row["column_name"] = plain(column) if column in RESPONSE_TYPES else column
+        row["tone"] = residual_tone(row["residual"])
+    return rows
+
+
+def _heat(cells: pa.Table, ranked: Sequence[Row], names: Names, title: str) -> Markup:
+    """The strongest rows and columns, ordered so that strong cells lie near the diagonal."""
+    lines, columns = _choose(ranked)
+    if not lines:
+        return Markup("")
+    chosen = pc.field("row").isin(lines) & pc.field("column").isin(columns)
+    shown = _named(cells.filter(chosen), names)
+    row_names = {row["row"]: row["row_name"] for row in shown}
+    column_names = {row["column"]: row["column_name"] for row in shown}
+    return heat_map(
+        [row_names[line] for line in lines],
+        [column_names[column] for column in columns],
+        {
+            (lines.index(row["row"]), columns.index(row["column"])): Cell(
+                row["residual"], row["significant"], _sentence(row)
+            )
+            for row in shown
+        },
+        label=f"Residuals, {title}; the lists below hold the strongest",
+    )
+
+
+def _choose(ranked: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """Rows and columns of the strongest positive cells, as many as fit."""
+    best: dict[str, str] = {}
+    columns: list[str] = []
+    for cell in ranked:
+        new_row, new_column = cell["row"] not in best, cell["column"] not in columns
+        if len(best) + new_row <= HEAT_ROWS and len(columns) + new_column <= HEAT_COLUMNS:
+            best.setdefault(cell["row"], cell["column"])
+            columns += [cell["column"]] * new_column
+    if set(columns) <= set(RESPONSE_TYPES):
+        columns.sort(key=RESPONSE_TYPES.index)
+    return sorted(best, key=lambda row: columns.index(best[row])), columns
+
+
+def _sentence(row: Row) -> str:
+    together = f"{row['row_name']} with {row['column_name']}"
+    if row["residual"] is None:
+        return f"{together}: {plain(row['reason'] or 'not computed')}"
+    return (
+        f"{together}: residual {signed(row['residual'])}, observed {row['observed']:,}, "
+        f"expected {row['expected'] or 0:,.1f}"
+    )

@@ -1,0 +1,186 @@
+"""What the shorter sections of the page show: tables in, plain rows and bars out."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.report.facts import Totals
+from vitw_ray.report.figures import Part, bar, stacked
+from vitw_ray.report.tree_view import Names
+from vitw_ray.report.wording import UNKNOWN, percent, plain
+from vitw_ray.statistics.intervals import wilson
+
+Row = dict[str, Any]
+
+# paper, section 2: shares of all subjective conversations
+PAPER_RESPONSE_TYPES = {
+    "strong_support": 0.282,
+    "mild_support": 0.145,
+    "neutral_acknowledgment": 0.096,
+    "reframing": 0.066,
+    "mild_resistance": 0.024,
+    "strong_resistance": 0.030,
+    "no_values": 0.357,
+}
+
+
+class Tile(NamedTuple):
+    """One headline number."""
+
+    value: str
+    caption: str
+    beside: str
+
+
+def headline(labels: pa.Table, totals: Totals) -> list[Tile]:
+    """The numbers at the top, each beside the paper's (1.1, 1.3, 1.4)."""
+    subjective = totals.subjective
+    answered = totals.conversations - totals.failed
+    kept = labels.filter((pc.field("facet") == "ai_values") & pc.field("kept")).num_rows
+    each = f"{totals.ai_values / subjective:.1f}" if subjective else UNKNOWN
+    share = subjective / answered if answered else None
+    silent = 1 - totals.with_human_values / subjective if subjective else None
+    return [
+        Tile(f"{totals.conversations:,}", "conversations read", "paper: 700,000"),
+        Tile(percent(share), f"subjective ({subjective:,})", "paper: 44.0%"),
+        Tile(f"{kept:,}", "AI values with enough support", "paper: 3,307"),
+        Tile(each, "AI values per subjective conversation", "paper: 4.0"),
+        Tile(percent(silent), "of them without a stated human value", "paper: 54.9%"),
+    ]
+
+
+class Ranking(NamedTuple):
+    """The commonest labels of one facet. `rows` hold the table's columns and `bar`."""
+
+    rows: list[Row]
+    kept: int
+    below_support: int
+
+
+def top_values(labels: pa.Table, facet: str, subjective: int, top: int) -> Ranking:
+    """Labels with support, commonest first, ties in alphabetical order.
+
+    `subjective` is the number of conversations that the shares are of.
+    """
+    mine = labels.filter(pc.field("facet") == facet)
+    kept = mine.filter(pc.field("kept"))
+    order = [("conversations", "descending"), ("label", "ascending")]
+    rows = kept.sort_by(order).slice(0, top).to_pylist()
+    low, high = wilson([row["conversations"] for row in rows], subjective)
+    tone = "ai" if facet == "ai_values" else "human"
+    for row, bottom, ceiling in zip(rows, low.tolist(), high.tolist(), strict=True):
+        row |= {"low": bottom, "high": ceiling}
+        row["bar"] = _interval_bar(row, float(high.max()), tone)
+    return Ranking(rows, kept.num_rows, mine.num_rows - kept.num_rows)
+
+
+def overall_response_types(table: Sequence[Row]) -> list[Row]:
+    """The seven response types over all conversations, with bars and the paper's shares."""
+    rows = in_order(row for row in table if row["model"] is None and row["over_facet"] is None)
+    scale = max((row["high"] or row["share"] or 0.0 for row in rows), default=1.0)
+    for row in rows:
+        row["paper"] = PAPER_RESPONSE_TYPES.get(row["response_type"])
+        row["bar"] = _interval_bar(row, scale, row["response_type"])
+    return rows
+
+
+class Mix(NamedTuple):
+    """The response types within one group: a model, or a task. `rows` are by response type."""
+
+    name: str
+    conversations: int
+    rows: Mapping[str, Row]
+    bar: str
+
+
+def by_model(table: Sequence[Row]) -> list[Mix]:
+    """One mix per model, the largest first."""
+    mine = (row for row in table if row["model"] is not None and row["over_facet"] is None)
+    return _mixes(mine, lambda row: row["model"])
+
+
+def by_task(table: Sequence[Row], names: Names) -> list[Mix]:
+    """One mix per task, over all models, the largest first."""
+    mine = (row for row in table if row["model"] is None and row["over_facet"] == "tasks")
+    return _mixes(mine, lambda row: names.get(("tasks", row["over"]), row["over"]))
+
+
+def _mixes(rows: Iterable[Row], name_of: Callable[[Row], str]) -> list[Mix]:
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[name_of(row)].append(row)
+    mixes = []
+    for name, members in groups.items():
+        kinds = {row["response_type"]: row for row in in_order(members)}
+        parts = [Part(plain(kind), row["share"] or 0.0, kind) for kind, row in kinds.items()]
+        spoken = ", ".join(f"{part.name} {percent(part.share)}" for part in parts)
+        total = sum(row["conversations"] for row in members)
+        mixes.append(Mix(name, total, kinds, stacked(parts, label=spoken)))
+    return sorted(mixes, key=lambda mix: (-mix.conversations, mix.name))
+
+
+def mirroring(table: Sequence[Row]) -> dict[int, list[Row]]:
+    """Level -> rows with bars and the chance line, but for response types never seen."""
+    levels: dict[int, list[Row]] = defaultdict(list)
+    for row in table:
+        if row["conversations"] > 0:
+            levels[row["level"]].append(row)
+    for rows in levels.values():
+        scale = max(row[end] or 0.0 for row in rows for end in ("share", "high", "share_by_chance"))
+        for row in rows:
+            row["bar"] = _interval_bar(row, scale, row["response_type"], row["share_by_chance"])
+    return {level: in_order(levels[level]) for level in sorted(levels)}
+
+
+def _interval_bar(row: Row, scale: float, tone: str, mark: float | None = None) -> str:
+    spoken = f"{percent(row['share'])}, from {percent(row['low'])} to {percent(row['high'])}"
+    return bar(
+        row["share"] or 0.0,
+        scale,
+        label=spoken if mark is None else f"{spoken}; by chance {percent(mark)}",
+        tone=tone,
+        low=row["low"],
+        high=row["high"],
+        mark=mark,
+    )
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Rows by response type, from strong support to none; unknown kinds at the end."""
+    places = {kind: place for place, kind in enumerate(RESPONSE_TYPES)}
+    return sorted(
+        rows, key=lambda row: (places.get(row["response_type"], 99), row["response_type"])
+    )
+
+
+class Spread(NamedTuple):
+    """How one facet's labels vary over another facet: the steadiest and the most dependent."""
+
+    facet: str
+    over_facet: str
+    steady: list[Row]
+    dependent: list[Row]
+
+
+def variation(table: Sequence[Row], top: int) -> list[Spread]:
+    """Per (facet, over_facet), both ends of the ranking by the corrected coefficient."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in table:
+        raw, corrected = row["coefficient_of_variation"], row["corrected"]
+        row["rank"] = raw if corrected is None else corrected
+        if row["rank"] is not None:
+            groups[row["facet"], row["over_facet"]].append(row)
+    spreads = []
+    for (facet, over), rows in sorted(groups.items()):
+        # of equal coefficients (0: no more than chance) the commoner label tells more
+        rows.sort(key=lambda row: (row["rank"], -row["share"], row["label"]))
+        middle = (len(rows) + 1) // 2
+        dependent = sorted(
+            rows[middle:], key=lambda row: (-row["rank"], -row["share"], row["label"])
+        )
+        spreads.append(Spread(facet, over, rows[:middle][:top], dependent[:top]))
+    return spreads

@@ -1,0 +1,98 @@
+"""How the page writes numbers and names: one form each, everywhere."""
+
+import math
+
+FACET_NAMES = {
+    "ai_values": "AI values",
+    "human_values": "human values",
+    "tasks": "tasks",
+    "response_types": "response types",
+}
+FACET_NOUNS = {
+    "ai_values": "AI value",
+    "human_values": "human value",
+    "tasks": "task",
+    "response_types": "response type",
+}
+UNKNOWN = DASH = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def facet_name(facet: str) -> str:
+    """`ai_values` as `AI values`."""
+    return FACET_NAMES.get(facet, facet.replace("_", " "))
+
+
+def facet_noun(facet: str) -> str:
+    """`ai_values` as `AI value`."""
+    return FACET_NOUNS.get(facet, facet.replace("_", " "))
+
+
+def plain(code: str) -> str:
+    """A short code such as `strong_support` or `too_long` as words."""
+    return code.replace("_", " ")
+
+
+def first_up(text: str) -> str:
+    """`human values` as `Human values`; the rest keeps its case."""
+    return text[:1].upper() + text[1:]
+
+
+def _known(number: float | None) -> bool:
+    return number is not None and not math.isnan(number)
+
+
+def count(number: float | None) -> str:
+    """`12,345`."""
+    return f"{number:,.0f}" if number is not None and _known(number) else UNKNOWN
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share (0-1) as `23.4%`; what would round to nothing as `<0.1%`."""
+    if share is None or not _known(share):
+        return UNKNOWN
+    floor = 10.0 ** -(digits + 2)
+    if 0 < share < floor / 2:
+        return f"<{100 * floor:.{digits}f}%"
+    return f"{100 * share:.{digits}f}%"
+
+
+def decimal(number: float | None, digits: int = 2) -> str:
+    """`1,234.50`, with a real minus sign."""
+    if number is None or not _known(number):
+        return UNKNOWN
+    if math.isinf(number):
+        return "∞" if number > 0 else f"{MINUS}∞"
+    # adding zero after rounding turns -0.0 into 0.0
+    return f"{round(number, digits) + 0.0:,.{digits}f}".replace("-", MINUS)
+
+
+def signed(number: float | None, digits: int = 1) -> str:
+    """A residual: `+12.3` or `-4.5`, with a real minus sign."""
+    text = decimal(number, digits)
+    positive = number is not None and _known(number) and round(number, digits) > 0
+    return f"+{text}" if positive else text
+
+
+def ratio(number: float | None) -> str:
+    """An odds ratio, with fewer decimals the larger it is."""
+    if number is None or not _known(number) or math.isinf(number):
+        return decimal(number)
+    return decimal(number, 2 if number < 10 else 1 if number < 100 else 0)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Two shares as `20.1-26.0%`, with a dash."""
+    if low is None or high is None or not (_known(low) and _known(high)):
+        return UNKNOWN
+    return f"{100 * low:.1f}{DASH}{100 * high:.1f}%"
+
+
+def seconds(number: float) -> str:
+    """`0.42 s`, `12.3 s`, `4 min 05 s` or `2 h 10 min`."""
+    if number < 60:
+        return f"{number:.2f} s" if number < 10 else f"{number:.1f} s"
+    minutes, rest = divmod(round(number), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -1,0 +1,86 @@
+"""Stage 6: tables and manifests -> `report.html`."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from vitw_ray.labels.counting import PAPER_MIN_CONVERSATIONS
+from vitw_ray.report.facts import RunFacts, StageFacts, Totals
+from vitw_ray.report.page import render
+from vitw_ray.run_folder import StageReport, read_table
+from vitw_ray.stages import StageContext
+from vitw_ray.versions import versions
+
+READERS = {"simulated": "simulated: made-up answers"}  # what the page calls an extractor
+BASELINES = ("lexicon",)  # no language model, and called so wherever it shows
+
+
+def write_report(context: StageContext) -> StageReport:
+    """Render the page from what the stages before it left."""
+    names = ("labels", "taxonomy", "response_types", "associations", "variation", "mirroring")
+    tables = {name: read_table(context.storage, context.tables[name]) for name in names}
+    page = render(tables, run_facts(context), top=context.config.report.top)
+    return StageReport(
+        files=[context.folder.write_text("report.html", page)],
+        rows_in=sum(table.num_rows for table in tables.values()),
+        rows_out=1,
+    )
+
+
+def run_facts(context: StageContext) -> RunFacts:
+    """What the manifests say of the run so far."""
+    read, extracted = context.manifests[0], context.manifests[1]
+    details = extracted["details"]
+    config = context.config
+    return RunFacts(
+        title="Values in the wild",
+        created=datetime.now(UTC).date().isoformat(),
+        sources=read["details"]["sources"],
+        models=read["details"]["models"],
+        note=support_note(config.labels.min_conversations, config.labels.min_accounts),
+        extractor=READERS.get(config.extraction.extractor, config.extraction.extractor),
+        baseline=config.extraction.extractor in BASELINES,
+        totals=Totals(
+            conversations=extracted["rows_out"],
+            failed=sum(extracted["failed"].values()),
+            subjective=details.get("subjective", 0),
+            with_ai_values=details.get("with_ai_values", 0),
+            with_human_values=details.get("with_human_values", 0),
+            ai_values=details.get("ai_values", 0),
+            human_values=details.get("human_values", 0),
+        ),
+        stages=tuple(_stage_facts(manifest) for manifest in context.manifests),
+        versions=versions(),
+    )
+
+
+def support_note(min_conversations: int, min_accounts: int) -> str:
+    """The support thresholds in a sentence."""
+    note = (
+        f"A label is shown from {min_conversations} conversations and, where accounts are known, "
+        f"{min_accounts} accounts."
+    )
+    if min_conversations < PAPER_MIN_CONVERSATIONS:
+        note += (
+            f" That is scaled down: the paper's threshold is {PAPER_MIN_CONVERSATIONS} "
+            "conversations of 308,210."
+        )
+    return note
+
+
+def _stage_facts(manifest: Mapping[str, Any]) -> StageFacts:
+    return StageFacts(
+        **{
+            name: manifest[name.replace("name", "stage")]
+            for name in (
+                "number",
+                "name",
+                "rows_in",
+                "rows_out",
+                "rejected",
+                "failed",
+                "seconds",
+                "rows_per_s",
+            )
+        }
+    )

@@ -1,0 +1,207 @@
+"""The run folder: what a run leaves behind, and how a stage becomes visible.
+
+    DIR/run.json                              current files of every table, config, versions, counts
+    DIR/<number>_<stage>-<key>/_SUCCESS.json  a finished stage: counts, seconds, and each file's
+                                              rows, bytes and SHA-256
+    DIR/<number>_<stage>-<key>/<table>/       tables and pages that hold aggregates only
+    DIR/private/<number>_<stage>-<key>/       tables that hold text, or text made from one chat
+    DIR/private/answers-<extractor key>/      committed answers, kept from run to run
+    DIR/private/secret                        the key of all keyed hashes
+
+A stage's key is a hash of all that decides its content, so a finished folder can be skipped,
+another key is another folder, and nothing is overwritten or mixed. A stage is visible once
+`_SUCCESS.json` exists; it is created whole, once, and only if absent. Readers go by manifests,
+never by listings.
+Deleting `private/` leaves a finished run with all its aggregates.
+"""
+
+import hashlib
+import io
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vitw_ray.errors import OutputError, SecretLost
+from vitw_ray.keys import Keyed, digest_of_files
+from vitw_ray.records import TABLES
+from vitw_ray.storage import PRIVATE, Storage
+
+SECRET = f"{PRIVATE}/secret"
+RUN_FILE = "run.json"
+SUCCESS = "_SUCCESS.json"
+ROW_GROUP_ROWS = 256  # ours: what an actor reads at once; small, as chats are long
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a finished stage; `path` is relative to the run folder."""
+
+    path: str
+    table: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TableRef:
+    """A table as its manifest names it."""
+
+    name: str
+    files: tuple[FileEntry, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def digest(self) -> str:
+        """Hash of the content, whatever folder it lies in."""
+        return digest_of_files((Path(f.path).name, f.sha256) for f in self.files)
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a stage says of itself when it is done."""
+
+    files: Sequence[FileEntry]
+    rows_in: int
+    rows_out: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """Where one stage writes: a public and a private place of the same name. Picklable."""
+
+    storage: Storage
+    name: str  # <number>_<stage>-<key>
+
+    def path(self, *parts: str, private: bool = False) -> str:
+        """Path relative to the run folder."""
+        return "/".join([*([PRIVATE] if private else []), self.name, *parts])
+
+    def write_table(
+        self, name: str, table: pa.Table, part: int = 0, *, private: bool = False
+    ) -> FileEntry:
+        """Write one part of a table in its schema; the same rows give the same bytes."""
+        buffer = io.BytesIO()
+        pq.write_table(
+            table.cast(TABLES[name]), buffer, compression="zstd", row_group_size=ROW_GROUP_ROWS
+        )
+        path = self.path(name, f"part-{part:05d}.parquet", private=private)
+        return self._write(path, name, table.num_rows, buffer.getvalue())
+
+    def write_text(self, name: str, text: str, rows: int = 1) -> FileEntry:
+        """Write a page or a CSV file."""
+        return self._write(self.path(name), name, rows, text.encode())
+
+    def _write(self, path: str, table: str, rows: int, data: bytes) -> FileEntry:
+        self.storage.write(path, data)
+        return FileEntry(path, table, rows, len(data), hashlib.sha256(data).hexdigest())
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest of the finished stage, or None."""
+        path = self.path(SUCCESS)
+        return json.loads(self.storage.read(path)) if self.storage.exists(path) else None
+
+    def publish(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the stage visible. Whoever comes second takes the manifest that stands."""
+        self.storage.create(self.path(SUCCESS), pretty_json(manifest))
+        standing = self.manifest()
+        if standing is None:
+            raise OutputError(
+                f"{self.path(SUCCESS)} was written and is gone",
+                "keep other programs out of the folder",
+            )
+        return standing
+
+
+def tables_of(manifest: Mapping[str, Any]) -> dict[str, TableRef]:
+    """The tables that a finished stage wrote."""
+    files = [FileEntry(**entry) for entry in manifest["files"]]
+    names = dict.fromkeys(file.table for file in files if file.table in TABLES)
+    return {name: TableRef(name, tuple(f for f in files if f.table == name)) for name in names}
+
+
+def read_part(storage: Storage, file: FileEntry, columns: Sequence[str] | None = None) -> pa.Table:
+    """One file of a table, or some of its columns."""
+    with storage.open(file.path) as handle:
+        return pq.read_table(handle, columns=columns)
+
+
+def read_table(storage: Storage, table: TableRef, columns: Sequence[str] | None = None) -> pa.Table:
+    """A small table whole."""
+    schema = TABLES[table.name]
+    parts = [read_part(storage, file, columns) for file in table.files]
+    if not parts:
+        return (pa.schema([schema.field(c) for c in columns]) if columns else schema).empty_table()
+    return pa.concat_tables(parts)
+
+
+def load_secret(storage: Storage, secret_file: str | None) -> Keyed:
+    """The secret of this output: from `--secret-file`, or made once under `private/`.
+
+    Raises:
+        SecretLost: the run folder was made with another secret, or with one that is gone.
+    """
+    run = read_run(storage)
+    if secret_file is not None:
+        try:
+            secret = Path(secret_file).read_bytes().strip()
+        except OSError as error:
+            raise SecretLost(
+                f"--secret-file {secret_file} cannot be read ({error.strerror})",
+                "name a readable file",
+            ) from None
+        if len(secret) < 16:  # 128 bits, the least that keeps guesses out
+            raise SecretLost(
+                f"--secret-file {secret_file} is shorter than 16 bytes", "use 32 or more"
+            )
+    else:
+        if not storage.exists(SECRET):
+            if run is not None:
+                raise SecretLost(
+                    f"{SECRET} is gone, and {RUN_FILE} says that the run was made with one",
+                    "restore it, give it as --secret-file, or choose another --output",
+                )
+            storage.create(SECRET, secrets.token_hex(32).encode())
+        secret = storage.read(SECRET).strip()
+    keyed = Keyed(secret)
+    if run is not None and run["secret_fingerprint"] != keyed.fingerprint:
+        raise SecretLost(
+            f"the secret is not the one that made {RUN_FILE}",
+            "give the right --secret-file, or choose another --output",
+        )
+    return keyed
+
+
+def read_run(storage: Storage) -> dict[str, Any] | None:
+    """What `run.json` says, or None before the first run."""
+    return json.loads(storage.read(RUN_FILE)) if storage.exists(RUN_FILE) else None
+
+
+def write_run(storage: Storage, run: Mapping[str, Any]) -> None:
+    """Rewrite `run.json`, only when its content changes."""
+    data = pretty_json(run)
+    if not storage.exists(RUN_FILE) or storage.read(RUN_FILE) != data:
+        storage.write(RUN_FILE, data)
+
+
+def pretty_json(value: Mapping[str, Any]) -> bytes:
+    """JSON for people and programs: sorted, indented, ends with a newline."""
+    return (json.dumps(value, sort_keys=True, indent=1, default=str) + "\n").encode()
+
+
+def entries(files: Iterable[FileEntry]) -> list[dict[str, Any]]:
+    """File entries as a manifest holds them."""
+    return [asdict(file) for file in files]

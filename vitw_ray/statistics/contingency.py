@@ -1,0 +1,212 @@
+"""Counting: how many conversations hold a value, and how many hold two things at once.
+
+A block of conversations comes in as codes, one `Facet` per column of interest; it leaves as
+`Counts`, plain integer tables that merge by addition. Integer sums have no order, so any split of
+the rows, any order of the blocks and any retry end in the same bits. One value counts once per
+conversation: a `Facet` cannot hold a pair twice.
+
+The matrix is filled by fused keys (`row code * columns + column code`) that are tallied chunk by
+chunk, so memory is the matrix, the input and one chunk; conversations x labels is never built.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Integers = NDArray[np.int64]
+
+_CHUNK = 1 << 20  # ours: keys tallied at a time, 8 MB each for a handful of temporaries
+
+
+def deduplicate(rows: ArrayLike, codes: ArrayLike) -> tuple[Integers, NDArray[np.int32]]:
+    """Pairs (row, code) in rising order, each once; the form that `Facet` asks for."""
+    row, code = np.asarray(rows, np.int64), np.asarray(codes, np.int64)
+    if not row.size:
+        return row, code.astype(np.int32)
+    span = int(code.max()) + 1
+    fused = row * span + code
+    if not _rises(fused):
+        fused.sort()  # a sort and a comparison: faster than np.unique, which hashes
+        fused = fused[np.concatenate([[True], fused[1:] != fused[:-1]])]
+    row = fused // span
+    return row, (fused - row * span).astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facet:
+    """What each conversation of a block holds of one vocabulary: a ragged list, as pairs.
+
+    `rows` (int64) numbers the conversation in its block, `codes` (int32) the label, 0 .. size - 1.
+    Pairs rise by (row, code), none stands twice; `deduplicate` brings any list into that form.
+    Raises ValueError otherwise.
+    """
+
+    rows: Integers
+    codes: NDArray[np.int32]
+    size: int
+
+    def __post_init__(self) -> None:
+        """Refuse what would be counted wrongly without a word."""
+        if self.rows.shape != self.codes.shape or self.rows.ndim != 1:
+            raise ValueError(f"rows {self.rows.shape} and codes {self.codes.shape} do not pair up")
+        if not self.codes.size:
+            return
+        if self.rows[0] < 0 or self.codes.min() < 0 or self.codes.max() >= self.size:
+            raise ValueError(f"a row is negative, or a code is outside 0 .. {self.size - 1}")
+        if not _rises(self.rows * self.size + self.codes):
+            raise ValueError("pairs do not rise, or one stands twice: pass them to deduplicate()")
+
+    @property
+    def is_single(self) -> bool:
+        """No conversation holds more than one code, as with tasks and response types."""
+        return _rises(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What the rows or the columns of a matrix stand for: `names[i]` is the name of code i."""
+
+    facet: str
+    names: Sequence[str]
+    level: int = 0
+
+
+def to_ancestors(facet: Facet, ancestor: ArrayLike, size: int) -> Facet:
+    """The facet one or more levels up: `ancestor[code]` is the new code, or -1 to drop the pair.
+
+    Two labels under one ancestor become one pair: the ancestor counts once per conversation too.
+    """
+    mapped = np.asarray(ancestor, np.int32)[facet.codes]
+    known = mapped >= 0
+    return Facet(*deduplicate(facet.rows[known], mapped[known]), size)
+
+
+def code_of_row(facet: Facet, n_rows: int) -> NDArray[np.int32]:
+    """The one code of each conversation, int32[n_rows], -1 where it has none."""
+    if not facet.is_single:
+        raise ValueError("some conversation holds more than one code")
+    _check_rows(facet, n_rows)
+    code = np.full(n_rows, -1, np.int32)
+    code[facet.rows] = facet.codes
+    return code
+
+
+def presence(facet: Facet) -> Integers:
+    """Conversations that hold each code: int64[size]."""
+    return np.bincount(facet.codes, minlength=facet.size).astype(np.int64, copy=False)
+
+
+def cross(a: Facet, b: Facet, n_rows: int) -> Integers:
+    """Conversations that hold both codes: int64[a.size, b.size]; `n_rows` conversations in all."""
+    if a.is_single and not b.is_single:
+        return np.ascontiguousarray(cross(b, a, n_rows).T)  # one lookup instead of an expansion
+    _check_rows(a, n_rows)
+    _check_rows(b, n_rows)
+    matrix = np.zeros(a.size * b.size, np.int64)
+    fused_keys = _keys_by_lookup if b.is_single else _keys_by_expansion
+    for keys in fused_keys(a, b, n_rows):
+        if keys.size < matrix.size:
+            np.add.at(matrix, keys, 1)  # a large matrix is touched only where it changes
+        else:
+            matrix += np.bincount(keys, minlength=matrix.size)
+    return matrix.reshape(a.size, b.size)
+
+
+def _keys_by_lookup(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
+    """Fused keys when each conversation has at most one code of `b`."""
+    b_of_row = code_of_row(b, n_rows)
+    for start in range(0, a.rows.size, _CHUNK):
+        partner = b_of_row[a.rows[start : start + _CHUNK]]
+        keys = a.codes[start : start + _CHUNK].astype(np.int64) * b.size + partner
+        yield keys[partner >= 0]
+
+
+def _keys_by_expansion(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
+    """Fused keys of every pair of codes within a conversation, about `_CHUNK` at a time."""
+    held = np.bincount(b.rows, minlength=n_rows)
+    first_of_row = np.cumsum(held) - held
+    partners = held[a.rows]
+    ends = np.cumsum(partners)
+    total = int(ends[-1]) if ends.size else 0
+    cuts = np.searchsorted(ends, np.arange(_CHUNK, total, _CHUNK), side="right")
+    for low, high in zip([0, *cuts], [*cuts, ends.size], strict=True):
+        repeats = partners[low:high]
+        begins = ends[low:high] - repeats
+        keys_here = int(repeats.sum())
+        if not keys_here:
+            continue
+        # Key number k of the chunk pairs a[i] with the (k - its own start)-th code of that row.
+        offset = first_of_row[a.rows[low:high]] - (begins - begins[0])
+        partner = np.arange(keys_here) + np.repeat(offset, repeats)
+        yield np.repeat(a.codes[low:high].astype(np.int64) * b.size, repeats) + b.codes[partner]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """A contingency table and its margins; a monoid under `add`, with `zero`.
+
+    Facets may hold several codes per conversation, so margins are counted, not summed up from the
+    matrix, and every cell is read as its own 2 x 2 table over `conversations`.
+    """
+
+    conversations: int
+    rows: Integers  # [rows]: conversations that hold the row's code
+    columns: Integers  # [columns]
+    both: Integers  # [rows, columns]
+
+    @classmethod
+    def zero(cls, rows: int, columns: int) -> Self:
+        """The table of no conversations."""
+        shapes = (rows, columns, (rows, columns))
+        return cls(0, *(np.zeros(shape, np.int64) for shape in shapes))
+
+    @classmethod
+    def of(cls, rows: Facet, columns: Facet, n_rows: int) -> Self:
+        """The table of one block of `n_rows` conversations."""
+        return cls(n_rows, presence(rows), presence(columns), cross(rows, columns, n_rows))
+
+    def add(self, other: Self) -> Self:
+        """The table of both blocks. Raises ValueError when the vocabularies differ."""
+        if self.both.shape != other.both.shape:
+            raise ValueError(f"tables of {self.both.shape} and {other.both.shape} do not add")
+        return type(self)(
+            *(getattr(self, part.name) + getattr(other, part.name) for part in fields(self))
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally:
+    """A sparse count, for key spaces too large for a matrix: `keys` rise, each with its count."""
+
+    keys: Integers
+    counts: Integers
+
+    @classmethod
+    def of(cls, keys: Integers, counts: Integers | None = None) -> Self:
+        """Tally keys in any order, each with weight 1 or its own count."""
+        weights = np.ones(keys.size, np.int64) if counts is None else counts
+        order = np.argsort(keys, kind="stable")
+        ordered = keys[order]
+        is_first = np.ones(keys.size, bool)
+        is_first[1:] = ordered[1:] != ordered[:-1]
+        (starts,) = np.nonzero(is_first)
+        sums = np.add.reduceat(weights[order], starts) if starts.size else weights
+        return cls(ordered[starts], sums)
+
+    def add(self, other: Self) -> Self:
+        """The tally of both, whatever the order."""
+        return type(self).of(
+            np.concatenate([self.keys, other.keys]), np.concatenate([self.counts, other.counts])
+        )
+
+
+def _rises(keys: NDArray[np.integer]) -> bool:
+    return bool(np.all(keys[1:] > keys[:-1]))
+
+
+def _check_rows(facet: Facet, n_rows: int) -> None:
+    if facet.rows.size and facet.rows[-1] >= n_rows:
+        raise ValueError(f"row {facet.rows[-1]} in a block of {n_rows} conversations")

@@ -1,0 +1,219 @@
+"""Associations: which values go with which task, human value, response type or model.
+
+Merged `Counts` come in, rows of the table `associations` go out (paper, section 2: adjusted Pearson
+residuals, Bonferroni). A conversation may hold many values, so the whole matrix is no
+classification of conversations; each cell is tested in its own 2 x 2 table: with or without the
+row's label, with or without the column's, over all conversations. A residual is then that table's
+signed root of chi-square.
+
+Where fewer than five conversations are expected the normal tail says nothing, and such cells are
+the great majority: there the p-value is exact, twice the hypergeometric tail on the side on which
+the cell deviates, at most 1. Doubling, and not Fisher's sum over all less likely tables, because it
+tells a direction apart and needs one tail. The residual itself stays as it is.
+"""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import erfc, gammaln, xlog1py
+from scipy.stats import false_discovery_control
+
+from vitw_ray.records import ASSOCIATIONS
+from vitw_ray.statistics.contingency import Axis, Counts, Integers
+from vitw_ray.statistics.intervals import Floats, odds_ratio
+
+LEAST_EXPECTED = 5.0  # Cochran, 1954: below, the normal approximation of a 2 x 2 is not trusted
+REASONS = ("no_conversations", "row_never", "row_always", "column_never", "column_always")
+"""Why a cell has no test: a margin of its 2 x 2 table is empty. The first that holds is given."""
+
+_BLOCK_CELLS = 1 << 20  # ours: cells tested at a time, 8 MB for each of some twenty temporaries
+_SMALL = 16  # Stirling's series is exact to 1e-14 from here on
+_RELATIVE_END = 1e-17  # a term below this share of its tail no longer changes a float64
+
+
+def associations(
+    counts: Counts,
+    row: Axis,
+    column: Axis,
+    *,
+    comparisons: int,
+    alpha: float,
+    least_observed: int = 0,
+) -> pa.Table:
+    """The table `associations` of one pair of facets, row by row of the matrix.
+
+    `comparisons` is the size of the family that Bonferroni guards: with the number of row labels,
+    3,307 in the paper, `significant` begins at |residual| = 4.33. `q_value` is Benjamini-Hochberg's
+    over all tested cells of this matrix. Cells with fewer than `least_observed` conversations are
+    tested and counted but left out of the table, unless significant.
+    """
+    if counts.both.shape != (len(row.names), len(column.names)):
+        raise ValueError(f"{counts.both.shape} counts for {len(row.names)} x {len(column.names)}")
+    p = p_values(counts)
+    q = _benjamini_hochberg(p)
+    p_adjusted = np.minimum(p * comparisons, 1.0)  # NaN stays NaN, and is not significant
+    significant = p_adjusted < alpha
+    r, c = np.nonzero((counts.both >= least_observed) | significant)
+    reasons = _reason_codes(counts.rows, counts.conversations, "row")[r]
+    reasons = np.where(
+        reasons >= 0, reasons, _reason_codes(counts.columns, counts.conversations, "column")[c]
+    )
+    columns = {
+        "row_facet": pa.repeat(row.facet, r.size),
+        "row": pa.array(row.names, pa.string()).take(pa.array(r)),
+        "column_facet": pa.repeat(column.facet, r.size),
+        "column": pa.array(column.names, pa.string()).take(pa.array(c)),
+        "level": pa.repeat(pa.scalar(row.level, pa.int8()), r.size),
+        "observed": counts.both[r, c],
+        **_effect_sizes(counts, r, c),
+        "p_value": p[r, c],
+        "p_adjusted": p_adjusted[r, c],
+        "q_value": q[r, c],
+        "significant": significant[r, c],
+        "reason": pa.array(REASONS).take(pa.array(reasons, mask=reasons < 0)),
+    }
+    arrays = [
+        value if isinstance(value, pa.Array) else pa.array(value, from_pandas=True)  # NaN is null
+        for value in (columns[name] for name in ASSOCIATIONS.names)
+    ]
+    return pa.Table.from_arrays(arrays, schema=ASSOCIATIONS)
+
+
+def p_values(counts: Counts) -> Floats:
+    """Two-sided p-value of every cell, [rows, columns]; NaN where a margin is empty."""
+    p = np.empty(counts.both.shape)
+    step = max(1, _BLOCK_CELLS // max(1, counts.columns.size))
+    for start in range(0, counts.rows.size, step):
+        block = slice(start, start + step)
+        p[block] = p_value(
+            counts.both[block], counts.rows[block, None], counts.columns, counts.conversations
+        )
+    return p
+
+
+def adjusted_residual(
+    observed: Integers, row: Integers, column: Integers, conversations: int
+) -> Floats:
+    """(O - E) / sqrt(E (1 - row / n) (1 - column / n)), elementwise; NaN where a margin is empty.
+
+    The numerator is exact in integers (times n) up to three billion conversations.
+    """
+    n = conversations
+    spread = np.sqrt(row * (n - row)) * np.sqrt(column * (n - column))
+    excess = (n * observed - row * column) * math.sqrt(n)
+    return np.divide(excess, spread, out=np.full(excess.shape, np.nan), where=spread > 0)
+
+
+def p_value(observed: Integers, row: Integers, column: Integers, conversations: int) -> Floats:
+    """Two-sided p-value, elementwise: exact below `LEAST_EXPECTED`, else the normal tail.
+
+    The complementary error function keeps its relative precision down to 1e-307.
+    """
+    residual = adjusted_residual(observed, row, column, conversations)
+    p = np.asarray(erfc(np.abs(residual) / math.sqrt(2)))
+    is_rare = (row * column < LEAST_EXPECTED * conversations) & ~np.isnan(residual)
+    rare = np.nonzero(is_rare)
+    o, r, c = (np.broadcast_to(x, p.shape)[rare] for x in (observed, row, column))
+    p[rare] = np.minimum(2 * hypergeometric_tail(o, r, c, conversations), 1.0)
+    return p
+
+
+def hypergeometric_tail(
+    observed: Integers, row: Integers, column: Integers, conversations: int
+) -> Floats:
+    """P(X >= observed) where observed exceeds its expectation, else P(X <= observed).
+
+    X is the cell of a 2 x 2 table with these margins, none of them empty. Terms are summed away
+    from the expectation, where each is smaller than the last.
+    """
+    n = conversations
+    above = observed * n > row * column
+    tail = np.exp(_log_probability(observed, row, column, n))
+    active = np.flatnonzero(above | (observed > 0))
+    x, term = observed[active].astype(float), tail[active]
+    while active.size:
+        r, c, up = row[active], column[active], above[active]
+        neither = n - r - c + x
+        more = (r - x) * (c - x) / ((x + 1) * (neither + 1))
+        fewer = x * neither / ((r - x + 1) * (c - x + 1))
+        term = term * np.where(up, more, fewer)
+        x = x + np.where(up, 1, -1)
+        tail[active] += term
+        goes_on = term > _RELATIVE_END * tail[active]
+        active, x, term = active[goes_on], x[goes_on], term[goes_on]
+    return tail
+
+
+def _log_probability(
+    observed: Integers, row: Integers, column: Integers, conversations: int
+) -> Floats:
+    """Log of P(X = observed), hypergeometric.
+
+    Written with Loader's saddle-point terms (2000): log k! = k log k - k + rest(k). What is left of
+    the large parts is the likelihood ratio against independence, sum O log(O / E); its four
+    differences O - E are equal but for the sign, so nothing cancels, at any n.
+    """
+    n = conversations
+    log_p = -np.asarray(_log_factorial_rest(np.asarray(n)))
+    for margin in (row, n - row, column, n - column):
+        log_p = log_p + _log_factorial_rest(margin)
+    difference = (n * observed - row * column) / n
+    cells = [
+        (observed, row, column, 1),
+        (row - observed, row, n - column, -1),
+        (column - observed, n - row, column, -1),
+        (n - row - column + observed, n - row, n - column, 1),
+    ]
+    for cell, row_part, column_part, sign in cells:
+        expected = row_part * (column_part / n)
+        log_p = log_p - _log_factorial_rest(cell) - xlog1py(cell, sign * difference / expected)
+    return log_p
+
+
+_RESTS = gammaln(np.arange(_SMALL) + 1.0) - (
+    np.arange(_SMALL) * np.log(np.maximum(np.arange(_SMALL), 1)) - np.arange(_SMALL)
+)
+
+
+def _log_factorial_rest(k: NDArray[np.integer]) -> Floats:
+    """Log k! - (k log k - k): Stirling's series, or a table for small k."""
+    x = np.maximum(k, _SMALL).astype(float)
+    i = 1 / (x * x)
+    series = (1 / 12 - i * (1 / 360 - i * (1 / 1260 - i / 1680))) / x
+    return np.where(
+        k < _SMALL, _RESTS[np.minimum(k, _SMALL - 1)], 0.5 * np.log(2 * np.pi * x) + series
+    )
+
+
+def _effect_sizes(counts: Counts, r: Integers, c: Integers) -> dict[str, Floats]:
+    """Expected count, residual and odds ratio of the cells (r, c); NaN where a margin is empty."""
+    n, observed = counts.conversations, counts.both[r, c]
+    row, column = counts.rows[r], counts.columns[c]
+    residual = adjusted_residual(observed, row, column, n)
+    undefined = np.isnan(residual)
+    ratios = odds_ratio(observed, row - observed, column - observed, n - row - column + observed)
+    expected = row * (column / max(n, 1))
+    names = ("expected", "odds_ratio", "low", "high")
+    effects = zip(names, (expected, *ratios), strict=True)
+    return {"residual": residual} | {
+        name: np.where(undefined, np.nan, effect) for name, effect in effects
+    }
+
+
+def _benjamini_hochberg(p: Floats) -> Floats:
+    q = np.full(p.shape, np.nan)
+    tested = ~np.isnan(p)
+    if tested.any():
+        q[tested] = false_discovery_control(p[tested])
+    return q
+
+
+def _reason_codes(margin: ArrayLike, conversations: int, side: str) -> NDArray[np.intp]:
+    """Index into `REASONS` of what a margin lacks, -1 where it lacks nothing."""
+    total = np.asarray(margin)
+    if conversations == 0:
+        return np.full(total.shape, REASONS.index("no_conversations"))
+    never, always = REASONS.index(f"{side}_never"), REASONS.index(f"{side}_always")
+    return np.select([total == 0, total == conversations], [never, always], -1)

@@ -1,0 +1,62 @@
+"""How answers treat the values that people bring: shares of the seven response types.
+
+Merged `Counts` of response types by models or by categories come in, rows of the table
+`response_types` go out. A share is of the conversations of its group that have a response type;
+those without one are left out of both sides of the division.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from vitw_ray.records import RESPONSE_TYPE_SHARES
+from vitw_ray.statistics.contingency import Axis, Counts, Integers
+from vitw_ray.statistics.intervals import share, wilson
+
+
+def by_model(counts: Counts, response_type: Axis, model: Axis) -> pa.Table:
+    """The response types of all models together (`model` null), then of each.
+
+    The first group holds every conversation, also those whose model is not known.
+    """
+    groups = np.column_stack([counts.rows, counts.both])
+    nothing = [None] * groups.shape[1]
+    return _rows(groups, response_type, [None, *model.names], nothing, nothing)
+
+
+def by_category(counts: Counts, response_type: Axis, over: Axis) -> pa.Table:
+    """The response types within each task, or within each human value, over all models.
+
+    A conversation with several human values is in the group of each.
+    """
+    groups = len(over.names)
+    return _rows(
+        counts.both, response_type, [None] * groups, [over.facet] * groups, list(over.names)
+    )
+
+
+def _rows(
+    groups: Integers,
+    response_type: Axis,
+    model: list[str | None],
+    over_facet: list[str | None],
+    over: list[str | None],
+) -> pa.Table:
+    """One row per group and response type, from `groups` [response types, groups]."""
+    types = len(response_type.names)
+    if groups.shape != (types, len(over)):
+        raise ValueError(f"{groups.shape} counts for {types} response types x {len(over)} groups")
+    conversations = groups.T.ravel()
+    of_group = np.repeat(groups.sum(axis=0), types)
+    low, high = wilson(conversations, of_group)
+    which = pa.array(np.repeat(np.arange(len(over)), types))
+    columns = {
+        "model": pa.array(model, pa.string()).take(which),
+        "over_facet": pa.array(over_facet, pa.string()).take(which),
+        "over": pa.array(over, pa.string()).take(which),
+        "response_type": pa.array(list(response_type.names) * len(over), pa.string()),
+        "conversations": pa.array(conversations),
+        "share": pa.array(share(conversations, of_group), from_pandas=True),
+        "low": pa.array(low, from_pandas=True),
+        "high": pa.array(high, from_pandas=True),
+    }
+    return pa.table(columns, schema=RESPONSE_TYPE_SHARES)

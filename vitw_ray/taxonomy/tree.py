@@ -1,0 +1,164 @@
+"""The `taxonomy` table: built from clustered and named labels, checked, and climbed.
+
+In: the leaves of one facet with their counts, the parents on each level, the names. Out: rows of
+`records.TAXONOMY` in the published form (paper, 4): a label's id is the label, a cluster's id is
+`<facet>:l<level>:<uuid>`, the top has no parent, and shares are percent of all (label,
+conversation) pairs of the facet.
+"""
+
+import hmac
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vitw_ray.records import TAXONOMY, VALUE_FACETS, Facet
+from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
+
+PCT_TOLERANCE = 1e-6  # ours: rounding of a few thousand float64 shares stays far below
+
+
+def cluster_id(facet: Facet, level: int, members: Iterable[str], key: bytes = b"") -> str:
+    """`<facet>:l<level>:<uuid>`, the uuid a hash of the sorted leaves under the cluster.
+
+    The same members have the same id in every run. With a `key` only its holder can test a guess
+    of the members, which matters where these are private texts.
+    """
+    text = "\n".join(sorted(members)).encode()
+    digest = hmac.new(key, text, "sha256").digest()
+    return f"{facet}:l{level}:{uuid.UUID(bytes=digest[:16], version=4)}"
+
+
+def build_tree(
+    facet: Facet,
+    labels: Sequence[str],
+    conversations: NDArray[np.int64],
+    levels: Sequence[Parents],
+    names: Sequence[Sequence[tuple[str, str]]],
+    *,
+    key: bytes = b"",
+) -> pa.Table:
+    """Every node of one facet, sorted by level and id.
+
+    Args:
+        facet: value facets have their labels as level 0; the tree of `tasks` starts at level 1.
+        labels: (n,) unique leaves.
+        conversations: (n,) conversations that have each leaf.
+        levels: parents of the nodes of the level below, from level 1 up, as of `build_levels`.
+        names: for each of these levels, (name, description) per node.
+        key: of the cluster ids; see `cluster_id`.
+
+    Returns:
+        A table of `records.TAXONOMY`; empty without labels.
+    """
+    nodes = nodes_of_leaves(levels)
+    leaf_ids, leaf_texts = list(labels), [(label, "") for label in labels]
+    ids = [leaf_ids, *(_ids(facet, i, labels, above, key) for i, above in enumerate(nodes, 1))]
+    counts = [np.bincount(above, conversations).astype(np.int64) for above in nodes]
+    columns = zip(ids, [leaf_texts, *names], [conversations, *counts], strict=True)
+    total = int(np.sum(conversations))
+    rows: list[dict[str, Any]] = []
+    for level, (level_ids, texts, level_counts) in enumerate(columns):
+        if level == 0 and facet not in VALUE_FACETS:
+            continue
+        top = level == len(levels)
+        for node in sorted(range(len(level_ids)), key=level_ids.__getitem__):
+            rows.append(
+                {
+                    "facet": facet,
+                    "cluster_id": level_ids[node],
+                    "level": level,
+                    "parent_cluster_id": None if top else ids[level + 1][levels[level][node]],
+                    "name": texts[node][0],
+                    "description": texts[node][1],
+                    "conversations": int(level_counts[node]),
+                    "pct_total_occurrences": 100 * int(level_counts[node]) / total,
+                }
+            )
+    return pa.Table.from_pylist(rows, schema=TAXONOMY)
+
+
+def _ids(facet: Facet, level: int, labels: Sequence[str], nodes: Parents, key: bytes) -> list[str]:
+    members: list[list[str]] = [[] for _ in range(nodes.max(initial=-1) + 1)]
+    for label, node in zip(labels, nodes, strict=True):
+        members[node].append(label)
+    return [cluster_id(facet, level, leaves, key) for leaves in members]
+
+
+def check_tree(table: pa.Table) -> list[str]:
+    """What is wrong with a taxonomy, one sentence per broken rule and facet; empty when sound.
+
+    For each facet: ids are unique, no name is empty, levels have no gap, every node but those of
+    the top has exactly one parent and that one level up, every node above the bottom has children
+    whose conversations add up to its own, and the shares of each level add up to 100.
+    """
+    broken: list[str] = []
+    for facet in sorted(set(table["facet"].to_pylist())):
+        broken += [f"{facet}: {problem}" for problem in _problems(facet, _nodes(table, facet))]
+    return broken
+
+
+def ancestors(table: pa.Table, facet: Facet) -> dict[str, tuple[str, ...]]:
+    """For every leaf of a sound tree, its own id and those above it, from the bottom to the top.
+
+    In a value facet the id at index `l` is that on level `l`, the label itself at 0. The leaves of
+    `tasks` are its clusters of level 1.
+    """
+    nodes = _nodes(table, facet)
+    parent = {node["cluster_id"]: node["parent_cluster_id"] for node in nodes}
+    bottom = min((node["level"] for node in nodes), default=0)
+    paths: dict[str, tuple[str, ...]] = {}
+    for node in nodes:
+        if node["level"] == bottom:
+            path = [node["cluster_id"]]
+            while parent[path[-1]] is not None:
+                path.append(parent[path[-1]])
+            paths[path[0]] = tuple(path)
+    return paths
+
+
+def _nodes(table: pa.Table, facet: str) -> list[dict[str, Any]]:
+    return [node for node in table.to_pylist() if node["facet"] == facet]
+
+
+def _problems(facet: str, nodes: list[dict[str, Any]]) -> Iterator[str]:
+    level_of = {node["cluster_id"]: node["level"] for node in nodes}
+    if len(level_of) < len(nodes):
+        yield f"{len(nodes) - len(level_of)} ids are not unique"
+    if nameless := sum(not node["name"].strip() for node in nodes):
+        yield f"{nameless} names are empty"
+    bottom, top = 0 if facet in VALUE_FACETS else 1, max(level_of.values())
+    present = sorted(set(level_of.values()))
+    if present != list(range(bottom, top + 1)):
+        yield f"levels are {present}: expected {bottom} to {top}"
+    lost = crowned = 0
+    for node in nodes:
+        parent = node["parent_cluster_id"]
+        if node["level"] == top:
+            crowned += parent is not None
+        else:
+            lost += level_of.get(parent) != node["level"] + 1
+    if lost:
+        yield f"{lost} nodes have no parent one level up"
+    if crowned:
+        yield f"{crowned} nodes of the top level have a parent"
+    yield from _sum_problems(bottom, nodes)
+
+
+def _sum_problems(bottom: int, nodes: list[dict[str, Any]]) -> Iterator[str]:
+    children: dict[str, int] = {}
+    shares: dict[int, float] = {}
+    for node in nodes:
+        parent, level = node["parent_cluster_id"], node["level"]
+        children[parent] = children.get(parent, 0) + node["conversations"]
+        shares[level] = shares.get(level, 0.0) + node["pct_total_occurrences"]
+    for node in nodes:
+        found = children.get(node["cluster_id"])
+        if node["level"] > bottom and found != node["conversations"]:
+            yield f"{node['cluster_id']}: {node['conversations']} conversations, children {found}"
+    for level, pct in sorted(shares.items()):
+        if not abs(pct - 100) <= PCT_TOLERANCE:
+            yield f"shares of level {level} add up to {pct:.6f}, not 100"

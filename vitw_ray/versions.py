@@ -1,0 +1,31 @@
+"""Versions of what a result was made with; part of every manifest and benchmark."""
+
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = (
+    "vitw_ray",
+    "ray",
+    "pyarrow",
+    "numpy",
+    "scipy",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "faiss-cpu",
+    "faiss-gpu",
+    "vllm",
+)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Installed versions by package; what is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
