@@ -22,7 +22,7 @@ import re
 import sys
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO, cast
@@ -77,14 +77,12 @@ STAGES = {  # in order: what a stage must have read, and what it must have writt
     "report": (("labels", "taxonomy"), ("report.html",)),
     "release": (("labels", "taxonomy"), RELEASE),
 }
+MADE_BY = {table: stage for stage, (_, tables) in STAGES.items() for table in tables}
 MANIFEST_FIELDS = {
-    str: ("stage", "key"),
-    int: ("number", "rows_in", "rows_out"),
-    float: ("seconds", "rows_per_s"),
-    dict: ("inputs", "config", "rejected", "failed", "versions", "details"),
-    list: ("files",),
+    *("stage", "number", "key", "inputs", "config", "rows_in", "rows_out", "rejected", "failed"),
+    *("seconds", "rows_per_s", "versions", "files", "details"),
 }
-FILE_FIELDS = {str: ("path", "table", "sha256"), int: ("rows", "bytes")}
+FILE_FIELDS = {"path", "table", "rows", "bytes", "sha256"}
 
 RESPONSE_TYPES = {
     *("strong_support", "mild_support", "neutral_acknowledgment", "reframing"),
@@ -95,6 +93,7 @@ VALUE_FACETS = ("ai_values", "human_values")
 BOTTOM = {"ai_values": 0, "human_values": 0, "tasks": 1}  # facet -> lowest level of its tree
 CODE = re.compile(r"[a-z][a-z0-9_\-]{0,39}")  # ours: a reason or an error is a name, not a sentence
 LABEL = re.compile(r"[a-z][a-z '\-]{1,39}")  # the alphabet that labels are allowed
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9 '(),.&/:\-]{0,79}")  # what a release never withholds
 LOADS = re.compile(  # whatever makes a page fetch from elsewhere; a plain link does not
     r"""\b(?:src|srcset|poster|data|action)\s*=\s*["']?\s*(?:https?:)?//"""
     r"""|<link\b[^>]*\bhref\s*=\s*["']?\s*(?:https?:)?//"""
@@ -112,6 +111,10 @@ SHOWN = 3  # ours: problems named in one line
 
 class Note(str):
     """Something that a check could not look at: told, and no failure."""
+
+
+class NotRun(Exception):
+    """A check asks for a stage that this run did not come to."""
 
 
 # --------------------------------------------------------------------------- reading the folder
@@ -143,6 +146,9 @@ class Run:
 
     def entries(self, *tables: str) -> list[Row]:
         """What the manifests say of the files of these tables, or of all files; parts in order."""
+        for stage in (MADE_BY.get(table, "conversations") for table in tables):
+            if stage not in self.manifests:
+                raise NotRun(stage)
         files = [file for manifest in self.manifests.values() for file in manifest["files"]]
         chosen = [file for file in files if not tables or file["table"] in tables]
         return sorted(chosen, key=lambda file: (file["table"], base_name(file["path"])))
@@ -189,17 +195,24 @@ class Run:
         return list(self.rows("taxonomy"))
 
     @cached_property
-    def above(self) -> dict[tuple[str, str], frozenset[str]]:
-        """(facet, label or cluster id) -> the ids of the node and of all nodes above it."""
-        parents = {(r["facet"], r["cluster_id"]): r["parent_cluster_id"] for r in self.taxonomy}
+    def above(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """(facet, label or lowest task cluster) -> its name, and the ids above it, by level."""
+        nodes = {(row["facet"], row["cluster_id"]): row for row in self.taxonomy}
         paths = {}
         for row in self.taxonomy:
-            path, node = [], row["cluster_id"]
-            while node is not None and node not in path:
-                path.append(node)
-                node = parents.get((row["facet"], node))
-            paths[row["facet"], row["cluster_id" if row["level"] else "name"]] = frozenset(path)
+            if row["level"] == BOTTOM[row["facet"]]:
+                path = [row["cluster_id"] if row["level"] else row["name"]]
+                node = nodes.get((row["facet"], row["parent_cluster_id"]))
+                while node is not None and len(path) < len(nodes):  # a circle is for check_tree
+                    path.append(node["cluster_id"])
+                    node = nodes.get((row["facet"], node["parent_cluster_id"]))
+                paths[row["facet"], path[0]] = tuple(path)
         return paths
+
+    @cached_property
+    def grid(self) -> "Grid":
+        """The counts that associations and variation are made of."""
+        return Grid.of(self)
 
     def subjective(self) -> Iterator[Row]:
         """Subjective conversations without error: what every share is a share of.
@@ -209,7 +222,8 @@ class Run:
         """
         columns = ("conversation_id", "account_id", "model", "is_subjective", "error", "task")
         extractions = self.rows("extractions", (*columns, *VALUE_FACETS, "response_type"))
-        for row, task in side_by_side(extractions, self.rows("task_assignments")):
+        tasks = self.rows("task_assignments") if "taxonomy" in self.manifests else iter(())
+        for row, task in side_by_side(extractions, tasks):
             if row is None or row["error"] is not None or not row["is_subjective"]:
                 continue
             row["written"] = {f: {value["label"] for value in row[f]} for f in VALUE_FACETS}
@@ -221,14 +235,11 @@ class Run:
             yield row
 
     def members(self, row: Row, facet: str) -> set[str]:
-        """The categories of a facet that a conversation is in: kept labels, and clusters."""
+        """The categories of a facet that a conversation is in: kept labels, or the one category."""
         if facet in VALUE_FACETS:
-            labels = row["values"][facet] & self.kept[facet]
-            return labels.union(*(self.above.get((facet, label), ()) for label in labels))
-        if facet == "tasks":
-            return set(self.above.get((facet, row["cluster"]), ()))
-        value = row[facet.removesuffix("s")]  # response_types, models: one category each
-        return set() if value is None else {value}
+            return row["values"][facet] & self.kept[facet]
+        name = row["cluster" if facet == "tasks" else facet.removesuffix("s")]
+        return set() if name is None else {name}
 
 
 def base_name(path: str) -> str:
@@ -245,14 +256,15 @@ def place(row: Row) -> tuple[int, str]:
 
 def side_by_side(a: Iterator[Row], b: Iterator[Row]) -> Iterator[tuple[Row | None, Row | None]]:
     """Two tables sorted by conversation, joined: the rows of one id, or one row and None."""
-    left, right = next(a, None), next(b, None)
-    while left is not None or right is not None:
-        here = min(place(row) for row in (left, right) if row is not None)
-        in_left = left is not None and place(left) == here
-        in_right = right is not None and place(right) == here
-        yield left if in_left else None, right if in_right else None
-        left = next(a, None) if in_left else left
-        right = next(b, None) if in_right else right
+    end = (1 << 64, ""), None  # behind every place
+    lefts, rights = (((place(row), row) for row in rows) for rows in (a, b))
+    left, right = next(lefts, end), next(rights, end)
+    while left is not end or right is not end:
+        here = min(left[0], right[0])
+        in_left, in_right = left[0] == here, right[0] == here
+        yield left[1] if in_left else None, right[1] if in_right else None
+        left = next(lefts, end) if in_left else left
+        right = next(rights, end) if in_right else right
 
 
 def at(row: Row) -> str:
@@ -282,24 +294,14 @@ def near(a: float | None, b: float | None) -> bool:
 # ------------------------------------------------------------------------ the folder as a whole
 
 
-def lacking(entry: Row, fields: Mapping[type, tuple[str, ...]]) -> set[str]:
-    """Fields that are missing or of the wrong type."""
-    return {
-        name
-        for kind, names in fields.items()
-        for name in names
-        if not isinstance(entry.get(name), (float, int) if kind is float else kind)
-    }
-
-
 def check_manifests(run: Run) -> Problems:
     """Every stage has a well-formed manifest, and the stages stand in order."""
-    yield from off("stages", [stage["name"] for stage in run.run["stages"]], list(STAGES))
+    names = [stage["name"] for stage in run.run["stages"]]
+    yield from off("stages", names, list(STAGES)[: len(names)])  # a run may end early
     for number, (name, manifest) in enumerate(run.manifests.items(), start=1):
-        bad = lacking(manifest, MANIFEST_FIELDS)
-        bad.update(*(lacking(file, FILE_FIELDS) for file in manifest["files"]))
-        if bad:
-            yield f"{name}: missing or of the wrong type: {sorted(bad)}"
+        files = [FILE_FIELDS - set(file) for file in manifest["files"]]
+        if lacking := (MANIFEST_FIELDS - set(manifest)).union(*files):
+            yield f"{name}: lacks {sorted(lacking)}"
         if (manifest["stage"], manifest["number"]) != (name, number):
             yield f"{name}: the manifest is of {manifest['number']}_{manifest['stage']}"
         if not re.fullmatch(r"[0-9a-f]{16}", manifest["key"]):
@@ -356,14 +358,20 @@ def check_files(run: Run) -> Problems:
                 size += len(chunk)
         yield from off(f"{entry['path']}: bytes", entry["bytes"], size)
         yield from off(f"{entry['path']}: sha256", entry["sha256"][:12], digest.hexdigest()[:12])
-        if entry["table"] in SCHEMAS:
-            try:
-                with run.open(entry["path"]) as handle:
-                    rows = pq.ParquetFile(handle).metadata.num_rows
-            except (pa.ArrowInvalid, OSError):
-                yield f"{entry['path']}: is no parquet file"
-                continue
-            yield from off(f"{entry['path']}: rows", entry["rows"], rows)
+        yield from off(f"{entry['path']}: rows", entry["rows"], rows_in(run, entry))
+
+
+def rows_in(run: Run, entry: Row) -> int | None:
+    """Rows of a file, None of one that is damaged; pages count as one."""
+    with run.open(entry["path"]) as handle:
+        if entry["path"].endswith(".csv"):
+            return handle.read().count(b"\n") - 1
+        if entry["table"] not in SCHEMAS:
+            return 1
+        try:
+            return pq.ParquetFile(handle).metadata.num_rows
+        except (pa.ArrowInvalid, OSError):
+            return None
 
 
 def check_strays(run: Run) -> Problems:
@@ -417,7 +425,7 @@ def schema_of(run: Run, path: str) -> pa.Schema:
 
 def check_schemas(run: Run) -> Problems:
     """Every part of every table has the documented columns, types and nulls."""
-    for entry in run.entries(*SCHEMAS):
+    for entry in (entry for entry in run.entries() if entry["table"] in SCHEMAS):
         found = [column(field) for field in schema_of(run, entry["path"])]
         wanted = SCHEMAS[entry["table"]].split("; ")
         if found != wanted:
@@ -754,12 +762,12 @@ def share_of(hits: int, total: int) -> dict[str, float | None]:
 
 
 def check_response_types(run: Run) -> Problems:
-    """Response types over all, per model and per category, recounted with shares and intervals."""
+    """Response types over all, per model and per category: counts, shares, intervals."""
     table = list(run.rows("response_types"))
     groups = {(row["model"], row["over_facet"], row["over"]) for row in table}
     facets = {facet for _, facet, _ in groups} - {None}
     counted, totals = Counter[tuple](), Counter[tuple]()
-    for row in run.subjective():
+    for row in (row for row in run.subjective() if row["response_type"] is not None):
         overs = [(None, None), *((f, name) for f in facets for name in run.members(row, f))]
         for group in {(model, *over) for model in (None, row["model"]) for over in overs} & groups:
             totals[group] += 1
@@ -769,19 +777,34 @@ def check_response_types(run: Run) -> Problems:
         hits = counted.pop((*group, row["response_type"]), 0)
         yield from off(f"row {number}: conversations", row["conversations"], hits)
         yield from differ(f"row {number}", row, share_of(hits, totals[group]))
-    if missing := sum(kind is not None for *_, kind in counted):
-        yield f"{missing} response types that occur in a group have no row, or two"
+    if counted:
+        yield f"{len(counted)} response types that occur in a group have no row, or two"
     if (None, None, None) not in groups:
         yield "no row for all conversations of all models"
 
 
 @dataclass
-class Recount:
-    """Contingency tables of single cells: conversations with both, with either, and all."""
+class Grid:
+    """Conversations in both of two categories, in each, and in all."""
 
     both: Counter[tuple[str, str, str, str]]
     one: Counter[tuple[str, str]]
     total: int
+
+    @staticmethod
+    def of(run: Run) -> "Grid":
+        """Count labels and the clusters above them by the lowest categories of other facets."""
+        ends = ("row_facet", "column_facet")
+        pairs = {(row[ends[0]], row[ends[1]]) for row in run.rows("associations", ends)}
+        pairs |= {(row["facet"], row["over_facet"]) for row in run.rows("variation")}
+        grid = Grid(Counter(), Counter(), 0)
+        for row in run.subjective():
+            grid.total += 1
+            low = {facet: run.members(row, facet) for pair in pairs for facet in pair}
+            high = {f: {n for x in low[f] for n in run.above.get((f, x), (x,))} for f in low}
+            grid.one.update((facet, name) for facet in high for name in high[facet])
+            grid.both.update((a, x, b, y) for a, b in pairs for x in high[a] for y in low[b])
+        return grid
 
 
 def cell_of(row: Row) -> tuple[str, str, str, str]:
@@ -789,44 +812,29 @@ def cell_of(row: Row) -> tuple[str, str, str, str]:
     return row["row_facet"], row["row"], row["column_facet"], row["column"]
 
 
-def recount(run: Run, table: Iterable[Row]) -> Recount:
-    """Count the cells that a table lists, and their margins."""
-    listed = {cell_of(row) for row in table}
-    pairs = {(row_facet, column_facet) for row_facet, _, column_facet, _ in listed}
-    named = {cell[:2] for cell in listed} | {cell[2:] for cell in listed}
-    facets = {facet for facet, _ in named}
-    counts = Recount(Counter(), Counter(), 0)
-    for row in run.subjective():
-        counts.total += 1
-        members = {f: [n for n in run.members(row, f) if (f, n) in named] for f in facets}
-        counts.one.update((facet, name) for facet in facets for name in members[facet])
-        cells = ((a, x, b, y) for a, b in pairs for x in members[a] for y in members[b])
-        counts.both.update(cell for cell in cells if cell in listed)
-    return counts
-
-
 def check_associations(run: Run) -> Problems:
-    """Every observed count of the associations, recounted; rows are kept labels or clusters."""
-    table = list(run.rows("associations"))
-    counts = recount(run, table)
-    levels = {(r["facet"], r["cluster_id"]): r["level"] for r in run.taxonomy if r["level"] > 0}
-    levels.update({(facet, label): 0 for facet in run.kept for label in run.kept[facet]})
-    for number, row in enumerate(table):
-        if levels.get((row["row_facet"], row["row"])) != row["level"]:
+    """Every observed count, recounted; every pair that occurs is there, once, at its level."""
+    levels = {(f, n): level for (f, _), path in run.above.items() for level, n in enumerate(path)}
+    pairs = {cell_of(row)[::2] for row in run.rows("associations")}
+    missing = {cell for cell in run.grid.both if cell[::2] in pairs}
+    for number, row in enumerate(run.rows("associations")):
+        cell = cell_of(row)
+        if levels.get(cell[:2]) != row["level"]:
             yield f"row {number}: no kept label or cluster of level {row['level']}"
-        yield from off(f"row {number}: observed", row["observed"], counts.both[cell_of(row)])
-    if len(table) > len({cell_of(row) for row in table}):
-        yield "a cell stands twice"
+        yield from off(f"row {number}: observed", row["observed"], run.grid.both[cell])
+        if row["observed"] and cell not in missing:
+            yield f"row {number}: the same pair a second time"
+        missing.discard(cell)
+    if missing:
+        yield f"{len(missing)} pairs that occur together have no row"
 
 
 def check_residuals(run: Run) -> Problems:
     """Expected counts, residuals and odds ratios, computed from margins that are recounted."""
-    table = list(run.rows("associations"))
-    counts, alpha = recount(run, table), run.setting("statistics", "alpha")
-    n = counts.total
-    for number, row in enumerate(table):
+    n, alpha = run.grid.total, run.setting("statistics", "alpha")
+    for number, row in enumerate(run.rows("associations")):
         where, observed = f"row {number}", row["observed"]
-        a, b = counts.one[cell_of(row)[:2]], counts.one[cell_of(row)[2:]]
+        a, b = run.grid.one[cell_of(row)[:2]], run.grid.one[cell_of(row)[2:]]
         p, adjusted = row["p_value"], row["p_adjusted"]
         if not (0 < a < n and 0 < b < n):
             if row["residual"] is not None or row["significant"] or not row["reason"]:
@@ -842,32 +850,46 @@ def check_residuals(run: Run) -> Problems:
 
 
 def check_variation(run: Run) -> Problems:
-    """Variation is of kept labels, with their share, and no coefficient is negative."""
+    """Shares and coefficients of variation of the kept labels, recounted."""
+    one, both = run.grid.one, run.grid.both
     shares = {(row["facet"], row["label"]): row["share"] for row in run.labels if row["kept"]}
     for number, row in enumerate(run.rows("variation")):
-        yield from differ(f"row {number}", row, {"share": shares.get((row["facet"], row["label"]))})
-        for name in ("coefficient_of_variation", "corrected"):
-            if row[name] is not None and not row[name] >= 0:
-                yield f"row {number}: {name} {row[name]}"
+        facet, label, over = row["facet"], row["label"], row["over_facet"]
+        lowest = [n for f, n in one if f == over and (f not in BOTTOM or (f, n) in run.above)]
+        parts = [both[facet, label, over, name] / one[over, name] for name in lowest]
+        mean = sum(parts) / max(1, len(parts))
+        spread = math.sqrt(sum((part - mean) ** 2 for part in parts) / max(1, len(parts)))
+        cv = spread / mean if mean and len(parts) > 1 else None
+        expected = {"share": shares.get((facet, label)), "coefficient_of_variation": cv}
+        yield from differ(f"row {number}", row, expected)
+        if row["corrected"] is not None and not row["corrected"] >= 0:
+            yield f"row {number}: corrected {row['corrected']}"
 
 
 def check_mirroring(run: Run) -> Problems:
-    """How often a human value is among the AI values, recounted by response type at level 0."""
-    counted, mirrored = Counter[str](), Counter[str]()
+    """How often a human value, or its cluster, is among the AI values, recounted by level."""
+    counted, mirrored = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    levels = {row["level"] for row in run.rows("mirroring")}
     for row in run.subjective():
-        human, ai = (row["values"][f] & run.kept[f] for f in ("human_values", "ai_values"))
-        counted[row["response_type"]] += bool(human)
-        mirrored[row["response_type"]] += bool(human & ai)
+        human, ai = run.members(row, "human_values"), run.members(row, "ai_values")
+        for level in levels if human else ():
+            twins, shown = (
+                {path[level] for n in names if (path := run.above.get(("ai_values", n)))}
+                for names in (human, ai)
+            )
+            counted[level, row["response_type"]] += 1
+            mirrored[level, row["response_type"]] += not twins.isdisjoint(shown)
     for number, row in enumerate(run.rows("mirroring")):
-        kind, where = row["response_type"], f"row {number}"
-        if kind not in RESPONSE_TYPES:
+        where, group = f"row {number}", (row["level"], row["response_type"])
+        if row["response_type"] not in RESPONSE_TYPES:
             yield f"{where}: a response type that is none of the seven"
-        if row["level"] == 0:
-            yield from off(f"{where}: conversations", row["conversations"], counted[kind])
-            yield from off(f"{where}: mirrored", row["mirrored"], mirrored[kind])
+        yield from off(f"{where}: conversations", row["conversations"], counted.pop(group, 0))
+        yield from off(f"{where}: mirrored", row["mirrored"], mirrored[group])
         yield from differ(where, row, share_of(row["mirrored"], row["conversations"]))
         if row["lift"] is not None:
             yield from differ(where, row, {"lift": row["share"] / row["share_by_chance"]})
+    if missing := sum(kind is not None for _, kind in counted):
+        yield f"{missing} response types with human values have no row, or two"
 
 
 def check_intervals(run: Run) -> Problems:
@@ -906,7 +928,9 @@ def check_release_tree(run: Run) -> Problems:
     for number, row in enumerate(rows):
         node = nodes.get(row["cluster_id"], {})
         for name in ("name", "description", "level", "parent_cluster_id"):
-            if row[name] != ("" if node.get(name) is None else str(node[name])):
+            stated = "" if node.get(name) is None else str(node[name])
+            withheld = () if PLAIN.fullmatch(stated) else ("", row["cluster_id"])
+            if row[name] not in (stated, *withheld):
                 yield f"row {number}: another {name}"
         pct = node.get("pct_total_occurrences", math.inf)
         if not abs(float(row["pct_total_occurrences"]) - pct) < PCT_TOLERANCE:
@@ -923,7 +947,7 @@ def check_report(run: Run) -> Problems:
 
 
 def input_rows(source: Row) -> int | None:
-    """Rows of an input file, or None when it is gone, changed, or of a kind not counted here."""
+    """Rows of an input file, or None when it is gone, changed, damaged, or of another kind."""
     fs, path = fsspec.core.url_to_fs(source["url"])
     if not fs.exists(path) or fs.size(path) != source["size_bytes"]:
         return None
@@ -935,7 +959,10 @@ def input_rows(source: Row) -> int | None:
         codec = {"gz": "gzip", "zst": "zstd"}.get(path.rsplit(".", 1)[-1])
         file = pa.PythonFile(handle, "r")
         lines = io.BufferedReader(pa.CompressedInputStream(file, codec)) if codec else handle
-        return sum(1 for line in lines if line.strip())
+        try:
+            return sum(1 for line in lines if line.strip(b" \t\r\n\xef\xbb\xbf"))
+        except (OSError, pa.ArrowException):
+            return None
 
 
 def check_inputs(run: Run) -> Problems:
@@ -949,7 +976,9 @@ def check_inputs(run: Run) -> Problems:
         if rows is not None:
             yield from off(name, read.get(name, 0), rows)
     if skipped := sum(rows is None for _, rows in counted):
-        yield Note(f"{skipped} of {len(sources)} files are gone, changed, or of a kind not counted")
+        yield Note(
+            f"{skipped} of {len(sources)} files are gone, changed, damaged, or of another kind"
+        )
 
 
 # -------------------------------------------------------------------------------- the verdict
@@ -959,7 +988,11 @@ CHECKS = {n.removeprefix("check_"): f for n, f in list(globals().items()) if n[:
 
 
 def findings(check: Callable[[Run], Problems], run: Run) -> tuple[list[str], int]:
-    """The first lines that a check has to say, and how many problems it found."""
+    """The first lines that a check has to say, and how many problems it found.
+
+    Raises:
+        NotRun: it is about a stage that was not run.
+    """
     shown: list[str] = []
     problems = 0
     try:
@@ -968,30 +1001,35 @@ def findings(check: Callable[[Run], Problems], run: Run) -> tuple[list[str], int
             problems += is_problem
             if not is_problem or problems <= SHOWN:
                 shown.append(text)
+    except NotRun:
+        raise
     except Exception as error:  # whatever a damaged folder provokes; its message may quote a row
         problems += 1
         shown.append(f"cannot be checked ({type(error).__name__})")
     return shown, problems
 
 
-def failures(address: str) -> list[str]:
-    """Run every check, print a line for each, and return the codes of those that failed."""
+def verdict(address: str) -> tuple[int, list[str]]:
+    """Run every check and print a line for each; how many were run, and the codes that failed."""
     try:
         run = Run.at(address)
     except (OSError, ValueError) as error:
         print(f"FAILED  run: run.json cannot be read ({type(error).__name__})")
-        return ["run"]
-    failed = []
+        return 1, ["run"]
+    made, failed = 0, []
     for code, check in CHECKS.items():
-        shown, problems = findings(check, run)
+        try:
+            shown, problems = findings(check, run)
+        except NotRun as stage:
+            print(f"skipped {code:<20} the run ended before the stage {stage}")
+            continue
+        made += 1
         promise = (check.__doc__ or "").split("\n")[0]
         more = f" (and {problems - SHOWN} more)" if problems > SHOWN else ""
-        print(
-            f"{'FAILED' if problems else 'ok':<7} {code:<20} {'; '.join(shown) or promise}{more}",
-            flush=True,
-        )
+        line = f"{'FAILED' if problems else 'ok':<7} {code:<20} {'; '.join(shown) or promise}"
+        print(line + more, flush=True)
         failed += [code] if problems else []
-    return failed
+    return made, failed
 
 
 def main() -> int:
@@ -999,8 +1037,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("run", help="a run folder: a local path or an s3:// address")
     address = parser.parse_args().run
-    failed = failures(address)
-    print(json.dumps({"run": address, "checks": len(CHECKS), "failed": failed}))
+    checks, failed = verdict(address)
+    print(json.dumps({"run": address, "checks": checks, "failed": failed}))
     return 1 if failed else 0
 
 

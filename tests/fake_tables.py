@@ -71,7 +71,7 @@ def fake_tables(labels: int = 300, min_conversations: int = 3) -> dict[str, pa.T
         "labels": [*ai, *human],
         "taxonomy": [*_tree("ai_values", ai), *_tree("human_values", human), *_tasks(rng)],
         "response_types": list(_response_types()),
-        "associations": list(_associations(ai, human, rng)),
+        "associations": list(_associations(ai, human, _tree("ai_values", ai), rng)),
         "variation": list(_variation(ai, rng)),
         "mirroring": list(_mirroring()),
     }
@@ -236,14 +236,15 @@ def _response_types():
             }
 
 
-def _associations(ai, human, rng):
+def _associations(ai, human, tree, rng):
     columns = {
         "tasks": [f"tasks:l1:{place}" for place in range(len(TASKS))],
         "human_values": [row["label"] for row in human[:30] if row["kept"]],
         "response_types": list(RESPONSE_TYPES),
     }
     for facet, names in columns.items():
-        for row in [row for row in ai if row["kept"]][:60]:
+        groups = [{**row, "label": row["cluster_id"]} for row in tree if row["level"] == 3]
+        for row in [*[row for row in ai if row["kept"]][:60], *groups]:
             home = rng.randrange(len(names))
             for place, column in enumerate(names):
                 expected = row["conversations"] / len(names)
@@ -256,7 +257,7 @@ def _associations(ai, human, rng):
                     "row": row["label"],
                     "column_facet": facet,
                     "column": column,
-                    "level": 0,
+                    "level": row.get("level", 0),
                     "observed": observed,
                     "expected": expected,
                     "residual": residual if known else None,

@@ -1,8 +1,8 @@
 """A small, correct run folder of invented conversations, made without the pipeline.
 
 `invent()` gives the rows of every table and the texts; a test changes what it likes, and `write()`
-seals the result: hashes, sizes, digests and `run.json` fit whatever is there, so that a wrong number
-shows only to somebody who counts again. Only the Arrow schemas come from the package.
+seals the result: hashes, sizes, digests and `run.json` fit whatever is there, so that a wrong
+number shows only to somebody who counts again. Only the Arrow schemas come from the package.
 """
 
 import gzip
@@ -11,6 +11,7 @@ import io
 import json
 import math
 import random
+import statistics
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -78,7 +79,8 @@ class RunFolder:
 
     tables: dict[str, list[list[Row]]]  # name -> parts
     texts: dict[str, str]
-    rows_by_file: dict[str, int]
+    input_rows: dict[str, int]  # what lies on the disk
+    rows_by_file: dict[str, int]  # what is said to have been read
     rejected: dict[str, int]
     failed: dict[str, int]
     schemas: dict[str, pa.Schema] = field(default_factory=lambda: dict(TABLES))
@@ -90,7 +92,7 @@ class RunFolder:
 
     def write(self, root: Path) -> Path:
         """Seal: write every file, manifest and `run.json` to fit each other."""
-        inputs = write_inputs(root.parent / "input", self.rows_by_file)
+        inputs = write_inputs(root.parent / "input", self.input_rows)
         stages, tables = [], {}
         for number, stage in enumerate(STAGE_OF, start=1):
             key = hashlib.sha256(stage.encode()).hexdigest()[:16]
@@ -138,7 +140,9 @@ class RunFolder:
 
     def _files(self, root: Path, folder: str, name: str) -> list[Row]:
         if name in self.texts:
-            return [write_file(root, f"{folder}/{name}", name, 1, self.texts[name].encode())]
+            data = self.texts[name].encode()
+            rows = data.count(b"\n") - 1 if name.endswith("csv") else 1
+            return [write_file(root, f"{folder}/{name}", name, rows, data)]
         entries = []
         for number, rows in enumerate(self.tables[name]):
             file = f"{name}/part-{number:05d}.parquet"
@@ -253,11 +257,12 @@ def invent() -> RunFolder:
             "taxonomy": [taxonomy],
             "response_types": [facts.response_type_rows()],
             "associations": [facts.association_rows()],
-            "variation": [variation_rows(labels)],
+            "variation": [facts.variation_rows()],
             "mirroring": [facts.mirroring_rows()],
         },
         texts=texts(labels, taxonomy),
-        rows_by_file=rows_by_file,
+        input_rows=rows_by_file,
+        rows_by_file=dict(rows_by_file),
         rejected=dict(Counter(row["reason"] for row in rejects)),
         failed=dict(Counter(row["error"] for row in extractions if row["error"])),
     )
@@ -302,6 +307,7 @@ def extraction(n: int, row: Row, dice: random.Random) -> Row:
     human = dice.sample(HUMAN, n % 3)
     ai = {*dice.sample(AI, 1 + n % 3), *(label for label in human[:1] if label in AI)}
     spelled = [next((v for v, (to, _) in VARIANTS.items() if to == label), label) for label in ai]
+    response_type = RESPONSE_TYPES[dice.randrange(6)] if human else "no_values"
     written = sorted(spelled if n % 2 else ai)
     return {
         **origin,
@@ -311,7 +317,7 @@ def extraction(n: int, row: Row, dice: random.Random) -> Row:
         "task": TASKS[dice.randrange(5)] if n % 17 else None,
         "human_values": [value(label, True) for label in human],
         "ai_values": [value(label, False) for label in written + [RARE] * (n in (10, 22))],
-        "response_type": RESPONSE_TYPES[dice.randrange(6)] if human else "no_values",
+        "response_type": response_type if n % 23 else None,
     }
 
 
@@ -334,7 +340,8 @@ class Facts:
                 for spelling in (item["label"] for item in row[facet]):
                     self.written[facet, spelling].add(name)
                     self.sets[facet][VARIANTS.get(spelling, (spelling,))[0]].add(name)
-            self.sets["response_types"][row["response_type"]].add(name)
+            if row["response_type"] is not None:
+                self.sets["response_types"][row["response_type"]].add(name)
             self.sets["models"][row["model"]].add(name)
             if row["task"] is not None:
                 cluster = f"tasks:l1:{TASKS.index(row['task']) % 3}"
@@ -379,14 +386,11 @@ class Facts:
                 rows.append(node(facet, f"{facet}:l1:{n}", 1, f"{facet}:l2:0", f"group {n}", size))
             size = sum(row["conversations"] for row in kept)
             rows.append(node(facet, f"{facet}:l2:0", 2, None, "everything", size))
-        for n in range(3):
-            name, parent = f"tasks:l1:{n}", f"tasks:l2:{n % 2}"
-            rows.append(node("tasks", name, 1, parent, f"jobs {n}", len(self.sets["tasks"][name])))
+        sizes = [len(self.sets["tasks"][f"tasks:l1:{n}"]) for n in range(3)]
+        for n, size in enumerate(sizes):
+            rows.append(node("tasks", f"tasks:l1:{n}", 1, f"tasks:l2:{n % 2}", f"jobs {n}", size))
         for n in range(2):
-            size = sum(
-                r["conversations"] for r in rows if r["parent_cluster_id"] == f"tasks:l2:{n}"
-            )
-            rows.append(node("tasks", f"tasks:l2:{n}", 2, None, f"work {n}", size))
+            rows.append(node("tasks", f"tasks:l2:{n}", 2, None, f"work {n}", sum(sizes[n::2])))
         totals: Counter[tuple[str, int]] = Counter()
         for row in rows:
             totals[row["facet"], row["level"]] += row["conversations"]
@@ -402,24 +406,22 @@ class Facts:
             if parent is not None:
                 self.sets[facet][parent] |= self.sets[facet][row["cluster_id"]]
 
-    def kept(self, facet: str, level: int) -> list[str]:
-        """Row names of a facet at a level."""
-        if level == 0:
+    def names(self, facet: str, level: int = 0) -> list[str]:
+        """Kept labels, or the clusters of a level; for tasks, level 0 is the lowest they have."""
+        if facet == "response_types":
+            return list(RESPONSE_TYPES)
+        if level == 0 and facet != "tasks":
             return [r["label"] for r in self.label_rows() if r["facet"] == facet and r["kept"]]
-        return sorted(name for name in self.sets[facet] if f":l{level}:" in name)
+        return sorted(name for name in self.sets[facet] if f":l{level or 1}:" in name)
 
     def association_rows(self) -> list[Row]:
-        """Every cell of AI values x human values, tasks and response types, and of one level up."""
-        human = ("human_values", self.kept("human_values", 0))
-        tasks = ("tasks", self.kept("tasks", 1))
-        types = ("response_types", list(RESPONSE_TYPES))
-        grids = [(0, self.kept("ai_values", 0), columns) for columns in (human, tasks, types)]
-        grids.append((1, self.kept("ai_values", 1), tasks))
+        """AI values and their clusters, against human values, tasks and response types."""
         return [
-            self.cell(level, name, facet, column, len(names))
-            for level, names, (facet, columns) in grids
-            for name in names
-            for column in columns
+            self.cell(level, name, facet, column, len(self.names("ai_values", level)))
+            for level in range(3)
+            for facet in ("human_values", "tasks", "response_types")
+            for name in self.names("ai_values", level)
+            for column in self.names(facet)
         ]
 
     def cell(self, level: int, name: str, facet: str, column: str, comparisons: int) -> Row:
@@ -432,9 +434,8 @@ class Facts:
         margins = (a + b) * (c + d) * (a + c) * (b + d)
         if not margins:
             return row | {"reason": "column_never"}
-        residual = math.copysign(
-            math.sqrt(self.total * (a * d - b * c) ** 2 / margins), a * d - b * c
-        )
+        excess = a * d - b * c
+        residual = math.copysign(math.sqrt(self.total * excess**2 / margins), excess)
         p = math.erfc(abs(residual) / math.sqrt(2))
         log = math.log((a + 0.5) * (d + 0.5) / ((b + 0.5) * (c + 0.5)))
         half = 1.959963984540054 * math.sqrt(sum(1 / (x + 0.5) for x in (a, b, c, d)))
@@ -454,37 +455,49 @@ class Facts:
 
     def response_type_rows(self) -> list[Row]:
         """Over all, for one model, and for the tasks' clusters."""
-        everybody = set(self.rows)
-        groups = [
-            (None, None, None, everybody),
-            ("model-a", None, None, self.sets["models"]["model-a"]),
-        ]
-        groups += [
-            (None, "tasks", name, self.sets["tasks"][name]) for name in self.kept("tasks", 1)
-        ]
+        tasks, models, types = (self.sets[f] for f in ("tasks", "models", "response_types"))
+        everybody = set().union(*types.values())
+        groups = [(None, None, None, everybody), ("model-a", None, None, models["model-a"])]
+        groups += [(None, "tasks", name, tasks[name]) for name in self.names("tasks")]
         return [
             {"model": model, "over_facet": facet, "over": over, "response_type": kind}
-            | shares("conversations", len(ids & self.sets["response_types"][kind]), len(ids))
+            | shares("conversations", len(ids & types[kind]), len(ids & everybody))
             for model, facet, over, ids in groups
             for kind in RESPONSE_TYPES
         ]
 
     def mirroring_rows(self) -> list[Row]:
-        """Level 0, and one row of level 1."""
-        both = {facet: self.kept(facet, 0) for facet in ("ai_values", "human_values")}
-        human = set().union(*(self.sets["human_values"][label] for label in both["human_values"]))
-        shared = set(both["ai_values"]) & set(both["human_values"])
-        same = set().union(
-            *(self.sets["ai_values"][x] & self.sets["human_values"][x] for x in shared)
-        )
+        """The same label on both sides, or the cluster that the AI's label of that name is in."""
+        ai, human = self.sets["ai_values"], self.sets["human_values"]
+        stated, shown = self.names("human_values"), self.names("ai_values")
+        speakers = set().union(*(human[label] for label in stated))
         rows = []
-        for kind in RESPONSE_TYPES:
-            ids = human & self.sets["response_types"][kind]
-            row = {"response_type": kind, "level": 0, "conversations": len(ids)}
-            row |= shares("mirrored", len(ids & same), len(ids))
-            row |= {"share_by_chance": 0.25, "lift": row["share"] and row["share"] / 0.25}
-            rows.append(row)
-        return [*rows, {**rows[0], "level": 1}]
+        for level in range(3):
+            ids = ["", "ai_values:l1:{}", "ai_values:l2:0"]
+            twin = {label: ids[level].format(n % 2) or label for n, label in enumerate(shown)}
+            same = set().union(*(human[x] & ai[twin[x]] for x in stated if x in twin))
+            for kind in RESPONSE_TYPES:
+                all_ = speakers & self.sets["response_types"][kind]
+                row = {"response_type": kind, "level": level, "conversations": len(all_)}
+                row |= shares("mirrored", len(all_ & same), len(all_))
+                row |= {"share_by_chance": 0.25, "lift": row["share"] and row["share"] / 0.25}
+                rows.append(row)
+        return rows
+
+    def variation_rows(self) -> list[Row]:
+        """How kept labels vary over tasks, and AI values over human values."""
+        pairs = [("ai_values", "tasks"), ("human_values", "tasks"), ("ai_values", "human_values")]
+        rows = []
+        for facet, over in pairs:
+            columns = [self.sets[over][name] for name in self.names(over)]
+            for label in self.names(facet):
+                mine = self.sets[facet][label]
+                parts = [len(mine & column) / len(column) for column in columns if column]
+                cv = statistics.pstdev(parts) / statistics.fmean(parts) if any(parts) else None
+                row = {"facet": facet, "label": label, "over_facet": over, "corrected": None}
+                row |= {"share": len(mine) / self.total, "coefficient_of_variation": cv}
+                rows.append(row)
+        return rows
 
 
 def node(facet: str, name: str, level: int, parent: str | None, title: str, size: int) -> Row:
@@ -492,13 +505,6 @@ def node(facet: str, name: str, level: int, parent: str | None, title: str, size
     row = {"facet": facet, "cluster_id": name, "level": level, "parent_cluster_id": parent}
     text = f"What {title} is about" if level else ""
     return row | {"name": title, "description": text, "conversations": size}
-
-
-def variation_rows(labels: list[Row]) -> list[Row]:
-    """How kept labels vary over tasks."""
-    spread = {"over_facet": "tasks", "coefficient_of_variation": 0.5, "corrected": None}
-    columns = ("facet", "label", "share")
-    return [{name: row[name] for name in columns} | spread for row in labels if row["kept"]]
 
 
 def shares(column: str, hits: int, total: int) -> Row:

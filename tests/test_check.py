@@ -12,7 +12,7 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 import pytest
-from run_folder_maker import SPOKEN, RunFolder, invent
+from run_folder_maker import SPOKEN, STAGE_OF, RunFolder, invent
 
 from vitw_ray.records import RESPONSE_TYPES, ROLES, TABLES
 
@@ -33,6 +33,11 @@ def folder() -> RunFolder:
     return invent()
 
 
+def failures(run: Path | str) -> list[str]:
+    """Codes of the checks that fail."""
+    return check.verdict(str(run))[1]
+
+
 def answered(folder: RunFolder, **wanted: Any) -> Row:
     """The first subjective extraction with these columns."""
     return next(
@@ -43,7 +48,7 @@ def answered(folder: RunFolder, **wanted: Any) -> Row:
 
 
 def test_a_correct_folder_passes_every_check(folder, tmp_path):
-    assert check.failures(str(folder.write(tmp_path / "run"))) == []
+    assert failures(folder.write(tmp_path / "run")) == []
 
 
 def submit(run: Path) -> tuple[int, list[str]]:
@@ -93,18 +98,18 @@ def test_a_folder_in_an_object_store_is_checked_as_a_local_one_is(folder, tmp_pa
         if file.is_file():
             store.pipe_file(f"/bucket/run/{file.relative_to(run).as_posix()}", file.read_bytes())
     try:
-        assert check.failures("memory://bucket/run") == []
+        assert failures("memory://bucket/run") == []
         store.pipe_file("/bucket/run/private/left-over", b"outside the stages: of no concern")
         page = store.glob("/bucket/run/6_report-*/report.html")[0]
         store.pipe_file(page.replace("report.html", "second.html"), b"")
-        assert check.failures("memory://bucket/run") == ["strays"]
+        assert failures("memory://bucket/run") == ["strays"]
     finally:
         store.rm("/bucket", recursive=True)
 
 
 def test_accounts_counted_in_several_passes_are_the_same(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(check, "ACCOUNT_PASS_ROWS", 7)
-    assert check.failures(str(folder.write(tmp_path / "run"))) == []
+    assert failures(folder.write(tmp_path / "run")) == []
 
 
 def test_labels_without_any_account_have_no_number_of_accounts(folder, tmp_path):
@@ -112,18 +117,34 @@ def test_labels_without_any_account_have_no_number_of_accounts(folder, tmp_path)
         row["account_id"] = None
     for row in folder.all("labels"):
         row["accounts"] = None
-    assert check.failures(str(folder.write(tmp_path / "run"))) == []
+    assert failures(folder.write(tmp_path / "run")) == []
 
 
 def test_an_input_that_is_gone_is_told_and_is_no_failure(folder, tmp_path, capsys):
     run = folder.write(tmp_path / "run")
     (tmp_path / "input" / "b.jsonl").unlink()
-    assert check.failures(str(run)) == []
+    assert failures(run) == []
     assert "1 of 4 files are gone" in capsys.readouterr().out
 
 
+def test_a_run_that_ended_early_is_checked_as_far_as_it_went(folder, tmp_path, capsys):
+    run = folder.write(tmp_path / "run")
+    tables = {name for stage in list(STAGE_OF)[:3] for name in STAGE_OF[stage]}
+
+    def end_after_the_labels(value: Row) -> None:
+        value["stages"] = value["stages"][:3]
+        value["tables"] = {name: value["tables"][name] for name in tables}
+
+    edit_json(run / "run.json", end_after_the_labels)
+    assert failures(run) == []
+    lines = capsys.readouterr().out.splitlines()
+    skipped = [line.split()[1] for line in lines if line.startswith("skipped")]
+    assert skipped[:3] == ["tree", "taxonomy", "tasks"]
+    assert not {"labels", "accounts", "carried", "private"} & set(skipped)
+
+
 def test_a_folder_without_run_json_fails(tmp_path):
-    assert check.failures(str(tmp_path)) == ["run"]
+    assert failures(tmp_path) == ["run"]
 
 
 # ----------------------------------------------- wrong content in a folder whose seals are right
@@ -173,8 +194,8 @@ def a_part_is_not_sorted(folder):
 
 @caught_by("associations")
 def two_answers_are_swapped(folder):
-    one = answered(folder, response_type="reframing", task="plan a trip")
-    other = answered(folder, response_type="no_values", task="cook a meal")
+    one = answered(folder, task="plan a trip")
+    other = answered(folder, task="write a letter")
     for name in ("subjectivity", "task", "human_values", "ai_values", "response_type"):
         one[name], other[name] = other[name], one[name]
 
@@ -491,7 +512,7 @@ def the_page_loads_a_style_sheet(folder):
 def test_wrong_content_under_right_seals_is_found_by_its_check(name, folder, tmp_path, capsys):
     damage, codes = CORRUPTIONS[name]
     damage(folder)
-    failed = set(check.failures(str(folder.write(tmp_path / "run"))))
+    failed = set(failures(folder.write(tmp_path / "run")))
     said = capsys.readouterr().out
     assert codes <= failed
     assert not failed & SEALS
@@ -588,7 +609,7 @@ DAMAGES = [
 def test_a_file_changed_after_it_was_sealed_is_found(damage, code, folder, tmp_path, capsys):
     run = folder.write(tmp_path / "run")
     damage(run)
-    assert code in check.failures(str(run))
+    assert code in failures(run)
     assert SPOKEN not in capsys.readouterr().out
 
 

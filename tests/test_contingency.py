@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitw_ray.statistics import contingency
@@ -56,6 +56,7 @@ def count(rows: list[tuple[set[int], set[int]]]) -> Counts:
     )
 
 
+@settings(deadline=None)
 @given(conversations, st.sampled_from([1, 3, 1 << 20]))
 def test_cross_and_presence_equal_counting_sets(rows, chunk):
     with pytest.MonkeyPatch.context() as patch:
@@ -85,6 +86,7 @@ def test_a_facet_with_one_code_per_conversation_is_counted_alike_on_either_side(
     assert matrix.flags.c_contiguous
 
 
+@settings(deadline=None)
 @given(conversations, st.lists(st.integers(0, 30), max_size=5), st.randoms())
 def test_any_split_of_the_rows_in_any_order_gives_the_same_counts(rows, cuts, random):
     bounds = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
@@ -112,6 +114,7 @@ def test_tables_of_different_vocabularies_are_not_added():
         Counts.zero(1, 3).add(Counts.zero(2, 3))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**20)), max_size=40))
 def test_deduplicate_sorts_and_keeps_each_pair_once(pairs):
     rows, codes = deduplicate([row for row, _ in pairs], [code for _, code in pairs])
@@ -119,6 +122,7 @@ def test_deduplicate_sorts_and_keeps_each_pair_once(pairs):
     assert (rows.dtype, codes.dtype) == (np.int64, np.int32)
 
 
+@settings(deadline=None)
 @given(st.lists(codes_of_conversations(A_SIZE), max_size=20))
 def test_an_ancestor_counts_once_for_all_its_labels_and_missing_ones_drop(held):
     ancestor = [0, 0, 1, -1, 1, 2, 0]
@@ -155,6 +159,7 @@ def test_code_of_row_has_minus_one_where_there_is_none_and_refuses_lists():
         code_of_row(facet([{1, 2}], 4), 1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 30))
 def test_tallies_add_up_to_the_tally_of_all_keys(keys, cut):
     array = np.array(keys, np.int64)

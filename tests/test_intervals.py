@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import Table2x2
@@ -12,6 +12,7 @@ from vitw_ray.statistics.intervals import odds_ratio, share, wilson
 pytestmark = pytest.mark.filterwarnings("error")
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**9), st.floats(0, 1), st.sampled_from([0.9, 0.95, 0.999]))
 def test_wilson_equals_scipy(n, fraction, confidence):
     k = round(fraction * n)
@@ -38,6 +39,7 @@ def test_shares_and_intervals_of_nothing_are_nan_without_a_warning():
     assert not np.isnan([low[1], high[1]]).any()
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(0, 10**6)] * 4))
 def test_odds_ratio_is_that_of_the_table_with_half_a_conversation_added_to_each_cell(cells):
     ratio, low, high = odds_ratio(*cells)

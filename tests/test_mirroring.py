@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitw_ray.records import MIRRORING
@@ -54,6 +54,7 @@ def table(counts: MirroringCounts):
     return mirroring(counts, Axis("response_types", ["support", "resistance"], level=1), AI)
 
 
+@settings(deadline=None)
 @given(st.lists(conversation, max_size=25))
 def test_mirrored_conversations_are_those_with_a_label_on_both_sides(rows):
     result = table(count(rows)).to_pylist()
@@ -63,6 +64,7 @@ def test_mirrored_conversations_are_those_with_a_label_on_both_sides(rows):
         assert row["mirrored"] == sum(any(TO_AI[v] in a for v in h) for h, a in base)
 
 
+@settings(deadline=None)
 @given(st.lists(conversation, max_size=25), st.lists(st.integers(0, 25), max_size=4), st.randoms())
 def test_any_split_of_the_rows_in_any_order_gives_the_same_table(rows, cuts, random):
     bounds = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
@@ -74,6 +76,7 @@ def test_any_split_of_the_rows_in_any_order_gives_the_same_table(rows, cuts, ran
     assert table(total).equals(table(count(rows)))
 
 
+@settings(deadline=None)
 @given(st.lists(conversation, min_size=1, max_size=25))
 def test_with_one_human_value_each_chance_is_the_mean_over_all_other_partners(rows):
     rows = [({min(h)}, a, kind, task) for h, a, kind, task in rows if h and kind is not None]

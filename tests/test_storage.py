@@ -283,6 +283,27 @@ def test_a_conditional_put_that_is_sent_twice_by_the_client_still_counts(bucket,
 
 
 @pytest.mark.s3
+def test_a_conditional_put_that_meets_another_under_way_is_tried_again(bucket, monkeypatch):
+    from botocore.exceptions import ClientError
+
+    call = bucket.fs.call_s3
+    conflict = OSError("conflict")
+    conflict.__cause__ = ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject")
+    conflicts = [conflict, conflict]
+
+    def busy(method, **options):
+        if conflicts:
+            raise conflicts.pop()
+        return call(method, **options)
+
+    monkeypatch.setattr(bucket.fs, "call_s3", busy)
+    assert bucket.create("a", b"one")
+    conflicts.extend([conflict] * 9)
+    with pytest.raises(OutputError, match=r"cannot create .*: conflict"):
+        bucket.create("b", b"one")
+
+
+@pytest.mark.s3
 @pytest.mark.parametrize(
     ("conditions", "problem"), [("ignored", "ignores conditional"), ("refused", "not supported")]
 )

@@ -7,6 +7,7 @@ the kind of error, and never with the row that it held in its hands.
 
 import logging
 import os
+import pickle
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -42,6 +43,8 @@ def connect(execution: Execution) -> None:
     if "RAY_ADDRESS" in os.environ:
         ray.init(runtime_env=runtime_env, log_to_driver=False, logging_level=logging.WARNING)
     else:
+        # Ray Data's own actors trip a warning of Ray's that nobody here can act on.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         needed = int(execution.actors * execution.cpus_per_actor) + 1
         ray.init(
             num_cpus=max(LOCAL_CPUS, os.cpu_count() or 1, needed),
@@ -55,7 +58,7 @@ def connect(execution: Execution) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # our own lines say how far we are
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
 def disconnect() -> None:
@@ -66,24 +69,20 @@ def disconnect() -> None:
 
 
 def stream(
-    units: Sequence[Unit], function: Callable[[Unit], Unit], *, gpus: float = 0.0
-) -> Iterator[Unit]:
+    units: Sequence[Unit], function: Callable[[Unit], Any], *, gpus: float = 0.0
+) -> Iterator[Any]:
     """Run a function once for each unit, as tasks of one CPU; yield its results as they come."""
     if not units:
         return
     import ray.data
 
     dataset = ray.data.from_items(list(units), override_num_blocks=len(units))
-    yield from _rows(dataset.map(_Guarded(function), num_cpus=1, num_gpus=gpus or None))
+    yield from _results(dataset.map(_Guarded(function), num_cpus=1, num_gpus=gpus or None))
 
 
 def stream_through_actors(
-    units: Sequence[Unit],
-    actor: type,
-    *,
-    arguments: Mapping[str, Any],
-    execution: Execution,
-) -> Iterator[Unit]:
+    units: Sequence[Unit], actor: type, *, arguments: Mapping[str, Any], execution: Execution
+) -> Iterator[Any]:
     """Run each unit through one of a fixed number of actors that hold a model.
 
     `actor` is a class whose constructor takes `arguments` and whose `__call__` takes a unit.
@@ -101,7 +100,7 @@ def stream_through_actors(
         num_cpus=execution.cpus_per_actor,
         num_gpus=execution.gpus_per_actor or None,
     )
-    yield from _rows(results)
+    yield from _results(results)
 
 
 def share(value: Any) -> Any:
@@ -118,46 +117,59 @@ def shared(reference: Any) -> Any:
     return ray.get(reference)
 
 
-def _rows(dataset: Any) -> Iterator[Unit]:
-    """The rows of a dataset; our own errors come out as they were raised on the worker."""
-    try:
-        yield from dataset.iter_rows()
-    except Exception as error:
-        link: BaseException | None = error
-        while link is not None:
-            if isinstance(link, VitwRayError):
-                raise type(link)(link.problem, link.fix) from None
-            link = getattr(link, "cause", None) or link.__cause__
-        raise
+def _results(dataset: Any) -> Iterator[Any]:
+    """What the workers returned; the first unit that failed ends the run."""
+    for row in dataset.iter_rows():
+        result = pickle.loads(row["result"])  # made by our own workers a moment ago
+        if isinstance(result, VitwRayError):
+            raise result
+        yield result
+
+
+def _packed(result: Any) -> Unit:
+    return {"result": pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)}
 
 
 class _Guarded:
-    """Turns whatever goes wrong in a unit into an error that holds no row."""
+    """Returns a unit's result, or, as a value, an error that holds no row.
 
-    def __init__(self, function: Callable[[Unit], Unit]) -> None:
+    An exception that reached Ray would be written to its logs, message and all.
+    """
+
+    def __init__(self, function: Callable[[Unit], Any]) -> None:
         self.function = function
         self.__name__ = getattr(function, "__name__", type(function).__name__)
 
     def __call__(self, unit: Unit) -> Unit:
         try:
-            return self.function(unit)
-        except VitwRayError:
-            raise
+            return _packed(self.function(unit))
+        except VitwRayError as error:
+            return _packed(error)
         except Exception as error:
-            raise _without_text(error, unit) from None
+            return _packed(_without_text(error, unit))
 
 
 class _GuardedActor:
+    """An actor whose constructor may fail: then every unit gets that failure for a result."""
+
     def __init__(self, actor: type, arguments: Mapping[str, Any]) -> None:
         try:
             self.call = _Guarded(actor(**arguments))
-        except VitwRayError:
-            raise
+        except VitwRayError as error:
+            self.call = _Guarded(_Failing(error))
         except Exception as error:
-            raise _without_text(error, {"actor": actor.__name__}) from None
+            self.call = _Guarded(_Failing(_without_text(error, {"actor": actor.__name__})))
 
     def __call__(self, unit: Unit) -> Unit:
         return self.call(unit)
+
+
+class _Failing:
+    def __init__(self, error: VitwRayError) -> None:
+        self.error = error
+
+    def __call__(self, unit: Unit) -> Unit:
+        raise self.error
 
 
 def _without_text(error: Exception, unit: Unit) -> StageFailed:

@@ -136,7 +136,7 @@ def tables_of(manifest: Mapping[str, Any]) -> dict[str, TableRef]:
 def read_part(storage: Storage, file: FileEntry, columns: Sequence[str] | None = None) -> pa.Table:
     """One file of a table, or some of its columns."""
     with storage.open(file.path) as handle:
-        return pq.read_table(handle, columns=columns)
+        return pq.read_table(handle, columns=list(columns) if columns else None)
 
 
 def read_table(storage: Storage, table: TableRef, columns: Sequence[str] | None = None) -> pa.Table:

@@ -4,8 +4,9 @@ import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from vitw_ray import __version__
+
 PACKAGES = (
-    "vitw_ray",
     "ray",
     "pyarrow",
     "numpy",
@@ -22,7 +23,7 @@ PACKAGES = (
 @cache
 def versions() -> dict[str, str]:
     """Installed versions by package; what is not installed is left out."""
-    found = {"python": platform.python_version()}
+    found = {"vitw_ray": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)

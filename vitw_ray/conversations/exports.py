@@ -4,7 +4,6 @@ These two are documents rather than rows: attachments stand beside the text, and
 a tree of edits and retries.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from vitw_ray.conversations.fields import (
@@ -34,7 +33,7 @@ def read_claude_export(raw: Raw) -> Parsed:
     return parsed(
         messages,
         conversation_id=raw.get("uuid"),
-        account=account.get("uuid") if isinstance(account, Mapping) else account,
+        account=account.get("uuid") if isinstance(account, dict) else account,
         model=raw.get("model"),
         created_at=raw.get("created_at"),
     )
@@ -48,11 +47,11 @@ def read_chatgpt_export(raw: Raw) -> Parsed:
         message = node.get("message")
         if message is None:
             continue
-        author = message.get("author") if isinstance(message, Mapping) else None
-        if not isinstance(author, Mapping):
+        author = message.get("author") if isinstance(message, dict) else None
+        if not isinstance(author, dict):
             raise RowRejected("message_wrong_type")
         metadata = message.get("metadata")
-        metadata = metadata if isinstance(metadata, Mapping) else {}
+        metadata = metadata if isinstance(metadata, dict) else {}
         if metadata.get("is_visually_hidden_from_conversation"):
             continue
         messages.append(_chatgpt_turn(message, author))
@@ -67,7 +66,7 @@ def read_chatgpt_export(raw: Raw) -> Parsed:
 
 def _chatgpt_turn(message: Raw, author: Raw) -> Turn:
     content = message.get("content")
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict):
         raise RowRejected("content_wrong_type")
     kind = content.get("content_type")
     if kind in ("user_editable_context", "model_editable_context"):
@@ -84,16 +83,16 @@ def _path(raw: Raw) -> list[Raw]:
     nodes = raw.get("mapping")
     if nodes is None:
         raise RowRejected("messages_missing")
-    if not isinstance(nodes, Mapping):
+    if not isinstance(nodes, dict):
         raise RowRejected("messages_wrong_type")
     at = raw.get("current_node")
     if at is None:
-        leaves = [k for k, v in nodes.items() if isinstance(v, Mapping) and not v.get("children")]
+        leaves = [k for k, v in nodes.items() if isinstance(v, dict) and not v.get("children")]
         at = leaves[-1] if leaves else None
     path: list[Raw] = []
     while at is not None:
         node = nodes.get(at) if isinstance(at, str) else None
-        if not isinstance(node, Mapping) or len(path) > len(nodes):  # the second: a cycle
+        if not isinstance(node, dict) or len(path) > len(nodes):  # the second: a cycle
             raise RowRejected("tree_broken")
         path.append(node)
         at = node.get("parent")

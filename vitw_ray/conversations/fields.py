@@ -144,7 +144,7 @@ def read_content(value: Any) -> str:
 def _part(part: Any) -> str:
     if isinstance(part, str):
         return clean_text(part, "content_wrong_type")
-    if not isinstance(part, Mapping):
+    if not isinstance(part, dict):
         raise RowRejected("content_wrong_type")
     kind = part.get("type") or part.get("content_type")
     if kind is None or kind in _TEXT_PARTS:
@@ -179,7 +179,7 @@ def read_list(value: Any) -> list[Raw]:
         raise RowRejected("messages_missing")
     if not isinstance(value, list):
         raise RowRejected("messages_wrong_type")
-    if not all(isinstance(message, Mapping) for message in value):
+    if not all(isinstance(message, dict) for message in value):
         raise RowRejected("message_wrong_type")
     return value
 

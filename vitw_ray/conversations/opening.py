@@ -74,7 +74,7 @@ class _StorageFile(io.RawIOBase):
 
 
 @contextmanager
-def opened(url: str) -> Iterator[io.BufferedReader]:
+def opened(url: str) -> Iterator[io.BufferedIOBase]:
     """The bytes of a file, unpacked."""
     with io.BufferedReader(_StorageFile(url), _STORAGE_BUFFER_BYTES) as packed:
         codec = CODECS.get(PurePosixPath(url).suffix)

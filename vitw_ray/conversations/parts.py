@@ -4,11 +4,8 @@ A sample is a cutoff on a hash of the id, so it needs one look at all ids first;
 is looked at on its own, and what is kept of it is a sketch of bounded size.
 """
 
-import pickle
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +41,7 @@ def _sketch(
 ) -> Sketch:
     storage = context.storage
 
-    def sketch_range(unit: cluster.Unit) -> cluster.Unit:
+    def sketch_range(unit: cluster.Unit) -> Sketch:
         rows = read_range(storage, paths, range_bounds(unit["range"], ranges), INDEX)
         capped, unsampled = draws(rows, survivors(rows), cutoffs)
         stays = rows.filter(pa.array(survivors(rows) & ~capped & ~unsampled))
@@ -55,11 +52,11 @@ def _sketch(
             groups = [cutoffs.group(model) for model in stays["model"].to_pylist()]
         named = np.array([group is not None for group in groups], dtype=bool)
         names = [group for group in groups if group is not None]
-        return {"sketch": pickle.dumps(Sketch.of(hashes[named], names, keep))}
+        return Sketch.of(hashes[named], names, keep)
 
     merged = Sketch.of(np.zeros(0, np.uint64), [], keep)
-    for result in cluster.stream([{"range": n} for n in range(ranges)], sketch_range):
-        merged = merged.merge(pickle.loads(result["sketch"]))  # our own bytes, a moment old
+    for sketch in cluster.stream([{"range": n} for n in range(ranges)], sketch_range):
+        merged = merged.merge(sketch)
     return merged
 
 
@@ -78,11 +75,11 @@ def merge(
     rejected = Counter[str]()
     progress = Progress("conversations: sort", rows)
     for result in cluster.stream([{"part": n} for n in range(parts)], writer):
-        files += [FileEntry(**file) for file in result["files"]]
-        rejected.update(_counter(result["reasons"]))
+        files += result["files"]
+        rejected.update(result["reasons"])
         for name in COUNTED:
-            counts[name].update(_counter(result[name]))
-        progress.add(sum(file["rows"] for file in result["files"]))
+            counts[name].update(result[name])
+        progress.add(sum(file.rows for file in result["files"]))
     return sorted(files, key=lambda file: file.path), rejected, counts
 
 
@@ -113,16 +110,11 @@ class _PartWriter:
             folder.write_table("rejects", rejected, part, private=True),
         ]
         return {
-            "files": [vars(file) for file in files],
-            "reasons": _pairs(rejected["reason"]),
-            **{name: _pairs(conversations[column]) for name, column in COUNTED.items()},
+            "files": files,
+            "reasons": Counter(rejected["reason"].to_pylist()),
+            **{name: _count(conversations[column]) for name, column in COUNTED.items()},
         }
 
 
-def _pairs(column: pa.ChunkedArray) -> list[dict[str, Any]]:
-    counts = Counter(value for value in column.to_pylist() if value is not None)
-    return [{"name": name, "n": n} for name, n in sorted(counts.items())]
-
-
-def _counter(pairs: Iterable[dict[str, Any]]) -> Counter[str]:
-    return Counter({pair["name"]: int(pair["n"]) for pair in pairs})
+def _count(column: pa.ChunkedArray) -> Counter[str]:
+    return Counter(value for value in column.to_pylist() if value is not None)

@@ -105,7 +105,7 @@ def _oasst(raw: Raw) -> Parsed:
     prompt = raw.get("prompt")
     if prompt is None:
         raise RowRejected("messages_missing")
-    if not isinstance(prompt, Mapping):
+    if not isinstance(prompt, dict):
         raise RowRejected("messages_wrong_type")
     messages: list[Turn] = []
     node: Raw | None = prompt

@@ -115,7 +115,6 @@ def _answer(context: StageContext, answers: str, units: list[cluster.Unit]) -> C
     rows = context.tables["conversations"].rows
     progress = Progress("extractions", rows)
     totals = Counter[str]()
-    committed = cluster.share(read_index(context.storage, answers))
     for result in cluster.stream_through_actors(
         units,
         UnitExtractor,
@@ -123,7 +122,6 @@ def _answer(context: StageContext, answers: str, units: list[cluster.Unit]) -> C
             "storage": context.storage,
             "answers": answers,
             "parts": context.tables["conversations"].files,
-            "committed": [committed],  # in a list, so that Ray hands over the reference
             "config": context.config,
             "keyed": context.keyed,
             "epoch": context.epoch,
@@ -144,17 +142,13 @@ class UnitExtractor:
         storage: Storage,
         answers: str,
         parts: Sequence[FileEntry],
-        committed: list[Any],
         config: RunConfig,
         keyed: Keyed,
         epoch: int,
     ) -> None:
         self._storage, self._parts, self._keyed = storage, parts, keyed
         self._extractor_key = extractor_key(config).encode()
-        index: AnswerIndex = cluster.shared(committed[0])
-        # What an earlier life of this actor committed is not in the driver's index.
-        since = read_index(storage, answers, skip=frozenset(index.segments))
-        self._done = index, since
+        self._done = read_index(storage, answers)  # also of an earlier life of this actor
         self._segment = SegmentWriter(
             storage,
             answers,
@@ -168,7 +162,9 @@ class UnitExtractor:
         """Answer a unit; its answers are committed when this returns."""
         conversations = _read_unit(self._storage, self._parts[unit["part"]], unit)
         keys = answer_keys(self._keyed, self._extractor_key, conversations)
-        wanted = [n for n, key in enumerate(as_keys(keys)) if not self._is_done(key)]
+        places = self._done.find(as_keys(keys))
+        done = (places >= 0) & ~self._done.failed[places] if len(self._done.keys) else places >= 0
+        wanted = np.flatnonzero(~done).tolist()
         failed = 0
         for start in range(0, len(wanted), BATCH_ROWS):
             batch = wanted[start : start + BATCH_ROWS]
@@ -183,13 +179,6 @@ class UnitExtractor:
             "reused": len(conversations) - len(wanted),
             "failed": failed,
         }
-
-    def _is_done(self, key: np.bytes_) -> bool:
-        for index in self._done:
-            place = index.find(np.array([key]))[0]
-            if place >= 0 and not index.failed[place]:
-                return True
-        return False
 
 
 def answer_keys(
@@ -231,8 +220,8 @@ def _assemble(
     assembler = _Assembler(context, [cluster.share(index)], extractor)
     files, counts = [], Counter[str]()
     for result in cluster.stream([{"part": n} for n in range(len(parts))], assembler):
-        files.append(FileEntry(**result["file"]))
-        counts.update({name: n for name, n in result["counts"].items() if n})
+        files.append(result["file"])
+        counts.update(result["counts"])
     return sorted(files, key=lambda file: file.path), counts
 
 
@@ -259,7 +248,7 @@ class _Assembler:
         answers = read_answers(self.storage, index, places)
         table = extraction_rows(conversations, answers, self.extractor, self.subjective_from)
         file = self.folder.write_table("extractions", table, unit["part"], private=True)
-        return {"file": vars(file), "counts": _count(table)}
+        return {"file": file, "counts": _count(table)}
 
 
 def extraction_rows(
@@ -276,7 +265,7 @@ def extraction_rows(
     return pa.table({name: columns[name] for name in EXTRACTIONS.names}).cast(EXTRACTIONS)
 
 
-def _count(table: pa.Table) -> dict[str, int]:
+def _count(table: pa.Table) -> Counter[str]:
     counts = Counter(f"error:{code}" for code in table["error"].to_pylist() if code is not None)
     for name in ("prompt_tokens", "output_tokens"):
         counts[name] = int(table[name].to_numpy().sum())
@@ -286,7 +275,7 @@ def _count(table: pa.Table) -> dict[str, int]:
         sizes = [len(values) for values in subjective[facet].to_pylist()]
         counts[facet] = sum(sizes)
         counts[f"with_{facet}"] = sum(size > 0 for size in sizes)
-    return dict(counts)
+    return counts
 
 
 def _check_failed_share(counts: Counter[str], rows: int, limit: float) -> None:

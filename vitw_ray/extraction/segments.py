@@ -135,9 +135,9 @@ class AnswerIndex:
         return np.where(self.keys[place] == keys, place, -1)
 
 
-def read_index(storage: Storage, folder: str, skip: frozenset[str] = frozenset()) -> AnswerIndex:
-    """Index of all committed answers, or of the segments not in `skip`."""
-    names = tuple(s.path for s in storage.list(folder) if s.path not in skip)
+def read_index(storage: Storage, folder: str) -> AnswerIndex:
+    """Index of all committed answers."""
+    names = tuple(segment.path for segment in storage.list(folder))
 
     def columns(path: str) -> pa.Table:
         with storage.open(path) as handle:

@@ -87,20 +87,19 @@ def _count_spellings(
 ) -> tuple[Counter[Spelling], int, int]:
     storage = context.storage
 
-    def count_part(unit: cluster.Unit) -> cluster.Unit:
+    def count_part(unit: cluster.Unit) -> tuple[Counter[Spelling], int, int]:
         counts, subjective, with_account = Counter[Spelling](), 0, 0
         for account, found in spellings_of(read_part(storage, parts[unit["part"]], COLUMNS)):
             counts.update(found)
             subjective += 1
             with_account += account is not None
-        rows = [{"facet": f, "label": label, "n": n} for (f, label), n in counts.items()]
-        return {"counts": rows, "subjective": subjective, "with_account": with_account}
+        return counts, subjective, with_account
 
     counts, subjective, with_account = Counter[Spelling](), 0, 0
-    for result in cluster.stream(_units(parts), count_part):
-        _add(counts, result["counts"])
-        subjective += result["subjective"]
-        with_account += result["with_account"]
+    for found, rows, named in cluster.stream(_units(parts), count_part):
+        counts.update(found)
+        subjective += rows
+        with_account += named
     return counts, subjective, with_account
 
 
@@ -111,7 +110,7 @@ def _count_merged(
     runs = f"{PRIVATE}/{context.folder.name}/accounts"
     storage.delete_prefix(runs)
 
-    def count_part(unit: cluster.Unit) -> cluster.Unit:
+    def count_part(unit: cluster.Unit) -> tuple[Counter[Spelling], str]:
         merged = cluster.shared(shared[0])
         counts = Counter[Spelling]()
         pairs: set[tuple[str, str, str]] = set()
@@ -120,13 +119,12 @@ def _count_merged(
             counts.update(labels)
             if account is not None:
                 pairs.update((account, f, label) for f, label in labels)
-        rows = [{"facet": f, "label": label, "n": n} for (f, label), n in counts.items()]
-        return {"counts": rows, "run": _write_pairs(storage, runs, pairs) if pairs else ""}
+        return counts, _write_pairs(storage, runs, pairs) if pairs else ""
 
     counts, written = Counter[Spelling](), []
-    for result in cluster.stream(_units(parts), count_part):
-        _add(counts, result["counts"])
-        written += [result["run"]] if result["run"] else []
+    for found, run in cluster.stream(_units(parts), count_part):
+        counts.update(found)
+        written += [run] if run else []
     return counts, sorted(written)
 
 
@@ -142,15 +140,16 @@ def _count_accounts(context: StageContext, runs: list[str], ranges: int) -> Coun
     """Distinct accounts of each label: all pairs of an account lie in one range."""
     storage = context.storage
 
-    def count_range(unit: cluster.Unit) -> cluster.Unit:
+    def count_range(unit: cluster.Unit) -> Counter[Spelling]:
         pairs = read_range(storage, runs, range_bounds(unit["range"], ranges), PAIR)
         distinct = pairs.group_by(["account", "facet", "label"]).aggregate([])
-        counted = distinct.group_by(["facet", "label"]).aggregate([("account", "count")])
-        return {"counts": counted.rename_columns(["facet", "label", "n"]).to_pylist()}
+        return Counter(
+            zip(distinct["facet"].to_pylist(), distinct["label"].to_pylist(), strict=True)
+        )
 
     counts = Counter[Spelling]()
-    for result in cluster.stream([{"range": n} for n in range(ranges)], count_range):
-        _add(counts, result["counts"])
+    for found in cluster.stream([{"range": n} for n in range(ranges)], count_range):
+        counts.update(found)
     storage.delete_prefix(f"{PRIVATE}/{context.folder.name}/accounts")
     return counts
 
@@ -199,11 +198,6 @@ def merge_rows(
 
 def _of_facet(counts: Mapping[Spelling, int], facet: str) -> dict[str, int]:
     return {label: n for (f, label), n in counts.items() if f == facet}
-
-
-def _add(counts: Counter[Spelling], rows: Iterable[Mapping[str, Any]]) -> None:
-    for row in rows:
-        counts[row["facet"], row["label"]] += row["n"]
 
 
 def _units(parts: Sequence[FileEntry]) -> list[cluster.Unit]:

@@ -33,6 +33,16 @@ class Totals:
     ai_values: int
     human_values: int
 
+    @property
+    def share_with_ai_values(self) -> float | None:
+        """Share (0-1) of subjective conversations with at least one AI value."""
+        return self.with_ai_values / self.subjective if self.subjective else None
+
+    @property
+    def share_with_human_values(self) -> float | None:
+        """Share (0-1) of subjective conversations with at least one human value."""
+        return self.with_human_values / self.subjective if self.subjective else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:

@@ -195,7 +195,7 @@ def icicle(slabs: Sequence[Slab], *, label: str) -> Markup:
         return Markup("")
     depths = 1 + max(slab.depth for slab in slabs)
     rows = max(sum(slab.depth == depth for slab in slabs) for depth in range(depths))
-    height = min(max(22 * rows, 240), 760)
+    height = min(max(22 * rows, 320), 760)
     column = 100 / (depths - 0.35)  # the first column holds few, short names: it is narrower
     parts = []
     for slab in slabs:

@@ -43,7 +43,8 @@ def headline(labels: pa.Table, totals: Totals) -> list[Tile]:
     kept = labels.filter((pc.field("facet") == "ai_values") & pc.field("kept")).num_rows
     each = f"{totals.ai_values / subjective:.1f}" if subjective else UNKNOWN
     share = subjective / answered if answered else None
-    silent = 1 - totals.with_human_values / subjective if subjective else None
+    stated = totals.share_with_human_values
+    silent = None if stated is None else 1 - stated
     return [
         Tile(f"{totals.conversations:,}", "conversations read", "paper: 700,000"),
         Tile(percent(share), f"subjective ({subjective:,})", "paper: 44.0%"),

@@ -5,7 +5,6 @@ any order to the same bits, and floats are computed once, from the sums. Over al
 conversation is one that is subjective and has no error.
 """
 
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,8 +53,8 @@ def analyze(context: StageContext) -> StageReport:
     groups = np.array_split(np.arange(len(parts)), min(GROUPS, len(parts)))
     units = [{"first": int(g[0]), "last": int(g[-1])} for g in groups]
     merged: Partial = {}
-    for result in cluster.stream(units, counter):
-        merged = add(merged, pickle.loads(result["counts"]))  # our own bytes, a moment old
+    for partial in cluster.stream(units, counter):
+        merged = add(merged, partial)
     tables = compute(merged, vocabulary, context.config.statistics.alpha)
     files = [context.folder.write_table(name, table) for name, table in tables.items()]
     return StageReport(
@@ -80,14 +79,14 @@ class _Counter:
     assignments: Sequence[FileEntry]
     vocabulary: list[Any]  # a reference into shared memory
 
-    def __call__(self, unit: cluster.Unit) -> cluster.Unit:
+    def __call__(self, unit: cluster.Unit) -> Partial:
         vocabulary: Vocabulary = cluster.shared(self.vocabulary[0])
         merged: Partial = {}
         for part in range(unit["first"], unit["last"] + 1):
             extractions = read_part(self.storage, self.parts[part], COLUMNS)
             tasks = read_part(self.storage, self.assignments[part])
             merged = add(merged, count_block(extractions, tasks, vocabulary))
-        return {"counts": pickle.dumps(merged)}
+        return merged
 
 
 def add(a: Partial, b: Partial) -> Partial:

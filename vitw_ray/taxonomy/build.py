@@ -43,12 +43,10 @@ def build_taxonomy(context: StageContext) -> StageReport:
     cluster_of_task: dict[str, str] = {}
     gpus = execution.gpus_per_actor if execution.device == "gpu" else 0.0
     for result in cluster.stream([{"facet": facet} for facet in FACETS], grower, gpus=gpus):
-        with pa.ipc.open_stream(result["tree"]) as reader:
-            trees[result["facet"]] = reader.read_all()
-        if result["facet"] == "tasks":
-            cluster_of_task = dict(
-                zip((task for task, _ in leaves["tasks"]), result["clusters"], strict=True)
-            )
+        facet, tree, clusters = result
+        trees[facet] = tree
+        if facet == "tasks":
+            cluster_of_task = dict(zip((t for t, _ in leaves["tasks"]), clusters, strict=True))
     taxonomy = pa.concat_tables([TAXONOMY.empty_table(), *(trees[f] for f in FACETS)])
     files = [context.folder.write_table("taxonomy", taxonomy)]
     files += _assign_tasks(context, cluster_of_task)
@@ -79,14 +77,12 @@ def _leaves(context: StageContext) -> dict[Facet, Leaves]:
 def _count_tasks(context: StageContext) -> Counter[str]:
     storage, parts = context.storage, context.tables["extractions"].files
 
-    def count_part(unit: cluster.Unit) -> cluster.Unit:
-        found = Counter(task for _, task in tasks_of(storage, parts[unit["part"]]))
-        return {"tasks": list(found), "counts": list(found.values())}
+    def count_part(unit: cluster.Unit) -> Counter[str]:
+        return Counter(task for _, task in tasks_of(storage, parts[unit["part"]]))
 
     counts = Counter[str]()
-    for result in cluster.stream([{"part": n} for n in range(len(parts))], count_part):
-        for task, n in zip(result["tasks"], result["counts"], strict=True):
-            counts[task] += int(n)
+    for found in cluster.stream([{"part": n} for n in range(len(parts))], count_part):
+        counts.update(found)
     return counts
 
 
@@ -106,13 +102,9 @@ class _Grower:
     leaves: Mapping[Facet, Leaves]
     task_key: bytes  # ids of task clusters are keyed: their members are private texts
 
-    def __call__(self, unit: cluster.Unit) -> cluster.Unit:
+    def __call__(self, unit: cluster.Unit) -> tuple[Facet, pa.Table, list[str]]:
         facet: Facet = unit["facet"]
-        tree, clusters = self.grow(facet)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, tree.schema) as writer:
-            writer.write_table(tree)
-        return {"facet": facet, "tree": sink.getvalue().to_pybytes(), "clusters": clusters}
+        return (facet, *self.grow(facet))
 
     def grow(self, facet: Facet) -> tuple[pa.Table, list[str]]:
         """The tree of a facet, and the level-1 cluster of each of its leaves."""
@@ -160,14 +152,14 @@ def _assign_tasks(context: StageContext, cluster_of_task: Mapping[str, str]) -> 
     parts = context.tables["extractions"].files
     shared = [cluster.share(dict(cluster_of_task))]
 
-    def assign_part(unit: cluster.Unit) -> cluster.Unit:
+    def assign_part(unit: cluster.Unit) -> FileEntry:
         clusters = cluster.shared(shared[0])
         rows = [
             {"conversation_id": identity, "cluster_id": clusters[task]}
             for identity, task in tasks_of(storage, parts[unit["part"]])
         ]
         table = pa.Table.from_pylist(rows, TASK_ASSIGNMENTS)
-        return vars(folder.write_table("task_assignments", table, unit["part"], private=True))
+        return folder.write_table("task_assignments", table, unit["part"], private=True)
 
-    results = cluster.stream([{"part": n} for n in range(len(parts))], assign_part)
-    return sorted((FileEntry(**result) for result in results), key=lambda file: file.path)
+    files = cluster.stream([{"part": n} for n in range(len(parts))], assign_part)
+    return sorted(files, key=lambda file: file.path)
