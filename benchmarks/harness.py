@@ -12,15 +12,20 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vitw_ray.evaluation.planted import PlantedConfig, write
 from vitw_ray.versions import versions
 
+ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3  # ours: the least that shows an outlier
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+LOAD_BEFORE = os.getloadavg()[0]  # when the benchmark began: later it would count itself
 
 
 @dataclass
@@ -54,9 +59,9 @@ class Result:
                     "hardware": hardware(),
                     "quick": self.quick,
                     "work": self.work,
-                    "ratios": {name: round(ratio, 4) for name, ratio in self.ratios.items()},
-                    "rates": {name: round(rate, 2) for name, rate in self.rates.items()},
-                    "aa_spread": None if self.aa_spread is None else round(self.aa_spread, 4),
+                    "ratios": {name: rounded(ratio) for name, ratio in self.ratios.items()},
+                    "rates": {name: rounded(rate) for name, rate in self.rates.items()},
+                    "aa_spread": None if self.aa_spread is None else rounded(self.aa_spread),
                 }
             )
         )
@@ -69,6 +74,13 @@ def arguments(description: str | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="less work, the same ratios")
     return parser.parse_args()
+
+
+def with_one_thread() -> None:
+    """Start the program again with one thread a library: they look when they are imported."""
+    if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
+        os.environ.update(ONE_THREAD)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def interleave(
@@ -97,12 +109,31 @@ def spread(a: Sequence[float], b: Sequence[float]) -> float:
     return abs(ratio(a, b) - 1)
 
 
+def rounded(number: float) -> float:
+    """Four significant digits: more than the noise leaves, and small shares keep theirs."""
+    return float(f"{number:.4g}")
+
+
+def plant(folder: Path, conversations: int, files: int = 4) -> str:
+    """Write planted conversations, over as many files; returns the pattern that names them."""
+    rows_per_file = -(-conversations // files)
+    write(PlantedConfig(conversations=conversations), folder, rows_per_file)
+    return str(folder / "conversations-*.jsonl.gz")
+
+
+def real_conversations() -> Path | None:
+    """Real conversations to measure on as well, where there are some (see README.md)."""
+    folder = Path(os.environ.get("VITW_RAY_DATA", ROOT.parent / "shared" / "data"))
+    file = folder / "conversations.jsonl.gz"
+    return file if file.exists() else None
+
+
 def commit() -> str:
     """Short hash of the checkout, with a mark when it has uncommitted changes."""
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--dirty"],
-            cwd=Path(__file__).parent,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,
@@ -112,9 +143,9 @@ def commit() -> str:
 
 
 def hardware() -> dict[str, Any]:
-    """Enough to tell two machines apart."""
+    """Enough to tell two machines apart, and how busy this one was before."""
     return {
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
+        "load": round(LOAD_BEFORE, 2),
     }

@@ -15,6 +15,7 @@ import statistics
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ class RunFolder:
     texts: dict[str, str]
     input_rows: dict[str, int]  # what lies on the disk
     rows_by_file: dict[str, int]  # what is said to have been read
+    rows_in: int
     rejected: dict[str, int]
     failed: dict[str, int]
     schemas: dict[str, pa.Schema] = field(default_factory=lambda: dict(TABLES))
@@ -132,10 +134,9 @@ class RunFolder:
         return root
 
     def _rows(self, stage: str) -> tuple[int, int]:
-        read = sum(self.rows_by_file.values())
         conversations = len(self.all("conversations"))
         if stage == "conversations":
-            return read, conversations
+            return self.rows_in, conversations
         return conversations, len(self.all("extractions"))
 
     def _files(self, root: Path, folder: str, name: str) -> list[Row]:
@@ -243,9 +244,8 @@ def invent() -> RunFolder:
     rejects.append({"file": "c.parquet", "row": 14, "conversation_id": None, "reason": "not_json"})
     rejects.sort(key=lambda row: (row["file"], row["row"]))
     facts = Facts(extractions)
-    taxonomy = facts.taxonomy()
+    labels, taxonomy = facts.labels, facts.taxonomy()
     facts.climb(taxonomy)
-    labels = facts.label_rows()
     return RunFolder(
         tables={
             "conversations": in_parts(conversations),
@@ -263,6 +263,7 @@ def invent() -> RunFolder:
         texts=texts(labels, taxonomy),
         input_rows=rows_by_file,
         rows_by_file=dict(rows_by_file),
+        rows_in=sum(rows_by_file.values()),
         rejected=dict(Counter(row["reason"] for row in rejects)),
         failed=dict(Counter(row["error"] for row in extractions if row["error"])),
     )
@@ -348,12 +349,12 @@ class Facts:
                 self.assignments.append({"conversation_id": name, "cluster_id": cluster})
                 self.sets["tasks"][cluster].add(name)
 
-    def label_rows(self) -> list[Row]:
+    @cached_property
+    def labels(self) -> list[Row]:
+        """The rows of `labels`."""
         rows = []
         for facet in ("ai_values", "human_values"):
             for label, ids in sorted(self.sets[facet].items()):
-                if ":" in label:
-                    continue
                 accounts = {self.rows[name]["account_id"] for name in ids} - {None}
                 enough = len(ids) >= MIN_CONVERSATIONS and len(accounts) >= MIN_ACCOUNTS
                 row = {"facet": facet, "label": label, "conversations": len(ids)}
@@ -377,7 +378,7 @@ class Facts:
         """Three levels of values, two of tasks."""
         rows = []
         for facet in ("ai_values", "human_values"):
-            kept = [r for r in self.label_rows() if r["facet"] == facet and r["kept"]]
+            kept = [r for r in self.labels if r["facet"] == facet and r["kept"]]
             for n, row in enumerate(kept):
                 parent, size = f"{facet}:l1:{n % 2}", row["conversations"]
                 rows.append(node(facet, row["label"], 0, parent, row["label"], size))
@@ -411,7 +412,7 @@ class Facts:
         if facet == "response_types":
             return list(RESPONSE_TYPES)
         if level == 0 and facet != "tasks":
-            return [r["label"] for r in self.label_rows() if r["facet"] == facet and r["kept"]]
+            return [r["label"] for r in self.labels if r["facet"] == facet and r["kept"]]
         return sorted(name for name in self.sets[facet] if f":l{level or 1}:" in name)
 
     def association_rows(self) -> list[Row]:

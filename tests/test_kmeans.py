@@ -93,6 +93,13 @@ def test_a_sampled_start_sees_rows_from_first_to_last(monkeypatch):
     assert adjusted_rand_score(truth[order], found.labels) == 1.0
 
 
+def test_last_bits_of_the_points_do_not_draw_another_start():
+    points = unit_rows(300, 16)
+    moved = points + np.random.default_rng(1).normal(0, 2e-7, points.shape)
+    one, other = (kmeans([ArrayShard(p)], 25, iterations=5, seed=0) for p in (points, moved))
+    assert one.labels.tolist() == other.labels.tolist()
+
+
 def test_block_size_does_not_change_a_bit(search, monkeypatch):
     points = near_ties(900, 24)
     whole = kmeans([ArrayShard(points)], 20, iterations=5, seed=0, spherical=False)

@@ -21,13 +21,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from vitw_ray.config import SourceFormat
 from vitw_ray.conversations.opening import CODECS, explained, opened
+from vitw_ray.conversations.parquet import read_parquet
 from vitw_ray.conversations.rows import (
     FileBroken,
     Raw,
     Reject,
     json_layout,
     read_json,
-    read_parquet,
 )
 from vitw_ray.conversations.shapes import SHAPES, best_shape, try_shapes
 from vitw_ray.errors import InputError

@@ -11,7 +11,6 @@ from vitw_ray.run_folder import StageReport, read_table
 from vitw_ray.stages import StageContext
 from vitw_ray.versions import versions
 
-READERS = {"simulated": "simulated: made-up answers"}  # what the page calls an extractor
 BASELINES = ("lexicon",)  # no language model, and called so wherever it shows
 
 
@@ -38,7 +37,8 @@ def run_facts(context: StageContext) -> RunFacts:
         sources=read["details"]["sources"],
         models=read["details"]["models"],
         note=support_note(config.labels.min_conversations, config.labels.min_accounts),
-        extractor=READERS.get(config.extraction.extractor, config.extraction.extractor),
+        extractor=config.extraction.extractor,
+        made_up=config.extraction.extractor == "simulated",
         baseline=config.extraction.extractor in BASELINES,
         totals=Totals(
             conversations=extracted["rows_out"],

@@ -176,7 +176,9 @@ def _plus_plus(shards: Sequence[Shard], k: int, seed: int) -> Rows:
     nearest = distances_to(np.array(chosen))[:, 0]
     while len(chosen) < k:
         cumulative = nearest.cumsum()
-        draws = rng.integers(max(int(cumulative[-1]), 1), size=trials)
+        # Not `integers`: which draws that rejects depends on the total, so that a change of 1e-7
+        # in one point would draw all others anew.
+        draws = rng.random(trials) * cumulative[-1]
         # Past the end only when every row coincides with a centre: then any row will do.
         rows = np.searchsorted(cumulative, draws, side="right").clip(max=len(points) - 1)
         reach = np.minimum(nearest[:, None], distances_to(rows))

@@ -1,0 +1,149 @@
+"""Bytes of a Parquet file -> raw rows as Python objects.
+
+What the footer says of sizes is no evidence, and a schema can name code to be run: rows are
+measured before they become Python objects, and only plain columns are read.
+"""
+
+import base64
+import io
+from collections.abc import Collection, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject
+
+_COLUMN_BUFFER_BYTES = 1 << 20  # ours: of a column chunk, which may be hundreds of MB
+_BATCH_ROWS = 64  # ours: three times the rate of single rows, for a few MB of chats
+_VALUE_BYTES = 16  # ours: what any value costs as a Python object, however short
+_DAMAGE = (pa.ArrowException, OSError, ValueError)  # the last: of names that are not UTF-8
+
+
+def read_parquet(
+    stream: io.BufferedIOBase, columns: Collection[str] | None
+) -> Iterator[tuple[int, Raw | Reject]]:
+    """Row numbers and rows of a Parquet file; with `columns`, only these of its columns.
+
+    A row group that cannot be decoded is one reject, under the number of its first lost row.
+
+    Raises:
+        FileBroken: the file is not Parquet, or its columns have types that code must restore.
+    """
+    _refuse_extension_types(stream)
+    try:
+        metadata = pq.ParquetFile(stream, arrow_extensions_enabled=False).metadata
+        file = pq.ParquetFile(
+            stream,
+            metadata=metadata,
+            read_dictionary=_text_columns(metadata),
+            pre_buffer=False,
+            buffer_size=_COLUMN_BUFFER_BYTES,
+            arrow_extensions_enabled=False,
+        )
+        names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+    except _DAMAGE:
+        raise FileBroken("file_unreadable") from None
+    if not names:  # then only the footer would say how many rows there are
+        raise FileBroken("columns_missing")
+    first = 0
+    for group in range(metadata.num_row_groups):
+        size = metadata.row_group(group)
+        row = first
+        first += size.num_rows
+        batch_rows = MAX_ROW_BYTES * size.num_rows // max(1, size.total_byte_size)
+        batches = file.iter_batches(
+            min(max(1, batch_rows), _BATCH_ROWS), [group], names, use_threads=False
+        )
+        try:
+            for batch in batches:
+                for value in _batch_rows(batch):
+                    yield row, value
+                    row += 1
+        except _DAMAGE:
+            yield row, Reject("row_group_unreadable")
+
+
+def _inside_base64(text: bytes) -> list[bytes]:
+    """How `text` reads inside base64, at each of the three places where it can start."""
+    forms = []
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + text).rstrip(b"=")
+        ends_whole = (before + len(text)) % 3 == 0
+        forms.append(encoded[(0, 2, 3)[before] : None if ends_whole else -1])
+    return forms
+
+
+_EXTENSION_MARKS = _inside_base64(b"ARROW:extension:name")
+
+
+def _refuse_extension_types(stream: io.BufferedIOBase) -> None:
+    """Arrow hands a column of such a type to the code that is registered for it, and some unpickle.
+
+    It does so as soon as it opens a file, so the footer is searched before: it holds the Arrow
+    schema in base64.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - 8))
+    length = int.from_bytes(stream.read(4), "little")
+    stream.seek(max(0, size - 8 - length))
+    footer = stream.read(length)
+    stream.seek(0)
+    if any(mark in footer for mark in _EXTENSION_MARKS):
+        raise FileBroken("arrow_extension_types")
+
+
+def _text_columns(metadata: pq.FileMetaData) -> list[str]:
+    """Leaves to be read as indices into a dictionary: a text that is repeated is held once.
+
+    Otherwise half a megabyte of Parquet, one long text and many references to it, becomes 200 GB
+    before a single row can be looked at; and the footer states only the half megabyte.
+    """
+    leaves = (metadata.schema.column(i) for i in range(metadata.num_columns))
+    return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+
+
+def _batch_rows(batch: pa.RecordBatch) -> Iterator[Raw | Reject]:
+    sizes = sum((_row_bytes(column) for column in batch.columns), np.zeros(batch.num_rows))
+    if sizes.sum() <= MAX_ROW_BYTES:
+        try:
+            yield from batch.to_pylist()
+            return
+        except (ValueError, OverflowError):  # of one row: below, each is on its own
+            pass
+    for place, size in enumerate(sizes):
+        if size > MAX_ROW_BYTES:
+            yield Reject("row_too_long")
+            continue
+        try:
+            yield batch.slice(place, 1).to_pylist()[0]
+        except UnicodeDecodeError:
+            yield Reject("invalid_utf8")
+        except (ValueError, OverflowError):  # such as a date that Python has no year for
+            yield Reject("value_unreadable")
+
+
+def _row_bytes(array: pa.Array) -> np.ndarray:
+    """About how many bytes each element takes as Python objects; float64 (elements)."""
+    kind = array.type
+    own = np.full(len(array), float(_VALUE_BYTES))
+    if pa.types.is_dictionary(kind):
+        texts = np.append(_row_bytes(array.dictionary), 0.0)
+        indices = array.indices.fill_null(len(array.dictionary)).to_numpy()
+        if len(indices) and not 0 <= indices.min() <= indices.max() < len(texts):
+            raise pa.ArrowInvalid("an index outside its dictionary")  # Arrow does not look
+        own = texts[indices]
+    elif pa.types.is_struct(kind):
+        own = sum((_row_bytes(field) for field in array.flatten()), own)
+    elif pa.types.is_map(kind):
+        entry = pa.struct([("key", kind.key_type), ("value", kind.item_type)])
+        own = _row_bytes(array.cast(pa.list_(entry)))
+    elif pa.types.is_nested(kind):
+        lengths = pc.call_function("list_value_length", [array]).fill_null(0).to_numpy()
+        ends = np.cumsum(lengths)
+        total = np.append(0.0, np.cumsum(_row_bytes(array.flatten())))
+        own = own + total[ends] - total[ends - lengths]
+    elif pa.types.is_string(kind) or pa.types.is_binary(kind):
+        own = own + pc.call_function("binary_length", [array]).fill_null(0).to_numpy()
+    return own

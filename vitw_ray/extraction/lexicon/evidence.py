@@ -1,0 +1,73 @@
+"""What a transcript shows, before any judgement: cues and value phrases, turn by turn."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vitw_ray.extraction.lexicon.phrases import sentences, stems
+from vitw_ray.extraction.lexicon.vocabulary import Speaker, Vocabulary
+from vitw_ray.records import Message
+
+_FORMS = {
+    "steps": re.compile(r"^\s*(?:\*\*)?(?:step )?\d+[.):]", re.M | re.I),
+    "bullets": re.compile(r"^\s*[-*\u2022]\s", re.M),
+    "headings": re.compile(r"^\s*(?:#+ |\*\*[^*\n]+\*\*:?\s*$)", re.M),
+    "code": re.compile(r"```|^\s*(?:def|import|SELECT|class|public|#include)\b", re.M),
+    "table": re.compile(r"^\s*\|.*\|.*\|", re.M),
+    "formula": re.compile(r"\d\s*[-+*/^=]\s*\d|\\frac|\\\("),
+}
+_LIST_FORMS = {"steps", "bullets"}  # one line that starts with a dash is no list
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A phrase of a value in a sentence."""
+
+    value: int  # position in the vocabulary
+    words: int  # of the phrase
+    stated: bool  # the sentence says what ought to be, or what its speaker wants or holds
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message: what was found in it, and what it looks like."""
+
+    speaker: Speaker
+    text: str
+    words: int
+    asks: bool  # ends with a question
+    cues: Counter[str]
+    hits: tuple[Hit, ...]
+    forms: frozenset[str]
+
+
+def read_turns(messages: Sequence[Message], vocabulary: Vocabulary) -> list[Turn]:
+    """Read the messages of the two speakers; system and tool messages belong to neither."""
+    return [
+        _read_turn(message.role, message.content, vocabulary)
+        for message in messages
+        if message.role in ("assistant", "user") and message.content.strip()
+    ]
+
+
+def _read_turn(speaker: Speaker, text: str, vocabulary: Vocabulary) -> Turn:
+    phrases, stating = vocabulary.phrases[speaker], _STATING[speaker]
+    cues: Counter[str] = Counter()
+    hits: list[Hit] = []
+    length = 0
+    for sentence in sentences(text):
+        words = stems(sentence)
+        length += len(words)
+        found = list(phrases.find(words))
+        keys = {key for key, _ in found}
+        cues.update(key for key in keys if isinstance(key, str))
+        hits.extend(Hit(key, n, stating in keys) for key, n in found if isinstance(key, int))
+    lines = {name: len(form.findall(text)) for name, form in _FORMS.items()}
+    forms = {name for name, count in lines.items() if count >= (3 if name in _LIST_FORMS else 1)}
+    asks = text.rstrip(" \n\"')*").endswith("?")
+    length = max(length, len(text) // 6)  # scripts without Latin words
+    return Turn(speaker, text, length, asks, cues, tuple(hits), frozenset(forms))
+
+
+_STATING: dict[Speaker, str] = {"assistant": "normative", "user": "aims"}
