@@ -1,4 +1,4 @@
-"""What tests of whole runs share: small planted inputs, a run in this process, bytes of its tables."""
+"""What tests of whole runs share: planted inputs, a run in this process, bytes of its tables."""
 
 import gzip
 import hashlib
@@ -68,7 +68,7 @@ def run_quietly(config: RunConfig) -> dict[str, Any]:
 
 
 def table_bytes(output: Path | str) -> dict[str, list[str]]:
-    """SHA-256 of every file of every table of a run, by table: what must not depend on the layout."""
+    """SHA-256 of every file of every table of a run: what must not depend on the layout."""
     storage = Storage(str(output))
     tables = json.loads(storage.read("run.json"))["tables"]
     return {

@@ -1,6 +1,6 @@
 """The counts and tables of stage 5 against sets of conversations, counted one by one."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pyarrow as pa
@@ -130,7 +130,7 @@ def test_mirroring_counts_conversations_with_a_label_on_both_sides(found):
 def test_any_blocks_in_any_order_give_the_same_tables(found, cuts, random):
     whole = compute(count_block(*tables(found), VOCABULARY), VOCABULARY, 0.05)
     edges = sorted({0, len(found), *(min(cut, len(found)) for cut in cuts)})
-    blocks = [found[a:b] for a, b in zip(edges, edges[1:], strict=False)] or [found]
+    blocks = [found[a:b] for a, b in pairwise(edges)] or [found]
     random.shuffle(blocks)
     merged = {}
     for block in blocks:

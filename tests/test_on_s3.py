@@ -11,7 +11,7 @@ from runs import plant_files, run_quietly, small_config, table_bytes
 
 from vitw_ray.storage import Storage
 
-pytestmark = [pytest.mark.ray, pytest.mark.s3]
+pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -270,6 +270,17 @@ def test_every_planted_value_is_a_sentence_of_its_speaker(rows, language):
                 assert any(pattern(sentence).search(text) for sentence in chosen), value
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_response_type_is_a_sentence_of_the_assistant(rows, language):
+    stances = wording(language).stances
+    valued = [
+        (t, truth) for t, truth in rows if t["language"] == language and truth["human_values"]
+    ]
+    for talk, truth in valued[:400]:
+        text = "\n".join(m["content"] for m in talk["messages"] if m["role"] == "assistant")
+        assert any(pattern(stance).search(text) for stance in stances[truth["response_type"]])
+
+
 def test_english_has_words_for_all_and_the_others_for_nothing_else():
     world = json.loads((TEXTS / "world.json").read_text(encoding="utf-8"))
     english = wording("en")
@@ -360,7 +371,9 @@ def test_files_hold_the_rows_in_order_and_their_bytes_repeat(tmp_path):
         f"{kind}-0000{n}.jsonl.gz" for kind in ("conversations", "truth") for n in range(3)
     ]
     for name in names:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        packed = (tmp_path / "a" / name).read_bytes()
+        assert packed == (tmp_path / "b" / name).read_bytes()
+        assert packed[4:8] == bytes(4)  # no time of writing
     for prefix, column in (("conversations", 0), ("truth", 1)):
         lines = b"".join(unpacked(tmp_path / "a", prefix)).decode().splitlines()
         assert [json.loads(line) for line in lines] == [row[column] for row in plant(config)]

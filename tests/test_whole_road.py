@@ -94,8 +94,7 @@ def _check_layout(finished, tmp_path, actors, unit_rows, files) -> None:
     assert found == expected
 
 
-def test_more_input_costs_only_the_new_rows(finished, tmp_path, monkeypatch):
-    _, _, folder = finished
+def test_more_input_costs_only_the_new_rows(tmp_path, local_ray):
     inputs = plant_files(tmp_path / "in", rows=60, files=1)
     config = small_config(inputs, tmp_path / "out", tmp_path / "secret")
     run_quietly(config)
@@ -187,20 +186,22 @@ def test_a_second_driver_of_the_same_folder_is_refused(finished):
 
 
 def test_bad_rows_become_rejects_and_their_neighbours_stay(tmp_path, local_ray):
-    good = {
-        "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
-    }
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+
+    def row(identity: str, messages: object = turns) -> bytes:
+        return json.dumps({"conversation_id": identity, "messages": messages}).encode()
+
     rows = [
-        json.dumps({"conversation_id": "a", **good}).encode(),
+        row("a"),
         b"{not json",
         b'{"conversation_id": "b", "messages": [{"role": "user", "content": "\xff"}]}',
-        json.dumps({"conversation_id": "c"}).encode(),
-        json.dumps({"conversation_id": "d", "messages": "none"}).encode(),
-        json.dumps({"conversation_id": "e", "messages": [{"role": "user", "content": "\ud800"}]}).encode(),
-        json.dumps({"conversation_id": "f", "messages": [{"role": "user", "content": "x" * 5_000_000}]}).encode(),
-        json.dumps({"conversation_id": "a", **good}).encode(),
-        json.dumps({"conversation_id": "z", **good}).encode(),
-    ]  # fmt: skip
+        b'{"conversation_id": "c"}',
+        row("d", "none"),
+        row("e", [{"role": "user", "content": "\ud800"}]),
+        row("f", [{"role": "user", "content": "x" * 5_000_000}]),
+        row("a"),
+        row("z"),
+    ]
     file = tmp_path / "in.jsonl"
     file.write_bytes(b"\n".join(rows) + b"\n")
     config = small_config([str(file)], tmp_path / "out", tmp_path / "secret")
@@ -218,7 +219,7 @@ def test_bad_rows_become_rejects_and_their_neighbours_stay(tmp_path, local_ray):
 def test_input_without_one_usable_row_is_an_error_with_its_reasons(tmp_path, local_ray):
     file = tmp_path / "in.jsonl"
     file.write_text(json.dumps({"conversation_id": "a", "messages": []}) + "\n")
-    with pytest.raises(InputError, match="conversation_empty|messages"):
+    with pytest.raises(InputError, match=r"conversation_empty|messages"):
         run_quietly(small_config([str(file)], tmp_path / "out", tmp_path / "secret"))
 
 

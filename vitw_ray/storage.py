@@ -111,13 +111,14 @@ class Storage:
         with self._explained("list", prefix, reading=False):
             found = self.fs.find(self.address(prefix), detail=True)
         start = len(self.root if self.local else self.root.removeprefix("s3://")) + 1
+        # s3fs answers an empty listing with the prefix itself when a file appears meanwhile.
         return sorted(
             (
                 FileStat(
                     name[start:], info["size"], str(info.get("ETag") or info["mtime"]).strip('"')
                 )
                 for name, info in found.items()
-                if not name.endswith(_TEMPORARY)
+                if info["type"] != "directory" and not name.endswith(_TEMPORARY)
             ),
             key=lambda stat: stat.path,
         )

