@@ -34,7 +34,7 @@ def run_job(arguments: Sequence[str], description: str, until: str = STAGES[-1].
         "run": config.execution.output,
         **result["totals"],
         "seconds": {stage["name"]: stage["seconds"] for stage in result["stages"]},
-        "report": result["report"],
+        "report": result["report"] and f"{config.execution.output}/report.html",
     }
     _say(json.dumps(line))
     return 0

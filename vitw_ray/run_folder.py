@@ -1,6 +1,7 @@
 """The run folder: what a run leaves behind, and how a stage becomes visible.
 
     DIR/run.json                              current files of every table, config, versions, counts
+    DIR/report.html                           the current page
     DIR/<number>_<stage>-<key>/_SUCCESS.json  a finished stage: counts, seconds, and each file's
                                               rows, bytes and SHA-256
     DIR/<number>_<stage>-<key>/<table>/       tables and pages that hold aggregates only
@@ -191,10 +192,15 @@ def read_run(storage: Storage) -> dict[str, Any] | None:
 
 
 def write_run(storage: Storage, run: Mapping[str, Any]) -> None:
-    """Rewrite `run.json`, only when its content changes."""
-    data = pretty_json(run)
-    if not storage.exists(RUN_FILE) or storage.read(RUN_FILE) != data:
-        storage.write(RUN_FILE, data)
+    """Rewrite `run.json` and the copy of the page beside it, each only when its content changes."""
+    _rewrite(storage, RUN_FILE, pretty_json(run))
+    if run["report"] is not None:
+        _rewrite(storage, "report.html", storage.read(run["report"]))
+
+
+def _rewrite(storage: Storage, path: str, data: bytes) -> None:
+    if not storage.exists(path) or storage.read(path) != data:
+        storage.write(path, data)
 
 
 def pretty_json(value: Mapping[str, Any]) -> bytes:

@@ -126,11 +126,9 @@ def render(truth: Truth, words: Wording, rng: Random) -> list[dict[str, str]]:
         value = words.ai_values[label]
         shown[int(r() * turns)] += (_pick(value.said if explicit else value.shown, r),)
     facts = _turned(topic.facts, (), r)
-    shared_follow_ups, shared_answers = (
-        ((), ()) if topic.facts else (words.follow_ups, words.answers)
-    )
-    follow_ups = _turned(topic.follow_ups, shared_follow_ups, r)
-    answers = _turned(topic.answers, shared_answers, r)
+    shared = ((), ()) if topic.facts else (words.follow_ups, words.answers)
+    follow_ups = _turned(topic.follow_ups, shared[0], r)
+    answers = _turned(topic.answers, shared[1], r)
     ask = _pick(topic.asks[truth.task], r)
     messages = []
     for turn in range(turns):

@@ -1,7 +1,7 @@
 """Stage 4: `labels` (and the tasks of `extractions`) -> `taxonomy`, `task_assignments`.
 
-Each facet is a unit of work: embed its leaves, cluster them level by level, name the clusters,
-build the tree. Values take their leaves from the kept labels; tasks from the extracted task texts,
+For each facet: embed its leaves, cluster them level by level, name the clusters, build the tree.
+Values take their leaves from the kept labels; tasks from the extracted task texts,
 one a conversation, which are private: they appear in the tree only through names with enough
 support.
 """
@@ -26,12 +26,13 @@ from vitw_ray.records import (
 from vitw_ray.run_folder import FileEntry, StageReport, read_part, read_table
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.embed import embed_unique, load_embedder
+from vitw_ray.taxonomy.embed import Embedder, embed_unique, load_embedder
 from vitw_ray.taxonomy.hierarchy import build_levels, level_sizes, nodes_of_leaves
 from vitw_ray.taxonomy.naming import name_clusters
 from vitw_ray.taxonomy.tree import build_tree, cluster_id
 
 Leaves = Sequence[tuple[str, int]]  # (text, conversations), sorted by text
+UNITS: tuple[tuple[Facet, ...], ...] = (VALUE_FACETS, ("tasks",))  # labels are few, tasks many
 
 
 def build_taxonomy(context: StageContext) -> StageReport:
@@ -42,11 +43,12 @@ def build_taxonomy(context: StageContext) -> StageReport:
     trees: dict[str, pa.Table] = {}
     cluster_of_task: dict[str, str] = {}
     gpus = execution.gpus_per_actor if execution.device == "gpu" else 0.0
-    for result in cluster.stream([{"facet": facet} for facet in FACETS], grower, gpus=gpus):
-        facet, tree, clusters = result
-        trees[facet] = tree
-        if facet == "tasks":
-            cluster_of_task = dict(zip((t for t, _ in leaves["tasks"]), clusters, strict=True))
+    for grown in cluster.stream([{"facets": facets} for facets in UNITS], grower, gpus=gpus):
+        for facet, tree, clusters in grown:
+            trees[facet] = tree
+            if facet == "tasks":
+                texts = [text for text, _ in leaves["tasks"]]
+                cluster_of_task = dict(zip(texts, clusters, strict=True))
     taxonomy = pa.concat_tables([TAXONOMY.empty_table(), *(trees[f] for f in FACETS)])
     files = [context.folder.write_table("taxonomy", taxonomy)]
     files += _assign_tasks(context, cluster_of_task)
@@ -96,17 +98,17 @@ def tasks_of(storage: Storage, part: FileEntry) -> Iterable[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class _Grower:
-    """Grows the tree of one facet; runs where the embedder may run."""
+    """Grows the trees of a unit's facets; runs where the embedder may run."""
 
     config: RunConfig
     leaves: Mapping[Facet, Leaves]
     task_key: bytes  # ids of task clusters are keyed: their members are private texts
 
-    def __call__(self, unit: cluster.Unit) -> tuple[Facet, pa.Table, list[str]]:
-        facet: Facet = unit["facet"]
-        return (facet, *self.grow(facet))
+    def __call__(self, unit: cluster.Unit) -> list[tuple[Facet, pa.Table, list[str]]]:
+        embedder = load_embedder(self.config.taxonomy.embedder, self.config.execution.device)
+        return [(facet, *self.grow(facet, embedder)) for facet in unit["facets"]]
 
-    def grow(self, facet: Facet) -> tuple[pa.Table, list[str]]:
+    def grow(self, facet: Facet, embedder: Embedder) -> tuple[pa.Table, list[str]]:
         """The tree of a facet, and the level-1 cluster of each of its leaves."""
         config = self.config.taxonomy
         configured = {
@@ -118,7 +120,7 @@ class _Grower:
         if not texts:
             return TAXONOMY.empty_table(), []
         conversations = np.array([n for _, n in self.leaves[facet]], dtype=np.int64)
-        vectors = embed_unique(load_embedder(config.embedder, self.config.execution.device), texts)
+        vectors = embed_unique(embedder, texts)
         levels = build_levels(
             vectors,
             level_sizes(len(texts), configured),

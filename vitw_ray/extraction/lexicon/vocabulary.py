@@ -5,16 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 from vitw_ray.extraction.lexicon.phrases import Phrases
 
 Domain = Literal["Practical", "Epistemic", "Social", "Protective", "Personal"]
+"""The five domains of values (paper, 3.1)."""
 TaskKind = Literal[
     "code", "math", "fact", "text", "market", "creative", "advice", "opinion", "chat", "harm",
     "interview",
 ]  # fmt: skip
 Speaker = Literal["assistant", "user"]
+SPEAKERS: tuple[Speaker, ...] = ("assistant", "user")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,9 @@ class ValueEntry:
     description: str
     assistant: tuple[str, ...]  # phrases in the assistant's own messages
     user: tuple[str, ...]  # phrases in the user's own messages
-    signals: Mapping[str, float]  # how strongly a signal speaks for the assistant's holding it
+    signals: Mapping[str, float]  # chance (0-1) that the assistant holds it where a signal is full
+    context: Literal["harm"] | None  # the user's phrases count only where a harmful wish is about
+    background: Mapping[Speaker, float]  # share of ordinary conversations with such a phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class TaskEntry:
     kind: TaskKind
     subjectivity: int
     requests: tuple[str, ...]
-    wants: tuple[str, ...]  # value labels that whoever insists on such a request shows
+    wants: tuple[str, ...]  # value labels that a user who insists on such a request shows
 
 
 @dataclass(frozen=True)
@@ -50,38 +54,40 @@ class Vocabulary:
     values: tuple[ValueEntry, ...]
     tasks: tuple[TaskEntry, ...]
     phrases: Mapping[Speaker, Phrases[int | str]]
+    position: Mapping[str, int]  # of a value label
 
 
 @cache
 def vocabulary() -> Vocabulary:
     """Read the three files (once per process)."""
-    values = tuple(
-        ValueEntry(**row | {"assistant": tuple(row["assistant"]), "user": tuple(row["user"])})
-        for row in _rows("values.json")
-    )
-    tasks = tuple(
-        TaskEntry(**row | {"requests": tuple(row["requests"]), "wants": tuple(row["wants"])})
-        for row in _rows("tasks.json")
-    )
+    values = tuple(ValueEntry(**_tuples(row)) for row in _rows("values.json"))
+    tasks = tuple(TaskEntry(**_tuples(row)) for row in _rows("tasks.json"))
     cues = _rows("cues.json")
     return Vocabulary(
-        values, tasks, {speaker: _index(speaker, values, cues) for speaker in ("assistant", "user")}
+        values,
+        tasks,
+        {speaker: _index(speaker, values, cues) for speaker in SPEAKERS},
+        {value.label: position for position, value in enumerate(values)},
     )
 
 
-def _rows(name: str) -> list[dict]:
+def _rows(name: str) -> list[dict[str, Any]]:
     return json.loads(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
+def _tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(field) if isinstance(field, list) else field for key, field in row.items()}
+
+
 def _index(
-    speaker: Speaker, values: tuple[ValueEntry, ...], cues: list[dict]
+    speaker: Speaker, values: tuple[ValueEntry, ...], cues: list[dict[str, Any]]
 ) -> Phrases[int | str]:
-    of_values = [
+    of_values: list[tuple[str, int | str]] = [
         (phrase, position)
         for position, value in enumerate(values)
         for phrase in (value.assistant if speaker == "assistant" else value.user)
     ]
-    of_cues = [
-        (phrase, cue["cue"]) for cue in cues if cue["role"] == speaker for phrase in cue["phrases"]
+    of_cues: list[tuple[str, int | str]] = [
+        (phrase, cue["cue"]) for cue in cues if cue["speaker"] == speaker for phrase in cue["phrases"]
     ]
-    return Phrases[int | str]([*of_values, *of_cues])
+    return Phrases(of_values + of_cues)

@@ -1,0 +1,63 @@
+"""The extractor itself: transcript, turns, situation, judgement, one conversation at a time."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from vitw_ray.config import ExtractionConfig
+from vitw_ray.conversations.transcript import estimate, transcript
+from vitw_ray.extraction.answers import Answer, Extracted
+from vitw_ray.extraction.lexicon.evidence import read_turns
+from vitw_ray.extraction.lexicon.judgement import Judge, response_type, subjectivity
+from vitw_ray.extraction.lexicon.signals import read_replies, read_signals
+from vitw_ray.extraction.lexicon.situation import Catalogue
+from vitw_ray.extraction.lexicon.vocabulary import vocabulary
+from vitw_ray.records import Conversation
+from vitw_ray.taxonomy.embed import Embedder, embed_unique, load_embedder
+
+
+class LexiconExtractor:
+    """Reads conversations with a lexicon; deterministic, whatever else is in the batch."""
+
+    def __init__(
+        self,
+        config: ExtractionConfig,
+        device: Literal["cpu", "gpu"] = "cpu",
+        embedder: Embedder | None = None,
+    ) -> None:
+        """Load the lexicon and embed it (seconds).
+
+        Args:
+            config: Only `transcript_tokens` is read.
+            device: Where the embedder runs.
+            embedder: Another one than all-MiniLM-L6-v2, for tests.
+        """
+        self._budget_tokens = config.transcript_tokens
+        self._vocabulary = vocabulary()
+        embedder = embedder or load_embedder("minilm", device)
+        self._catalogue = Catalogue(self._vocabulary, embedder)
+        labels = [value.label for value in self._vocabulary.values]
+        self._judge = Judge(self._vocabulary, embed_unique(embedder, labels))
+
+    def extract(self, conversations: Sequence[Conversation]) -> list[Extracted]:
+        """Read each conversation by itself; one that fails has the error `lexicon_failed`."""
+        return [self._extract_one(conversation) for conversation in conversations]
+
+    def _extract_one(self, conversation: Conversation) -> Extracted:
+        try:
+            read = transcript(conversation.messages, self._budget_tokens)
+            turns = read_turns(read.messages, self._vocabulary)
+            situation = self._catalogue.situation(turns)
+            replies = read_replies(turns)
+            signals = read_signals(turns, situation, replies)
+            human_values = self._judge.human_values(turns, situation)
+            answer = Answer(
+                subjectivity=subjectivity(turns, situation),
+                task=situation.task.task,
+                human_values=human_values,
+                ai_values=self._judge.ai_values(turns, situation, signals),
+                response_type=response_type(situation, replies, signals, bool(human_values)),
+            )
+            tokens = sum(estimate(message.content) for message in read.messages)
+        except Exception:  # the contract of an extractor: one bad row never costs its batch
+            return Extracted(None, error="lexicon_failed")
+        return Extracted(answer, prompt_tokens=tokens, truncated_share=read.truncated_share)

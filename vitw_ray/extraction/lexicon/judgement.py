@@ -1,0 +1,177 @@
+"""From evidence to an answer: which values, how subjective, and how the assistant responds.
+
+Evidence combines as independent chances do: two that speak for a value with p and q leave a doubt of
+(1 - p)(1 - q). The constants were fitted on one half of 320 labelled conversations, drawn by a hash
+of the id; the other half serves as the test (tests/test_lexicon.py).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vitw_ray.extraction.answers import Value
+from vitw_ray.extraction.lexicon.evidence import Turn
+from vitw_ray.extraction.lexicon.signals import Replies
+from vitw_ray.extraction.lexicon.situation import Situation
+from vitw_ray.extraction.lexicon.vocabulary import Speaker, ValueEntry, Vocabulary
+from vitw_ray.records import ResponseType
+
+# Chance that a phrase of one, two, or three and more words shows its value; and where the sentence
+# says what ought to be, or what its speaker wants.
+_SHOWN = {"assistant": (0.03, 0.1, 0.2), "user": (0.05, 0.2, 0.4)}
+_STATED = {"assistant": (0.15, 0.3, 0.4), "user": (0.2, 0.5, 0.7)}
+_INTERVIEWEE = (0.06, 0.15, 0.21)  # all of an interview is the user's own voice, and it is long
+_ENOUGH = {"assistant": 0.15, "user": 0.2}
+_MOST = {"assistant": 4, "user": 2}
+_MOST_INTERVIEW = {"assistant": 6, "user": 5}
+_SAME_COSINE = 0.6  # of all-MiniLM-L6-v2: labels this near say the same, the stronger one stays
+_COMMON, _RARE = 0.6, 0.01  # shares of conversations with a phrase: no evidence, and full evidence
+
+
+class Judge:
+    """Weighs evidence for the values of the vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary, label_rows: np.ndarray) -> None:
+        self._values = vocabulary.values
+        self._position = vocabulary.position
+        self._same = label_rows @ label_rows.T >= _SAME_COSINE
+        self._distinct = {
+            speaker: [_distinctiveness(value, speaker) for value in vocabulary.values]
+            for speaker in ("assistant", "user")
+        }
+
+    def ai_values(
+        self, turns: Sequence[Turn], situation: Situation, signals: Mapping[str, float]
+    ) -> tuple[Value, ...]:
+        """Values of the assistant: by its signals, and by phrases of its own messages."""
+        chances = {
+            position: _either(*(signals.get(name, 0.0) * p for name, p in value.signals.items()))
+            for position, value in enumerate(self._values)
+            if value.signals
+        }
+        own = [turn for turn in turns if turn.speaker == "assistant"]
+        fewer = len(own) ** -0.25 if own else 1.0  # ours: long conversations hold chance hits
+        for turn in own:
+            found = self._in_turn(turn, _SHOWN["assistant"], _STATED["assistant"])
+            for position, chance in found.items():
+                weight = self._distinct["assistant"][position] ** 0.5
+                chances[position] = _either(chances.get(position, 0.0), chance * weight * fewer)
+        return self._chosen(chances, own, "assistant", situation)
+
+    def human_values(self, turns: Sequence[Turn], situation: Situation) -> tuple[Value, ...]:
+        """Values of the user: what the task is for if they insist, and their own phrases."""
+        own = [turn for turn in turns if turn.speaker == "user"]
+        chances = self._wanted(own, situation)
+        stated = _STATED["user"]
+        if situation.interview:
+            shown = stated = _INTERVIEWEE
+        else:  # whoever asks for harm need not say "I want"
+            shown = stated if situation.harm > 0.5 else _SHOWN["user"]
+        for turn in own:
+            for position, chance in self._in_turn(turn, shown, stated).items():
+                if not situation.interview:
+                    chance *= self._distinct["user"][position] ** 0.5
+                if self._values[position].context == "harm":
+                    chance *= situation.harm
+                chances[position] = _either(chances.get(position, 0.0), chance)
+        if not situation.interview:
+            impersonal = sum(situation.kinds.get(kind, 0.0) for kind in _IMPERSONAL)
+            doubt = 1 - 0.7 * impersonal * (1 - situation.harm)
+            chances = {position: chance * doubt for position, chance in chances.items()}
+        return self._chosen(chances, own, "user", situation)
+
+    def _wanted(self, own: Sequence[Turn], situation: Situation) -> dict[int, float]:
+        """What the likely tasks are for; a single bare request shows no value."""
+        insists = 0.5 if len(own) > 1 or any(turn.cues["aims"] for turn in own) else 0.1
+        chances: dict[int, float] = {}
+        for task, weight in zip(situation.tasks, situation.weights.tolist(), strict=True):
+            if weight > 0.1:
+                factor = {"interview": 0.45, "harm": insists}.get(task.kind, 0.7 * insists)
+                for label in task.wants:
+                    position = self._position[label]
+                    chances[position] = _either(chances.get(position, 0.0), weight * factor)
+        return chances
+
+    def _in_turn(
+        self, turn: Turn, shown: Sequence[float], stated: Sequence[float]
+    ) -> dict[int, float]:
+        chances: dict[int, float] = {}
+        for hit in turn.hits:
+            chance = (stated if hit.stated else shown)[min(hit.words, 3) - 1]
+            chances[hit.value] = _either(chances.get(hit.value, 0.0), chance)
+        return chances
+
+    def _chosen(
+        self,
+        chances: Mapping[int, float],
+        own: Sequence[Turn],
+        speaker: Speaker,
+        situation: Situation,
+    ) -> tuple[Value, ...]:
+        """The likeliest values, no two of which say the same."""
+        most = (_MOST_INTERVIEW if situation.interview else _MOST)[speaker]
+        ranked = sorted(chances, key=lambda position: (-chances[position], position))
+        chosen: list[int] = []
+        for position in ranked:
+            if chances[position] < _ENOUGH[speaker] or len(chosen) == most:
+                break
+            if not self._same[position, chosen].any():
+                chosen.append(position)
+        hits = {hit.value for turn in own for hit in turn.hits}
+        explicit = {hit.value for turn in own for hit in turn.hits if hit.stated}
+        if speaker == "user":  # who says at all what they want or hold, says this outright too
+            explicit = set(chosen) if any(turn.cues["aims"] for turn in own) else hits
+        return tuple(
+            Value(
+                label=self._values[position].label,
+                explicit=position in explicit,
+                grounded=True if position in hits else None,
+            )
+            for position in chosen
+        )
+
+
+_IMPERSONAL = ("code", "math", "fact", "text", "opinion")
+
+
+def subjectivity(turns: Sequence[Turn], situation: Situation) -> int:
+    """Level 1-4 (paper, A.2): the task's own, moved by what is asked for and how it is answered."""
+    early = [turn for turn in turns if turn.speaker == "user"][:2]
+    wishes = {cue for turn in early for cue in turn.cues}
+    level = situation.level
+    level += 0.4 * any(turn.speaker == "assistant" and turn.cues["stance"] > 0 for turn in turns)
+    level += 0.3 * ("opinion" in wishes)
+    level += 0.4 * bool(wishes & {"fiction", "poem", "roleplay", "feelings"})
+    level -= 0.5 * any("code" in turn.forms for turn in turns)
+    level -= 0.3 * ("troubleshoot" in wishes)
+    level -= 0.3 * bool(wishes & {"rewrite", "translate", "summarize"})
+    return min(max(round(level), 1), 4)
+
+
+def response_type(
+    situation: Situation, replies: Replies, signals: Mapping[str, float], has_human_values: bool
+) -> ResponseType:
+    """How the assistant treats what the user brings (paper, section 2)."""
+    if situation.interview:
+        return "strong_support"  # an interviewer affirms
+    if replies.refuse >= 0.5:
+        return "strong_resistance"
+    if situation.harm > 0.5:
+        if replies.comply >= 0.5:
+            return "strong_support" if replies.eager >= 0.5 else "mild_support"
+        return "mild_resistance"
+    if not has_human_values:
+        return "no_values"
+    praised = max(signals.get(name, 0.0) for name in ("praises", "empathizes"))
+    return "strong_support" if praised > 0.5 else "mild_support"
+
+
+def _either(*chances: float) -> float:
+    return 1 - math.prod(1 - chance for chance in chances)
+
+
+def _distinctiveness(value: ValueEntry, speaker: Speaker) -> float:
+    """How much a phrase tells (0.15-1): the rarer in ordinary conversations, the more."""
+    share = max(value.background[speaker], _RARE)
+    return min(1.0, max(0.15, math.log(share / _COMMON) / math.log(_RARE / _COMMON)))

@@ -1,0 +1,109 @@
+"""What kind of conversation it is: an interview or not, which task, how much harm is asked for."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from vitw_ray.extraction.lexicon.evidence import Turn
+from vitw_ray.extraction.lexicon.vocabulary import TaskEntry, TaskKind, Vocabulary
+from vitw_ray.taxonomy.embed import Embedder, embed_unique
+
+REQUEST_CHARS = 200  # ours: 40-50 word pieces, one embedding of about 15 ms on a CPU core
+HARM_CUES = frozenset({"violence", "crime", "deceit", "spying", "hate", "hatejoke", "selfharm"})
+SPEECH_KINDS: tuple[TaskKind, ...] = ("opinion", "chat", "advice")
+_TEMPERATURE = 0.03  # ours: cosines that differ by this much share the weight about 3 : 1
+_GREETING_WORDS = 4  # a shorter first message is a greeting; the request is the next one
+
+
+@dataclass(frozen=True)
+class Situation:
+    """How well each task of the catalogue fits, and what follows from that."""
+
+    interview: bool  # the assistant leads by asking
+    weights: np.ndarray  # shape (tasks,), sums to 1
+    tasks: tuple[TaskEntry, ...]
+    harm_turns: int  # user turns with a cue of harm
+
+    @property
+    def task(self) -> TaskEntry:
+        """The task that fits best."""
+        return self.tasks[int(self.weights.argmax())]
+
+    @cached_property
+    def kinds(self) -> dict[TaskKind, float]:
+        """Weight (0-1) of each kind of task."""
+        sums: dict[TaskKind, float] = {}
+        for task, weight in zip(self.tasks, self.weights.tolist(), strict=True):
+            sums[task.kind] = sums.get(task.kind, 0.0) + weight
+        return sums
+
+    @cached_property
+    def harm(self) -> float:
+        """How surely (0-1) the user is after harm: by the request, or by words in free talk."""
+        if self.interview:
+            return 0.0
+        talk = sum(self.kinds.get(kind, 0.0) for kind in SPEECH_KINDS)
+        insistence = (0.0, 0.5, 0.8)[min(self.harm_turns, 2)]  # ours: one such word may be chance
+        return max(self.kinds.get("harm", 0.0), talk * insistence)
+
+    @property
+    def level(self) -> float:
+        """Expected subjectivity (1-4) of the request."""
+        return float(self.weights @ [task.subjectivity for task in self.tasks])
+
+
+class Catalogue:
+    """The embedded tasks: weighs them against a request."""
+
+    def __init__(self, vocabulary: Vocabulary, embedder: Embedder) -> None:
+        self._tasks = vocabulary.tasks
+        self._embedder = embedder
+        self._names = embed_unique(embedder, [task.task for task in self._tasks])
+        examples = [(i, text) for i, task in enumerate(self._tasks) for text in task.requests]
+        self._examples = embed_unique(embedder, [text for _, text in examples])
+        self._owner = np.array([i for i, _ in examples])
+        self._interview = np.array([task.kind == "interview" for task in self._tasks])
+        self._translation = np.array(["translate" in task.task for task in self._tasks])
+
+    def situation(self, turns: Sequence[Turn]) -> Situation:
+        """Weigh the tasks by the user's request, embedded as a batch of its own.
+
+        Of its own, because a transformer's last bits depend on what else is in the batch.
+        """
+        interview = is_interview(turns)
+        request = request_text(turns, interview)
+        row = self._embedder.encode([request])[0]
+        example = np.full(len(self._tasks), -1.0, dtype=np.float32)
+        np.maximum.at(example, self._owner, self._examples @ row)
+        scores = (self._names @ row + example) / 2
+        scores[self._interview != interview] = -np.inf
+        if not request.isascii() and _latin_share(request) < 0.5:
+            scores[self._translation] = -np.inf  # any foreign request resembles these
+        weights = np.exp((scores - scores.max()) / _TEMPERATURE)
+        harm_turns = sum(
+            turn.speaker == "user" and not HARM_CUES.isdisjoint(turn.cues) for turn in turns
+        )
+        return Situation(interview, weights / weights.sum(), self._tasks, harm_turns)
+
+
+def is_interview(turns: Sequence[Turn]) -> bool:
+    """The assistant speaks first, four times or more, and mostly ends with a question."""
+    own = [turn.asks for turn in turns if turn.speaker == "assistant"]
+    return len(own) >= 4 and turns[0].speaker == "assistant" and sum(own) >= len(own) / 2
+
+
+def request_text(turns: Sequence[Turn], interview: bool) -> str:
+    """The head of the message that says what the user wants, or what an interviewee does."""
+    own = [turn for turn in turns if turn.speaker == "user"]
+    long_enough = 8 if interview else _GREETING_WORDS
+    chosen = next((turn for turn in own[: None if interview else 2] if turn.words >= long_enough), None)
+    text = (chosen or own[0]).text if own else ""
+    return re.sub(r"\s+", " ", text[: 4 * REQUEST_CHARS]).strip()[:REQUEST_CHARS]
+
+
+def _latin_share(text: str) -> float:
+    letters = [character for character in text if character.isalpha()]
+    return sum(letter < "\u0250" for letter in letters) / max(len(letters), 1)
