@@ -179,6 +179,21 @@ def test_a_file_without_the_right_to_read_it_is_an_error(write, monkeypatch):
         find_files([path])
 
 
+def test_a_folder_that_may_not_be_listed_is_an_error_and_not_a_gap(write, tmp_path, monkeypatch):
+    write("1.jsonl", b"{}")
+    write("closed/2.jsonl", b"{}")
+    scandir = os.scandir
+
+    def guarded(path):
+        if str(path).rstrip("/").endswith("closed"):
+            raise PermissionError
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(InputError, match="PermissionError"):
+        find_files([str(tmp_path)])
+
+
 def test_an_address_of_no_known_storage_is_an_error():
     with pytest.raises(InputError, match="cannot be read"):
         find_files(["nowhere://bucket/1.jsonl"])
@@ -336,6 +351,7 @@ class Pieces(io.BytesIO):
         return super().read1(self.size)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.dictionaries(st.text(max_size=3), JSON_VALUES, max_size=3), max_size=5),
     st.sampled_from([None, 1]),
@@ -522,6 +538,7 @@ NESTED_SCHEMA = pa.schema(
 )
 
 
+@settings(deadline=None)
 @given(NESTED, st.integers(0, 5))
 def test_the_size_of_a_row_is_at_least_that_of_its_texts(values, start):
     table = pa.Table.from_pylist(values, NESTED_SCHEMA)
@@ -576,6 +593,14 @@ def test_a_broken_row_group_is_one_reject_and_its_neighbours_are_unharmed():
     good = [(number, row) for number, row in read if not isinstance(row, Reject)]
     assert good == [(n, row) for n, row in enumerate(table.to_pylist()) if not 100 <= n < 200]
     assert [r for r in read if isinstance(r[1], Reject)] == [(100, Reject("row_group_unreadable"))]
+
+
+@pytest.mark.parametrize("index", [-1, 2, 2**31 - 1])
+def test_a_reference_to_a_text_that_is_not_there_is_damage(index):
+    indices = pa.array([0, index], pa.int32())
+    column = pa.DictionaryArray.from_arrays(indices, pa.array(["a", "b"]), safe=False)
+    with pytest.raises(pa.ArrowInvalid):
+        list(parquet._batch_rows(pa.RecordBatch.from_arrays([column], ["t"])))
 
 
 @settings(deadline=None, max_examples=100)

@@ -56,10 +56,10 @@ def run_facts(context: StageContext) -> RunFacts:
 
 def support_note(min_conversations: int, min_accounts: int) -> str:
     """The support thresholds in a sentence."""
-    note = (
-        f"A label is shown from {min_conversations} conversations and, where accounts are known, "
-        f"{min_accounts} accounts."
-    )
+    note = f"A label is shown from {min_conversations} conversations"
+    if min_accounts > 1:
+        note += f" and, where accounts are known, {min_accounts} accounts"
+    note += "."
     if min_conversations < PAPER_MIN_CONVERSATIONS:
         note += (
             f" That is scaled down: the paper's threshold is {PAPER_MIN_CONVERSATIONS} "

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from vitw_ray.extraction.lexicon.evidence import Turn
 from vitw_ray.extraction.lexicon.vocabulary import TaskEntry, TaskKind, Vocabulary
 from vitw_ray.taxonomy.embed import Embedder, embed_unique
 
-REQUEST_CHARS = 200  # ours: 40-50 word pieces, one embedding of about 15 ms on a CPU core
+REQUEST_CHARS = 160  # ours: 30-40 word pieces, one embedding of 10-15 ms on a CPU core
 HARM_CUES = frozenset({"violence", "crime", "deceit", "spying", "hate", "hatejoke", "selfharm"})
 SPEECH_KINDS: tuple[TaskKind, ...] = ("opinion", "chat", "advice")
 _TEMPERATURE = 0.03  # ours: cosines that differ by this much share the weight about 3 : 1
@@ -60,7 +60,8 @@ class Catalogue:
 
     def __init__(self, vocabulary: Vocabulary, embedder: Embedder) -> None:
         self._tasks = vocabulary.tasks
-        self._embedder = embedder
+        # Each request is a batch of its own: a transformer's last bits depend on what else is in it.
+        self._embed = lru_cache(maxsize=1024)(lambda text: embedder.encode([text])[0])
         self._names = embed_unique(embedder, [task.task for task in self._tasks])
         examples = [(i, text) for i, task in enumerate(self._tasks) for text in task.requests]
         self._examples = embed_unique(embedder, [text for _, text in examples])
@@ -69,13 +70,10 @@ class Catalogue:
         self._translation = np.array(["translate" in task.task for task in self._tasks])
 
     def situation(self, turns: Sequence[Turn]) -> Situation:
-        """Weigh the tasks by the user's request, embedded as a batch of its own.
-
-        Of its own, because a transformer's last bits depend on what else is in the batch.
-        """
+        """Weigh the tasks by the user's request."""
         interview = is_interview(turns)
         request = request_text(turns, interview)
-        row = self._embedder.encode([request])[0]
+        row = self._embed(request)
         example = np.full(len(self._tasks), -1.0, dtype=np.float32)
         np.maximum.at(example, self._owner, self._examples @ row)
         scores = (self._names @ row + example) / 2

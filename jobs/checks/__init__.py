@@ -1,0 +1,22 @@
+"""The checks that `jobs/check.py` runs, from the documented form of a run folder alone.
+
+Nothing in here imports the pipeline: what the pipeline gets wrong must not be wrong here too.
+
+    expected      the documented form: columns, types, stages, closed sets
+    reading       a run folder as it lies there
+    recounting    what a conversation counts towards
+    problems      how a check says what is wrong
+    intervals     the formulas of 95 % intervals
+
+A check is a function from a run to its problems, none when all is well; the first line of its
+docstring is what it promises. They stand in the order of the stages:
+
+    folder        manifests, run.json, files, digests
+    tables        columns, and what may be public
+    rows          conversations, rejects, extractions
+    labels        merges, labels, accounts
+    trees         taxonomy and tasks
+    shares        response types, mirroring
+    associations  associations, residuals, variation
+    outputs       release, report, and the input files
+"""

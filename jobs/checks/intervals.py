@@ -1,0 +1,45 @@
+"""95 % intervals, by their textbook formulas."""
+
+import math
+
+from .problems import Problems
+from .recounting import Run
+
+Z_95 = 1.959963984540054  # two-sided normal quantile of 95 %
+
+
+def wilson(hits: int, total: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share."""
+    share, z2 = hits / total, Z_95**2
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z_95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    return (0.0 if hits == 0 else middle - half), (1.0 if hits == total else middle + half)
+
+
+def share_of(hits: int, total: int) -> dict[str, float | None]:
+    """What the columns of a share must say."""
+    if total == 0:
+        return dict.fromkeys(("share", "low", "high"))
+    return dict(zip(("share", "low", "high"), (hits / total, *wilson(hits, total)), strict=True))
+
+
+def woolf(both: int, row: int, column: int, total: int) -> tuple[float, float, float]:
+    """Odds ratio of a 2 x 2 table and its 95 % interval, half a conversation added to each cell."""
+    cells = (both, row - both, column - both, total - row - column + both)
+    a, b, c, d = (cell + 0.5 for cell in cells)
+    half = Z_95 * math.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
+    ratio = math.log(a * d / (b * c))
+    return math.exp(ratio), math.exp(ratio - half), math.exp(ratio + half)
+
+
+def check_intervals(run: Run) -> Problems:
+    """Intervals enclose their number: low <= share <= high, shares within 0 and 1."""
+    numbers = {"response_types": "share", "mirroring": "share", "associations": "odds_ratio"}
+    for table, name in numbers.items():
+        limit = 1.0 if name == "share" else math.inf
+        for number, row in enumerate(run.rows(table)):
+            ends = (row["low"], row[name], row["high"])
+            if ends != (None, None, None) and (
+                None in ends or not 0 <= ends[0] <= ends[1] <= ends[2] <= limit
+            ):
+                yield f"{table} row {number}: {ends}"

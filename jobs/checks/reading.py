@@ -1,0 +1,106 @@
+"""A run folder as it lies there: run.json, manifests, and tables as streams of rows."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, BinaryIO, Self, cast
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .expected import MADE_BY
+
+Row = dict[str, Any]
+BATCH_ROWS = 512  # ours: a batch of long chats fits into memory
+
+
+class NotRun(Exception):
+    """A check asks for a stage that this run did not come to."""
+
+
+@dataclass
+class RunFolder:
+    """A run folder: `run.json`, the manifests it names, and its tables as streams of rows."""
+
+    fs: Any
+    root: str
+    run: Row
+
+    @classmethod
+    def at(cls, address: str) -> Self:
+        """Open a local path or an s3:// address."""
+        fs, root = fsspec.core.url_to_fs(address.rstrip("/"))
+        return cls(fs, root, json.loads(fs.cat_file(f"{root}/run.json")))
+
+    def open(self, path: str) -> BinaryIO:
+        """A file of the folder."""
+        return cast(BinaryIO, self.fs.open(f"{self.root}/{path}", "rb"))
+
+    @cached_property
+    def manifests(self) -> dict[str, Row]:
+        """Stage name -> its `_SUCCESS.json`."""
+        places = {s["name"]: f"{self.root}/{s['folder']}/_SUCCESS.json" for s in self.run["stages"]}
+        return {name: json.loads(self.fs.cat_file(path)) for name, path in places.items()}
+
+    def entries(self, *tables: str) -> list[Row]:
+        """What the manifests say of the files of these tables, or of all files; parts in order."""
+        for stage in (MADE_BY.get(table, "conversations") for table in tables):
+            if stage not in self.manifests:
+                raise NotRun(stage)
+        files = [file for manifest in self.manifests.values() for file in manifest["files"]]
+        chosen = [file for file in files if not tables or file["table"] in tables]
+        return sorted(chosen, key=lambda file: (file["table"], base_name(file["path"])))
+
+    def setting(self, section: str, name: str) -> Any:
+        """A field of the configuration."""
+        return self.run["config"][section][name]
+
+    def rows(self, table: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+        """The rows of a table, part by part."""
+        for entry in self.entries(table):
+            yield from self.part(entry["path"], columns)
+
+    def part(self, path: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+        """The rows of one part, never more than a batch in memory."""
+        with self.open(path) as handle:
+            file = pq.ParquetFile(handle)
+            for batch in file.iter_batches(BATCH_ROWS, columns=list(columns) if columns else None):
+                yield from batch.to_pylist()
+
+    def text(self, name: str) -> str:
+        """A file that is no table."""
+        return self.fs.cat_file(f"{self.root}/{self.entries(name)[0]['path']}").decode()
+
+
+def base_name(path: str) -> str:
+    """The last part of a path."""
+    return path.rsplit("/", 1)[-1]
+
+
+def schema_of(run: Run, path: str) -> pa.Schema:
+    """The Arrow schema of a part."""
+    with run.open(path) as handle:
+        return pq.ParquetFile(handle).schema_arrow
+
+
+def place(row: Row) -> tuple[int, str]:
+    """Where a conversation stands in a sorted table: 64-bit BLAKE2b of its id, then the id."""
+    name = row["conversation_id"]
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big"), name
+
+
+def side_by_side(a: Iterator[Row], b: Iterator[Row]) -> Iterator[tuple[Row | None, Row | None]]:
+    """Two tables sorted by conversation, joined: the rows of one id, or one row and None."""
+    end = (1 << 64, ""), None  # behind every place
+    lefts, rights = (((place(row), row) for row in rows) for rows in (a, b))
+    left, right = next(lefts, end), next(rights, end)
+    while left is not end or right is not end:
+        here = min(left[0], right[0])
+        in_left, in_right = left[0] == here, right[0] == here
+        yield left[1] if in_left else None, right[1] if in_right else None
+        left = next(lefts, end) if in_left else left
+        right = next(rights, end) if in_right else right

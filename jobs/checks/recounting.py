@@ -1,0 +1,105 @@
+"""What a conversation counts towards: its labels, clusters and other categories."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from .expected import BOTTOM, VALUE_FACETS
+from .reading import Row, RunFolder, side_by_side
+
+
+class Run(RunFolder):
+    """A run folder, and what its small tables say about every conversation."""
+
+    @cached_property
+    def labels(self) -> list[Row]:
+        """The labels table: small."""
+        return list(self.rows("labels"))
+
+    @cached_property
+    def kept(self) -> dict[str, set[str]]:
+        """Facet -> labels with enough support."""
+        kept = [row for row in self.labels if row["kept"]]
+        return {f: {row["label"] for row in kept if row["facet"] == f} for f in VALUE_FACETS}
+
+    @cached_property
+    def merged(self) -> dict[tuple[str, str], str]:
+        """(facet, label as written) -> label as counted; what is not here counts as written."""
+        return {(row["facet"], row["variant"]): row["label"] for row in self.rows("merges")}
+
+    @cached_property
+    def taxonomy(self) -> list[Row]:
+        """The taxonomy table: small."""
+        return list(self.rows("taxonomy"))
+
+    @cached_property
+    def above(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """(facet, label or lowest task cluster) -> its name, and the ids above it, by level."""
+        nodes = {(row["facet"], row["cluster_id"]): row for row in self.taxonomy}
+        paths = {}
+        for row in self.taxonomy:
+            if row["level"] == BOTTOM[row["facet"]]:
+                path = [row["cluster_id"] if row["level"] else row["name"]]
+                node = nodes.get((row["facet"], row["parent_cluster_id"]))
+                while node is not None and len(path) < len(nodes):  # a circle is for check_tree
+                    path.append(node["cluster_id"])
+                    node = nodes.get((row["facet"], node["parent_cluster_id"]))
+                paths[row["facet"], path[0]] = tuple(path)
+        return paths
+
+    @cached_property
+    def grid(self) -> "Grid":
+        """The counts that associations and variation are made of."""
+        return Grid.of(self)
+
+    def subjective(self) -> Iterator[Row]:
+        """Subjective conversations without error: what every share is a share of.
+
+        Adds `written` and `values` (facet -> labels as written, as counted) and `cluster` (level 1
+        of the tasks, or None).
+        """
+        columns = ("conversation_id", "account_id", "model", "is_subjective", "error", "task")
+        extractions = self.rows("extractions", (*columns, *VALUE_FACETS, "response_type"))
+        tasks = self.rows("task_assignments") if "taxonomy" in self.manifests else iter(())
+        for row, task in side_by_side(extractions, tasks):
+            if row is None or row["error"] is not None or not row["is_subjective"]:
+                continue
+            row["written"] = {f: {value["label"] for value in row[f]} for f in VALUE_FACETS}
+            row["values"] = {
+                facet: {self.merged.get((facet, label), label) for label in labels}
+                for facet, labels in row["written"].items()
+            }
+            row["cluster"] = task and task["cluster_id"]
+            yield row
+
+    def members(self, row: Row, facet: str) -> set[str]:
+        """The categories of a facet that a conversation is in: kept labels, or the one category."""
+        if facet in VALUE_FACETS:
+            return row["values"][facet] & self.kept[facet]
+        name = row["cluster" if facet == "tasks" else facet.removesuffix("s")]
+        return set() if name is None else {name}
+
+
+@dataclass
+class Grid:
+    """Conversations in both of two categories, in each, and in all."""
+
+    both: Counter[tuple[str, str, str, str]]
+    one: Counter[tuple[str, str]]
+    total: int
+
+    @staticmethod
+    def of(run: Run) -> "Grid":
+        """Count labels and the clusters above them by the lowest categories of other facets."""
+        ends = ("row_facet", "column_facet")
+        pairs = {(row[ends[0]], row[ends[1]]) for row in run.rows("associations", ends)}
+        pairs |= {(row["facet"], row["over_facet"]) for row in run.rows("variation")}
+        grid = Grid(Counter(), Counter(), 0)
+        for row in run.subjective():
+            grid.total += 1
+            low = {facet: run.members(row, facet) for pair in pairs for facet in pair}
+            high = {f: {n for x in low[f] for n in run.above.get((f, x), (x,))} for f in low}
+            grid.one.update((facet, name) for facet in high for name in high[facet])
+            grid.both.update((a, x, b, y) for a, b in pairs for x in high[a] for y in low[b])
+        return grid

@@ -1,0 +1,53 @@
+"""Response types and mirroring, counted again."""
+
+from collections import Counter
+
+from .intervals import share_of
+from .problems import Problems, differ, off
+from .recounting import Run
+
+
+def check_response_types(run: Run) -> Problems:
+    """Response types over all, per model and per category: counts, shares, intervals."""
+    table = list(run.rows("response_types"))
+    groups = {(row["model"], row["over_facet"], row["over"]) for row in table}
+    facets = {facet for _, facet, _ in groups} - {None}
+    counted, totals = Counter[tuple](), Counter[tuple]()
+    for row in (row for row in run.subjective() if row["response_type"] is not None):
+        overs = [(None, None), *((f, name) for f in facets for name in run.members(row, f))]
+        for group in {(model, *over) for model in (None, row["model"]) for over in overs} & groups:
+            totals[group] += 1
+            counted[*group, row["response_type"]] += 1
+    for number, row in enumerate(table):
+        group = (row["model"], row["over_facet"], row["over"])
+        hits = counted.pop((*group, row["response_type"]), 0)
+        yield from off(f"row {number}: conversations", row["conversations"], hits)
+        yield from differ(f"row {number}", row, share_of(hits, totals[group]))
+    if counted:
+        yield f"{len(counted)} response types that occur in a group have no row, or two"
+    if (None, None, None) not in groups:
+        yield "no row for all conversations of all models"
+
+
+def check_mirroring(run: Run) -> Problems:
+    """How often a human value, or its cluster, is among the AI values, recounted by level."""
+    counted, mirrored = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    levels = {row["level"] for row in run.rows("mirroring")}
+    for row in run.subjective():
+        human, ai = run.members(row, "human_values"), run.members(row, "ai_values")
+        for level in levels if human else ():
+            twins, shown = (
+                {path[level] for n in names if (path := run.above.get(("ai_values", n)))}
+                for names in (human, ai)
+            )
+            counted[level, row["response_type"]] += 1
+            mirrored[level, row["response_type"]] += not twins.isdisjoint(shown)
+    for number, row in enumerate(run.rows("mirroring")):
+        where, group = f"row {number}", (row["level"], row["response_type"])
+        yield from off(f"{where}: conversations", row["conversations"], counted.pop(group, 0))
+        yield from off(f"{where}: mirrored", row["mirrored"], mirrored[group])
+        yield from differ(where, row, share_of(row["mirrored"], row["conversations"]))
+        if row["lift"] is not None:
+            yield from differ(where, row, {"lift": row["share"] / row["share_by_chance"]})
+    if missing := sum(kind is not None for _, kind in counted):
+        yield f"{missing} response types with human values have no row, or two"

@@ -1,0 +1,73 @@
+"""The taxonomy as a tree, its counts, and the task cluster of every conversation."""
+
+from collections import Counter
+
+from .expected import BOTTOM, PCT_TOLERANCE
+from .problems import Problems, at, off
+from .recounting import Run
+
+
+def check_tree(run: Run) -> Problems:
+    """Ids are unique; each node but the top has its parent one level up; no cluster is empty."""
+    nodes = {(row["facet"], row["cluster_id"]): row for row in run.taxonomy}
+    parents = {(row["facet"], row["parent_cluster_id"]) for row in run.taxonomy}
+    top: dict[str, int] = {}
+    for row in run.taxonomy:
+        top[row["facet"]] = max(row["level"], top.get(row["facet"], 0))
+    if len(nodes) < len(run.taxonomy):
+        yield f"{len(run.taxonomy) - len(nodes)} cluster ids stand twice"
+    for number, row in enumerate(run.taxonomy):
+        facet, level = row["facet"], row["level"]
+        parent = nodes.get((facet, row["parent_cluster_id"]))
+        if facet not in BOTTOM or level < BOTTOM[facet]:
+            yield f"row {number}: no such facet, or no such level of it"
+        elif level > BOTTOM[facet] and (facet, row["cluster_id"]) not in parents:
+            yield f"row {number}: a cluster without members"
+        if level == top[facet] and row["parent_cluster_id"] is not None:
+            yield f"row {number}: a parent above the top level"
+        if level < top[facet] and (parent is None or parent["level"] != level + 1):
+            yield f"row {number}: has no parent one level up"
+        if not row["name"]:
+            yield f"row {number}: has no name"
+
+
+def check_taxonomy(run: Run) -> Problems:
+    """Leaves are the kept labels with their counts, counts add up, percentages follow from them."""
+    kept = {(r["facet"], r["label"]): r["conversations"] for r in run.labels if r["kept"]}
+    leaves = [row for row in run.taxonomy if row["level"] == 0]
+    if sorted((row["facet"], row["name"]) for row in leaves) != sorted(kept):
+        yield f"{len(leaves)} labels in the tree, {len(kept)} kept, or others"
+    below, total = Counter[tuple[str, str]](), Counter[tuple[str, int]]()
+    for row in run.taxonomy:
+        below[row["facet"], row["parent_cluster_id"]] += row["conversations"]
+        total[row["facet"], row["level"]] += row["conversations"]
+    for number, row in enumerate(run.taxonomy):
+        facet, level, stated = row["facet"], row["level"], row["conversations"]
+        found = kept.get((facet, row["name"])) if level == 0 else below[facet, row["cluster_id"]]
+        if (facet, level) != ("tasks", 1):
+            yield from off(f"row {number}: conversations", stated, found)
+        pct = 100 * stated / total[facet, level] if total[facet, level] else 0.0
+        if abs(row["pct_total_occurrences"] - pct) > PCT_TOLERANCE:
+            yield f"row {number}: pct_total_occurrences {row['pct_total_occurrences']}, not {pct}"
+
+
+def check_tasks(run: Run) -> Problems:
+    """Each subjective conversation with a task has one level-1 cluster, as large as stated."""
+    clusters = {
+        row["cluster_id"]: row["conversations"]
+        for row in run.taxonomy
+        if row["facet"] == "tasks" and row["level"] == 1
+    }
+    counted, assigned = Counter[str](), 0
+    for row in run.subjective():
+        if (row["task"] is None) is not (row["cluster"] is None):
+            yield f"{at(row)}: has a task or a cluster, and not the other"
+        if row["cluster"] is not None:
+            assigned += 1
+            counted[row["cluster"]] += 1
+            if row["cluster"] not in clusters:
+                yield f"{at(row)}: its cluster is not on level 1 of the tasks"
+    rows = sum(1 for _ in run.rows("task_assignments"))
+    yield from off("assignments of subjective conversations", rows, assigned)
+    for cluster, stated in clusters.items():
+        yield from off(f"cluster {cluster}", stated, counted[cluster])
