@@ -15,7 +15,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,11 @@ from vitw_ray.conversations.sources import find_files, iter_rows, recognise
 from vitw_ray.extraction.extract import BATCH_ROWS, UnitExtractor, make_extractor
 from vitw_ray.pipeline import run
 from vitw_ray.records import Conversation, Message
-from vitw_ray.run_folder import FileEntry, load_secret
+from vitw_ray.run_folder import FileEntry, StageFolder, load_secret, read_part, tables_of
 from vitw_ray.storage import Storage
 
 COST_S = 0.005  # of one row (ours: an eighth of a GPU's 31 ms, to leave the pipeline less time)
 ACTORS = 2
-SKIPPED_UNITS = 1  # of each actor: its first comes with its start
 
 
 class TimedUnits(UnitExtractor):
@@ -96,10 +94,9 @@ def store_bytes() -> int:
 
 def one_pass(
     config: RunConfig, parts: Sequence[FileEntry], answers: str
-) -> tuple[dict[str, float], int]:
-    """All conversations through the graph; seconds by phase, and bytes that Ray carried."""
-    storage = Storage(config.execution.output)
-    unit_rows = config.execution.unit_rows
+) -> tuple[list[cluster.Unit], float, int]:
+    """All conversations through the graph; results, seconds, and bytes that Ray carried."""
+    storage, unit_rows = Storage(config.execution.output), config.execution.unit_rows
     units: list[cluster.Unit] = [
         {"part": number, "start": start, "stop": min(start + unit_rows, part.rows)}
         for number, part in enumerate(parts)
@@ -114,51 +111,88 @@ def one_pass(
         "epoch": 1,
     }
     created, start = store_bytes(), time.monotonic()
-    results = list(
+    found = list(
         cluster.stream_through_actors(
             units, TimedUnits, arguments=passing, execution=config.execution
         )
     )
     seconds = time.monotonic() - start
-    carried = store_bytes() - created + sum(len(pickle.dumps(found)) for found in results)
-    by_actor: dict[int, list[cluster.Unit]] = {}
-    for found in sorted(results, key=lambda found: found["committed"]):
-        by_actor.setdefault(found["actor"], []).append(found)
-    gaps = [
-        (later["committed"] - earlier["committed"], later["answered"])
-        for of_actor in by_actor.values()
-        for earlier, later in pairwise(of_actor[SKIPPED_UNITS - 1 :])
-    ]
-    rows = sum(found["answered"] for found in results)
-    firsts = [of_actor[0]["committed"] for of_actor in by_actor.values()]
-    lasts = [of_actor[-1]["committed"] for of_actor in by_actor.values()]
-    return {
-        "steady": sum(answered for _, answered in gaps) * COST_S / sum(gap for gap, _ in gaps),
-        "total": rows * COST_S / ACTORS / seconds,
-        "ramp_s": min(firsts) - start - unit_rows * COST_S,
-        "drain_s": max(lasts) - min(lasts),
-        "rows": rows,
-        "seconds": seconds,
-    }, carried
+    carried = store_bytes() - created + sum(len(pickle.dumps(unit)) for unit in found)
+    return found, seconds, carried
+
+
+def steady_efficiency(units: Sequence[cluster.Unit]) -> float:
+    """Of one actor, from its first committed unit to its last: ideal over measured seconds."""
+    ordered = sorted(units, key=lambda unit: unit["committed"])
+    rows = sum(unit["answered"] for unit in ordered[1:])
+    return rows * COST_S / (ordered[-1]["committed"] - ordered[0]["committed"])
 
 
 def measure_pipeline(result: Result, folder: Path, rows: int) -> None:
     config = RunConfig(
         conversations=ConversationsConfig(input=(plant(folder / "in", rows),)),
         extraction=ExtractionConfig(extractor="simulated", simulated_seconds_per_row=COST_S),
-        execution=Execution(output=str(folder / "out"), actors=ACTORS, unit_rows=128),
+        execution=Execution(output=str(folder / "out"), actors=ACTORS),
     )
-    manifest = run(config, announce=lambda line: None, until="conversations")
-    entries = manifest["tables"]["conversations"]
+    before = quiet_run(config, "conversations")
     storage = Storage(config.execution.output)
-    stage = storage.read
-    del stage, entries
+    manifest = StageFolder(storage, before["tables"]["conversations"]["stage"]).manifest()
+    assert manifest is not None
+    parts = tables_of(manifest)["conversations"].files
+    text_bytes = sum(
+        len(message["content"].encode())
+        for part in parts
+        for messages in read_part(storage, part, ["messages"])["messages"].to_pylist()
+        for message in messages
+    )
+    found, seconds, carried = one_pass(config, parts, "private/answers-benchmark")
+    stage = quiet_run(config, "extractions")["stages"][-1]
+    actors = [[u for u in found if u["actor"] == actor] for actor in {u["actor"] for u in found}]
+    steady = [steady_efficiency(of_actor) for of_actor in actors]
+    ideal_s = rows * COST_S / ACTORS
+    result.work |= {
+        "rows": rows,
+        "cost_s_per_row": COST_S,
+        "actors": ACTORS,
+        "units": len(found),
+        "ideal_s": round(ideal_s, 2),
+        "seconds": round(seconds, 2),
+        "stage_seconds": stage["seconds"],
+        "text_bytes": text_bytes,
+        "carried_bytes": carried,
+    }
+    result.ratios |= {
+        "pipeline_efficiency_steady": statistics.mean(steady),
+        "pipeline_efficiency_total": ideal_s / seconds,
+        "stage_efficiency_total": ideal_s / stage["seconds"],
+        "object_store_bytes_over_text": carried / text_bytes,
+    }
+    result.rates["pipeline_rows_per_s"] = rows / seconds
+    result.aa_spread = max(steady) / min(steady) - 1
+    result.rows += [
+        (f"{name}, of the ideal {ideal_s:.1f} s", f"{result.ratios[ratio]:.3f}", over)
+        for name, ratio, over in (
+            ("steady", "pipeline_efficiency_steady", ""),
+            ("actors' start and drain", "pipeline_efficiency_total", f"{seconds:.1f} s"),
+            ("the stage, table written", "stage_efficiency_total", f"{stage['seconds']:.1f} s"),
+        )
+    ]
+    share = f"{result.ratios['object_store_bytes_over_text']:.4f} of the text"
+    result.rows.append(("carried by Ray", share, f"{carried:,} bytes"))
+
+
+def quiet_run(config: RunConfig, until: str) -> dict[str, Any]:
+    return run(config, announce=lambda line: None, until=until)
 
 
 def main() -> None:
     quick = arguments(__doc__).quick
     result = Result("extract", quick)
     measure_lexicon(result, quick)
+    with tempfile.TemporaryDirectory() as name:
+        measure_pipeline(result, Path(name), 4_800 if quick else 36_000)
+        cluster.disconnect()
+    result.report(("what", "measured", ""))
 
 
 if __name__ == "__main__":

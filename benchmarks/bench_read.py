@@ -20,7 +20,7 @@ from harness import Result, arguments, interleave, plant, ratio, real_conversati
 
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.intake import FileReader
-from vitw_ray.conversations.shapes import parse
+from vitw_ray.conversations.shapes import SHAPES, parse
 from vitw_ray.conversations.sources import SourceFile, find_files, iter_rows, recognise
 from vitw_ray.keys import Keyed
 from vitw_ray.run_folder import StageFolder
@@ -63,7 +63,7 @@ def main() -> None:
     noise = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        measured = [("planted", plant(folder / "planted", 6_000 if quick else 60_000, files=1))]
+        measured = [("planted", plant(folder / "planted", 20_000 if quick else 100_000, files=1))]
         real = real_conversations()
         if real is not None:
             measured.append(("real", str(real)))
@@ -79,13 +79,13 @@ def measure(result: Result, data: str, pattern: str, folder: Path) -> float:
     with gzip.open(source.url) as lines:
         texts = list(lines)
     rows, megabytes = len(texts), sum(map(len, texts)) / 1e6
-    table = pa.Table.from_pylist([json.loads(text) for text in texts])
-    pq.write_table(table.drop_columns(["labels"] if data == "real" else []), folder / "p.parquet")
-    del texts, table
     shape = recognise(source)
-    (columns,) = find_files([str(folder / "p.parquet")])
     assert shape is not None
-    assert recognise(columns) == shape
+    table = pa.Table.from_pylist([json.loads(text) for text in texts])
+    table = table.select([n for n in table.column_names if n in SHAPES[shape].columns.split()])
+    pq.write_table(table, folder / f"{data}.parquet")
+    (columns,) = find_files([str(folder / f"{data}.parquet")])
+    del texts, table
     seconds = interleave(
         {
             "lines": lambda: read(source, shape),

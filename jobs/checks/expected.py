@@ -33,6 +33,7 @@ SCHEMAS = {
     "share double; share_by_chance double; lift double; low double; high double",
 }
 """Columns, types and `!` for "never null", as the documentation of the tables states them."""
+
 PRIVATE_TABLES = {"conversations", "rejects", "extractions", "merges", "task_assignments"}
 PRIVATE_COLUMNS = {"conversation_id", "account_id", "prompt_id", "messages", "content", "task"}
 STATISTICS = ("response_types", "associations", "variation", "mirroring")
@@ -52,6 +53,7 @@ MANIFEST_FIELDS = {
     *("seconds", "rows_per_s", "versions", "files", "details"),
 }
 FILE_FIELDS = {"path", "table", "rows", "bytes", "sha256"}
+
 RESPONSE_TYPES = {
     *("strong_support", "mild_support", "neutral_acknowledgment", "reframing"),
     *("mild_resistance", "strong_resistance", "no_values"),

@@ -2,9 +2,6 @@
 
 import math
 
-from .problems import Problems
-from .recounting import Run
-
 Z_95 = 1.959963984540054  # two-sided normal quantile of 95 %
 
 
@@ -30,16 +27,3 @@ def woolf(both: int, row: int, column: int, total: int) -> tuple[float, float, f
     half = Z_95 * math.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
     ratio = math.log(a * d / (b * c))
     return math.exp(ratio), math.exp(ratio - half), math.exp(ratio + half)
-
-
-def check_intervals(run: Run) -> Problems:
-    """Intervals enclose their number: low <= share <= high, shares within 0 and 1."""
-    numbers = {"response_types": "share", "mirroring": "share", "associations": "odds_ratio"}
-    for table, name in numbers.items():
-        limit = 1.0 if name == "share" else math.inf
-        for number, row in enumerate(run.rows(table)):
-            ends = (row["low"], row[name], row["high"])
-            if ends != (None, None, None) and (
-                None in ends or not 0 <= ends[0] <= ends[1] <= ends[2] <= limit
-            ):
-                yield f"{table} row {number}: {ends}"

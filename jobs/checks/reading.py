@@ -70,6 +70,11 @@ class RunFolder:
             for batch in file.iter_batches(BATCH_ROWS, columns=list(columns) if columns else None):
                 yield from batch.to_pylist()
 
+    def schema(self, path: str) -> pa.Schema:
+        """The Arrow schema of a part."""
+        with self.open(path) as handle:
+            return pq.ParquetFile(handle).schema_arrow
+
     def text(self, name: str) -> str:
         """A file that is no table."""
         return self.fs.cat_file(f"{self.root}/{self.entries(name)[0]['path']}").decode()
@@ -78,12 +83,6 @@ class RunFolder:
 def base_name(path: str) -> str:
     """The last part of a path."""
     return path.rsplit("/", 1)[-1]
-
-
-def schema_of(run: Run, path: str) -> pa.Schema:
-    """The Arrow schema of a part."""
-    with run.open(path) as handle:
-        return pq.ParquetFile(handle).schema_arrow
 
 
 def place(row: Row) -> tuple[int, str]:

@@ -1,5 +1,6 @@
-"""Response types and mirroring, counted again."""
+"""Response types and mirroring, counted again, and the intervals of all statistics."""
 
+import math
 from collections import Counter
 
 from .intervals import share_of
@@ -51,3 +52,16 @@ def check_mirroring(run: Run) -> Problems:
             yield from differ(where, row, {"lift": row["share"] / row["share_by_chance"]})
     if missing := sum(kind is not None for _, kind in counted):
         yield f"{missing} response types with human values have no row, or two"
+
+
+def check_intervals(run: Run) -> Problems:
+    """Intervals enclose their number: low <= share <= high, shares within 0 and 1."""
+    numbers = {"response_types": "share", "mirroring": "share", "associations": "odds_ratio"}
+    for table, name in numbers.items():
+        limit = 1.0 if name == "share" else math.inf
+        for number, row in enumerate(run.rows(table)):
+            ends = (row["low"], row[name], row["high"])
+            if ends != (None, None, None) and (
+                None in ends or not 0 <= ends[0] <= ends[1] <= ends[2] <= limit
+            ):
+                yield f"{table} row {number}: {ends}"

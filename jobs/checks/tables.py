@@ -4,7 +4,6 @@ import re
 
 from .expected import PRIVATE_COLUMNS, PRIVATE_TABLES, SCHEMAS, column
 from .problems import Problems, at
-from .reading import schema_of
 from .recounting import Run
 
 ID_CHARS = 12  # ours: shorter ids may be ordinary words or numbers, and are not searched for
@@ -13,7 +12,7 @@ ID_CHARS = 12  # ours: shorter ids may be ordinary words or numbers, and are not
 def check_schemas(run: Run) -> Problems:
     """Every part of every table has the documented columns, types and nulls."""
     for entry in (entry for entry in run.entries() if entry["table"] in SCHEMAS):
-        found = [column(field) for field in schema_of(run, entry["path"])]
+        found = [column(field) for field in run.schema(entry["path"])]
         wanted = SCHEMAS[entry["table"]].split("; ")
         if found != wanted:
             names = sorted({text.split()[0] for text in set(found) ^ set(wanted)})
@@ -30,7 +29,7 @@ def check_private(run: Run) -> Problems:
         if table in PRIVATE_TABLES:
             yield f"{path}: belongs under private/"
         if path.endswith(".parquet"):
-            names = schema_of(run, path).names
+            names = run.schema(path).names
             for row in run.part(path):
                 public.update(value for value in row.values() if isinstance(value, str))
                 if table == "labels" and not row["kept"]:

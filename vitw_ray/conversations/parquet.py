@@ -129,10 +129,11 @@ def _row_bytes(array: pa.Array) -> np.ndarray:
     kind = array.type
     own = np.full(len(array), float(_VALUE_BYTES))
     if pa.types.is_dictionary(kind):
-        texts = np.append(_row_bytes(array.dictionary), 0.0)
-        indices = array.indices.fill_null(len(array.dictionary)).to_numpy()
-        if len(indices) and not 0 <= indices.min() <= indices.max() < len(texts):
-            raise pa.ArrowInvalid("an index outside its dictionary")  # Arrow does not look
+        texts = np.append(_row_bytes(array.dictionary), 0.0)  # the last: of null
+        bounds = pc.call_function("min_max", [array.indices]).as_py()
+        if bounds["max"] is not None and not 0 <= bounds["min"] <= bounds["max"] < len(texts) - 1:
+            raise pa.ArrowInvalid("an index outside its dictionary")  # reading does not look
+        indices = array.indices.fill_null(len(texts) - 1).to_numpy()
         own = texts[indices]
     elif pa.types.is_struct(kind):
         own = sum((_row_bytes(field) for field in array.flatten()), own)

@@ -111,21 +111,18 @@ def _named_by(pattern: str) -> tuple[str, dict[str, tuple[int, str]]]:
     return _address(fs, base), files
 
 
-def _files_below(fs: AbstractFileSystem, match: dict[str, Any]) -> Iterator[str]:
-    if match["type"] != "directory":
-        yield match["name"]
+def _files_below(fs: AbstractFileSystem, entry: dict[str, Any]) -> Iterator[str]:
+    """Files of a listing's entry. Not by `fs.walk`: that passes over folders it may not list."""
+    if entry["type"] != "directory":
+        yield entry["name"]
         return
-    # on_error: fsspec passes silently over folders that it may not list.
-    walk = cast(Any, fs.walk(match["name"], detail=True, on_error="raise"))
-    for folder, folders, files in walk:
-        for name in [name for name in folders if name.startswith((".", "_"))]:
-            del folders[name]
-        for name, info in files.items():
-            path = f"{folder.rstrip('/')}/{name}"
-            # A link is of type "other": to a file it counts, and when it is broken it must be said.
-            linked_folder = info["type"] != "file" and fs.isdir(path)
-            if not (name.startswith((".", "_")) or linked_folder):
-                yield path
+    for inner in cast(list[dict[str, Any]], fs.ls(entry["name"], detail=True)):
+        path = inner["name"].rstrip("/")
+        is_itself = path == entry["name"].rstrip("/")  # as the placeholder of a folder on s3
+        # A link is of type "other"; a broken one is kept, so that it is missed.
+        linked_folder = inner["type"] == "other" and fs.isdir(path)
+        if not (is_itself or linked_folder or path.rpartition("/")[2].startswith((".", "_"))):
+            yield from _files_below(fs, inner)
 
 
 def _address(fs: AbstractFileSystem, path: str) -> str:

@@ -9,13 +9,13 @@ from vitw_ray.extraction.lexicon.phrases import sentences, stems
 from vitw_ray.extraction.lexicon.vocabulary import Speaker, Vocabulary
 from vitw_ray.records import Message
 
-_FORMS = {
-    "steps": re.compile(r"^\s*(?:\*\*)?(?:step )?\d+[.):]", re.M | re.I),
-    "bullets": re.compile(r"^\s*[-*\u2022]\s", re.M),
-    "headings": re.compile(r"^\s*(?:#+ |\*\*[^*\n]+\*\*:?\s*$)", re.M),
-    "code": re.compile(r"```|^\s*(?:def|import|SELECT|class|public|#include)\b", re.M),
-    "table": re.compile(r"^\s*\|.*\|.*\|", re.M),
-    "formula": re.compile(r"\d\s*[-+*/^=]\s*\d|\\frac|\\\("),
+_FORMS = {  # spaces by name: \s would cross lines, and take quadratic time on a page of blanks
+    "steps": re.compile(r"^[ \t]*(?:\*\*)?(?:step )?\d+[.):]", re.M | re.I),
+    "bullets": re.compile(r"^[ \t]*[-*\u2022][ \t]", re.M),
+    "headings": re.compile(r"^(?:#+ |\*\*[^*\n]+\*\*:?[ \t]*$)", re.M),
+    "code": re.compile(r"```|^[ \t]*(?:def|import|SELECT|class|public|#include)\b", re.M),
+    "table": re.compile(r"^[ \t]*\|[^|\n]*\|[^|\n]*\|", re.M),
+    "formula": re.compile(r"\d ?[-+*/^=] ?\d|\\frac|\\\("),
 }
 _LIST_FORMS = {"steps", "bullets"}  # one line that starts with a dash is no list
 

@@ -39,13 +39,19 @@ class LexiconExtractor:
         self._judge = Judge(self._vocabulary, embed_unique(embedder, labels))
 
     def extract(self, conversations: Sequence[Conversation]) -> list[Extracted]:
-        """Read each conversation by itself; one that fails has the error `lexicon_failed`."""
+        """Read each conversation by itself.
+
+        Errors: `lexicon_no_text` where neither user nor assistant said anything, else
+        `lexicon_failed`.
+        """
         return [self._extract_one(conversation) for conversation in conversations]
 
     def _extract_one(self, conversation: Conversation) -> Extracted:
         try:
             read = transcript(conversation.messages, self._budget_tokens)
             turns = read_turns(read.messages, self._vocabulary)
+            if not turns:
+                return Extracted(None, error="lexicon_no_text")
             situation = self._catalogue.situation(turns)
             replies = read_replies(turns)
             signals = read_signals(turns, situation, replies)

@@ -1,8 +1,8 @@
 """From evidence to an answer: which values, how subjective, and how the assistant responds.
 
-Evidence combines as independent chances do: two that speak for a value with p and q leave a doubt of
-(1 - p)(1 - q). The constants were fitted on one half of 320 labelled conversations, drawn by a hash
-of the id; the other half serves as the test (tests/test_lexicon.py).
+Evidence combines as independent chances do: two that speak for a value with p and q leave a doubt
+of (1 - p)(1 - q). The constants were fitted on one half of 320 labelled conversations, drawn by a
+hash of the id; the other half serves as the test (tests/test_lexicon.py).
 """
 
 import math
@@ -14,7 +14,7 @@ from vitw_ray.extraction.answers import Value
 from vitw_ray.extraction.lexicon.evidence import Turn
 from vitw_ray.extraction.lexicon.signals import Replies
 from vitw_ray.extraction.lexicon.situation import Situation
-from vitw_ray.extraction.lexicon.vocabulary import Speaker, ValueEntry, Vocabulary
+from vitw_ray.extraction.lexicon.vocabulary import Speaker, TaskKind, ValueEntry, Vocabulary
 from vitw_ray.records import ResponseType
 
 # Chance that a phrase of one, two, or three and more words shows its value; and where the sentence
@@ -26,6 +26,7 @@ _ENOUGH = {"assistant": 0.15, "user": 0.2}
 _MOST = {"assistant": 4, "user": 2}
 _MOST_INTERVIEW = {"assistant": 6, "user": 5}
 _SAME_COSINE = 0.6  # of all-MiniLM-L6-v2: labels this near say the same, the stronger one stays
+_IMPERSONAL: tuple[TaskKind, ...] = ("code", "math", "fact", "text", "opinion")
 _COMMON, _RARE = 0.6, 0.01  # shares of conversations with a phrase: no evidence, and full evidence
 
 
@@ -130,9 +131,6 @@ class Judge:
             )
             for position in chosen
         )
-
-
-_IMPERSONAL = ("code", "math", "fact", "text", "opinion")
 
 
 def subjectivity(turns: Sequence[Turn], situation: Situation) -> int:

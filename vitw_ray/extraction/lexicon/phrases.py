@@ -1,4 +1,4 @@
-"""Finding phrases in text: words are compared by their stems, so one phrase stands for its forms."""
+"""Finding phrases in text by the stems of their words: one phrase stands for all its forms."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,7 +65,9 @@ class Phrases(Generic[_Key]):
         self._longer: dict[tuple[str, str], list[tuple[tuple[str, ...], _Key]]] = {}
         for phrase, key in phrases:
             first, *rest = [
-                stem for word in phrase.split() for stem in ([_ANY] if word == _ANY else stems(word))
+                stem
+                for word in phrase.split()
+                for stem in ([_ANY] if word == _ANY else stems(word))
             ]
             if rest:
                 self._longer.setdefault((first, rest[0]), []).append((tuple(rest[1:]), key))

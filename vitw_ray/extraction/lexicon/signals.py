@@ -1,4 +1,4 @@
-"""How the assistant answers, in numbers from 0 to 1 that speak for values and for a response type."""
+"""How the assistant answers: numbers from 0 to 1, evidence of values and of the response type."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -50,13 +50,13 @@ def read_replies(turns: Sequence[Turn]) -> Replies:
                 sorted_["warn" if turn.cues["warns"] else "comply"] += 1
         asked = asked or turn.speaker == "user"
     count = max(sorted_["count"], 1)
-    shares = {name: sorted_[name] / count for name in ("refuse", "deflect", "warn", "comply", "eager")}
+    shares = {
+        name: sorted_[name] / count for name in ("refuse", "deflect", "warn", "comply", "eager")
+    }
     return Replies(**shares, count=sorted_["count"])
 
 
-def read_signals(
-    turns: Sequence[Turn], situation: Situation, replies: Replies
-) -> dict[str, float]:
+def read_signals(turns: Sequence[Turn], situation: Situation, replies: Replies) -> dict[str, float]:
     """All signals of a conversation; those not named are 0."""
     own = [turn for turn in turns if turn.speaker == "assistant"]
     asked = [turn for turn in turns if turn.speaker == "user"]

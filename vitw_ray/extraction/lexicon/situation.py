@@ -60,7 +60,7 @@ class Catalogue:
 
     def __init__(self, vocabulary: Vocabulary, embedder: Embedder) -> None:
         self._tasks = vocabulary.tasks
-        # Each request is a batch of its own: a transformer's last bits depend on what else is in it.
+        # Each request is a batch of its own: a transformer's last bits depend on the whole batch.
         self._embed = lru_cache(maxsize=1024)(lambda text: embedder.encode([text])[0])
         self._names = embed_unique(embedder, [task.task for task in self._tasks])
         examples = [(i, text) for i, task in enumerate(self._tasks) for text in task.requests]
@@ -97,7 +97,9 @@ def request_text(turns: Sequence[Turn], interview: bool) -> str:
     """The head of the message that says what the user wants, or what an interviewee does."""
     own = [turn for turn in turns if turn.speaker == "user"]
     long_enough = 8 if interview else _GREETING_WORDS
-    chosen = next((turn for turn in own[: None if interview else 2] if turn.words >= long_enough), None)
+    chosen = next(
+        (turn for turn in own[: None if interview else 2] if turn.words >= long_enough), None
+    )
     text = (chosen or own[0]).text if own else ""
     return re.sub(r"\s+", " ", text[: 4 * REQUEST_CHARS]).strip()[:REQUEST_CHARS]
 

@@ -1,0 +1,75 @@
+"""Invented conversations and answers: who says what follows from a number and a seeded die."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from vitw_ray.records import RESPONSE_TYPES
+
+Row = dict[str, Any]
+
+SPOKEN = "a secret that nobody may print"
+CONVERSATIONS = 90
+AI = ["honesty", "clarity", "careful limits", "warmth", "patience", "clear words"]
+HUMAN = ["honesty", "clarity", "freedom", "thrift", "daring"]
+RARE = "collecting buttons"
+VARIANTS = {"careful limit": ("careful limits", "plural"), "clear-words": ("clear words", "hyphen")}
+TASKS = ["write a letter", "plan a trip", "mend a quarrel", "choose a school", "cook a meal"]
+
+
+def conversation(n: int) -> Row:
+    """One invented conversation."""
+    return {
+        "conversation_id": f"invented-chat-{n:04d}",
+        "prompt_id": f"prompt-{n // 2:04d}" if n % 3 else None,
+        "account_id": f"account-{n % 12:02d}-{n % 12:08x}" if n % 10 else None,
+        "model": ("model-a", "model-b", None)[n % 7 % 3],
+        "source": "invented",
+        "language": "en" if n % 4 else None,
+        "created_at": datetime(2025, 2, 18, tzinfo=UTC) + timedelta(hours=n) if n % 5 else None,
+        "messages": [
+            {"role": "user", "content": f"{SPOKEN}, {n}"},
+            {"role": "assistant", "content": f"{SPOKEN}, answered, {n}"},
+        ],
+    }
+
+
+def extraction(n: int, row: Row, dice: random.Random) -> Row:
+    """An invented answer: tasks, human and AI values go together, loosely."""
+    origin = {name: value for name, value in row.items() if name != "messages"}
+    empty = {
+        "extractor": "invented@0",
+        "subjectivity": None,
+        "is_subjective": None,
+        "task": None,
+        "human_values": [],
+        "ai_values": [],
+        "response_type": None,
+        "error": None,
+        "prompt_tokens": 100 + n,
+        "output_tokens": n,
+        "truncated_share": n % 4 / 4,
+    }
+    if n in (7, 29):
+        return {**origin, **empty, "error": "no_json"}
+    level = (3, 4, 3, 1, 4, 2)[n % 6]
+    human = dice.sample(HUMAN, n % 3)
+    ai = {*dice.sample(AI, 1 + n % 3), *(label for label in human[:1] if label in AI)}
+    spelled = [next((v for v, (to, _) in VARIANTS.items() if to == label), label) for label in ai]
+    response_type = RESPONSE_TYPES[dice.randrange(6)] if human else "no_values"
+    written = sorted(spelled if n % 2 else ai)
+    return {
+        **origin,
+        **empty,
+        "subjectivity": level,
+        "is_subjective": level >= 3,
+        "task": TASKS[dice.randrange(5)] if n % 17 else None,
+        "human_values": [value(label, True) for label in human],
+        "ai_values": [value(label, False) for label in written + [RARE] * (n in (10, 22))],
+        "response_type": response_type if n % 23 else None,
+    }
+
+
+def value(label: str, explicit: bool) -> Row:
+    """One value of an answer."""
+    return {"label": label, "explicit": explicit, "grounded": None, "salience": 3}

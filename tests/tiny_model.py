@@ -1,0 +1,86 @@
+"""A chat model of 0.7 million random weights, made on the spot: what engines load, with nothing to say.
+
+It has all parts of a real one: Qwen3 layers as safetensors, a byte-level tokenizer trained on a few
+made-up lines, a chat template. Its next token is close to a fair draw from those that are allowed,
+which makes it a hard case for constrained decoding: it takes every turn that a grammar leaves open.
+"""
+
+import json
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+MAX_TOKENS = 4096  # a prompt and the longest answer that the schema allows, at one byte per token
+
+_END_OF_TEXT, _START, _END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
+)
+_WORDS = (
+    "a bread clarity could explain for garden honesty how i is kindness learn me my of patience "
+    "please respect rules show style that the thrift to what why you"
+).split()
+
+
+def make_tiny_model(folder: Path, seed: int = 0) -> Path:
+    """Write the model and its tokenizer into `folder`, which is returned; a seed, one model."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    tokenizer = _tokenizer(seed)
+    tokenizer.save_pretrained(folder)
+    config = Qwen3Config(
+        vocab_size=-(-len(tokenizer) // 64) * 64,  # padded, as published models are
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=MAX_TOKENS,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen3ForCausalLM(config)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(seed: int) -> "PreTrainedTokenizerFast":
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=640,  # ours: all bytes, and some words, pieces and JSON marks of several bytes
+        special_tokens=[_END_OF_TEXT, _START, _END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(_lines(seed), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=_END,
+        pad_token=_END_OF_TEXT,
+        model_max_length=MAX_TOKENS,
+        chat_template=_TEMPLATE,
+    )
+
+
+def _lines(seed: int) -> list[str]:
+    """Prose and JSON, so that tokens cross the borders between marks and words as real ones do."""
+    rng = Random(seed)
+    prose = [" ".join(rng.choices(_WORDS, k=rng.randint(4, 12))) + "." for _ in range(300)]
+    values = [{"label": rng.choice(_WORDS), "explicit": rng.random() < 0.5} for _ in range(300)]
+    return prose + [json.dumps({"subjectivity": 3, "ai_values": [value]}) for value in values]
