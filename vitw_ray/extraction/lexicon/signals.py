@@ -16,7 +16,7 @@ _REPLY_CUES = (
 )  # fmt: skip
 _REQUEST_CUES = (
     "format_request", "constraints", "feelings", "selfharm", "roleplay", "fiction", "poem",
-    "compare", "howto", "rewrite", "translate", "summarize", "essay", "troubleshoot",
+    "compare", "explain", "howto", "rewrite", "translate", "summarize", "essay", "troubleshoot",
 )  # fmt: skip
 _REQUEST_TURNS = 3  # ours: what is asked for shows early; later words are about the work
 _HARMS = ("violence", "crime", "deceit", "spying", "hate", "hatejoke")

