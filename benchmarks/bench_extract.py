@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import Result, arguments, interleave, plant, ratio, real_conversations
+from harness import Result, arguments, interleave, plant, real_conversations
 
 from vitw_ray import cluster
 from vitw_ray.config import (
@@ -44,6 +44,7 @@ class TimedUnits(UnitExtractor):
     """Says with each result which actor it is from, and when it was committed."""
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
+        """As an extractor's actor, with the time."""
         result = super().__call__(unit)
         return {**result, "actor": os.getpid(), "committed": time.monotonic()}
 
@@ -170,15 +171,15 @@ def measure_pipeline(result: Result, folder: Path, rows: int) -> None:
     result.rates["pipeline_rows_per_s"] = rows / seconds
     result.aa_spread = max(steady) / min(steady) - 1
     result.rows += [
-        (f"{name}, of the ideal {ideal_s:.1f} s", f"{result.ratios[ratio]:.3f}", over)
-        for name, ratio, over in (
+        (f"{name}, of the ideal {ideal_s:.1f} s", f"{result.ratios[share]:.3f}", over)
+        for name, share, over in (
             ("steady", "pipeline_efficiency_steady", ""),
             ("actors' start and drain", "pipeline_efficiency_total", f"{seconds:.1f} s"),
             ("the stage, table written", "stage_efficiency_total", f"{stage['seconds']:.1f} s"),
         )
     ]
-    share = f"{result.ratios['object_store_bytes_over_text']:.4f} of the text"
-    result.rows.append(("carried by Ray", share, f"{carried:,} bytes"))
+    carried_share = f"{result.ratios['object_store_bytes_over_text']:.4f} of the text"
+    result.rows.append(("carried by Ray", carried_share, f"{carried:,} bytes"))
 
 
 def quiet_run(config: RunConfig, until: str) -> dict[str, Any]:

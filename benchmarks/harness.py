@@ -91,7 +91,7 @@ def interleave(
     """Seconds of each variant, a list per name: in turn, every second round in reverse order."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(rounds):
-        names = list(variants) if number % 2 == 0 else list(reversed(variants))
+        names = list(variants) if number % 2 == 0 else list(variants)[::-1]
         for name in names:
             start = clock()
             variants[name]()

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-EVERY_S = 0.5  # ours: a sample of 20 processes takes 20 ms; shorter peaks than this may be missed
+EVERY_S = 0.5  # ours: a sample of 20 processes takes 20 ms; shorter peaks may be missed
 PROC = Path("/proc")
-# A local Ray names its session after the process that started it; its daemons' command lines say so.
+# A local Ray names its session after the process that started it, on its daemons' command lines.
 _RAY_SESSION = re.compile(rb"/session_[0-9_-]+_([0-9]+)/")
 
 
@@ -62,7 +62,7 @@ def pss_bytes(pid: int) -> int:
 def family(root: int) -> set[int]:
     """A process, its descendants, and the daemons of a Ray that one of them started, with theirs.
 
-    The daemons may have left the tree: whoever starts Ray by a command is not their parent any more.
+    The daemons may have left the tree: who starts Ray by a command is not their parent for long.
     """
     parents = {pid: _parent(pid) for pid in _pids()}
     children: dict[int, list[int]] = {}

@@ -1,6 +1,6 @@
 """Run all benchmarks, print their tables, and write each JSON line to `results/`.
 
-    python benchmarks/run.py --quick
+Example: python benchmarks/run.py --quick
 """
 
 import json
@@ -29,6 +29,7 @@ def main() -> int:
         result = json.loads(done.stdout.strip().splitlines()[-1])
         suffix = "-quick" if quick else ""
         file = HERE / "results" / f"{name}{suffix}.json"
+        file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
     if failed:
         print(f"failed: {', '.join(failed)}")

@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from s3_server import s3_server  # noqa: F401  (a fixture)
+
+# A busy machine is slow, not wrong; and half of hypothesis's examples keep the suite short.
+settings.register_profile("default", deadline=None, max_examples=50)
+settings.load_profile("default")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,0 +1,189 @@
+"""The benchmarks' own arithmetic: a figure is worth what its measurement is."""
+
+import json
+import mmap
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import bench_embed  # noqa: E402
+import bench_extract  # noqa: E402
+import bench_kmeans  # noqa: E402
+import bench_statistics  # noqa: E402
+import harness  # noqa: E402
+import memory  # noqa: E402
+import run  # noqa: E402
+
+MB = 2**20
+
+
+def test_variants_are_measured_in_turn_and_every_second_round_backwards():
+    order: list[str] = []
+    ticks = iter(range(100))
+    seconds = harness.interleave(
+        {"a": lambda: order.append("a"), "b": lambda: order.append("b")},
+        rounds=3,
+        clock=lambda: next(ticks),
+    )
+    assert order == ["a", "b", "b", "a", "a", "b"]
+    assert seconds == {"a": [1, 1, 1], "b": [1, 1, 1]}
+
+
+def test_one_slow_round_does_not_move_a_ratio():
+    assert harness.ratio([2.0, 200.0, 2.0], [1.0, 100.0, 1.0]) == 2.0
+    assert harness.ratio([2.0, 200.0, 2.0], [1.0, 1.0, 1.0]) == 2.0
+
+
+def test_the_spread_of_an_aa_pair_has_no_direction():
+    assert harness.spread([1.1], [1.0]) == pytest.approx(0.1)
+    assert harness.spread([0.9], [1.0]) == pytest.approx(0.1)
+
+
+def test_rounding_keeps_four_digits_of_small_and_of_large_numbers():
+    assert harness.rounded(0.000123456) == 0.0001235
+    assert harness.rounded(2_133_191_680) == 2_133_000_000
+
+
+def test_the_last_line_of_a_report_is_the_result_as_json(capsys):
+    result = harness.Result("test", True, work={"rows": 3}, ratios={"over": 1.23456})
+    result.rows.append(("one", "1"))
+    result.report(("what", "s"))
+    *table, last = capsys.readouterr().out.splitlines()
+    found = json.loads(last)
+    assert len(table) == 3
+    assert found["ratios"] == {"over": 1.235}
+    assert set(found) == {
+        *("benchmark", "commit", "versions", "hardware", "quick"),
+        *("work", "ratios", "rates", "aa_spread"),
+    }
+
+
+def test_every_benchmark_is_run_and_every_result_is_of_a_benchmark():
+    files = {file.stem.removeprefix("bench_") for file in BENCHMARKS.glob("bench_*.py")}
+    assert set(run.BENCHMARKS) == files
+    for file in (BENCHMARKS / "results").glob("*.json"):
+        found = json.loads(file.read_text())
+        quick = "-quick" if found["quick"] else ""
+        assert file.stem == f"{found['benchmark']}{quick}"
+        assert found["benchmark"] in files
+
+
+def child(code: str) -> subprocess.Popen:
+    """A Python process that says when it is ready, then waits for its input to end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code + "\nprint(flush=True); import sys; sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def stop(process: subprocess.Popen) -> None:
+    process.communicate()
+
+
+def test_memory_of_grandchildren_is_counted():
+    code = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', "
+        "'x = bytearray(b\"1\" * (64 << 20)); print(flush=True); input()'], "
+        "stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()"
+    )
+    process = child(code)
+    own, family = memory.pss_bytes(process.pid), sum(memory.sample(process.pid).values())
+    stop(process)
+    assert 64 * MB < family - own < 100 * MB
+
+
+def test_shared_memory_is_counted_once():
+    shared = mmap.mmap(-1, 64 * MB)
+    shared.write(b"1" * (64 * MB))
+    before = sum(memory.sample(os.getpid()).values())
+    pid = os.fork()
+    if pid == 0:
+        for page in range(0, 64 * MB, mmap.PAGESIZE):  # now it is mapped by both
+            shared[page]
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(1)
+    rss = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    both = sum(memory.sample(os.getpid()).values())
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    assert int(rss.split("Rss:")[1].split()[0]) > 64 * 1024
+    assert both - before < 32 * MB
+
+
+def test_a_daemon_of_a_local_ray_belongs_to_who_started_it():
+    owner = child("")
+    # As `ray start` leaves them: no longer a descendant, the session's name on the command line.
+    daemon = child(f"_ = '/tmp/ray/session_2025-01-01_00-00-00_000000_{owner.pid}/logs'")
+    family, others = memory.family(owner.pid), memory.family(daemon.pid)
+    stop(daemon)
+    stop(owner)
+    assert daemon.pid in family
+    assert owner.pid not in others
+
+
+def test_a_process_that_is_gone_has_no_memory():
+    process = child("")
+    stop(process)
+    assert memory.pss_bytes(process.pid) == 0
+
+
+def test_the_peak_is_the_highest_sum_and_remembers_its_parts():
+    peak = memory.Peak()
+    for sample in ({"a": 1}, {"a": 2, "b": 5}, {"a": 6}):
+        peak.take(sample)
+    assert (peak.bytes, peak.by_name, peak.samples) == (7, {"a": 2, "b": 5}, 3)
+
+
+def test_a_command_that_fails_says_so(tmp_path):
+    with (tmp_path / "out").open("wb") as output:
+        code, peak = memory.run_measured([sys.executable, "-c", "print(1); exit(3)"], output)
+    assert code == 3
+    assert peak.samples >= 1
+    assert (tmp_path / "out").read_text() == "1\n"
+
+
+def test_padding_efficiency_counts_what_the_model_computes():
+    pieces = [[1] * 2, [1] * 4, [1] * 4]
+    assert bench_embed.padding_efficiency(pieces, [[0, 1, 2]]) == 10 / 12
+    assert bench_embed.padding_efficiency(pieces, [[0], [1, 2]]) == 1.0
+
+
+def test_inertia_is_the_mean_squared_distance_to_the_nearest_centroid():
+    rows = bench_kmeans.unstructured(500, 7)
+    centroids = rows[:7]
+    distances = np.linalg.norm(rows[:, None].astype(float) - centroids[None], axis=2) ** 2
+    found = bench_kmeans.inertia(rows, centroids)
+    assert found == pytest.approx(distances.min(axis=1).mean(), rel=1e-6)
+
+
+def test_an_actor_that_works_without_a_pause_is_steady_at_one():
+    cost = bench_extract.COST_S
+    units = [{"committed": 100 + n * 256 * cost, "answered": 256} for n in range(5)]
+    assert bench_extract.steady_efficiency(units) == pytest.approx(1.0)
+    assert bench_extract.steady_efficiency(units[::-2]) == pytest.approx(0.5)
+
+
+def test_counts_that_differ_from_pandas_in_one_cell_are_not_measured():
+    rng = np.random.default_rng(0)
+    ai, tasks = bench_statistics.draw(rng, 200, 3, 20), bench_statistics.draw(rng, 200, 1, 5)
+    both = bench_statistics.Counts.of(ai.facet(), tasks.facet(), 200).both
+    theirs = bench_statistics.crosstab(ai.frame("ai"), tasks.frame("other"))
+    bench_statistics.check(both, theirs)
+    both[3, 2] += 1
+    with pytest.raises(SystemExit):
+        bench_statistics.check(both, theirs)
