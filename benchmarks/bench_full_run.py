@@ -59,6 +59,7 @@ def main() -> None:
             "stage_seconds": {name: stage["seconds"] for name, stage in full.stages.items()},
             "peak_bytes": [run.peak.bytes for run in (tenth, full)],
             "peak_bytes_by_program": dict(sorted(full.peak.by_name.items())),
+            "peak_at_s": [round(run.peak.at_s, 1) for run in (tenth, full)],
             "memory_samples": [run.peak.samples for run in (tenth, full)],
         },
         ratios={

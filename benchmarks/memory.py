@@ -26,21 +26,22 @@ class Peak:
 
     bytes: int = 0
     by_name: dict[str, int] = field(default_factory=dict)  # name of the program -> bytes
+    at_s: float = 0.0  # since the command began
     samples: int = 0
 
-    def take(self, by_name: Mapping[str, int]) -> None:
+    def take(self, by_name: Mapping[str, int], at_s: float) -> None:
         """Take one sample."""
         self.samples += 1
         if sum(by_name.values()) > self.bytes:
-            self.bytes, self.by_name = sum(by_name.values()), dict(by_name)
+            self.bytes, self.by_name, self.at_s = sum(by_name.values()), dict(by_name), at_s
 
 
 def run_measured(command: Sequence[str], output: IO[bytes] | None = None) -> tuple[int, Peak]:
     """Run a command to its end, with standard output to a file; returns its exit code and peak."""
-    peak = Peak()
+    peak, start = Peak(), time.monotonic()
     with subprocess.Popen(command, stdout=output) as process:
         while process.poll() is None:
-            peak.take(sample(process.pid))
+            peak.take(sample(process.pid), time.monotonic() - start)
             time.sleep(EVERY_S)
     return process.returncode, peak
 

@@ -144,9 +144,9 @@ def test_a_process_that_is_gone_has_no_memory():
 
 def test_the_peak_is_the_highest_sum_and_remembers_its_parts():
     peak = memory.Peak()
-    for sample in ({"a": 1}, {"a": 2, "b": 5}, {"a": 6}):
-        peak.take(sample)
-    assert (peak.bytes, peak.by_name, peak.samples) == (7, {"a": 2, "b": 5}, 3)
+    for second, sample in enumerate(({"a": 1}, {"a": 2, "b": 5}, {"a": 6})):
+        peak.take(sample, second)
+    assert peak == memory.Peak(bytes=7, by_name={"a": 2, "b": 5}, at_s=1, samples=3)
 
 
 def test_a_command_that_fails_says_so(tmp_path):

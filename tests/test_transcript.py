@@ -109,6 +109,18 @@ def test_five_megabytes_in_one_turn_take_less_than_a_second(text):
     assert time.perf_counter() - start < 1.0
 
 
+def test_a_huge_turn_is_counted_whole_only_once():
+    """A real tokenizer needs a second for megabytes; searching must not ask it for them again."""
+    asked = []
+
+    def counting(text: str) -> int:
+        asked.append(len(text))
+        return estimate(text)
+
+    transcript([Message("user", "word " * 1_000_000)], 4096, counting)
+    assert sum(asked) < 1.2 * 5_000_000
+
+
 @settings(max_examples=20)
 @given(st.text(alphabet="ab .", min_size=1000, max_size=5000), st.integers(20, 200))
 def test_a_counter_that_falls_as_text_grows_still_keeps_to_the_budget(text, budget):

@@ -14,7 +14,13 @@ from vitw_ray.extraction.answers import Value
 from vitw_ray.extraction.lexicon.evidence import Turn
 from vitw_ray.extraction.lexicon.signals import Replies
 from vitw_ray.extraction.lexicon.situation import Situation
-from vitw_ray.extraction.lexicon.vocabulary import Speaker, TaskKind, ValueEntry, Vocabulary
+from vitw_ray.extraction.lexicon.vocabulary import (
+    SPEAKERS,
+    Speaker,
+    TaskKind,
+    ValueEntry,
+    Vocabulary,
+)
 from vitw_ray.records import ResponseType
 
 # Chance that a phrase of one, two, or three and more words shows its value; and where the sentence
@@ -39,7 +45,7 @@ class Judge:
         self._same = label_rows @ label_rows.T >= _SAME_COSINE
         self._distinct = {
             speaker: [_distinctiveness(value, speaker) for value in vocabulary.values]
-            for speaker in ("assistant", "user")
+            for speaker in SPEAKERS
         }
 
     def ai_values(
@@ -54,7 +60,7 @@ class Judge:
         own = [turn for turn in turns if turn.speaker == "assistant"]
         fewer = len(own) ** -0.25 if own else 1.0  # ours: long conversations hold chance hits
         for turn in own:
-            found = self._in_turn(turn, _SHOWN["assistant"], _STATED["assistant"])
+            found = _in_turn(turn, _SHOWN["assistant"], _STATED["assistant"])
             for position, chance in found.items():
                 weight = self._distinct["assistant"][position] ** 0.5
                 chances[position] = _either(chances.get(position, 0.0), chance * weight * fewer)
@@ -70,7 +76,7 @@ class Judge:
         else:  # whoever asks for harm need not say "I want"
             shown = stated if situation.harm > 0.5 else _SHOWN["user"]
         for turn in own:
-            for position, chance in self._in_turn(turn, shown, stated).items():
+            for position, chance in _in_turn(turn, shown, stated).items():
                 if not situation.interview:
                     chance *= self._distinct["user"][position] ** 0.5
                 if self._values[position].context == "harm":
@@ -78,12 +84,13 @@ class Judge:
                 chances[position] = _either(chances.get(position, 0.0), chance)
         if not situation.interview:
             impersonal = sum(situation.kinds.get(kind, 0.0) for kind in _IMPERSONAL)
-            doubt = 1 - 0.7 * impersonal * (1 - situation.harm)
-            chances = {position: chance * doubt for position, chance in chances.items()}
+            belief = 1 - 0.7 * impersonal * (1 - situation.harm)
+            chances = {position: chance * belief for position, chance in chances.items()}
         return self._chosen(chances, own, "user", situation)
 
     def _wanted(self, own: Sequence[Turn], situation: Situation) -> dict[int, float]:
         """What the likely tasks are for; a single bare request shows no value."""
+        # Fitted, like the factors below: most bare requests are labelled as showing no value.
         insists = 0.5 if len(own) > 1 or any(turn.cues["aims"] for turn in own) else 0.1
         chances: dict[int, float] = {}
         for task, weight in zip(situation.tasks, situation.weights.tolist(), strict=True):
@@ -92,15 +99,6 @@ class Judge:
                 for label in task.wants:
                     position = self._position[label]
                     chances[position] = _either(chances.get(position, 0.0), weight * factor)
-        return chances
-
-    def _in_turn(
-        self, turn: Turn, shown: Sequence[float], stated: Sequence[float]
-    ) -> dict[int, float]:
-        chances: dict[int, float] = {}
-        for hit in turn.hits:
-            chance = (stated if hit.stated else shown)[min(hit.words, 3) - 1]
-            chances[hit.value] = _either(chances.get(hit.value, 0.0), chance)
         return chances
 
     def _chosen(
@@ -163,6 +161,14 @@ def response_type(
         return "no_values"
     praised = max(signals.get(name, 0.0) for name in ("praises", "empathizes"))
     return "strong_support" if praised > 0.5 else "mild_support"
+
+
+def _in_turn(turn: Turn, shown: Sequence[float], stated: Sequence[float]) -> dict[int, float]:
+    chances: dict[int, float] = {}
+    for hit in turn.hits:
+        chance = (stated if hit.stated else shown)[min(hit.words, 3) - 1]
+        chances[hit.value] = _either(chances.get(hit.value, 0.0), chance)
+    return chances
 
 
 def _either(*chances: float) -> float:
