@@ -8,30 +8,26 @@ order of its part of `conversations`.
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vitw_ray import cluster
 from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.errors import StageFailed
 from vitw_ray.extraction.answers import Extractor
+from vitw_ray.extraction.assemble import answer_keys, as_conversations, assemble
 from vitw_ray.extraction.segments import (
-    SEGMENT,
-    AnswerIndex,
     SegmentWriter,
     as_keys,
     compact,
-    read_answers,
     read_index,
 )
-from vitw_ray.keys import Keyed, code_digest, content_key, message_bytes
+from vitw_ray.keys import Keyed, code_digest, content_key
 from vitw_ray.progress import Progress
-from vitw_ray.records import CONVERSATIONS, EXTRACTIONS, VALUE_FACETS, Conversation, Message
-from vitw_ray.run_folder import ROW_GROUP_ROWS, FileEntry, StageReport, read_part
+from vitw_ray.records import Conversation
+from vitw_ray.run_folder import ROW_GROUP_ROWS, FileEntry, StageReport
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
 
@@ -65,7 +61,7 @@ def extractor_settings(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def make_extractor(config: ExtractionConfig, device: str) -> Extractor:
+def make_extractor(config: ExtractionConfig, device: Literal["cpu", "gpu"]) -> Extractor:
     """The extractor of this name; called inside the actor, as it may load a model."""
     if config.extractor == "lexicon":
         from vitw_ray.extraction.lexicon import LexiconExtractor
@@ -84,7 +80,7 @@ def extract(context: StageContext) -> StageReport:
     units = _units(parts, context.config.execution.unit_rows)
     totals = _answer(context, answers, units)
     index = read_index(context.storage, answers)
-    files, counts = _assemble(context, index, f"{context.config.extraction.extractor}@{key}")
+    files, counts = assemble(context, index, f"{context.config.extraction.extractor}@{key}")
     rows = sum(file.rows for file in files)
     _check_failed_share(counts, rows, context.config.extraction.max_error_share)
     compact(context.storage, answers, index)
@@ -181,16 +177,6 @@ class UnitExtractor:
         }
 
 
-def answer_keys(
-    keyed: Keyed, extractor_key: bytes, conversations: Sequence[Conversation]
-) -> list[bytes]:
-    """Key of each conversation's answer: an HMAC of its bytes and the extractor key."""
-    return [
-        keyed.digest("answer", extractor_key + b"\0" + message_bytes(conversation.messages))
-        for conversation in conversations
-    ]
-
-
 def _read_unit(storage: Storage, part: FileEntry, unit: cluster.Unit) -> list[Conversation]:
     first = unit["start"] // ROW_GROUP_ROWS
     last = (unit["stop"] - 1) // ROW_GROUP_ROWS
@@ -200,82 +186,6 @@ def _read_unit(storage: Storage, part: FileEntry, unit: cluster.Unit) -> list[Co
         )
     offset = unit["start"] - first * ROW_GROUP_ROWS
     return as_conversations(table.slice(offset, unit["stop"] - unit["start"]))
-
-
-def as_conversations(table: pa.Table) -> list[Conversation]:
-    """Rows of `conversations` as an extractor sees them."""
-    return [
-        Conversation(
-            row["conversation_id"],
-            tuple(Message(message["role"], message["content"]) for message in row["messages"]),
-        )
-        for row in table.select(["conversation_id", "messages"]).to_pylist()
-    ]
-
-
-def _assemble(
-    context: StageContext, index: AnswerIndex, extractor: str
-) -> tuple[list[FileEntry], Counter[str]]:
-    parts = context.tables["conversations"].files
-    assembler = _Assembler(context, [cluster.share(index)], extractor)
-    files, counts = [], Counter[str]()
-    for result in cluster.stream([{"part": n} for n in range(len(parts))], assembler):
-        files.append(result["file"])
-        counts.update(result["counts"])
-    return sorted(files, key=lambda file: file.path), counts
-
-
-class _Assembler:
-    """Puts one part of `extractions` together."""
-
-    def __init__(self, context: StageContext, index: list[Any], extractor: str) -> None:
-        self.storage, self.folder = context.storage, context.folder
-        self.parts, self.keyed = context.tables["conversations"].files, context.keyed
-        self.subjective_from = context.config.extraction.subjective_from
-        self.index, self.extractor = index, extractor
-
-    def __call__(self, unit: cluster.Unit) -> cluster.Unit:
-        conversations = read_part(self.storage, self.parts[unit["part"]])
-        key = self.extractor.rsplit("@", 1)[1].encode()
-        keys = as_keys(answer_keys(self.keyed, key, as_conversations(conversations)))
-        index: AnswerIndex = cluster.shared(self.index[0])
-        places = index.find(keys)
-        if (places < 0).any():
-            raise StageFailed(
-                f"{int((places < 0).sum())} conversations of part {unit['part']} have no answer",
-                "run again: what is answered is kept",
-            )
-        answers = read_answers(self.storage, index, places)
-        table = extraction_rows(conversations, answers, self.extractor, self.subjective_from)
-        file = self.folder.write_table("extractions", table, unit["part"], private=True)
-        return {"file": file, "counts": _count(table)}
-
-
-def extraction_rows(
-    conversations: pa.Table, answers: pa.Table, extractor: str, subjective_from: int
-) -> pa.Table:
-    """Rows of `extractions`: where a conversation comes from, and what was answered."""
-    columns = {name: conversations[name] for name in CONVERSATIONS.names if name != "messages"}
-    columns["extractor"] = pa.array([extractor] * conversations.num_rows, pa.string())
-    columns |= {name: answers[name] for name in SEGMENT.names if name != "key"}
-    levels = answers["subjectivity"].to_pylist()
-    columns["is_subjective"] = pa.array(
-        [None if level is None else level >= subjective_from for level in levels], pa.bool_()
-    )
-    return pa.table({name: columns[name] for name in EXTRACTIONS.names}).cast(EXTRACTIONS)
-
-
-def _count(table: pa.Table) -> Counter[str]:
-    counts = Counter(f"error:{code}" for code in table["error"].to_pylist() if code is not None)
-    for name in ("prompt_tokens", "output_tokens"):
-        counts[name] = int(table[name].to_numpy().sum())
-    subjective = table.filter(pc.field("is_subjective"))
-    counts["subjective"] = subjective.num_rows
-    for facet in VALUE_FACETS:
-        sizes = [len(values) for values in subjective[facet].to_pylist()]
-        counts[facet] = sum(sizes)
-        counts[f"with_{facet}"] = sum(size > 0 for size in sizes)
-    return counts
 
 
 def _check_failed_share(counts: Counter[str], rows: int, limit: float) -> None:

@@ -1,0 +1,53 @@
+"""`run.json`: what a run was made of, and what it counted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vitw_ray.planning import Run
+from vitw_ray.run_folder import TableRef, tables_of
+from vitw_ray.versions import versions
+
+
+def summarise(
+    this: Run, manifests: Sequence[Mapping[str, Any]], tables: Mapping[str, TableRef]
+) -> dict[str, Any]:
+    """The content of `run.json`."""
+    by_name = {manifest["stage"]: manifest for manifest in manifests}
+    read, extracted = by_name["conversations"], by_name.get("extractions")
+    report = by_name.get("report")
+    shown = ("number", "key", "rows_in", "rows_out", "rejected", "failed", "seconds", "rows_per_s")
+    return {
+        "vitw_ray": versions()["vitw_ray"],
+        "secret_fingerprint": this.keyed.fingerprint,
+        "config": asdict(this.config),
+        "inputs": [{**asdict(f), "shape": this.shapes.get(f.name)} for f in this.inputs],
+        "stages": [
+            {"name": m["stage"], "folder": folder_name(m), "details": m["details"]}
+            | {name: m[name] for name in shown}
+            for m in manifests
+        ],
+        "tables": {
+            name: {
+                "stage": next(folder_name(m) for m in manifests if name in tables_of(m)),
+                "rows": table.rows,
+                "digest": table.digest,
+                "files": [file.path for file in table.files],
+            }
+            for name, table in tables.items()
+        },
+        "totals": {
+            "rows_read": read["rows_in"],
+            "conversations": read["rows_out"],
+            "rejected": sum(read["rejected"].values()),
+            "extractions": extracted["rows_out"] if extracted else 0,
+            "failed": sum(extracted["failed"].values()) if extracted else 0,
+        },
+        "report": report["files"][0]["path"] if report else None,
+        "versions": versions(),
+    }
+
+
+def folder_name(manifest: Mapping[str, Any]) -> str:
+    """The folder of a finished stage."""
+    return f"{manifest['number']}_{manifest['stage']}-{manifest['key']}"
