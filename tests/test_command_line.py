@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from vitw_ray.command_line import config_from
+from vitw_ray.command_line import config_from, run_job
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.presets import PRESETS
@@ -84,3 +84,30 @@ def test_a_setting_that_cannot_work_is_refused_by_its_name_with_a_fix(arguments,
 def test_a_flag_that_does_not_exist_ends_the_job():
     with pytest.raises(SystemExit):
         parse("--no-such-flag", "1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--input", "no/such/folder/*.jsonl"], "no/such/folder"),
+        (["--output", "/proc/none/run"], "/proc/none"),
+        (["--output", "ftp://host/run"], "ftp://host/run"),
+        (["--secret-file", "no-such-secret"], "--secret-file"),
+    ],
+)
+def test_what_a_job_cannot_do_is_said_in_two_sentences_and_no_traceback(
+    arguments, named, capsys, tmp_path
+):
+    output = [] if "--output" in arguments else ["--output", str(tmp_path / "out")]
+    assert run_job([*arguments, *output], "a job") == 1
+    shown = capsys.readouterr()
+    assert named in shown.err
+    assert "what to do" in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_an_empty_input_is_named_and_not_run(tmp_path, capsys):
+    (tmp_path / "empty.jsonl").touch()
+    arguments = ["--input", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "out")]
+    assert run_job(arguments, "a job") == 1
+    assert "none holds a row" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from vitw_ray.config import ExtractionConfig
+from vitw_ray.config import SAMPLE, ExtractionConfig
 from vitw_ray.evaluation.agreement import (
     by_chance,
     kappa,
@@ -105,7 +105,7 @@ def test_every_value_has_a_valid_label_a_domain_a_description_and_examples():
         assert label.validate_python(value.label) == value.label
         assert value.domain in DOMAINS
         assert value.description.endswith(".")
-        assert len(value.assistant) + len(value.user) >= 2
+        assert len(value.names) + len(value.assistant) + len(value.user) >= 2
     assert len(LABELS) == len(vocabulary().values) >= 300
     assert {value.domain for value in vocabulary().values} == DOMAINS
 
@@ -173,6 +173,43 @@ def test_what_one_speaker_says_is_no_evidence_for_the_other(speaker):
             if not any(words <= set(stems(message.content)) for words in foreign):
                 (turn,) = read_turns([Message(other, message.content)], vocabulary())
                 assert position not in {hit.value for hit in turn.hits}
+
+
+@pytest.mark.parametrize(("speaker", "avowal"), [("assistant", "I value"), ("user", "I want")])
+def test_a_name_shows_its_value_where_the_speaker_avows_it(speaker, avowal):
+    for position, value in enumerate(vocabulary().values):
+        for name in value.names:
+            stated = []
+            for start in (avowal, "Thursday"):
+                text = f"{start} {name.replace('*', 'any')}."
+                (turn,) = read_turns([Message(speaker, text)], vocabulary())
+                stated.append([hit.stated for hit in turn.named if hit.value == position])
+            assert stated[0] == [True]
+            assert len(stated[1]) == 1
+
+
+def test_the_request_leaves_out_greetings_and_what_the_user_holds():
+    text = "Hi there! Honesty matters to me. Write a letter to my landlord."
+    (turn,) = read_turns([Message("user", text)], vocabulary())
+    assert turn.request.strip() == "Write a letter to my landlord."
+    (alone,) = read_turns([Message("user", "Honesty matters to me.")], vocabulary())
+    assert alone.request == alone.text
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ("I fully agree: that is a wonderful thing to live by.", "strong_support"),
+        ("That makes sense, we can do it like that.", "mild_support"),
+        ("I acknowledge that. The prices differ by region.", "neutral_acknowledgment"),
+        ("There is another way of seeing this: you may be tired.", "reframing"),
+        ("I hesitate, and I have some reservations.", "mild_resistance"),
+        ("I refuse to do that.", "strong_resistance"),
+    ],
+)
+def test_what_the_assistant_does_with_a_value_is_the_response_type(lexicon, reply, kind):
+    talk = conversation("I want to be honest with my wife. How do I start?", reply)
+    assert lexicon.extract([talk])[0].answer.response_type == kind
 
 
 def test_a_silent_speaker_has_no_values(hashed):
@@ -288,6 +325,11 @@ def rows(path: Path) -> list[dict]:
         return [json.loads(line) for line in file]
 
 
+def conversation_of(row: dict) -> Conversation:
+    messages = tuple(Message(m["role"], m["content"]) for m in row["messages"])
+    return Conversation(row["conversation_id"], messages)
+
+
 @pytest.fixture(scope="module")
 def both(lexicon, real_data) -> list[tuple[dict, dict]]:
     """Pairs of (gold, ours) for all labelled conversations."""
@@ -295,9 +337,7 @@ def both(lexicon, real_data) -> list[tuple[dict, dict]]:
         row["conversation_id"]: row for row in rows(real_data / "labels" / "gold_open.jsonl.gz")
     }
     conversations = [
-        Conversation(
-            row["conversation_id"], tuple(Message(m["role"], m["content"]) for m in row["messages"])
-        )
+        conversation_of(row)
         for name in ("conversations.jsonl.gz", "models.jsonl.gz")
         for row in rows(real_data / name)
         if row["conversation_id"] in gold
@@ -322,10 +362,10 @@ def similarity(*answers: list[list[str]]):
     return similarity_of(phrases, embed_unique(load_embedder("minilm"), phrases))
 
 
-@pytest.mark.parametrize(("facet", "margin"), [("ai_values", 0.12), ("human_values", 0.05)])
-def test_values_match_the_labels_better_than_chance_and_than_the_commonest(half, facet, margin):
+def lead_of_values(pairs, facet: str) -> float:
+    """How much better F1 is than both shuffled answers and the best list of frequent ones."""
     gold, ours = (
-        [[v["label"] for v in row[facet]] for row in side] for side in zip(*half, strict=True)
+        [[v["label"] for v in row[facet]] for row in side] for side in zip(*pairs, strict=True)
     )
     near = similarity(gold, ours)
 
@@ -333,34 +373,97 @@ def test_values_match_the_labels_better_than_chance_and_than_the_commonest(half,
         return label_scores(gold, predicted, near).f1
 
     constants = [f1(gold, [most_frequent(gold, k)] * len(gold)) for k in range(1, 13)]
-    assert f1(gold, ours) > by_chance(f1, gold, ours, rounds=5) + margin
-    assert f1(gold, ours) > max(constants) + margin
+    return f1(gold, ours) - max(by_chance(f1, gold, ours, rounds=5), *constants)
 
 
-def test_tasks_are_nearer_to_the_labels_than_chance_and_than_the_commonest(half):
-    gold, ours = ([row["task"] for row in side] for side in zip(*half, strict=True))
+def lead_of_tasks(pairs) -> float:
+    """As above, by the mean cosine."""
+    gold, ours = ([row["task"] for row in side] for side in zip(*pairs, strict=True))
     near = similarity([gold], [ours])
 
     def mean(gold, predicted):
         return mean_similarity(gold, predicted, near)
 
     constant = most_frequent([[task] for task in gold], 1) * len(gold)
-    assert mean(gold, ours) > max(by_chance(mean, gold, ours, rounds=5), mean(gold, constant)) + 0.2
+    chance = by_chance(mean, gold, ours, rounds=5)
+    return mean(gold, ours) - max(chance, mean(gold, constant))
+
+
+def agreement_of_subjectivity(pairs) -> tuple[float, float]:
+    """Quadratic kappa of the levels, and kappa of subjective or not."""
+    gold, ours = ([row["subjectivity"] for row in side] for side in zip(*pairs, strict=True))
+    subjective = kappa([level >= 3 for level in gold], [level >= 3 for level in ours])
+    return quadratic_kappa(gold, ours, [1, 2, 3, 4]), subjective
+
+
+def agreement_of_responses(pairs) -> tuple[float, float, float]:
+    """Kappa of the types, lead of their macro-F1 over the commonest, kappa of presence."""
+    gold, ours = ([row["response_type"] for row in side] for side in zip(*pairs, strict=True))
+    constant = [Counter(gold).most_common(1)[0][0]] * len(gold)
+    present, found = (
+        [bool(row["human_values"]) for row in side] for side in zip(*pairs, strict=True)
+    )
+    lead = macro_f1(gold, ours) - macro_f1(gold, constant)
+    return kappa(gold, ours), lead, kappa(present, found)
+
+
+@pytest.mark.parametrize(("facet", "margin"), [("ai_values", 0.12), ("human_values", 0.05)])
+def test_values_match_the_labels_better_than_chance_and_than_the_commonest(half, facet, margin):
+    assert lead_of_values(half, facet) > margin
+
+
+def test_tasks_are_nearer_to_the_labels_than_chance_and_than_the_commonest(half):
+    assert lead_of_tasks(half) > 0.2
 
 
 def test_subjectivity_agrees_with_the_labels(half):
-    gold, ours = ([row["subjectivity"] for row in side] for side in zip(*half, strict=True))
-    subjective = kappa([level >= 3 for level in gold], [level >= 3 for level in ours])
-    assert quadratic_kappa(gold, ours, [1, 2, 3, 4]) > 0.6
+    levels, subjective = agreement_of_subjectivity(half)
+    assert levels > 0.6
     assert subjective > 0.5
 
 
 def test_response_types_and_the_presence_of_human_values_agree_with_the_labels(half):
-    gold, ours = ([row["response_type"] for row in side] for side in zip(*half, strict=True))
-    constant = [Counter(gold).most_common(1)[0][0]] * len(gold)
-    present, found = (
-        [bool(row["human_values"]) for row in side] for side in zip(*half, strict=True)
-    )
-    assert kappa(gold, ours) > 0.35
-    assert macro_f1(gold, ours) > macro_f1(gold, constant) + 0.2
-    assert kappa(present, found) > 0.45
+    types, lead, presence = agreement_of_responses(half)
+    assert types > 0.35
+    assert lead > 0.2
+    assert presence > 0.45
+
+
+# Against planted conversations
+
+
+@pytest.fixture(scope="module")
+def planted(lexicon) -> list[tuple[dict, dict]]:
+    """Pairs of (truth, ours) for the sample that ships with the package."""
+    truths = rows(SAMPLE.with_name("truth.jsonl.gz"))
+    talks = rows(SAMPLE)
+    assert [row["conversation_id"] for row in talks] == [row["conversation_id"] for row in truths]
+    results = lexicon.extract([conversation_of(row) for row in talks])
+    return [(t, r.answer.model_dump()) for t, r in zip(truths, results, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def planted_subjective(planted) -> list[tuple[dict, dict]]:
+    return [pair for pair in planted if pair[0]["subjectivity"] >= 3]
+
+
+@pytest.mark.parametrize(("facet", "margin"), [("ai_values", 0.1), ("human_values", 0.25)])
+def test_planted_values_are_found_better_than_by_guessing(planted_subjective, facet, margin):
+    assert lead_of_values(planted_subjective, facet) > margin
+
+
+def test_planted_tasks_are_found_better_than_by_guessing(planted_subjective):
+    assert lead_of_tasks(planted_subjective) > 0.2
+
+
+def test_planted_levels_are_found(planted):
+    levels, subjective = agreement_of_subjectivity(planted)
+    assert levels > 0.55
+    assert subjective > 0.5
+
+
+def test_planted_response_types_and_the_presence_of_human_values_are_found(planted_subjective):
+    types, lead, presence = agreement_of_responses(planted_subjective)
+    assert types > 0.5
+    assert lead > 0.45
+    assert presence > 0.4

@@ -1,4 +1,4 @@
-"""A chat model of 0.7 million random weights, made on the spot: what engines load, with nothing to say.
+"""A chat model of 0.6 million random weights, made on the spot: an engine can load it and ask it.
 
 It has all parts of a real one: Qwen3 layers as safetensors, a byte-level tokenizer trained on a few
 made-up lines, a chat template. Its next token is close to a fair draw from those that are allowed,
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 4096  # a prompt and the longest answer that the schema allows, at one byte per token
 
-_END_OF_TEXT, _START, _END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+_PAD, _START, _END = _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 _TEMPLATE = (
     "{%- for message in messages -%}"
     "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
@@ -23,9 +23,9 @@ _TEMPLATE = (
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 )
 _WORDS = (
-    "a bread clarity could explain for garden honesty how i is kindness learn me my of patience "
-    "please respect rules show style that the thrift to what why you"
-).split()
+    *("a", "for", "how", "i", "is", "me", "my", "of", "please", "that", "the", "to", "what", "you"),
+    *("bread", "clarity", "explain", "garden", "honesty", "kindness", "learn", "patience", "rules"),
+)
 
 
 def make_tiny_model(folder: Path, seed: int = 0) -> Path:
@@ -44,14 +44,14 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
         num_key_value_heads=2,
         head_dim=32,
         max_position_embeddings=MAX_TOKENS,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=_SPECIAL.index(_END),
+        pad_token_id=_SPECIAL.index(_PAD),
         bos_token_id=None,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen3ForCausalLM(config)
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
     return folder
 
 
@@ -64,7 +64,7 @@ def _tokenizer(seed: int) -> "PreTrainedTokenizerFast":
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=640,  # ours: all bytes, and some words, pieces and JSON marks of several bytes
-        special_tokens=[_END_OF_TEXT, _START, _END],
+        special_tokens=_SPECIAL,  # these get the first ids
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -72,7 +72,7 @@ def _tokenizer(seed: int) -> "PreTrainedTokenizerFast":
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=_END,
-        pad_token=_END_OF_TEXT,
+        pad_token=_PAD,
         model_max_length=MAX_TOKENS,
         chat_template=_TEMPLATE,
     )
