@@ -242,7 +242,7 @@ turns = st.lists(
                 )
             ).map(" ".join),
         ),
-    ).map(lambda turn: Message(*turn)),
+    ).map(lambda turn: Message(*turn)),  # pyright: ignore[reportArgumentType]
     max_size=6,
 )
 

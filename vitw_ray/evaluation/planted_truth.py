@@ -30,11 +30,11 @@ HOME_SHARE = 0.3  # ours: conversations of an account on its own topic; makes ac
 OWN_VALUE_SHARE = 0.5  # ours: human values that belong to the topic
 RESISTED_OWN_VALUE_SHARE = 0.9  # ours: whoever asks for harm shows it (paper, 3.4: rule-breaking)
 TOPIC_SHARE, MET_SHARE, FAVOUR_SHARE = 0.3, 0.15, 0.1  # ours: where an AI value comes from
-EXPLICIT_SHARE = 0.15  # ours: AI values said outright; the rest is shown
+EXPLICIT_SHARE = 0.4  # ours: AI values said outright; the rest is shown
 EXPLICIT_SHARE_WHEN = {  # ours in size; the order is the paper's (3.4, explicit-only analysis)
-    "reframing": 0.3,
-    "mild_resistance": 0.5,
-    "strong_resistance": 0.5,
+    "reframing": 0.5,
+    "mild_resistance": 0.6,
+    "strong_resistance": 0.6,
 }
 MOST_AI_VALUES, MOST_HUMAN_VALUES = 8, 5  # ours: every language has words for as many
 OFTEN_EXPLICIT = {"intellectual honesty", "harm prevention", "epistemic humility"}  # paper, 3.4

@@ -17,6 +17,7 @@ _FORMS = {  # spaces by name: \s would cross lines, and take quadratic time on a
     "table": re.compile(r"^[ \t]*\|[^|\n]*\|[^|\n]*\|", re.M),
     "formula": re.compile(r"\d ?[-+*/^=] ?\d|\\frac|\\\("),
 }
+_GREETING_WORDS = 4  # a shorter sentence greets or thanks
 _LIST_FORMS = {"steps", "bullets"}  # one line that starts with a dash is no list
 
 
@@ -35,10 +36,12 @@ class Turn:
 
     speaker: Speaker
     text: str
+    request: str  # the text without greetings and avowals, where anything else is left
     words: int
     asks: bool  # ends with a question
     cues: Counter[str]
     hits: tuple[Hit, ...]
+    named: tuple[Hit, ...]  # values called by their names; `stated` where the speaker avows
     forms: frozenset[str]
 
 
@@ -55,6 +58,8 @@ def _read_turn(speaker: Speaker, text: str, vocabulary: Vocabulary) -> Turn:
     phrases, stating = vocabulary.phrases[speaker], _STATING[speaker]
     cues: Counter[str] = Counter()
     hits: list[Hit] = []
+    named: list[Hit] = []
+    asked: list[str] = []
     length = 0
     for sentence in sentences(text):
         words = stems(sentence)
@@ -63,11 +68,20 @@ def _read_turn(speaker: Speaker, text: str, vocabulary: Vocabulary) -> Turn:
         keys = {key for key, _ in found}
         cues.update(key for key in keys if isinstance(key, str))
         hits.extend(Hit(key, n, stating in keys) for key, n in found if isinstance(key, int))
+        names = {key: n for key, n in sorted(vocabulary.names.find(words))}  # the longest counts
+        named.extend(Hit(key, n, _AVOWING[speaker] in keys) for key, n in names.items())
+        says_enough = len(words) >= _GREETING_WORDS or not sentence.isascii()
+        if says_enough and not (names and _AVOWING[speaker] in keys):
+            asked.append(sentence)
     lines = {name: len(form.findall(text)) for name, form in _FORMS.items()}
     forms = {name for name, count in lines.items() if count >= (3 if name in _LIST_FORMS else 1)}
     asks = text.rstrip(" \n\"')*").endswith("?")
     length = max(length, len(text) // 6)  # scripts without Latin words
-    return Turn(speaker, text, length, asks, cues, tuple(hits), frozenset(forms))
+    request = "".join(asked) or text
+    return Turn(
+        speaker, text, request, length, asks, cues, tuple(hits), tuple(named), frozenset(forms)
+    )
 
 
+_AVOWING: dict[Speaker, str] = {"assistant": "avows", "user": "aims"}
 _STATING: dict[Speaker, str] = {"assistant": "normative", "user": "aims"}

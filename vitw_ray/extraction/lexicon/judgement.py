@@ -27,10 +27,20 @@ from vitw_ray.records import ResponseType
 # says what ought to be, or what its speaker wants.
 _SHOWN = {"assistant": (0.03, 0.1, 0.2), "user": (0.05, 0.2, 0.4)}
 _STATED = {"assistant": (0.15, 0.3, 0.4), "user": (0.2, 0.5, 0.7)}
+# Where a name of the value falls: in passing, and in a sentence in which the speaker avows. Ours.
+_NAMED = {"assistant": (0.0, 0.1, 0.1), "user": (0.0, 0.05, 0.05)}
+_AVOWED = {"assistant": (0.5, 0.6, 0.6), "user": (0.5, 0.6, 0.6)}
 _INTERVIEWEE = (0.06, 0.15, 0.21)  # all of an interview is the user's own voice, and it is long
 _ENOUGH = {"assistant": 0.15, "user": 0.2}
 _MOST = {"assistant": 4, "user": 2}
 _MOST_INTERVIEW = {"assistant": 6, "user": 5}
+_TAKEN_UP: dict[str, ResponseType] = {  # by cues of the replies; the first that shows
+    "doubts": "mild_resistance",
+    "reframes": "reframing",
+    "affirms": "strong_support",
+    "notes": "neutral_acknowledgment",
+    "accommodates": "mild_support",
+}
 _SAME_COSINE = 0.6  # of all-MiniLM-L6-v2: labels this near say the same, the stronger one stays
 _IMPERSONAL: tuple[TaskKind, ...] = ("code", "math", "fact", "text", "opinion")
 _COMMON, _RARE = 0.6, 0.01  # shares of conversations with a phrase: no evidence, and full evidence
@@ -64,6 +74,7 @@ class Judge:
             for position, chance in found.items():
                 weight = self._distinct["assistant"][position] ** 0.5
                 chances[position] = _either(chances.get(position, 0.0), chance * weight * fewer)
+            self._add_named(chances, turn, fewer)
         return self._chosen(chances, own, "assistant", situation)
 
     def human_values(self, turns: Sequence[Turn], situation: Situation) -> tuple[Value, ...]:
@@ -82,11 +93,20 @@ class Judge:
                 if self._values[position].context == "harm":
                     chance *= situation.harm
                 chances[position] = _either(chances.get(position, 0.0), chance)
+            if not situation.interview:
+                self._add_named(chances, turn, 1.0)
         if not situation.interview:
             impersonal = sum(situation.kinds.get(kind, 0.0) for kind in _IMPERSONAL)
             belief = 1 - 0.7 * impersonal * (1 - situation.harm)
             chances = {position: chance * belief for position, chance in chances.items()}
         return self._chosen(chances, own, "user", situation)
+
+    @staticmethod
+    def _add_named(chances: dict[int, float], turn: Turn, factor: float) -> None:
+        for hit in turn.named:
+            table = (_AVOWED if hit.stated else _NAMED)[turn.speaker]
+            chance = table[min(hit.words, 3) - 1] * factor
+            chances[hit.value] = _either(chances.get(hit.value, 0.0), chance)
 
     def _wanted(self, own: Sequence[Turn], situation: Situation) -> dict[int, float]:
         """What the likely tasks are for; a single bare request shows no value."""
@@ -117,8 +137,8 @@ class Judge:
                 break
             if not self._same[position, chosen].any():
                 chosen.append(position)
-        hits = {hit.value for turn in own for hit in turn.hits}
-        explicit = {hit.value for turn in own for hit in turn.hits if hit.stated}
+        hits = {hit.value for turn in own for hit in (*turn.hits, *turn.named)}
+        explicit = {hit.value for turn in own for hit in (*turn.hits, *turn.named) if hit.stated}
         if speaker == "user":  # who says at all what they want or hold, says this outright too
             explicit = set(chosen) if any(turn.cues["aims"] for turn in own) else hits
         return tuple(
@@ -159,6 +179,9 @@ def response_type(
         return "mild_resistance"
     if not has_human_values:
         return "no_values"
+    taken_up = next((name for name in _TAKEN_UP if signals.get(name, 0.0) > 0), None)
+    if taken_up:
+        return _TAKEN_UP[taken_up]
     praised = max(signals.get(name, 0.0) for name in ("praises", "empathizes"))
     return "strong_support" if praised > 0.5 else "mild_support"
 

@@ -12,7 +12,7 @@ _REPLY_CUES = (
     "refuses", "examples", "balanced", "cites", "empathizes", "stance", "alternatives", "praises",
     "overpraise", "jokes", "corrects", "moralizes", "agrees", "hostile", "persona", "letter",
     "reflects", "unsure", "ai_identity", "apologizes", "thanks", "offers_help", "eager", "greets",
-    "warns",
+    "warns", "affirms", "accommodates", "notes", "reframes", "doubts",
 )  # fmt: skip
 _REQUEST_CUES = (
     "format_request", "constraints", "feelings", "selfharm", "roleplay", "fiction", "poem",

@@ -100,7 +100,7 @@ def request_text(turns: Sequence[Turn], interview: bool) -> str:
     chosen = next(
         (turn for turn in own[: None if interview else 2] if turn.words >= long_enough), None
     )
-    text = (chosen or own[0]).text if own else ""
+    text = (chosen or own[0]).request if own else ""
     return re.sub(r"\s+", " ", text[: 4 * REQUEST_CHARS]).strip()[:REQUEST_CHARS]
 
 

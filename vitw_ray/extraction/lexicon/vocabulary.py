@@ -26,6 +26,7 @@ class ValueEntry:
     label: str
     domain: Domain
     description: str
+    names: tuple[str, ...]  # words that name it, whoever says them; of use in what a speaker avows
     assistant: tuple[str, ...]  # phrases in the assistant's own messages
     user: tuple[str, ...]  # phrases in the user's own messages
     signals: Mapping[str, float]  # chance (0-1) that the assistant holds it where a signal is full
@@ -56,6 +57,7 @@ class Vocabulary:
     values: tuple[ValueEntry, ...]
     tasks: tuple[TaskEntry, ...]
     phrases: Mapping[Speaker, Phrases[int | str]]
+    names: Phrases[int]  # key: position of the value
     position: Mapping[str, int]  # of a value label
 
 
@@ -69,6 +71,7 @@ def vocabulary() -> Vocabulary:
         values,
         tasks,
         {speaker: _index(speaker, values, cues) for speaker in SPEAKERS},
+        Phrases((name, i) for i, value in enumerate(values) for name in value.names),
         {value.label: position for position, value in enumerate(values)},
     )
 
