@@ -10,6 +10,7 @@ no clustering is much better than another.
 """
 
 import statistics
+from collections.abc import Callable
 
 import numpy as np
 from harness import Result, arguments, interleave, ratio, spread, with_one_thread
@@ -71,31 +72,29 @@ def inertia(rows: Rows, centroids: Rows) -> float:
     return total / len(rows)
 
 
-def compare(result: Result, name: str, rows: Rows, k: int) -> dict[str, list[float]]:
-    found: dict[str, Rows] = {}
-    seconds = interleave(
-        {
-            "ours": lambda: found.update(ours=ours(rows, k).centroids),
-            "ours again": lambda: ours(rows, k),
-            "faiss": lambda: found.update(faiss=faiss_kmeans(rows, k)),
-        }
-    )
-    spreads = {who: inertia(rows, centroids) for who, centroids in found.items()}
+def compare(result: Result, name: str, rows: Rows, k: int, *, with_shards: bool) -> None:
+    found: dict[str, KMeansResult] = {}
+    theirs: dict[str, Rows] = {}
+    variants: dict[str, Callable[[], object]] = {
+        "ours": lambda: found.update(one=ours(rows, k)),
+        "faiss": lambda: theirs.update(centroids=faiss_kmeans(rows, k)),
+    }
+    if with_shards:
+        variants["ours again"] = lambda: ours(rows, k)
+        variants["shards"] = lambda: found.update(more=ours(rows, k, SHARDS))
+    seconds = interleave(variants)
+    if with_shards:
+        same(found["one"], found["more"])
+        result.ratios["shard_overhead"] = ratio(seconds["shards"], seconds["ours"])
+        result.aa_spread = spread(seconds["ours"], seconds["ours again"])
+    spreads = [inertia(rows, c) for c in (found["one"].centroids, theirs["centroids"])]
     cpu = [statistics.median(seconds[who]) for who in ("ours", "faiss")]
-    result.ratios[f"{name}_cpu_saving"] = ratio(seconds["faiss"], seconds["ours"])
-    result.ratios[f"{name}_inertia"] = spreads["ours"] / spreads["faiss"]
-    result.rates[f"{name}_rows_per_cpu_s"] = len(rows) * (MOVES + 1) / cpu[0]
-    result.work[f"{name}_iterations"] = len(ours(rows, k).objective)
-    result.rows.append(
-        (
-            name,
-            *(f"{seconds:.2f}" for seconds in cpu),
-            f"{result.ratios[f'{name}_cpu_saving']:.2f}",
-            *(f"{spreads[who]:.5f}" for who in ("ours", "faiss")),
-            f"{result.ratios[f'{name}_inertia']:.4f}",
-        )
-    )
-    return seconds
+    saving, reached = ratio(seconds["faiss"], seconds["ours"]), spreads[0] / spreads[1]
+    result.ratios |= {f"{name}_cpu_saving": saving, f"{name}_inertia": reached}
+    result.work[f"{name}_assignments"] = [len(found["one"].objective), MOVES + 1]
+    result.rates[f"{name}_cpu_s"] = cpu[0]
+    times = (f"{cpu[0]:.2f}", f"{cpu[1]:.2f}", f"{saving:.2f}")
+    result.rows.append((name, *times, f"{spreads[0]:.5f}", f"{spreads[1]:.5f}", f"{reached:.4f}"))
 
 
 def main() -> None:
@@ -103,23 +102,17 @@ def main() -> None:
     with_one_thread()
     n, k = (8_000, 200) if quick else (50_000, 1_000)
     result = Result("kmeans", quick, work={"rows": n, "k": k, "dim": DIM, "moves": MOVES})
-    rows = topical(n, k)
-    seconds = compare(result, "topical", rows, k)
-    result.aa_spread = spread(seconds["ours"], seconds["ours again"])
-    same_labels(ours(rows, k), ours(rows, k, SHARDS))
-    sharded = interleave(
-        {"one": lambda: ours(rows, k), "more": lambda: ours(rows, k, SHARDS)},
-    )
-    result.ratios["shard_overhead"] = ratio(sharded["more"], sharded["one"])
-    compare(result, "unstructured", unstructured(n, k), k)
+    compare(result, "topical", topical(n, k), k, with_shards=True)
+    compare(result, "unstructured", unstructured(n, k), k, with_shards=False)
     spent, reached = ("ours CPU s", "FAISS CPU s", "saving"), ("inertia", "FAISS's", "ratio")
     result.report(("data", *spent, *reached))
 
 
-def same_labels(one: KMeansResult, more: KMeansResult) -> None:
-    if not (
-        np.array_equal(one.labels, more.labels) and np.array_equal(one.centroids, more.centroids)
-    ):
+def same(one: KMeansResult, more: KMeansResult) -> None:
+    equal = np.array_equal(one.labels, more.labels) and np.array_equal(
+        one.centroids, more.centroids
+    )
+    if not equal:
         raise SystemExit("the result depends on the number of shards: nothing was measured")
 
 

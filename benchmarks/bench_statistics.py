@@ -21,7 +21,7 @@ from vitw_ray.statistics.contingency import Counts, Facet, deduplicate
 
 AI_VALUES, HUMAN_VALUES, TASKS = 3307, 2483, 400  # paper, 1.4 and 2: labels of each facet; ours
 BLOCK_ROWS = 4096  # as a part of `extractions`
-TIMES = 10  # a single count is too short to be timed
+TIMES = 30  # a single count is too short to be timed
 
 
 @dataclass(frozen=True)
