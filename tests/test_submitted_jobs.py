@@ -2,13 +2,19 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
+
 from runs import plant_files
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -31,26 +37,27 @@ def head(tmp_path_factory) -> Iterator[str]:
         str(RAY), "start", "--head", "--block", f"--port={port}", "--dashboard-host=127.0.0.1",
         f"--dashboard-port={dashboard}", "--num-cpus=4", "--object-store-memory=200000000",
         f"--temp-dir=/tmp/ray-{port}", "--node-ip-address=127.0.0.1",
+        # Ray's defaults for these are fixed, and another local Ray may have them.
+        f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={free_port()}",
+        f"--dashboard-agent-grpc-port={free_port()}", f"--ray-client-server-port={free_port()}",
     ]  # fmt: skip
     log = (tmp_path_factory.mktemp("head") / "log").open("w")
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=log, stderr=log)
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
+    )
     address = f"http://127.0.0.1:{dashboard}"
     try:
         _wait_for(address, process)
         yield address
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what did not leave by itself
 
 
 def _wait_for(address: str, process: subprocess.Popen) -> None:
-    import time
-    from urllib.error import URLError
-    from urllib.request import urlopen
-
     for _ in range(120):
         assert process.poll() is None, "the head node ended"
         try:
@@ -62,18 +69,24 @@ def _wait_for(address: str, process: subprocess.Popen) -> None:
 
 
 def submit(head: str, *entrypoint: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [
-            str(RAY), "job", "submit", "--address", head, "--working-dir", ".", "--",
-            sys.executable, *entrypoint,
-        ],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )  # fmt: skip
+    command = [
+        str(RAY), "job", "submit", "--address", head, "--working-dir", ".", "--",
+        sys.executable, *entrypoint,
+    ]  # fmt: skip
+    for _ in range(20):
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=400,
+        )
+        if "No available agent" not in done.stderr:  # the head's agent starts after its dashboard
+            return done
+        time.sleep(3)
+    return done
 
 
 def test_a_stage_job_and_then_the_main_job_run_on_a_head_node(head, tmp_path):
