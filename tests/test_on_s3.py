@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import plant_files, run_quietly, small_config, table_bytes
+from whole_runs import plant_files, run_quietly, small_config, table_bytes
 
 from vitw_ray.storage import Storage
 

@@ -6,7 +6,7 @@ from datetime import date
 
 import pyarrow.parquet as pq
 import pytest
-from runs import plant_files, small_config
+from whole_runs import plant_files, small_config
 
 from vitw_ray.pipeline import run
 

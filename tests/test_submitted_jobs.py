@@ -14,8 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-
-from runs import plant_files
+from whole_runs import plant_files
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from runs import plant_files, run_quietly, small_config, table_bytes, tree_bytes
+from whole_runs import plant_files, run_quietly, small_config, table_bytes, tree_bytes
 
 from vitw_ray.config import SAMPLE
 from vitw_ray.errors import InputError, RunLocked
