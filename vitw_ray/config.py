@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vitw_ray.errors import ConfigError
+from vitw_ray.extraction.profiles import profile_of
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
 """The planted conversations that ship with the package."""
@@ -285,6 +286,20 @@ class RunConfig:
     report: ReportConfig = field(default_factory=ReportConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
     execution: Execution = field(default_factory=Execution)
+
+    def __post_init__(self) -> None:
+        """Refuse settings of two stages that do not go together."""
+        extraction, execution = self.extraction, self.execution
+        if extraction.extractor == "vllm" and extraction.model and execution.device == "gpu":
+            further = json_object("engine_kwargs", extraction.engine_kwargs)
+            profile = profile_of(extraction.model)
+            needed = further.get("tensor_parallel_size", profile.tensor_parallel)
+            if needed > execution.gpus_per_actor:
+                raise ConfigError(
+                    f"--model {extraction.model} is spread over {needed} GPUs, and"
+                    f" --gpus-per-actor is {execution.gpus_per_actor:g}",
+                    f"set --gpus-per-actor {needed}",
+                )
 
 
 def json_object(name: str, text: str) -> dict[str, Any]:

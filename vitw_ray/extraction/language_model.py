@@ -48,7 +48,11 @@ class Reading:
 
 
 class LanguageModel(Protocol):
-    """Answers questions about readings; many requests at once."""
+    """Answers questions about readings; many requests at once. Made, then opened."""
+
+    async def open(self) -> None:
+        """Start what answers, in the loop where requests will run, and see that it works."""
+        ...
 
     def read(self, messages: Sequence[Message]) -> Reading:
         """Prepare a conversation, once for all questions; called from any thread."""

@@ -94,11 +94,17 @@ def as_values(
             Value(
                 label=value["label"],
                 explicit=value["explicit"],
-                grounded=None if quote is None else bool(_plain(quote)) and _plain(quote) in spoken,
+                grounded=None if quote is None else _stands_in(_plain(quote), spoken),
                 salience=value.get("salience"),
             ),
         )
     return tuple(values.values())
+
+
+def _stands_in(quote: str, spoken: str) -> bool:
+    if quote.isascii():  # whole words; other scripts may not part them
+        quote, spoken = f" {quote} ", f" {spoken} "
+    return bool(quote.strip()) and quote in spoken
 
 
 def _plain(text: str) -> str:
