@@ -93,7 +93,9 @@ def test_what_is_no_answer_is_asked_again_once_and_then_an_error():
 
 
 def test_a_second_attempt_that_succeeds_is_an_answer():
-    found, _ = extracted(lambda _r, _q, attempt: answered() if attempt else completion("{", cut=True))
+    found, _ = extracted(
+        lambda _r, _q, attempt: answered() if attempt else completion("{", cut=True)
+    )
     assert found.error is None
     assert found.answer is not None
 
@@ -150,13 +152,11 @@ def test_unknown_and_missing_fields_are_refused():
             parse(json.dumps(fields), ONE)
 
 
-@given(st.text(max_size=200))
-def test_no_text_raises_anything_but_an_invalid_answer(text):
+@given(st.text(max_size=200).filter(lambda text: "{" not in text))
+def test_text_without_an_object_raises_nothing_but_an_invalid_answer_that_says_nothing(text):
     for question in (*ONE_PASS, *SEPARATE):
-        try:
+        with pytest.raises(InvalidAnswer, match=r"^$"):
             parse(text, question)
-        except InvalidAnswer as error:
-            assert str(error) == ""
 
 
 def test_a_quote_grounds_a_value_in_its_speakers_words_only():
@@ -164,7 +164,7 @@ def test_a_quote_grounds_a_value_in_its_speakers_words_only():
         found = [{"label": "family", "explicit": True, "quote": quote}]
         return as_values(found, MESSAGES, role)[0].grounded
 
-    assert values("family COMES first,  doesn’t it", "user") is True
+    assert values("family COMES first,  doesn\u2019t it", "user") is True
     assert values("Being there matters", "user") is False
     assert values("Being there matters", "assistant") is True
     assert values("ily comes", "user") is False  # no whole words

@@ -77,8 +77,7 @@ def describe(this: Run, planned: list[Planned]) -> list[str]:
     return [
         f"input   {len(this.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
         f"output  {config.execution.output}",
-        f"reader  {extractor} on {config.execution.device}, "
-        f"{config.execution.actors} actors",
+        f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         f"support a label is kept from {labels.min_conversations} conversations"
         + (
             f" (scaled down: the paper's threshold is {PAPER_MIN_CONVERSATIONS})"

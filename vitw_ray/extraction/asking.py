@@ -1,5 +1,4 @@
-"""Put the questions of a run to a model, one conversation at a time, and make an answer of what
-comes back.
+"""Put the questions of a run to a model and make an answer of what comes back.
 
 What is not the object that was asked for is asked again once, with more room. After that, and for
 every failure of the model itself, the conversation is a row with an error code.

@@ -82,9 +82,7 @@ def _model_parts(extraction: ExtractionConfig) -> dict[str, Any]:
     if extraction.extractor == "vllm":
         profile = profile_of(extraction.model)
         parts["profile"] = profile
-        parts["revision"] = resolve_revision(
-            profile.model, extraction.revision or profile.revision
-        )
+        parts["revision"] = resolve_revision(profile.model, extraction.revision or profile.revision)
         parts["engine_kwargs"] = extraction.engine_kwargs
     return parts
 

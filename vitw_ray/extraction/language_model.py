@@ -1,6 +1,4 @@
-"""The seam between the questions and whatever model answers them: an engine in this process or a
-server somewhere.
-"""
+"""The seam between questions and what answers them: an engine of our own or a server somewhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

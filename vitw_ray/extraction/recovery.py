@@ -15,7 +15,9 @@ from vitw_ray.extraction.language_model import ModelFailure
 from vitw_ray.progress import log
 
 DIED = "engine_died"
-BROKEN_AFTER = 8  # ours: every start answers a trial request, so even a few killers in a row can be true
+BROKEN_AFTER = (
+    8  # ours: every start answers a trial request, so even a few killers in a row can be true
+)
 
 RequestT = TypeVar("RequestT")
 ResultT = TypeVar("ResultT")

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from vitw_ray.config import ExtractionConfig, RunConfig, json_object
 from vitw_ray.conversations.transcript import transcript
 from vitw_ray.errors import ConfigError, StageFailed
-from vitw_ray.extraction.chat_prompt import PromptEncoder
+from vitw_ray.extraction.chat_prompt import Frame, PromptEncoder
 from vitw_ray.extraction.language_model import Completion, ModelFailure, Reading
 from vitw_ray.extraction.model_files import resolve_revision
 from vitw_ray.extraction.profiles import Profile, profile_of
@@ -40,7 +40,14 @@ _CPU_ENVIRONMENT = {
 
 # What the extractor decides itself; anything else of vLLM's is the user's to set.
 _OWN_ENGINE_ARGUMENTS = frozenset(
-    ("model", "revision", "tokenizer", "tokenizer_revision", "trust_remote_code", "skip_tokenizer_init")
+    (
+        "model",
+        "revision",
+        "tokenizer",
+        "tokenizer_revision",
+        "trust_remote_code",
+        "skip_tokenizer_init",
+    )
 )
 _OWN_SAMPLING = frozenset(
     ("max_tokens", "temperature", "structured_outputs", "output_kind", "detokenize", "n")
@@ -83,8 +90,8 @@ class VllmEngine:
         try:
             async with asyncio.timeout(self._timeout_s):
                 stream = self._llm.generate(prompt, request.sampling, str(next(self._ids)))
-                async for output in stream:
-                    pass
+                async for finished in stream:
+                    output = finished
         except TimeoutError:
             raise ModelFailure("time_out") from None
         except EngineDeadError:
@@ -132,20 +139,32 @@ class VllmModel:
         """
         extraction, execution = config.extraction, config.execution
         assert extraction.model is not None
-        self._extraction = extraction
+        self._extraction, self._questions = extraction, questions
         self._profile = profile_of(extraction.model)
         self._revision = resolve_revision(
             self._profile.model, extraction.revision or self._profile.revision
         )
         _prepare_environment(execution.device)
-        self._encoder = _encoder(self._profile, self._revision, _block_tokens(config))
+        self._tokenizer = _tokenizer(self._profile, self._revision)
+        self._encoder = PromptEncoder(
+            self._tokenizer,
+            template_kwargs=self._profile.template,
+            answer_prefix=self._profile.answer_prefix,
+            block_size=_block_tokens(config),
+        )
         self._mark_tokens = self._encoder.count(turn_mark("assistant"))
-        self._arguments = _engine_arguments(config, self._profile, self._revision, self._context(questions))
+        self._arguments = _engine_arguments(
+            config, self._profile, self._revision, self._context(questions)
+        )
         self._timeout_s = execution.request_timeout_s
         self._sampling: dict[tuple[str, int], Any] = {}
         self._further_sampling = _checked_sampling(extraction)
         self._recovery = Recovery(self._start)
         self._engine_description: dict[str, Any] = {}
+
+    @property
+    def _frame(self) -> Frame:
+        return self._encoder.frame(self._questions[0])
 
     def _context(self, questions: Sequence[Question]) -> int:
         frames = [self._encoder.frame(question) for question in questions]
@@ -166,8 +185,28 @@ class VllmModel:
                 "mend --engine-kwargs, or see the engine's own log on the node",
             ) from None
         self._engine_description = engine.describe()
-        await _prove_schema(engine, self._encoder)
+        await self._prove_schema(engine)
         return engine
+
+    async def _prove_schema(self, engine: VllmEngine) -> None:
+        """Ask for a word that nobody could guess: it comes back only if schemas are enforced."""
+        word = secrets.token_hex(8)
+        settings = sampling(
+            {"type": "string", "enum": [word]}, max_tokens=_PROOF_TOKENS, temperature=0.0
+        )
+        try:
+            # On the shared head, so that the cache holds it before the first conversation.
+            output = await engine.run(Request(self._frame.prompt(()), settings))
+        except (ModelFailure, EngineDied) as failure:
+            raise StageFailed(
+                f"vLLM's engine did not answer under a schema ({failure or 'it died'})",
+                "see the engine's own log on the node",
+            ) from None
+        if self._decode(output.token_ids).strip() != f'"{word}"':
+            raise StageFailed(
+                "vLLM's engine ignores the schema of an answer",
+                "check --engine-kwargs and the structured outputs of this vLLM",
+            )
 
     def read(self, messages: Sequence[Message]) -> Reading:
         """Cut to the budget, marks of turns included, and tokenise."""
@@ -185,17 +224,19 @@ class VllmModel:
 
     async def ask(self, reading: Reading, question: Question, attempt: int) -> Completion:
         """One request; a later attempt has twice the room and is drawn at a higher temperature."""
-        frame = self._encoder.frame(question)
-        token_ids = [*frame.head, *reading.token_ids, *frame.tail]
+        token_ids = self._encoder.frame(question).prompt(reading.token_ids)
         request = Request(token_ids, self._sampling_for(question, attempt))
         output = await self._recovery.run(request)
         return Completion(
-            self._encoder.decode(output.token_ids),
+            self._decode(output.token_ids),
             output.cut,
             prompt_tokens=len(token_ids),
             output_tokens=len(output.token_ids),
             cached_tokens=output.cached_tokens,
         )
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
 
     def _sampling_for(self, question: Question, attempt: int) -> Any:
         key = (question.name, attempt)
@@ -268,7 +309,11 @@ def _engine_arguments(config: RunConfig, profile: Profile, revision: str, contex
             f" {context} tokens; {profile.model} has {profile.context_tokens}",
             "lower --transcript-tokens or choose another model",
         )
-    hub = {} if revision.startswith("sha256:") else {"revision": revision, "tokenizer_revision": revision}
+    hub = (
+        {}
+        if revision.startswith("sha256:")
+        else {"revision": revision, "tokenizer_revision": revision}
+    )
     on_cpu = config.execution.device == "cpu"
     return AsyncEngineArgs(
         **{
@@ -314,35 +359,8 @@ def _prepare_environment(device: Literal["cpu", "gpu"]) -> None:
         os.environ.setdefault(name, value)
 
 
-def _encoder(profile: Profile, revision: str, block_tokens: int) -> PromptEncoder:
+def _tokenizer(profile: Profile, revision: str) -> Any:
     from transformers import AutoTokenizer
 
     hub = {} if revision.startswith("sha256:") else {"revision": revision}
-    tokenizer = AutoTokenizer.from_pretrained(profile.model, trust_remote_code=False, **hub)
-    return PromptEncoder(
-        tokenizer,
-        template_kwargs=profile.template,
-        answer_prefix=profile.answer_prefix,
-        block_size=block_tokens,
-    )
-
-
-async def _prove_schema(engine: VllmEngine, encoder: PromptEncoder) -> None:
-    """Ask for a word that nobody could guess: it comes back only if the schema is enforced."""
-    word = secrets.token_hex(8)
-    proof = {"type": "string", "enum": [word]}
-    request = Request(
-        encoder.encode("Say something."), sampling(proof, max_tokens=_PROOF_TOKENS, temperature=0.0)
-    )
-    try:
-        output = await engine.run(request)
-    except (ModelFailure, EngineDied) as failure:
-        raise StageFailed(
-            f"vLLM's engine did not answer under a schema ({failure or 'it died'})",
-            "see the engine's own log on the node",
-        ) from None
-    if encoder.decode(output.token_ids).strip() != f'"{word}"':
-        raise StageFailed(
-            "vLLM's engine ignores the schema of an answer",
-            "check --engine-kwargs and the structured outputs of this vLLM",
-        )
+    return AutoTokenizer.from_pretrained(profile.model, trust_remote_code=False, **hub)
