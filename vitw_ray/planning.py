@@ -6,7 +6,7 @@ from typing import Any
 
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.sources import SourceFile
-from vitw_ray.extraction.extract import MODEL_EXTRACTORS
+from vitw_ray.extraction.extractors import MODEL_EXTRACTORS
 from vitw_ray.keys import Keyed
 from vitw_ray.labels.counting import PAPER_MIN_CONVERSATIONS
 from vitw_ray.lease import Lease

@@ -22,7 +22,7 @@ def make_language_model(
     """
     questions = questions or questions_for(config.extraction)
     if config.extraction.extractor == "vllm":
-        from vitw_ray.extraction.vllm_engine import VllmModel
+        from vitw_ray.extraction.vllm_model import VllmModel
 
         return VllmModel(config, questions)
     if config.extraction.extractor == "openai":

@@ -1,7 +1,6 @@
-"""vLLM in this process: the only module that knows vLLM's names and versions (0.29).
+"""One life of a vLLM engine: the only module that knows vLLM's names and versions (0.29).
 
-Prompts go in as token ids, made by `chat_prompt`, so that no content becomes a control token; what
-comes out is parsed elsewhere. What decides throughput is set here and not left to the fall-backs of
+Token ids go in and come out. What decides throughput is set here and not left to the fall-backs of
 the asynchronous engine, which are small: tokens and requests per step, the prefix cache, and one
 wake-up per finished answer instead of one per token.
 """
@@ -10,25 +9,17 @@ import asyncio
 import importlib.util
 import itertools
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from vitw_ray.config import ExtractionConfig, RunConfig, json_object
-from vitw_ray.conversations.transcript import transcript
-from vitw_ray.errors import ConfigError, StageFailed
-from vitw_ray.extraction.chat_prompt import Frame, PromptEncoder
-from vitw_ray.extraction.language_model import Completion, ModelFailure, Reading
-from vitw_ray.extraction.model_files import resolve_revision
-from vitw_ray.extraction.profiles import Profile, profile_of
-from vitw_ray.extraction.questions import Question, conversation_turns, turn_mark
-from vitw_ray.extraction.recovery import EngineDied, Recovery
-from vitw_ray.records import Message
+from vitw_ray.errors import ConfigError
+from vitw_ray.extraction.language_model import ModelFailure
+from vitw_ray.extraction.profiles import Profile
+from vitw_ray.extraction.recovery import EngineDied
 
 BLOCK_TOKENS = {"gpu": 16, "cpu": 32}  # the smallest that vLLM's kernels take: least cache lost
-RETRY_TEMPERATURE = 0.7  # ours: another draw than the one that failed
-_PROOF_TOKENS = 64
 
 # Read by vLLM when it is imported, in this process and in its engine's.
 _ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
@@ -74,9 +65,11 @@ class Output:
 class VllmEngine:
     """One life of vLLM's asynchronous engine."""
 
-    def __init__(self, arguments: Any, timeout_s: float) -> None:
+    def __init__(self, settings: Mapping[str, Any], timeout_s: float) -> None:
+        from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        arguments = AsyncEngineArgs(**settings, enable_log_requests=False)
         self._llm = AsyncLLM.from_engine_args(arguments)
         self._timeout_s = timeout_s
         self._ids = itertools.count()
@@ -128,142 +121,6 @@ class VllmEngine:
         }
 
 
-class VllmModel:
-    """A language model on an engine of its own."""
-
-    def __init__(self, config: RunConfig, questions: Sequence[Question]) -> None:
-        """Load the tokenizer and settle the engine's arguments; the engine starts in `open`.
-
-        Raises:
-            ConfigError: a model without what is needed, or an argument that vLLM does not know.
-        """
-        extraction, execution = config.extraction, config.execution
-        assert extraction.model is not None
-        self._extraction, self._questions = extraction, questions
-        self._profile = profile_of(extraction.model)
-        self._revision = resolve_revision(
-            self._profile.model, extraction.revision or self._profile.revision
-        )
-        _prepare_environment(execution.device)
-        self._tokenizer = _tokenizer(self._profile, self._revision)
-        self._encoder = PromptEncoder(
-            self._tokenizer,
-            template_kwargs=self._profile.template,
-            answer_prefix=self._profile.answer_prefix,
-            block_size=_block_tokens(config),
-        )
-        self._mark_tokens = self._encoder.count(turn_mark("assistant"))
-        self._arguments = _engine_arguments(
-            config, self._profile, self._revision, self._context(questions)
-        )
-        self._timeout_s = execution.request_timeout_s
-        self._sampling: dict[tuple[str, int], Any] = {}
-        self._further_sampling = _checked_sampling(extraction)
-        self._recovery = Recovery(self._start)
-        self._engine_description: dict[str, Any] = {}
-
-    @property
-    def _frame(self) -> Frame:
-        return self._encoder.frame(self._questions[0])
-
-    def _context(self, questions: Sequence[Question]) -> int:
-        frames = [self._encoder.frame(question) for question in questions]
-        longest = max(len(frame.head) + len(frame.tail) for frame in frames)
-        # A second attempt has twice the room.
-        return longest + self._extraction.transcript_tokens + 2 * self._extraction.max_output_tokens
-
-    async def open(self) -> None:
-        """Start the engine and see that it decodes under a schema."""
-        await self._recovery.open()
-
-    async def _start(self) -> VllmEngine:
-        try:
-            engine = VllmEngine(self._arguments, self._timeout_s)
-        except Exception as error:  # no conversation has been near it: its message is safe
-            raise StageFailed(
-                f"vLLM's engine did not start: {type(error).__name__}: {error}",
-                "mend --engine-kwargs, or see the engine's own log on the node",
-            ) from None
-        self._engine_description = engine.describe()
-        await self._prove_schema(engine)
-        return engine
-
-    async def _prove_schema(self, engine: VllmEngine) -> None:
-        """Ask for a word that nobody could guess: it comes back only if schemas are enforced."""
-        word = secrets.token_hex(8)
-        settings = sampling(
-            {"type": "string", "enum": [word]}, max_tokens=_PROOF_TOKENS, temperature=0.0
-        )
-        try:
-            # On the shared head, so that the cache holds it before the first conversation.
-            output = await engine.run(Request(self._frame.prompt(()), settings))
-        except (ModelFailure, EngineDied) as failure:
-            raise StageFailed(
-                f"vLLM's engine did not answer under a schema ({failure or 'it died'})",
-                "see the engine's own log on the node",
-            ) from None
-        if self._decode(output.token_ids).strip() != f'"{word}"':
-            raise StageFailed(
-                "vLLM's engine ignores the schema of an answer",
-                "check --engine-kwargs and the structured outputs of this vLLM",
-            )
-
-    def read(self, messages: Sequence[Message]) -> Reading:
-        """Cut to the budget, marks of turns included, and tokenise."""
-        read = transcript(
-            messages,
-            self._extraction.transcript_tokens,
-            lambda text: self._encoder.count(text) + self._mark_tokens,
-        )
-        body = self._encoder.body(conversation_turns(read.messages))
-        return Reading(read.messages, read.truncated_share, token_ids=tuple(body))
-
-    def read_text(self, text: str) -> Reading:
-        """Tokenise as it is."""
-        return Reading(token_ids=tuple(self._encoder.encode(f"\n\n{text}")))
-
-    async def ask(self, reading: Reading, question: Question, attempt: int) -> Completion:
-        """One request; a later attempt has twice the room and is drawn at a higher temperature."""
-        token_ids = self._encoder.frame(question).prompt(reading.token_ids)
-        request = Request(token_ids, self._sampling_for(question, attempt))
-        output = await self._recovery.run(request)
-        return Completion(
-            self._decode(output.token_ids),
-            output.cut,
-            prompt_tokens=len(token_ids),
-            output_tokens=len(output.token_ids),
-            cached_tokens=output.cached_tokens,
-        )
-
-    def _decode(self, token_ids: Sequence[int]) -> str:
-        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
-
-    def _sampling_for(self, question: Question, attempt: int) -> Any:
-        key = (question.name, attempt)
-        if key not in self._sampling:
-            temperature = self._extraction.temperature
-            self._sampling[key] = sampling(
-                question.schema,
-                max_tokens=self._extraction.max_output_tokens * (2 if attempt else 1),
-                temperature=max(temperature, RETRY_TEMPERATURE) if attempt else temperature,
-                **self._further_sampling,
-            )
-        return self._sampling[key]
-
-    def describe(self) -> Mapping[str, Any]:
-        """Model, revision, and the engine's settings as they were resolved."""
-        return {
-            "model": self._profile.model,
-            "revision": self._revision,
-            **self._engine_description,
-            "restarts": self._recovery.restarts,
-        }
-
-    def close(self) -> None:
-        """End the engine."""
-        self._recovery.close()
-
-
 def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
     """Sampling under a schema; token ids come back once, when all are there."""
     from vllm import SamplingParams
@@ -277,7 +134,7 @@ def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
     )
 
 
-def _checked_sampling(extraction: ExtractionConfig) -> dict[str, Any]:
+def further_sampling(extraction: ExtractionConfig) -> dict[str, Any]:
     """The user's sampling parameters; a key that vLLM does not know stops the run."""
     found = json_object("sampling_kwargs", extraction.sampling_kwargs)
     _refuse("sampling_kwargs", _OWN_SAMPLING & found.keys(), "is set by the extractor")
@@ -290,7 +147,10 @@ def _checked_sampling(extraction: ExtractionConfig) -> dict[str, Any]:
     return found
 
 
-def _engine_arguments(config: RunConfig, profile: Profile, revision: str, context: int) -> Any:
+def engine_settings(
+    config: RunConfig, profile: Profile, revision: str, context: int
+) -> dict[str, Any]:
+    """Arguments of vLLM's engine: ours, the profile's, the user's."""
     from vllm.engine.arg_utils import AsyncEngineArgs
 
     further = json_object("engine_kwargs", config.extraction.engine_kwargs)
@@ -315,30 +175,28 @@ def _engine_arguments(config: RunConfig, profile: Profile, revision: str, contex
         else {"revision": revision, "tokenizer_revision": revision}
     )
     on_cpu = config.execution.device == "cpu"
-    return AsyncEngineArgs(
-        **{
-            "model": profile.model,
-            **hub,
-            "load_format": "safetensors",
-            "trust_remote_code": False,
-            "max_model_len": context,
-            "max_num_seqs": config.execution.max_num_seqs,
-            "max_num_batched_tokens": config.execution.max_num_batched_tokens,
-            "block_size": _block_tokens(config),
-            "enable_prefix_caching": True,
-            "enforce_eager": on_cpu,
-            "tensor_parallel_size": profile.tensor_parallel,
-            # "auto" may choose another backend in silence, and white space would have no bound.
-            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
-            "enable_log_requests": False,
-            "seed": 0,
-            **profile.engine,
-            **further,
-        }
-    )
+    return {
+        "model": profile.model,
+        **hub,
+        "load_format": "safetensors",
+        "trust_remote_code": False,
+        "max_model_len": context,
+        "max_num_seqs": config.execution.max_num_seqs,
+        "max_num_batched_tokens": config.execution.max_num_batched_tokens,
+        "block_size": block_tokens(config),
+        "enable_prefix_caching": True,
+        "enforce_eager": on_cpu,
+        "tensor_parallel_size": profile.tensor_parallel,
+        # "auto" may choose another backend in silence, and white space would have no bound.
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        "seed": 0,
+        **profile.engine,
+        **further,
+    }
 
 
-def _block_tokens(config: RunConfig) -> int:
+def block_tokens(config: RunConfig) -> int:
+    """Tokens in a block of the prefix cache."""
     further = json_object("engine_kwargs", config.extraction.engine_kwargs)
     return further.get("block_size", BLOCK_TOKENS[config.execution.device])
 
@@ -348,7 +206,7 @@ def _refuse(setting: str, keys: Any, why: str) -> None:
         raise ConfigError(f"--{setting.replace('_', '-')}: {key} {why}", "leave it out")
 
 
-def _prepare_environment(device: Literal["cpu", "gpu"]) -> None:
+def prepare_environment(device: Literal["cpu", "gpu"]) -> None:
     """Set what vLLM reads on import; what the user has set stays."""
     if importlib.util.find_spec("vllm") is None:
         raise ConfigError(
@@ -357,10 +215,3 @@ def _prepare_environment(device: Literal["cpu", "gpu"]) -> None:
         )
     for name, value in {**_ENVIRONMENT, **(_CPU_ENVIRONMENT if device == "cpu" else {})}.items():
         os.environ.setdefault(name, value)
-
-
-def _tokenizer(profile: Profile, revision: str) -> Any:
-    from transformers import AutoTokenizer
-
-    hub = {} if revision.startswith("sha256:") else {"revision": revision}
-    return AutoTokenizer.from_pretrained(profile.model, trust_remote_code=False, **hub)
