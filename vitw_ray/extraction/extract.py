@@ -33,7 +33,7 @@ def extract(context: StageContext) -> StageReport:
     key = extractor_key(context.config)
     answers = f"{PRIVATE}/answers-{key}"
     parts = context.tables["conversations"].files
-    units = _units(parts, context.config.execution.unit_rows)
+    units = units_of(parts, context.config.execution.unit_rows)
     totals, described = _answer(context, answers, units)
     index = read_index(context.storage, answers)
     files, counts = assemble(context, index, f"{context.config.extraction.extractor}@{key}")
@@ -56,7 +56,8 @@ def extract(context: StageContext) -> StageReport:
     )
 
 
-def _units(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
+def units_of(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
+    """Ranges of rows, none over the border of a part."""
     return [
         {"part": number, "start": start, "stop": min(start + unit_rows, part.rows)}
         for number, part in enumerate(parts)
