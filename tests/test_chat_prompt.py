@@ -135,17 +135,58 @@ def test_lone_surrogates_become_replacement_characters_and_pairs_are_joined(case
     assert ids == case.encoder.encode("a\ufffdb\ufffd \U0001f600 \x00")
 
 
-def test_white_space_that_is_an_added_token_keeps_its_ids():
-    gemma = families()[NAMES.index("gemma")]
-    for blank in ("\n\n", "\n\n\n"):
-        assert _encoder(gemma).encode(blank) == [gemma.tokenizer.convert_tokens_to_ids(blank)]
+@pytest.mark.parametrize(
+    ("name", "blank"), [("gemma", "\n\n"), ("gemma", "\n\n\n"), ("chatml", "\t\t")]
+)
+def test_white_space_that_is_an_added_token_keeps_its_ids(name, blank):
+    family = families()[NAMES.index(name)]
+    assert _encoder(family).encode(blank) == [family.tokenizer.convert_tokens_to_ids(blank)]
 
 
 def test_harmless_text_is_tokenised_as_the_whole_tokenizer_does(case):
-    text = "why are you careful in the garden, and how is my letter?"
+    text = "why are you  careful in the   garden,\n\nand how is my\n\n\n letter?"
     whole = case.family.tokenizer.encode(f"\n{text}", add_special_tokens=False)
     ours = case.encoder.encode(f"\n{text}")
     assert whole[-len(ours) + 1 :] == ours[1:]
+
+
+_SPACE_FIRST = {
+    "by a step for bytes": (
+        "chatml",
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True}},
+    ),
+    "by a normalizer": (
+        "mistral",
+        {
+            "pre_tokenizer": None,
+            "normalizer": {
+                "type": "Sequence",
+                "normalizers": [
+                    {"type": "Prepend", "prepend": "▁"},
+                    {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+                ],
+            },
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("way", _SPACE_FIRST)
+def test_no_tokenizer_puts_a_space_before_a_piece(way):
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    name, steps = _SPACE_FIRST[way]
+    family = families()[NAMES.index(name)]
+    description = json.loads(family.tokenizer.backend_tokenizer.to_str())
+    spaced = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps({**description, **steps})),
+        chat_template="head {{ messages[0].content }}tail",
+    )
+    assert spaced.encode("letter") != family.tokenizer.encode("\nletter")[1:]
+    case = Case(Family(name, spaced), PromptEncoder(spaced, block_size=1))
+    assert case.survives("letter")
+    assert case.family.decode(case.encoder.frame(ONE_PASS).tail).endswith(f"{ONE_PASS.after}tail")
 
 
 def _rendered(family: Family, tokenize: bool = False):
