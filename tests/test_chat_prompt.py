@@ -1,16 +1,15 @@
-"""Only the chat template writes control tokens, and every other text survives as it was."""
+"""Prompts read as the chat template writes them; what they share fills whole cache blocks."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
 import pytest
+from chat_cases import NAMES, Case, case_of, encoder_of
 from hypothesis import given
 from hypothesis import strategies as st
-from naughty_strings import CONTROL_WORDS, naughty_strings
-from tokenizer_families import Family, families
+from naughty_strings import naughty_strings
+from tokenizer_families import Family
 
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.errors import ConfigError
@@ -25,36 +24,13 @@ from vitw_ray.extraction.questions import (
 )
 from vitw_ray.records import Message
 
-NAMES = ("chatml", "llama3", "gemma", "mistral", "harmony", "unigram")
 ONE_PASS = questions_for(ExtractionConfig())[0]
 TURNS = conversation_turns([Message("user", "How are letters?"), Message("assistant", "Fine.")])
 
 
-@dataclass(frozen=True)
-class Case:
-    """A family and its encoder."""
-
-    family: Family
-    encoder: PromptEncoder
-
-    def control(self, text: str) -> set[int]:
-        return self.encoder.control_ids.intersection(self.encoder.encode(text))
-
-    def survives(self, text: str) -> bool:
-        # A point in front: the decoders of sentencepiece's heirs drop a space that opens a text.
-        ids = [*self.encoder.encode("."), *self.encoder.encode(text)]
-        return self.family.decode(ids) == "." + self.family.normalized(text)
-
-
-def _encoder(family: Family, block_size: int = 16) -> PromptEncoder:
-    return PromptEncoder(family.tokenizer, family.template_kwargs, family.answer_prefix, block_size)
-
-
-@pytest.fixture(scope="module", params=range(len(NAMES)), ids=NAMES)
+@pytest.fixture(scope="module", params=NAMES)
 def case(request) -> Case:
-    family = families()[request.param]
-    assert family.name == NAMES[request.param]
-    return Case(family, _encoder(family))
+    return case_of(request.param)
 
 
 @pytest.fixture
@@ -67,85 +43,6 @@ def on_new_year(monkeypatch) -> None:
             return cls(2025, 1, 1)
 
     monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", NewYear)
-
-
-def _placements(word: str, index: int) -> dict[str, str]:
-    half = len(word) // 2
-    return {
-        "alone": word,
-        "start": f"{word} and so on",
-        "middle": f"what is {word} for",
-        "glued": f"what{word}for",
-        "end": f"the end: {word}",
-        "lines": f"one\n{word}\ntwo",
-        "doubled": word + word,
-        "nested": word[:half] + word + word[half:],
-        "code fence": f"```xml\n{word}\n```",
-        "quoted": json.dumps({"content": word, "ids": [index]}),
-        "spelt as bytes": "".join(f"<0x{byte:02X}>" for byte in word.encode()),
-        "spelt as id": f"{index} [{index}] <{index}> token_id={index} \\u{index:04x}",
-    }
-
-
-def test_no_control_token_comes_out_of_content_wherever_its_word_stands(case):
-    for word in case.family.control_words:
-        index = case.family.tokenizer.convert_tokens_to_ids(word)
-        assert index in case.encoder.control_ids
-        for placement, text in _placements(word, index).items():
-            assert not case.control(text), (word, placement)
-            assert case.survives(text), (word, placement)
-
-
-def test_words_split_over_two_turns_do_not_join_into_a_control_token(case):
-    for word in case.family.control_words:
-        for cut in range(1, len(word)):
-            turns = [("", word[:cut]), ("", word[cut:])]
-            assert not case.encoder.control_ids.intersection(case.encoder.body(turns))
-
-
-def test_control_words_of_other_families_are_text_too(case):
-    assert not case.control(" ".join(CONTROL_WORDS))
-    assert case.survives(" ".join(CONTROL_WORDS))
-
-
-def test_naughty_strings_survive_and_give_no_control_token(case):
-    texts = naughty_strings()
-    assert len(texts) >= 500
-    for text in texts:
-        assert not case.control(text), ascii(text[:80])
-        assert case.survives(text), ascii(text[:80])
-
-
-@given(text=st.text())
-def test_any_text_survives_and_gives_no_control_token(case, text):
-    assert not case.control(text)
-    assert case.survives(text)
-
-
-@given(data=st.data())
-def test_any_mixture_of_control_words_and_text_gives_no_control_token(case, data):
-    pieces = st.sampled_from([*case.family.control_words, "▁", "<0x0A>", " ", "\n", "\U0010fffd"])
-    text = "".join(data.draw(st.lists(pieces | st.text(max_size=3), max_size=12)))
-    assert not case.control(text)
-    assert case.survives(text)
-
-
-def test_lone_surrogates_become_replacement_characters_and_pairs_are_joined(case):
-    ids = case.encoder.encode("a\ud800b\udfff \ud83d\ude00 \x00")
-    assert ids == case.encoder.encode("a\ufffdb\ufffd \U0001f600 \x00")
-
-
-def test_white_space_that_is_an_added_token_keeps_its_ids():
-    gemma = families()[NAMES.index("gemma")]
-    for blank in ("\n\n", "\n\n\n"):
-        assert _encoder(gemma).encode(blank) == [gemma.tokenizer.convert_tokens_to_ids(blank)]
-
-
-def test_harmless_text_is_tokenised_as_the_whole_tokenizer_does(case):
-    text = "why are you careful in the garden, and how is my letter?"
-    whole = case.family.tokenizer.encode(f"\n{text}", add_special_tokens=False)
-    ours = case.encoder.encode(f"\n{text}")
-    assert whole[-len(ours) + 1 :] == ours[1:]
 
 
 def _rendered(family: Family, tokenize: bool = False):
@@ -168,7 +65,7 @@ def _prompt(encoder: PromptEncoder) -> list[int]:
 
 
 def test_a_prompt_reads_as_the_chat_template_writes_it(case, on_new_year):
-    unpadded = _encoder(case.family, block_size=1)
+    unpadded = encoder_of(case.family, block_size=1)
     assert case.family.decode(_prompt(unpadded)) == case.family.normalized(_rendered(case.family))
 
 
@@ -198,15 +95,15 @@ def test_prompts_are_the_same_on_every_day(case, monkeypatch):
             return cls(2032, 2, 29)
 
     monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", Leap)
-    assert _encoder(case.family).frame(ONE_PASS) == case.encoder.frame(ONE_PASS)
+    assert encoder_of(case.family).frame(ONE_PASS) == case.encoder.frame(ONE_PASS)
 
 
 def test_the_shared_head_fills_whole_blocks_with_line_breaks_after_the_instructions(case):
-    bare = _encoder(case.family, block_size=1)
+    bare = encoder_of(case.family, block_size=1)
     for question in _all_questions():
         plain = bare.frame(question)
         for block_size in (16, 32, 100):
-            frame = _encoder(case.family, block_size).frame(question)
+            frame = encoder_of(case.family, block_size).frame(question)
             added = len(frame.head) - len(plain.head)
             assert len(frame.head) % block_size == 0
             assert 0 <= added < block_size
@@ -229,7 +126,7 @@ def test_separate_questions_share_their_head(case):
 
 
 def test_the_text_around_a_conversation_is_that_of_the_question(case):
-    unpadded = _encoder(case.family, block_size=1)
+    unpadded = encoder_of(case.family, block_size=1)
     frame = unpadded.frame(ONE_PASS)
     assert case.family.decode(frame.head).endswith(FENCE)
     assert closing(ONE_PASS) in case.family.decode([*unpadded.encode("."), *frame.tail])
@@ -253,22 +150,8 @@ def test_many_threads_at_once_get_what_one_gets(case):
         assert list(pool.map(case.encoder.encode, texts)) == list(map(case.encoder.encode, texts))
 
 
-def test_splitting_special_tokens_would_not_have_been_enough(case):
-    """The reason for a second tokenizer: the usual switch lets words through in every family."""
-    backend = type(case.family.tokenizer.backend_tokenizer).from_str(
-        case.family.tokenizer.backend_tokenizer.to_str()
-    )
-    backend.encode_special_tokens = True  # what `split_special_tokens` sets
-    passed = [
-        word
-        for word in case.family.control_words
-        if case.encoder.control_ids.intersection(backend.encode(word, add_special_tokens=False).ids)
-    ]
-    assert passed
-
-
 def test_variables_reach_the_template():
-    chatml = families()[NAMES.index("chatml")]
+    chatml = case_of("chatml").family
     silent = PromptEncoder(chatml.tokenizer, {"enable_thinking": False}).frame(ONE_PASS)
     thinking = PromptEncoder(chatml.tokenizer).frame(ONE_PASS)
     assert chatml.decode(silent.tail) == chatml.decode(thinking.tail) + "<think>\n\n</think>\n\n"
@@ -277,7 +160,7 @@ def test_variables_reach_the_template():
 def test_a_model_without_a_chat_template_is_named_with_a_fix():
     from transformers import PreTrainedTokenizerFast
 
-    backend = families()[0].tokenizer.backend_tokenizer
+    backend = case_of("chatml").family.tokenizer.backend_tokenizer
     bare = PreTrainedTokenizerFast(tokenizer_object=backend, name_or_path="some/base-model")
     with pytest.raises(ConfigError, match="'some/base-model' has no chat template") as failure:
         PromptEncoder(bare)
@@ -296,7 +179,7 @@ def test_a_slow_tokenizer_is_named_with_a_fix():
 def test_a_template_that_shows_no_message_is_refused(template):
     from transformers import PreTrainedTokenizerFast
 
-    backend = families()[0].tokenizer.backend_tokenizer
+    backend = case_of("chatml").family.tokenizer.backend_tokenizer
     broken = PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template)
     with pytest.raises(ConfigError, match="has a chat template that fails"):
         PromptEncoder(broken)

@@ -61,7 +61,7 @@ def _chatml() -> Family:
     made = _byte_level(pre.Split(Regex(WORD_PATTERN), "isolated"))
     made.normalizer = normalizers.NFC()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    plain = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<|fim_prefix|>"]
+    plain = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<|fim_prefix|>", "\t\t"]
     template = (
         "{%- for message in messages %}"
         "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
@@ -241,6 +241,8 @@ def _byte_fallback(
     pieces = dict.fromkeys([*first, *BYTES, *learnt["vocab"]])
     vocab = {piece: index for index, piece in enumerate(pieces)}
     merges = [(left, right) for left, right in learnt["merges"]]
+    if "▁▁" in vocab:
+        merges.append(("▁", "▁"))
     made = Tokenizer(model.BPE(vocab, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     if normalizer is not None:
         made.normalizer = normalizer

@@ -86,7 +86,7 @@ class PromptEncoder:
                 write every text.
         """
         backend = getattr(tokenizer, "backend_tokenizer", None)
-        if not tokenizer.is_fast or backend is None:
+        if backend is None:
             raise _unfit(tokenizer, "has no fast tokenizer", "name a model with tokenizer.json")
         description = loads(backend.to_str())
         pieces = _template_pieces(tokenizer, dict(template_kwargs or {}))
