@@ -5,24 +5,24 @@ was finished. `steady` is the rate between the tenth and the ninetieth percent o
 is all of it, with imports, the load of the model, and the drain.
 """
 
-import asyncio
+import io
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from tqdm import tqdm
 
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
-from vitw_ray.extraction.answers import Extracted
 from vitw_ray.extraction.assemble import as_conversations
 from vitw_ray.extraction.extract import UnitExtractor, units_of
-from vitw_ray.extraction.extractors import concurrent_units, make_extractor
+from vitw_ray.extraction.extractors import concurrent_units
 from vitw_ray.extraction.questions import conversation_text, questions_for
+from vitw_ray.extraction.vllm_engine import prepare_environment
 from vitw_ray.records import Conversation
 from vitw_ray.run_folder import FileEntry, load_secret, read_part
 from vitw_ray.storage import Storage
@@ -64,35 +64,33 @@ def prompts_of(config: RunConfig, conversations: Sequence[Conversation]) -> tupl
     return prompts, model.sampling(question, 0), dict(model.settings)
 
 
-class FinishTimes:
-    """Stands in for the progress bar of `LLM.generate`: notes when requests end."""
+class FinishTimes(tqdm):
+    """The progress bar of `LLM.generate`, unseen: notes when requests end."""
 
-    def __init__(self, *_: Any, **__: Any) -> None:
-        self.n = 0
-        self.format_dict = {"elapsed": 1.0}
-        self.postfix = ""
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        settings["file"] = io.StringIO()
+        super().__init__(*arguments, **settings)
 
-    def update(self, count: int) -> None:
+    def update(self, n: float | None = 1) -> bool | None:
         """So many more are finished."""
-        self.n += count
-        _finished.extend([time.time()] * count)
-
-    def refresh(self) -> None:
-        """Show nothing."""
-
-    def close(self) -> None:
-        """End."""
+        _finished.extend([time.time()] * int(n or 0))
+        return super().update(n)
 
 
 _finished: list[float] = []
 
 
 def generate(
-    prompts: Sequence[Sequence[int]], sampling: Any, settings: dict[str, Any], own_process: bool
+    prompts: Sequence[Sequence[int]],
+    sampling: Any,
+    settings: dict[str, Any],
+    device: Literal["cpu", "gpu"],
+    own_process: bool,
 ) -> tuple[list[float], int]:
     """All requests to `vllm.LLM.generate`, which is to be called in a process of its own."""
     if own_process:  # engine and worker beside this process, as vLLM does by default on a CPU
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
+    prepare_environment(device)
     from vllm import LLM
 
     engine = LLM(**settings)
@@ -102,10 +100,12 @@ def generate(
     return list(_finished), tokens
 
 
-def vllm_alone(requests: tuple[Any, Any, Any], own_process: bool) -> Timing:
+def vllm_alone(
+    requests: tuple[Any, Any, Any], device: Literal["cpu", "gpu"], own_process: bool
+) -> Timing:
     """The engine and nothing else: prompts are tokenised beforehand, answers are not parsed."""
     start = time.monotonic()
-    finished, tokens = in_own_process(generate, *requests, own_process)
+    finished, tokens = in_own_process(generate, *requests, device, own_process)
     return Timing(time.monotonic() - start, finished, tokens)
 
 
