@@ -65,21 +65,22 @@ def completion_of(response: "ChatCompletion") -> Completion:
     Raises:
         ModelFailure: `refused`, or `server_refused_request` when this is no completion.
     """
-    choices = getattr(response, "choices", None)
-    message = getattr(choices[0], "message", None) if choices else None
-    if not choices or message is None:
-        raise ModelFailure("server_refused_request")
-    if message.refusal or choices[0].finish_reason == "content_filter":
-        raise ModelFailure("refused")
-    usage = response.usage
-    details = usage.prompt_tokens_details if usage else None
-    return Completion(
-        text=message.content or "",
-        cut=choices[0].finish_reason == "length",
-        prompt_tokens=(usage.prompt_tokens or 0) if usage else 0,
-        output_tokens=(usage.completion_tokens or 0) if usage else 0,
-        cached_tokens=(details.cached_tokens or 0) if details else 0,
-    )
+    try:
+        choice, usage = response.choices[0], response.usage
+        refused = bool(choice.message.refusal) or choice.finish_reason == "content_filter"
+        details = usage.prompt_tokens_details if usage else None
+        completion = Completion(
+            text=choice.message.content or "",
+            cut=choice.finish_reason == "length",
+            prompt_tokens=(usage.prompt_tokens or 0) if usage else 0,
+            output_tokens=(usage.completion_tokens or 0) if usage else 0,
+            cached_tokens=(details.cached_tokens or 0) if details else 0,
+        )
+    except (AttributeError, LookupError, TypeError):  # the client does not check what it got
+        completion, refused = None, False
+    if refused or completion is None:
+        raise ModelFailure("refused" if refused else "server_refused_request")
+    return completion
 
 
 def failure_code(error: "OpenAIError") -> str:
