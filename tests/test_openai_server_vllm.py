@@ -130,11 +130,3 @@ def test_every_planted_conversation_is_answered_in_the_form_of_the_question(serv
     assert not any(completion.cut for completion in completions)
     # The instructions were computed by `check`, and are the same for all.
     assert all(0 < c.cached_tokens < c.prompt_tokens for c in completions)
-    print(
-        {
-            "prompt_tokens": sum(c.prompt_tokens for c in completions),
-            "cached_tokens": sum(c.cached_tokens for c in completions),
-            "output_tokens": sum(c.output_tokens for c in completions),
-            "short": sum("ai_values" not in answer for answer in answers),
-        }
-    )
