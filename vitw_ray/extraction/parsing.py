@@ -1,8 +1,8 @@
 """From what a model wrote to the fields of an answer.
 
 An engine whose decoding is constrained writes nothing but the object. Servers may wrap it: in a
-code fence, in a sentence, in capitals. That is forgiven; a field that is missing or of another type
-is not.
+code fence, in a sentence, in capitals, behind a model's thoughts. That is forgiven; a field that is
+missing or of another type is not.
 """
 
 import json
@@ -47,8 +47,23 @@ def parse(text: str, question: Question) -> dict[str, Any]:
 
 
 def _object_in(text: str) -> str:
+    text = _without_thoughts(text)
     start, end = text.find("{"), text.rfind("}")
     return text[start : end + 1] if 0 <= start < end else ""
+
+
+def _without_thoughts(text: str) -> str:
+    """What follows a head of `<think>...</think>`; nothing where the thoughts have no end.
+
+    Some chat templates write the first mark into the prompt, so only the second is in the text. A
+    text that starts as an answer has no such head: the mark may stand in a quote.
+    """
+    if text.lstrip().startswith(("{", "```")):
+        return text
+    thoughts, end, answer = text.partition("</think>")
+    if end:
+        return answer
+    return "" if thoughts.lstrip().startswith("<think>") else text
 
 
 def _tidied(found: dict[str, Any]) -> dict[str, Any]:
