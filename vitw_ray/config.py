@@ -170,6 +170,10 @@ class TaxonomyConfig:
     """As `ai_value_levels`."""
     task_levels: tuple[int, ...] | None = None
     """As `ai_value_levels`, but the first level clusters conversations."""
+    naming: Literal["members", "model"] = "members"
+    """Who names clusters of values. members: their own nearest labels. model: the language model
+    of the extraction, from labels alone. Tasks are always named by their members: their texts are
+    private."""
     taxonomy_seed: int = 0
     """Seed of the k-means starts."""
     kmeans_iterations: int = 20
@@ -285,6 +289,15 @@ class RunConfig:
     report: ReportConfig = field(default_factory=ReportConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
     execution: Execution = field(default_factory=Execution)
+
+    def __post_init__(self) -> None:
+        """Refuse stages that do not fit each other."""
+        reader = self.extraction.extractor
+        if self.taxonomy.naming == "model" and reader not in ("vllm", "openai"):
+            raise ConfigError(
+                f"--naming model, but --extractor {reader} has no language model",
+                "add --extractor vllm (or openai) and a --model, or choose --naming members",
+            )
 
 
 def json_object(name: str, text: str) -> dict[str, Any]:
