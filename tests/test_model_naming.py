@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_model import ScriptedModel, answer, items, name_after_first
+from scripted_namer import ScriptedModel, answer, items, name_after_first
 
 from vitw_ray.errors import StageFailed
 from vitw_ray.extraction.language_model import Completion, ModelFailure

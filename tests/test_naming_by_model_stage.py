@@ -6,9 +6,9 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import scripted_model
+import scripted_namer
 from ray.cloudpickle import register_pickle_by_value
-from scripted_model import ScriptedModel, items, name_after_first
+from scripted_namer import ScriptedModel, items, name_after_first
 
 from vitw_ray.command_line import config_from
 from vitw_ray.config import ExtractionConfig, LabelsConfig, RunConfig, TaxonomyConfig
@@ -105,7 +105,7 @@ def test_in_an_actor_a_model_names_the_values_and_sees_no_task_and_no_unkept_lab
     tmp_path, local_ray, monkeypatch
 ):
     log = tmp_path / "asked.json"
-    register_pickle_by_value(scripted_model)  # workers do not find modules of the tests
+    register_pickle_by_value(scripted_namer)  # workers do not find modules of the tests
 
     def make(config):
         return ScriptedModel(name_after_first, log)
