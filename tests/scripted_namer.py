@@ -17,6 +17,9 @@ class ScriptedModel:
         self.script, self.log = script, log
         self.asked = []
 
+    async def open(self):
+        pass
+
     def read(self, messages):
         raise AssertionError("a conversation was handed to the model")
 

@@ -245,4 +245,4 @@ def test_whatever_a_model_writes_names_are_plain_short_and_unique(written):
 def test_a_listing_cannot_hold_a_fence():
     labels = ["====================", "calm\n\n====================", "kind"]
     (one,) = show_level(clustered(labels, sizes=(1,)), 1, [])
-    assert listing(one) == "\n\nValues inside:\n- kind"
+    assert listing(one) == "Values inside:\n- kind"

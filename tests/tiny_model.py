@@ -10,10 +10,12 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from vitw_ray.extraction.questions import PROMPTS
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-MAX_TOKENS = 4096  # a prompt and the longest answer that the schema allows, at one byte per token
+MAX_TOKENS = 16_384  # instructions, conversation and the longest answer, at a byte or two a token
 
 _PAD, _START, _END = _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 _TEMPLATE = (
@@ -63,7 +65,7 @@ def _tokenizer(seed: int) -> "PreTrainedTokenizerFast":
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=640,  # ours: all bytes, and some words, pieces and JSON marks of several bytes
+        vocab_size=2048,  # ours: all bytes, and words, pieces and JSON marks of several bytes
         special_tokens=_SPECIAL,  # these get the first ids
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -79,8 +81,12 @@ def _tokenizer(seed: int) -> "PreTrainedTokenizerFast":
 
 
 def _lines(seed: int) -> list[str]:
-    """Prose and JSON, so that tokens cross the borders between marks and words as real ones do."""
+    """Prose and JSON, so that tokens cross the borders between marks and words as real ones do.
+
+    The prompts of the package are among them, so that instructions are not spelt letter by letter.
+    """
     rng = Random(seed)
     prose = [" ".join(rng.choices(_WORDS, k=rng.randint(4, 12))) + "." for _ in range(300)]
     values = [{"label": rng.choice(_WORDS), "explicit": rng.random() < 0.5} for _ in range(300)]
-    return prose + [json.dumps({"subjectivity": 3, "ai_values": [value]}) for value in values]
+    objects = [json.dumps({"subjectivity": 3, "ai_values": [value]}) for value in values]
+    return prose + objects + [prompt.read_text() for prompt in sorted(PROMPTS.glob("*.md"))]

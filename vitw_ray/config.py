@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vitw_ray.errors import ConfigError
+from vitw_ray.extraction.profiles import profile_of
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
 """The planted conversations that ship with the package."""
@@ -291,7 +292,18 @@ class RunConfig:
     execution: Execution = field(default_factory=Execution)
 
     def __post_init__(self) -> None:
-        """Refuse stages that do not fit each other."""
+        """Refuse settings of two stages that do not go together."""
+        extraction, execution = self.extraction, self.execution
+        if extraction.extractor == "vllm" and extraction.model and execution.device == "gpu":
+            further = json_object("engine_kwargs", extraction.engine_kwargs)
+            profile = profile_of(extraction.model)
+            needed = further.get("tensor_parallel_size", profile.tensor_parallel)
+            if needed > execution.gpus_per_actor:
+                raise ConfigError(
+                    f"--model {extraction.model} is spread over {needed} GPUs, and"
+                    f" --gpus-per-actor is {execution.gpus_per_actor:g}",
+                    f"set --gpus-per-actor {needed}",
+                )
         reader = self.extraction.extractor
         if self.taxonomy.naming == "model" and reader not in ("vllm", "openai"):
             raise ConfigError(

@@ -67,11 +67,17 @@ class Extractor(Protocol):
     def extract(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, Extracted]]:
         """Read conversations: (position, result) of each once, as they are done, in any order.
 
-        Never raises for one bad row. May be called from several threads at once when it says so
-        in `concurrent_units`.
+        Never raises for one bad row. A deterministic extractor answers a conversation alike
+        whatever else it is given.
         """
         ...
 
     def describe(self) -> Mapping[str, Any]:
         """Settings as they were resolved, for the manifest."""
         ...
+
+
+def in_order(extractor: Extractor, conversations: Sequence[Conversation]) -> list[Extracted]:
+    """Results of all conversations, in their order."""
+    results = dict(extractor.extract(conversations))
+    return [results[number] for number in range(len(conversations))]

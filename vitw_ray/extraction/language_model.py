@@ -1,6 +1,4 @@
-"""The seam between the questions and whatever model answers them: an engine in this process or a
-server somewhere.
-"""
+"""The seam between questions and what answers them: an engine of our own or a server somewhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +46,11 @@ class Reading:
 
 
 class LanguageModel(Protocol):
-    """Answers questions about readings; many requests at once."""
+    """Answers questions about readings; many requests at once. Made, then opened."""
+
+    async def open(self) -> None:
+        """Start what answers, in the loop where requests will run, and see that it works."""
+        ...
 
     def read(self, messages: Sequence[Message]) -> Reading:
         """Prepare a conversation, once for all questions; called from any thread."""

@@ -14,12 +14,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from vitw_ray.extraction.answers import Value
-from vitw_ray.extraction.questions import Question
+from vitw_ray.extraction.questions import MAX_QUOTE, Question
 from vitw_ray.records import VALUE_FACETS, Message
 
 _MAX_LABEL = 40
 _NOT_IN_LABEL = re.compile(r"[^a-z '\-]+")
 _NOT_IN_TASK = re.compile(r"[^A-Za-z0-9 ,'\-]+")
+_NOT_IN_QUOTE = re.compile(r'["\\\x00-\x1f\x7f]')
 _SPACES = re.compile(r"\s+")
 
 
@@ -55,14 +56,20 @@ def _tidied(found: dict[str, Any]) -> dict[str, Any]:
     tidied = dict(found)
     for facet in VALUE_FACETS:
         if isinstance(found.get(facet), list):
-            tidied[facet] = [
-                {**value, "label": _label(value["label"])}
-                if isinstance(value, dict) and isinstance(value.get("label"), str)
-                else value
-                for value in found[facet]
-            ]
+            tidied[facet] = [_tidied_value(value) for value in found[facet]]
     if isinstance(found.get("task"), str):
         tidied["task"] = _clean(_NOT_IN_TASK, _ascii(found["task"]), 80)
+    return tidied
+
+
+def _tidied_value(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    tidied = dict(value)
+    if isinstance(value.get("label"), str):
+        tidied["label"] = _label(value["label"])
+    if isinstance(value.get("quote"), str):  # bytes that are no text decode to more characters
+        tidied["quote"] = _NOT_IN_QUOTE.sub(" ", value["quote"])[:MAX_QUOTE]
     return tidied
 
 
@@ -94,11 +101,17 @@ def as_values(
             Value(
                 label=value["label"],
                 explicit=value["explicit"],
-                grounded=None if quote is None else bool(_plain(quote)) and _plain(quote) in spoken,
+                grounded=None if quote is None else _stands_in(_plain(quote), spoken),
                 salience=value.get("salience"),
             ),
         )
     return tuple(values.values())
+
+
+def _stands_in(quote: str, spoken: str) -> bool:
+    if quote.isascii():  # whole words; other scripts may not part them
+        quote, spoken = f" {quote} ", f" {spoken} "
+    return bool(quote.strip()) and quote in spoken
 
 
 def _plain(text: str) -> str:

@@ -1,10 +1,10 @@
-"""What a language model is asked about a conversation: wording from `prompts/`, and the form of the
-answer as a JSON schema.
+"""What a language model is asked about a conversation, and in which form it answers.
 
-One pass asks for all facets at once: instructions first, the same for every conversation, so that
-an engine computes them once; then the conversation; then a short cue. Its schema puts
-`subjectivity` first and ends the answer there when nothing more is wanted. The paper's separate
-questions (1.2, 1.3) put the conversation first, so that it is what they share.
+The wording is in `prompts/`; the form is a pydantic model and its JSON schema. One pass asks for
+all facets at once: instructions first, the same for every conversation, so that an engine computes
+them once; then the conversation; then a short cue. Its schema puts `subjectivity` first and ends
+the answer there when nothing more is wanted. The paper's separate questions (1.2, 1.3) put the
+conversation first, so that it is what they share.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,8 @@ FENCE = "===================="
 FACET_FIELDS = ("task", "human_values", "ai_values", "response_type")
 LEVELS = (1, 2, 3, 4)
 
-Quote = Annotated[str, StringConstraints(pattern=r'^[^"\\\x00-\x1f\x7f]{0,120}$')]
+MAX_QUOTE = 120  # characters (ours: twelve words)
+Quote = Annotated[str, StringConstraints(pattern=rf'^[^"\\\x00-\x1f\x7f]{{0,{MAX_QUOTE}}}$')]
 """Words of a conversation, in any script; a pattern and not a length, as for labels."""
 Salience = Annotated[int, Field(ge=1, le=5)]
 

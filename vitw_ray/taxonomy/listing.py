@@ -88,8 +88,8 @@ def listing(shown: Shown, taken: Sequence[str] = ()) -> str:
         "Values outside": shown.outside,
         "Names taken": taken,
     }
-    return "".join(
-        "\n\n" + "\n".join([f"{heading}:", *(f"- {item}" for item in items)])
+    return "\n\n".join(
+        "\n".join([f"{heading}:", *(f"- {item}" for item in items)])
         for heading, items in parts.items()
         if items
     )

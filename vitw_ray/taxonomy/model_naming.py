@@ -120,22 +120,23 @@ async def name_facets(
     """Name every cluster of the value facets.
 
     Args:
-        model: answers.
+        model: answers; is open.
         facets: labels and their clusters.
         at_once: requests under way at the same time, at most.
 
     Raises:
         StageFailed: the model answered no request of the first level.
     """
-    found = ModelNames({facet: [] for facet in facets}, model=model.describe())
-    places = asyncio.Semaphore(at_once)
+    found = ModelNames({facet: [] for facet in facets})
+    free = asyncio.Semaphore(at_once)
     for level in range(1, max((len(c.levels) for c in facets.values()), default=0) + 1):
         there: dict[ValueFacet, Clustered] = {
             facet: c for facet, c in facets.items() if len(c.levels) >= level
         }
-        await _name_level(model, places, there, level, found)
+        await _name_level(model, free, there, level, found)
         if found.refused and found.clusters == found.by_members:
             _refuse_silence(found)
+    found.model = model.describe()
     return found
 
 

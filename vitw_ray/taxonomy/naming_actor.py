@@ -10,7 +10,9 @@ from typing import Any
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.extraction.language_model import LanguageModel
-from vitw_ray.records import ValueFacet
+from vitw_ray.extraction.models import make_language_model
+from vitw_ray.records import VALUE_FACETS, ValueFacet
+from vitw_ray.taxonomy.group_question import group_question
 from vitw_ray.taxonomy.listing import Clustered
 from vitw_ray.taxonomy.model_naming import ModelNames, name_facets
 
@@ -18,9 +20,7 @@ MakeModel = Callable[[RunConfig], LanguageModel]
 
 
 def _model_of_run(config: RunConfig) -> LanguageModel:
-    from vitw_ray.extraction.models import make_language_model
-
-    return make_language_model(config)
+    return make_language_model(config, [group_question(facet) for facet in VALUE_FACETS])
 
 
 class ClusterNamer:
@@ -39,9 +39,12 @@ class ClusterNamer:
 
     def __call__(self, unit: cluster.Unit) -> ModelNames:
         """Name the clusters of a unit's facets."""
-        facets = {facet: self._facets[facet] for facet in unit["facets"]}
+        return asyncio.run(self._name({facet: self._facets[facet] for facet in unit["facets"]}))
+
+    async def _name(self, facets: Mapping[ValueFacet, Clustered]) -> ModelNames:
         try:
-            return asyncio.run(name_facets(self._model, facets, at_once=self._at_once))
+            await self._model.open()
+            return await name_facets(self._model, facets, at_once=self._at_once)
         finally:
             self._model.close()
 
@@ -51,7 +54,16 @@ def name_by_model(
     facets: Mapping[ValueFacet, Clustered],
     make_model: MakeModel = _model_of_run,
 ) -> ModelNames:
-    """Name the clusters of the value facets where the model may run: in an extractor's actor."""
+    """Name the clusters of the value facets where the model may run: in an extractor's actor.
+
+    Args:
+        config: the run.
+        facets: labels and their clusters.
+        make_model: called inside the actor; default: the language model of the extraction.
+
+    Raises:
+        StageFailed: the model cannot be opened, or answers nothing.
+    """
     (names,) = cluster.stream_through_actors(
         [{"facets": list(facets)}],
         ClusterNamer,
