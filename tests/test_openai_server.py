@@ -48,8 +48,9 @@ def served():
         yield server, url
 
 
-def model_at(url: str, config: ExtractionConfig = CONFIG, timeout_s: float = 20.0):
-    return OpenAIServer(config, Execution(server_url=url, request_timeout_s=timeout_s))
+def model_at(url: str, config: ExtractionConfig = CONFIG, timeout_s: float = 20.0, questions=()):
+    execution = Execution(server_url=url, request_timeout_s=timeout_s)
+    return OpenAIServer(config, execution, questions)
 
 
 def ask(model: OpenAIServer, attempt: int = 0, question=QUESTION, messages=MESSAGES) -> Completion:
@@ -326,7 +327,7 @@ def test_neither_key_nor_conversation_is_in_an_exception_or_a_log(served, caplog
     caplog.set_level(logging.DEBUG)
     model = model_at(url, timeout_s=0.5 if name == "a time-out" else 20.0)
     told = [json.dumps(model.describe())]
-    for way in (lambda: ask(model), lambda: run(model.check())):
+    for way in (lambda: ask(model), lambda: run(model.open())):
         with pytest.raises((ModelFailure, ConfigError)) as caught:
             way()
         assert (caught.value.__cause__, caught.value.__context__) == (None, None)
@@ -355,7 +356,7 @@ def test_a_server_that_keeps_to_a_schema_is_known_by_its_answer(served, caplog):
     server, url = served
     server.play = constrained
     model = model_at(url)
-    run(model.check())
+    run(model.open())
     assert model.describe()["schema_enforced"] is True
     assert model.describe()["served_model"] == "tiny-2026"
     assert not caplog.records
@@ -365,7 +366,7 @@ def test_each_probe_asks_for_another_word_and_does_not_say_it(served):
     server, url = served
     server.play = constrained
     for _ in range(2):
-        run(model_at(url).check())
+        run(model_at(url).open())
     words = [words_of(request.body)[0] for request in server.requests]
     assert len(set(words)) == 2
     for word, request in zip(words, server.requests, strict=True):
@@ -376,7 +377,7 @@ def test_a_server_that_ignores_the_schema_is_used_with_a_warning(served, caplog)
     server, url = served
     server.in_turn(completion('{"word": "yes"}'))
     model = model_at(url)
-    run(model.check())
+    run(model.open())
     assert model.describe()["schema_enforced"] is False
     assert "only checked after the fact" in caplog.text
     ask(model)
@@ -394,8 +395,8 @@ def test_a_server_that_refuses_the_schema_is_asked_without_it(served, caplog, re
         return constrained(body)
 
     server.play = play
-    model = model_at(url)
-    run(model.check([QUESTION]))
+    model = model_at(url, questions=[QUESTION])
+    run(model.open())
     assert model.describe()["schema_enforced"] is False
     assert "refuses a schema" in caplog.text
     assert ask(model).text == ANSWER
@@ -408,7 +409,7 @@ def test_a_server_that_wants_the_newer_name_of_the_limit_gets_it(served):
         Reply(400, body=refusal) if "max_tokens" in body else constrained(body)
     )
     model = model_at(url)
-    run(model.check())
+    run(model.open())
     ask(model)
     assert model.describe()["schema_enforced"] is True
     assert body_of(server)["max_completion_tokens"] == 100
@@ -431,7 +432,7 @@ def test_a_run_that_cannot_work_fails_at_start(served, reply, says):
     server, url = served
     server.in_turn(reply)
     with pytest.raises(ConfigError, match=says):
-        run(model_at(url).check())
+        run(model_at(url).open())
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):

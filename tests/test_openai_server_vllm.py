@@ -110,14 +110,14 @@ def wait_for(process: subprocess.Popen, url: str, log: Path) -> None:
 
 def test_every_planted_conversation_is_answered_in_the_form_of_the_question(server_url):
     (question,) = questions_for(CONFIG)
-    model = OpenAIServer(CONFIG, Execution(server_url=server_url))
+    model = OpenAIServer(CONFIG, Execution(server_url=server_url), [question])
     readings = [
         model.read([Message(turn["role"], turn["content"]) for turn in row["messages"]])
         for row, _ in plant(PlantedConfig(conversations=CONVERSATIONS))
     ]
 
     async def everything():
-        await model.check([question])
+        await model.open()
         return await asyncio.gather(*(model.ask(reading, question, 0) for reading in readings))
 
     completions = asyncio.run(everything())

@@ -171,6 +171,10 @@ class TaxonomyConfig:
     """As `ai_value_levels`."""
     task_levels: tuple[int, ...] | None = None
     """As `ai_value_levels`, but the first level clusters conversations."""
+    naming: Literal["members", "model"] = "members"
+    """Who names clusters of values. members: their own nearest labels. model: the language model
+    of the extraction, from labels alone. Tasks are always named by their members: their texts are
+    private."""
     taxonomy_seed: int = 0
     """Seed of the k-means starts."""
     kmeans_iterations: int = 20
@@ -300,6 +304,12 @@ class RunConfig:
                     f" --gpus-per-actor is {execution.gpus_per_actor:g}",
                     f"set --gpus-per-actor {needed}",
                 )
+        reader = self.extraction.extractor
+        if self.taxonomy.naming == "model" and reader not in ("vllm", "openai"):
+            raise ConfigError(
+                f"--naming model, but --extractor {reader} has no language model",
+                "add --extractor vllm (or openai) and a --model, or choose --naming members",
+            )
 
 
 def json_object(name: str, text: str) -> dict[str, Any]:

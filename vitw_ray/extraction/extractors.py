@@ -26,7 +26,7 @@ EXTRACTOR_CODE = {
         "extraction/chat_prompt.py",
         "extraction/content_tokenizer.py",
     ),
-    "openai": (*_ASKED, "extraction/openai_server.py"),
+    "openai": (*_ASKED, "extraction/openai_server.py", "extraction/openai_client.py"),
     "lexicon": ("extraction/lexicon", "conversations/transcript.py", "taxonomy/embed.py"),
     "simulated": ("extraction/simulated.py",),
 }

@@ -28,7 +28,7 @@ def make_language_model(
     if config.extraction.extractor == "openai":
         from vitw_ray.extraction.openai_server import OpenAIServer
 
-        return OpenAIServer(config)
+        return OpenAIServer(config.extraction, config.execution, questions)
     raise ConfigError(
         f"--extractor {config.extraction.extractor} has no language model",
         "choose --extractor vllm or openai",

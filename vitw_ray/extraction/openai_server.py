@@ -2,7 +2,7 @@
 
 That is vLLM's own, SGLang, llama.cpp, Ollama or a hosted one. Instructions are the system message,
 the fenced conversation and the cue the user message; the answer's schema goes along as
-`response_format`. Servers honour it, ignore it or refuse it: `check()` finds out which before the
+`response_format`. Servers honour it, ignore it or refuse it: `open()` finds out which before the
 first conversation is sent.
 """
 
@@ -65,8 +65,11 @@ class OpenAIServer:
             questions decide, or the address holds a key.
     """
 
-    def __init__(self, config: ExtractionConfig, execution: Execution) -> None:
-        self._config = config
+    def __init__(
+        self, config: ExtractionConfig, execution: Execution, questions: Sequence[Question] = ()
+    ) -> None:
+        """Make the client; `open` tries the questions."""
+        self._config, self._questions = config, questions
         self._sampling = _passed_through(config.sampling_kwargs)
         self._url = without_secrets(execution.server_url)
         self._timeout_s = execution.request_timeout_s
@@ -113,7 +116,7 @@ class OpenAIServer:
         # conversation or the key.
         raise failure
 
-    async def check(self, questions: Sequence[Question] = ()) -> None:
+    async def open(self) -> None:
         """Find out, before the first conversation, what the server makes of the questions.
 
         Asks for one answer while the schema allows another, which only constrained decoding gives;
@@ -128,7 +131,7 @@ class OpenAIServer:
         answer = create_model("probe", word=(only, ...))
         probe = Question("probe", "You answer with JSON.", 'Answer: {"word": "yes"}', answer)
         completion = await self._try(probe)
-        for question in questions:
+        for question in self._questions:
             await self._try(question)
         self._schema_enforced = self._sends_schema and _is_answer(completion.text, probe)
         if not self._schema_enforced:
@@ -141,7 +144,7 @@ class OpenAIServer:
             )
 
     def describe(self) -> Mapping[str, Any]:
-        """Settings as resolved; `schema_enforced` and `served_model` are null before `check`."""
+        """Settings as resolved; `schema_enforced` and `served_model` are null before `open`."""
         return {
             "server_url": self._url,
             "model": self._config.model,
