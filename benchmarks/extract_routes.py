@@ -6,7 +6,9 @@ is all of it, with imports, the load of the model, and the drain.
 """
 
 import io
+import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,17 +16,17 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any, Literal
 
+from extract_inputs import conversations_in
 from tqdm import tqdm
 
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
-from vitw_ray.extraction.assemble import as_conversations
 from vitw_ray.extraction.extract import UnitExtractor, units_of
 from vitw_ray.extraction.extractors import concurrent_units
 from vitw_ray.extraction.questions import conversation_text, questions_for
 from vitw_ray.extraction.vllm_engine import prepare_environment
 from vitw_ray.records import Conversation
-from vitw_ray.run_folder import FileEntry, load_secret, read_part
+from vitw_ray.run_folder import FileEntry, load_secret
 from vitw_ray.storage import Storage
 
 EDGES = (0.1, 0.9)  # ours: ramp and drain are shorter than a tenth of a run
@@ -145,6 +147,9 @@ class NotedUnits(UnitExtractor):
 
 def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Timing:
     """Our graph: units to actors that read, cut, tokenise, ask, parse and commit."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see this folder
     storage = Storage(config.execution.output)
     cluster.connect(config.execution)
     created, start = store_bytes(), time.monotonic()
@@ -187,6 +192,7 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
         vLLMEngineProcessorConfig(
             model_source=settings["model"],
             engine_kwargs={name: settings[name] for name in kept if name in settings},
+            log_engine_metrics=False,  # they need a package that vLLM for CPUs comes without
             placement_group_config={"bundles": [{"CPU": 1, "GPU": 0}]},
         ),
         preprocess=lambda row: {
@@ -202,6 +208,7 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
             "sampling_params": {
                 "temperature": config.extraction.temperature,
                 "max_tokens": config.extraction.max_output_tokens,
+                **json.loads(config.extraction.sampling_kwargs),
                 "structured_outputs": {"json": question.schema},
             },
         },
@@ -210,12 +217,7 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
             "tokens": int(row["num_generated_tokens"]),
         },
     )
-    storage = Storage(config.execution.output)
-    rows = [
-        {"text": conversation_text(conversation.messages)}
-        for part in parts
-        for conversation in as_conversations(read_part(storage, part))
-    ]
+    rows = [{"text": conversation_text(c.messages)} for c in conversations_in(config, parts)]
     created, start = store_bytes(), time.monotonic()
     found = processor(ray.data.from_items(rows)).take_all()
     return Timing(

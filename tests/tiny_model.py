@@ -6,6 +6,7 @@ which makes it a hard case for constrained decoding: it takes every turn that a 
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -30,18 +31,29 @@ _WORDS = (
 )
 
 
-def make_tiny_model(folder: Path, seed: int = 0) -> Path:
-    """Write the model and its tokenizer into `folder`, which is returned; a seed, one model."""
+def make_tiny_model(
+    folder: Path,
+    seed: int = 0,
+    *,
+    lines: Sequence[str] = (),
+    vocab_size: int = 2048,
+    layers: int = 2,
+) -> Path:
+    """Write the model and its tokenizer into `folder`, which is returned; a seed, one model.
+
+    `lines` are further text for the tokenizer to learn from; the default size of its vocabulary
+    (ours) holds all bytes, and words, pieces and JSON marks of several bytes.
+    """
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    tokenizer = _tokenizer(seed)
+    tokenizer = _tokenizer([*_lines(seed), *lines], vocab_size)
     tokenizer.save_pretrained(folder)
     config = Qwen3Config(
         vocab_size=-(-len(tokenizer) // 64) * 64,  # padded, as published models are
         hidden_size=128,
         intermediate_size=512,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=32,
@@ -57,7 +69,7 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def _tokenizer(seed: int) -> "PreTrainedTokenizerFast":
+def _tokenizer(lines: Sequence[str], vocab_size: int) -> "PreTrainedTokenizerFast":
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -65,12 +77,12 @@ def _tokenizer(seed: int) -> "PreTrainedTokenizerFast":
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=2048,  # ours: all bytes, and words, pieces and JSON marks of several bytes
+        vocab_size=vocab_size,
         special_tokens=_SPECIAL,  # these get the first ids
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(_lines(seed), trainer)
+    bpe.train_from_iterator(lines, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=_END,
