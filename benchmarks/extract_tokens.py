@@ -68,6 +68,24 @@ def unique_tokens(prompts: Sequence[list[int]]) -> int:
     return total
 
 
+def by_blocks(prompts: Sequence[list[int]], block: int) -> int:
+    """Tokens to compute with a cache of whole blocks that forgets nothing, in this order.
+
+    At least one token of each prompt is computed, as in vLLM, so a last full block never counts.
+    """
+    known: set[int] = set()
+    total = 0
+    for prompt in prompts:
+        digest, hits, missed = 0, 0, False
+        for start in range(0, len(prompt) - block + 1, block):
+            digest = hash((digest, *prompt[start : start + block]))
+            missed |= digest not in known
+            hits += not missed and start + block < len(prompt)
+            known.add(digest)
+        total += len(prompt) - hits * block
+    return total
+
+
 def prefilled(folder: str, prompts: Sequence[list[int]]) -> tuple[list[int], dict[str, int]]:
     """Tokens that vLLM computed of each prompt, and its own counters. In a process of its own."""
     prepare_environment("cpu")
@@ -136,6 +154,7 @@ def measure_prefill(conversations: Sequence[Conversation], folder: Path) -> dict
             "prompt_tokens": sum(map(len, prompts)),
             "prefilled": sum(counted),
             "prefilled_long": sum(itertools.compress(of_conversation, long)),
+            "by_blocks": {str(block): by_blocks(prompts, block) for block in (16, 32)},
             "unique": unique_tokens(prompts),
             "engine": counters,
         }
