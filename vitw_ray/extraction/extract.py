@@ -6,6 +6,8 @@ counts. When all units are through, each part of `extractions` is put together f
 answers, in the order of its part of `conversations`.
 """
 
+import math
+import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -34,7 +36,7 @@ def extract(context: StageContext) -> StageReport:
     answers = f"{PRIVATE}/answers-{key}"
     parts = context.tables["conversations"].files
     units = units_of(parts, context.config.execution.unit_rows)
-    totals, described = _answer(context, answers, units)
+    totals, described, rate = _answer(context, answers, units)
     index = read_index(context.storage, answers)
     files, counts = assemble(context, index, f"{context.config.extraction.extractor}@{key}")
     rows = sum(file.rows for file in files)
@@ -49,6 +51,7 @@ def extract(context: StageContext) -> StageReport:
         details={
             "extractor": f"{context.config.extraction.extractor}@{key}",
             "settings": described,
+            "rows_per_s_once_ready": rate,
             "answers_new": totals["answered"],
             "answers_reused": totals["reused"],
             **{name: n for name, n in sorted(counts.items()) if "error:" not in name},
@@ -67,12 +70,18 @@ def units_of(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
 
 def _answer(
     context: StageContext, answers: str, units: list[cluster.Unit]
-) -> tuple[Counter[str], dict[str, Any]]:
-    """Answer all units; returns counts of rows, and what the extractors say of themselves."""
+) -> tuple[Counter[str], dict[str, Any], float | None]:
+    """Answer all units.
+
+    Returns:
+        Counts of rows, what the extractors say of themselves, and rows/s since the first of them
+        was ready: loading a model takes minutes and says nothing about its speed.
+    """
     config = context.config
     progress = Progress("extractions", context.tables["conversations"].rows)
     totals = Counter[str]()
     described: dict[str, dict[str, Any]] = {}  # by actor
+    ready = math.inf
     for result in cluster.stream_through_actors(
         units,
         UnitExtractor,
@@ -89,8 +98,10 @@ def _answer(
     ):
         totals.update(result["counts"])
         described[result["actor"]] = result["described"]
+        ready = min(ready, result["ready"])
         progress.add(result["counts"]["rows"], result["counts"]["failed"])
-    return totals, _one_description(list(described.values()))
+    rate = totals["answered"] / max(time.time() - ready, 1e-3) if described else None
+    return totals, _one_description(list(described.values())), rate and round(rate, 2)
 
 
 def _one_description(described: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -129,6 +140,7 @@ class UnitExtractor:
             config.execution.segment_seconds,
         )
         self._extractor = make_extractor(config)
+        self._ready = time.time()  # the clock that machines share
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
         """Answer a unit; its answers are committed when this returns."""
@@ -150,6 +162,7 @@ class UnitExtractor:
                 "failed": failed,
             },
             "actor": self._name,
+            "ready": self._ready,
             "described": dict(self._extractor.describe()),
         }
 

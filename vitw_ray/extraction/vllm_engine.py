@@ -175,7 +175,7 @@ def engine_settings(
         else {"revision": revision, "tokenizer_revision": revision}
     )
     on_cpu = config.execution.device == "cpu"
-    return {
+    chosen = {
         "model": profile.model,
         **hub,
         "load_format": "safetensors",
@@ -193,6 +193,10 @@ def engine_settings(
         **profile.engine,
         **further,
     }
+    if chosen["tensor_parallel_size"] > 1:
+        # Inside of Ray, vLLM would look for its workers' GPUs in a placement group.
+        chosen.setdefault("distributed_executor_backend", "mp")
+    return chosen
 
 
 def block_tokens(config: RunConfig) -> int:
