@@ -6,6 +6,7 @@ long as `vllm_engine.py` finds its names there.
 """
 
 import json
+import shutil
 import statistics
 import time
 from collections.abc import Sequence
@@ -41,15 +42,19 @@ def measure_engine(
     """Steady rates of both, and of vLLM without a schema."""
     limit = 300 if quick else 2_000
     conversations = conversations_of(str(real_conversations() or SAMPLE), limit)
-    extraction: dict[str, Any] = {"engine_kwargs": json.dumps({"load_format": "dummy"})}
+    copy = folder / "model"
+    extraction: dict[str, Any]
     if model is None:
-        model = str(folder / "model")
-        in_own_process(make_model, Path(model))
-        extraction = {"sampling_kwargs": in_own_process(short_answers, model)}
+        in_own_process(make_model, copy)
+        extraction = {"sampling_kwargs": in_own_process(short_answers, str(copy))}
+    else:  # its shape alone: weights are made up, so that none need be there
+        shutil.copytree(model, copy, ignore=shutil.ignore_patterns("*.safetensors*", "*.bin"))
+        (copy / "made-up.safetensors").touch()
+        extraction = {"engine_kwargs": json.dumps({"load_format": "dummy"})}
     large = {"max_num_seqs": 512, "max_num_batched_tokens": 16_384}
     config = RunConfig(
         extraction=ExtractionConfig(
-            extractor="vllm", model=model, max_output_tokens=OUTPUT_TOKENS, **extraction
+            extractor="vllm", model=str(copy), max_output_tokens=OUTPUT_TOKENS, **extraction
         ),
         execution=Execution(
             device=device,
