@@ -55,6 +55,7 @@ class Prompt:
     """What went to an engine for one conversation, apart from the frame that all share."""
 
     content: str  # decoded, control tokens spelt out
+    tokens: int
     control_tokens: int
 
 
@@ -79,9 +80,21 @@ def answer_and_catch(
     contents = [ids[len(head) : -len(tail)] for ids in caught]
     control = model._encoder.control_ids
     return results, [
-        Prompt(model._tokenizer.decode(ids), sum(index in control for index in ids))
+        Prompt(model._tokenizer.decode(ids), len(ids), sum(index in control for index in ids))
         for ids in contents
     ]
+
+
+def answer_warmly(config: RunConfig, conversations: Sequence[Conversation]) -> list[Extracted]:
+    """Results drawn at temperature 1 from what the schema allows, without other settings."""
+    from vitw_ray.extraction.vllm_engine import sampling
+
+    model = _extractor(config)._model
+    (question,) = model._questions
+    warm = sampling(question.schema, max_tokens=700, temperature=1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(model._sampling, (question.name, 0), warm)
+        return answer(config, conversations)
 
 
 def start_without_schemas(config: RunConfig) -> None:

@@ -16,6 +16,7 @@ from engine_faults.engine_faults import LAWLESS, STARVE
 from engine_process import (
     answer,
     answer_and_catch,
+    answer_warmly,
     children,
     engine_process,
     start,
@@ -24,7 +25,7 @@ from engine_process import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naughty_strings import naughty_strings
-from tiny_model import make_tiny_model
+from tiny_model import make_tiny_model, terse
 
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError, StageFailed
@@ -61,13 +62,20 @@ def call():
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory, call) -> RunConfig:
+def model(tmp_path_factory, call) -> Path:
+    return call(make_tiny_model, tmp_path_factory.mktemp("tiny-model"))
+
+
+@pytest.fixture(scope="module")
+def config(model) -> RunConfig:
     """One pass, many requests at once."""
     return RunConfig(
         extraction=ExtractionConfig(
             extractor="vllm",
-            model=str(call(make_tiny_model, tmp_path_factory.mktemp("tiny-model"))),
+            model=str(model),
             transcript_tokens=TRANSCRIPT_TOKENS,
+            max_output_tokens=128,
+            sampling_kwargs=terse(model),
         ),
         execution=Execution(max_num_seqs=16, request_timeout_s=15.0),
     )
@@ -108,8 +116,13 @@ def test_every_conversation_is_answered_in_one_pass(answers):
     assert valid(answers)
 
 
-def test_separate_questions_are_all_answered(one_by_one, call):
-    assert valid(call(answer, one_by_one, planted(8)))
+@pytest.fixture(scope="module")
+def separate_answers(one_by_one, call) -> list[Extracted]:
+    return call(answer, one_by_one, planted(8))
+
+
+def test_separate_questions_are_all_answered(separate_answers):
+    assert valid(separate_answers)
 
 
 def test_the_same_answers_come_again_at_temperature_zero(config, answers, call):
@@ -118,11 +131,19 @@ def test_the_same_answers_come_again_at_temperature_zero(config, answers, call):
     assert sum(a.answer == b.answer for a, b in zip(answers, again, strict=True)) >= 36
 
 
-def test_one_request_at_a_time_makes_the_answer_independent_of_the_order(one_by_one, call):
-    conversations = planted(8)
-    forward = call(answer, one_by_one, conversations)
-    backward = call(answer, one_by_one, conversations[::-1])[::-1]
-    assert [found.answer for found in forward] == [found.answer for found in backward]
+def test_one_request_at_a_time_makes_answers_independent_of_the_order(
+    one_by_one, separate_answers, call
+):
+    backward = call(answer, one_by_one, planted(8)[::-1])[::-1]
+    assert [found.answer for found in separate_answers] == [found.answer for found in backward]
+
+
+def test_the_schema_leaves_every_level_and_facet_within_reach(config, call):
+    found = call(answer_warmly, config, [said(f"rule {number}") for number in range(40)])
+    assert valid(found)
+    assert {one.answer.subjectivity for one in found} == {1, 2, 3, 4}
+    for facet in ("task", "human_values", "ai_values", "response_type"):
+        assert any(getattr(one.answer, facet) for one in found), facet
 
 
 def test_the_shared_head_is_in_the_cache_before_the_first_conversation(config, answers, call):
@@ -132,12 +153,12 @@ def test_the_shared_head_is_in_the_cache_before_the_first_conversation(config, a
     assert min(found.cached_tokens for found in answers) >= shared
 
 
-def test_a_conversation_over_the_budget_is_cut_and_answered(config, answers, call):
-    (found,) = call(answer, config, [said("a long story about my garden. " * 5000)])
-    assert found.truncated_share > 0.9
+def test_a_conversation_over_the_budget_is_cut_and_answered(config, call):
+    story = said("a long story about my garden. " * 5000)
+    (found,), prompts = call(answer_and_catch, config, [story])
     assert valid([found])
-    rest = max(short.prompt_tokens for short in answers if not short.truncated_share)
-    assert found.prompt_tokens <= rest + TRANSCRIPT_TOKENS < call(start, config)["max_model_len"]
+    assert found.truncated_share > 0.9
+    assert all(TRANSCRIPT_TOKENS / 2 < prompt.tokens <= TRANSCRIPT_TOKENS for prompt in prompts)
 
 
 def test_a_request_that_runs_out_of_time_is_an_error_and_its_neighbours_are_answered(config, call):

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from engine_faults.engine_faults import CALL_LOG
 from engine_process import FAULTS
+from tiny_model import terse
 
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 
@@ -38,7 +39,8 @@ class Job:
             *("--input", str(folder / "chats.jsonl"), "--output", str(self.output)),
             *("--secret-file", str(folder / "secret"), "--extractor", "vllm"),
             *("--model", str(model), "--transcript-tokens", "512", "--actors", "1"),
-            *("--request-timeout-s", "30"),
+            *("--request-timeout-s", "30", "--max-output-tokens", "128"),
+            *("--sampling-kwargs", terse(model)),
         ]
 
     def start(self, *arguments: str) -> subprocess.Popen:

@@ -13,6 +13,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from multiprocessing import active_children
 from typing import Any, Literal
 
 from vitw_ray.config import ExtractionConfig, RunConfig, json_object
@@ -20,6 +21,7 @@ from vitw_ray.conversations.transcript import transcript
 from vitw_ray.errors import ConfigError, StageFailed
 from vitw_ray.extraction.chat_prompt import Frame, PromptEncoder
 from vitw_ray.extraction.language_model import Completion, ModelFailure, Reading
+from vitw_ray.extraction.last_will import LastWill
 from vitw_ray.extraction.model_files import resolve_revision
 from vitw_ray.extraction.profiles import Profile, profile_of
 from vitw_ray.extraction.questions import Question, conversation_turns, turn_mark
@@ -77,7 +79,10 @@ class VllmEngine:
     def __init__(self, arguments: Any, timeout_s: float) -> None:
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        before = set(active_children())
         self._llm = AsyncLLM.from_engine_args(arguments)
+        started = set(active_children()) - before
+        self._last_will = LastWill(child.pid for child in started if child.pid is not None)
         self._timeout_s = timeout_s
         self._ids = itertools.count()
 
@@ -108,6 +113,7 @@ class VllmEngine:
 
     def close(self) -> None:
         """End the engine's process."""
+        self._last_will.revoke()
         self._llm.shutdown()
 
     def describe(self) -> dict[str, Any]:
@@ -273,7 +279,7 @@ def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-    return SamplingParams(
+    return SamplingParams.from_optional(  # reads what JSON cannot write, such as ids as keys
         structured_outputs=StructuredOutputsParams(json=dict(schema)),
         output_kind=RequestOutputKind.FINAL_ONLY,
         detokenize=False,  # ours to do, once an answer
