@@ -40,7 +40,12 @@ _ASKED = (
     "conversations/transcript.py",
 )
 EXTRACTOR_CODE = {
-    "vllm": (*_ASKED, "extraction/vllm_engine.py", "extraction/chat_prompt.py"),
+    "vllm": (
+        *_ASKED,
+        "extraction/vllm_engine.py",
+        "extraction/chat_prompt.py",
+        "extraction/content_tokenizer.py",
+    ),
     "openai": (*_ASKED, "extraction/openai_server.py"),
     "lexicon": ("extraction/lexicon", "conversations/transcript.py", "taxonomy/embed.py"),
     "simulated": ("extraction/simulated.py",),
