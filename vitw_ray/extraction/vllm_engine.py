@@ -289,11 +289,13 @@ def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
 
 def _checked_sampling(extraction: ExtractionConfig) -> dict[str, Any]:
     """The user's sampling parameters; a key that vLLM does not know stops the run."""
+    from vllm.exceptions import VLLMClientError
+
     found = json_object("sampling_kwargs", extraction.sampling_kwargs)
     _refuse("sampling_kwargs", _OWN_SAMPLING & found.keys(), "is set by the extractor")
     try:
         sampling({"type": "object"}, **found)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, VLLMClientError) as error:
         raise ConfigError(
             f"--sampling-kwargs: {error}", "use the names of vLLM's SamplingParams"
         ) from None
