@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -94,8 +93,8 @@ def _outcome(row: Row) -> str:
 
 def finished(job: Job, *arguments: str) -> str:
     """Run to the end; what it printed."""
-    running = job.start(*arguments)
-    output, _ = running.communicate(timeout=900)
+    with job.running(*arguments) as running:
+        output, _ = running.communicate(timeout=900)
     assert running.returncode == 0, output[-3000:]
     return output
 
@@ -144,7 +143,7 @@ def test_poison_rows_cost_exactly_themselves(model, scratch, tmp_path, size, max
 def _same_answers(clean: Job, poisoned: Job, poison: set[str]) -> None:
     """All rows but the poison are the same to the last field."""
 
-    def others(job: Job) -> list[Any]:
+    def others(job: Job) -> list[Row]:
         return [row for row in job.table("extractions") if row["conversation_id"] not in poison]
 
     assert others(clean) == others(poisoned)
@@ -169,40 +168,45 @@ def wait_for_segments(job: Job, wanted: int, running: subprocess.Popen) -> None:
     raise AssertionError(f"no {wanted} segments were committed; exit status {running.poll()}")
 
 
-def processes(of: subprocess.Popen, name: str) -> list[psutil.Process]:
-    """Processes below a job whose title holds this name."""
-    below = psutil.Process(of.pid).children(recursive=True)
-    return [process for process in below if name in " ".join(process.cmdline())]
+def engine_of(running: subprocess.Popen) -> psutil.Process:
+    """The process of a job's one engine: what an actor of Ray has spawned."""
+    below = psutil.Process(running.pid).children(recursive=True)
+    (engine,) = (process for process in below if "spawn_main" in " ".join(process.cmdline()))
+    return engine
 
 
 def test_a_killed_extractor_actor_loses_nothing_and_repeats_little(model, scratch, tmp_path):
     job = Job(tmp_path / "job", model, scratch, planted_rows(200))
-    running = job.start(*INTERRUPTED)
-    wait_for_segments(job, 3, running)
-    (engine,) = processes(running, "EngineCore")
-    actor = engine.parent()
-    assert actor is not None
-    assert "ray::" in " ".join(actor.cmdline())
-    actor.kill()
-    psutil.wait_procs([engine], timeout=60)
-    assert not engine.is_running(), "an engine outlived its actor"
-    output, _ = running.communicate(timeout=300)
+    with job.running(*INTERRUPTED) as running:
+        wait_for_segments(job, 3, running)
+        engine = engine_of(running)
+        actor = engine.parent()
+        assert actor is not None
+        assert "ray::" in " ".join(actor.cmdline())
+        actor.kill()
+        assert_gone(engine)
+        output, _ = running.communicate(timeout=300)
     assert running.returncode == 0, output[-3000:]
     all_answered(job, 200)
 
 
 def test_a_killed_driver_of_vllm_resumes_and_repeats_little(model, scratch, tmp_path):
     job = Job(tmp_path / "job", model, scratch, planted_rows(200))
-    first = job.start(*INTERRUPTED)
-    wait_for_segments(job, 3, first)
-    engines = processes(first, "EngineCore")
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
-    psutil.wait_procs(engines, timeout=60)
-    assert not any(engine.is_running() for engine in engines), "an engine outlived its driver"
+    with job.running(*INTERRUPTED) as first:
+        wait_for_segments(job, 3, first)
+        engine = engine_of(first)
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        assert_gone(engine)
     finished(job, *INTERRUPTED)
     assert job.stage("extractions")["details"]["answers_reused"] >= 3 * SEGMENT_ROWS
     all_answered(job, 200)
+
+
+def assert_gone(engine: psutil.Process) -> None:
+    """An engine may not outlive those who need it: it would keep its GPU's memory."""
+    psutil.wait_procs([engine], timeout=60)
+    assert not engine.is_running()
 
 
 def all_answered(job: Job, rows: int) -> None:

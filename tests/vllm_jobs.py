@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 from engine_faults.engine_faults import CALL_LOG
 from engine_process import FAULTS
@@ -43,8 +45,21 @@ class Job:
             *("--sampling-kwargs", terse(model)),
         ]
 
-    def start(self, *arguments: str) -> subprocess.Popen:
-        """Start it; again, to go on where it stopped."""
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen]:
+        """Start it; again, to go on where it stopped. What still runs in the end is killed."""
+        process = self._start(arguments)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                below = psutil.Process(process.pid).children(recursive=True)
+                for one in (psutil.Process(process.pid), *below):
+                    with suppress(psutil.NoSuchProcess):
+                        one.kill()
+                process.communicate()
+
+    def _start(self, arguments: Sequence[str]) -> subprocess.Popen:
         environment = {
             **os.environ,
             "RAY_AUTH_MODE": "disabled",
