@@ -29,7 +29,7 @@ def engine_process() -> Iterator[Callable[..., Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, context, sys.path.append, (str(FAULTS),)) as pool:
+        with ProcessPoolExecutor(1, context, _know_faults) as pool:
 
             def call(function: Callable[..., Any], *arguments: Any) -> Any:
                 return pool.submit(function, *arguments).result()
@@ -38,6 +38,10 @@ def engine_process() -> Iterator[Callable[..., Any]]:
                 yield call
             finally:
                 call(_close_all)
+
+
+def _know_faults() -> None:
+    sys.path.append(str(FAULTS))  # spawned processes are given this path, and not PYTHONPATH's
 
 
 def start(config: RunConfig) -> dict[str, Any]:
