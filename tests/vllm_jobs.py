@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 def planted_rows(rows: int) -> list[Row]:
-    return [row for row, _ in plant(PlantedConfig(), 0, rows)]
+    return [row for row, _ in plant(PlantedConfig(conversations=rows))]
 
 
 class Job:
