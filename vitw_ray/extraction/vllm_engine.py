@@ -11,11 +11,13 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from multiprocessing import active_children
 from typing import Any, Literal
 
 from vitw_ray.config import ExtractionConfig, RunConfig, json_object
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction.language_model import ModelFailure
+from vitw_ray.extraction.last_will import LastWill
 from vitw_ray.extraction.profiles import Profile
 from vitw_ray.extraction.recovery import EngineDied
 
@@ -70,7 +72,10 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         arguments = AsyncEngineArgs(**settings, enable_log_requests=False)
+        before = set(active_children())
         self._llm = AsyncLLM.from_engine_args(arguments)
+        started = set(active_children()) - before
+        self._last_will = LastWill(child.pid for child in started if child.pid is not None)
         self._timeout_s = timeout_s
         self._ids = itertools.count()
 
@@ -101,6 +106,7 @@ class VllmEngine:
 
     def close(self) -> None:
         """End the engine's process."""
+        self._last_will.revoke()
         self._llm.shutdown()
 
     def describe(self) -> dict[str, Any]:
@@ -126,7 +132,7 @@ def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-    return SamplingParams(
+    return SamplingParams.from_optional(  # reads what JSON cannot write, such as ids as keys
         structured_outputs=StructuredOutputsParams(json=dict(schema)),
         output_kind=RequestOutputKind.FINAL_ONLY,
         detokenize=False,  # ours to do, once an answer
@@ -136,11 +142,13 @@ def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
 
 def further_sampling(extraction: ExtractionConfig) -> dict[str, Any]:
     """The user's sampling parameters; a key that vLLM does not know stops the run."""
+    from vllm.exceptions import VLLMClientError
+
     found = json_object("sampling_kwargs", extraction.sampling_kwargs)
     _refuse("sampling_kwargs", _OWN_SAMPLING & found.keys(), "is set by the extractor")
     try:
         sampling({"type": "object"}, **found)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, VLLMClientError) as error:
         raise ConfigError(
             f"--sampling-kwargs: {error}", "use the names of vLLM's SamplingParams"
         ) from None

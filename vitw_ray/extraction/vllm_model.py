@@ -90,7 +90,11 @@ class VllmModel:
                 "mend --engine-kwargs, or see the engine's own log on the node",
             ) from None
         self._engine_description = engine.describe()
-        await self._prove_schema(engine)
+        try:
+            await self._prove_schema(engine)
+        except StageFailed:
+            engine.close()
+            raise
         return engine
 
     async def _prove_schema(self, engine: VllmEngine) -> None:
