@@ -113,11 +113,11 @@ def answer_warmly(config: RunConfig, conversations: Sequence[Conversation]) -> l
 
 def start_without_schemas(config: RunConfig) -> None:
     """Make an extractor whose requests lose their schema on the way, as a misnamed option would."""
-    from vitw_ray.extraction import vllm_engine
+    from vitw_ray.extraction import vllm_model
 
-    lawful = vllm_engine.sampling
+    lawful = vllm_model.sampling
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vllm_engine, "sampling", lambda _, **settings: _free(lawful, settings))
+        patch.setattr(vllm_model, "sampling", lambda _, **settings: _free(lawful, settings))
         start(config)
 
 
@@ -133,7 +133,7 @@ def children() -> int:
 
 
 def _extractor(config: RunConfig) -> Any:
-    from vitw_ray.extraction.extract import make_extractor
+    from vitw_ray.extraction.extractors import make_extractor
 
     if config not in _extractors:
         _extractors[config] = make_extractor(config)

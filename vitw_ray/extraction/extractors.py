@@ -1,6 +1,7 @@
 """Which extractor a run has: all that decides its answers, and how it is made."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from vitw_ray.config import ExtractionConfig, RunConfig
@@ -66,8 +67,11 @@ def _model_parts(extraction: ExtractionConfig) -> dict[str, Any]:
     }
     if extraction.extractor == "vllm":
         profile = profile_of(extraction.model)
-        parts["profile"] = profile
-        parts["revision"] = resolve_revision(profile.model, extraction.revision or profile.revision)
+        revision = resolve_revision(profile.model, extraction.revision or profile.revision)
+        # A folder is known by its content: it may move.
+        parts["model"] = None if revision.startswith("sha256:") else profile.model
+        parts["revision"] = revision
+        parts["profile"] = replace(profile, model="")
         parts["engine_kwargs"] = extraction.engine_kwargs
     return parts
 
