@@ -147,7 +147,7 @@ def conversation_turns(messages: Sequence[Message]) -> list[tuple[str, str]]:
     A line of content that looks like a mark or a fence is set off by a bar, so that no speaker can
     end the conversation or speak as the other.
     """
-    return [(turn_mark(message.role), _set_off(message.content)) for message in messages]
+    return [(turn_mark(message.role), set_off(message.content)) for message in messages]
 
 
 def turn_mark(role: str) -> str:
@@ -155,7 +155,8 @@ def turn_mark(role: str) -> str:
     return f"\n\n[{role.upper()}]\n"
 
 
-def _set_off(content: str) -> str:
+def set_off(content: str) -> str:
+    """Content as it is shown."""
     if "[" not in content and FENCE not in content:
         return content
     lines = content.split("\n")

@@ -11,11 +11,11 @@ from typing import Any
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.transcript import transcript
 from vitw_ray.errors import StageFailed
-from vitw_ray.extraction.chat_prompt import Frame, PromptEncoder
+from vitw_ray.extraction.chat_prompt import PromptEncoder
 from vitw_ray.extraction.language_model import Completion, ModelFailure, Reading
 from vitw_ray.extraction.model_files import resolve_revision
 from vitw_ray.extraction.profiles import Profile, profile_of
-from vitw_ray.extraction.questions import Question, conversation_turns, turn_mark
+from vitw_ray.extraction.questions import Question, conversation_turns, set_off, turn_mark
 from vitw_ray.extraction.recovery import EngineDied, Recovery
 from vitw_ray.extraction.vllm_engine import (
     Output,
@@ -67,10 +67,6 @@ class VllmModel:
         self._recovery: Recovery[Request, Output] = Recovery(self._start)
         self._engine_description: dict[str, Any] = {}
 
-    @property
-    def _frame(self) -> Frame:
-        return self._encoder.frame(self._questions[0])
-
     def _context(self, questions: Sequence[Question]) -> int:
         frames = [self._encoder.frame(question) for question in questions]
         longest = max(len(frame.head) + len(frame.tail) for frame in frames)
@@ -92,6 +88,13 @@ class VllmModel:
         self._engine_description = engine.describe()
         try:
             await self._prove_schema(engine)
+            await self._warm_up(engine)
+        except (ModelFailure, EngineDied) as failure:
+            engine.close()
+            raise StageFailed(
+                f"vLLM's engine did not answer a first request ({failure or 'it died'})",
+                "see the engine's own log on the node",
+            ) from None
         except StageFailed:
             engine.close()
             raise
@@ -103,29 +106,32 @@ class VllmModel:
         settings = sampling(
             {"type": "string", "enum": [word]}, max_tokens=_PROOF_TOKENS, temperature=0.0
         )
-        try:
-            # On the shared head, so that the cache holds it before the first conversation.
-            output = await engine.run(Request(self._frame.prompt(()), settings))
-        except (ModelFailure, EngineDied) as failure:
-            raise StageFailed(
-                f"vLLM's engine did not answer under a schema ({failure or 'it died'})",
-                "see the engine's own log on the node",
-            ) from None
+        head = self._encoder.frame(self._questions[0]).prompt(())
+        output = await engine.run(Request(head, settings))
         if self._decode(output.token_ids).strip() != f'"{word}"':
             raise StageFailed(
                 "vLLM's engine ignores the schema of an answer",
                 "check --engine-kwargs and the structured outputs of this vLLM",
             )
 
+    async def _warm_up(self, engine: VllmEngine) -> None:
+        """Put each question to nothing: heads are cached and schemas compiled before they count."""
+        for question in self._questions:
+            settings = sampling(question.schema, max_tokens=1, temperature=0.0)
+            await engine.run(Request(self._encoder.frame(question).prompt(()), settings))
+
     def read(self, messages: Sequence[Message]) -> Reading:
-        """Cut to the budget, marks of turns included, and tokenise."""
-        read = transcript(
-            messages,
-            self._extraction.transcript_tokens,
-            lambda text: self._encoder.count(text) + self._mark_tokens,
-        )
+        """Tokenise, and cut to the budget, which the marks of turns are part of."""
+        budget = self._extraction.transcript_tokens
+        body = self._encoder.body(conversation_turns(messages))
+        if len(body) <= budget:
+            return Reading(tuple(messages), 0.0, token_ids=tuple(body))
+        read = transcript(messages, budget, self._shown_tokens)
         body = self._encoder.body(conversation_turns(read.messages))
         return Reading(read.messages, read.truncated_share, token_ids=tuple(body))
+
+    def _shown_tokens(self, content: str) -> int:
+        return self._encoder.count(set_off(content)) + self._mark_tokens
 
     def read_text(self, text: str) -> Reading:
         """Tokenise as it is."""
