@@ -92,10 +92,10 @@ class Job:
         return len(list(self.output.glob("private/answers-*/*.parquet")))
 
     def repeated_calls(self) -> int:
-        """Requests that an engine was given again, apart from the trial of each at its start."""
+        """Requests that an engine was given again, apart from the two trials at each start."""
         engines = list(self.calls.iterdir())
         calls = Counter(line for log in engines for line in log.read_text().split())
-        return sum(calls.values()) - len(calls) - (len(engines) - 1)
+        return sum(calls.values()) - len(calls) - 2 * (len(engines) - 1)
 
     def checked(self) -> str:
         """What the independent checker says; empty when all is well."""
