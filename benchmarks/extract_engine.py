@@ -51,16 +51,11 @@ def measure_engine(
         shutil.copytree(model, copy, ignore=shutil.ignore_patterns("*.safetensors*", "*.bin"))
         (copy / "made-up.safetensors").touch()
         extraction = {"engine_kwargs": json.dumps({"load_format": "dummy"})}
-    large = {"max_num_seqs": 512, "max_num_batched_tokens": 16_384}
     config = RunConfig(
         extraction=ExtractionConfig(
             extractor="vllm", model=str(copy), max_output_tokens=OUTPUT_TOKENS, **extraction
         ),
-        execution=Execution(
-            device=device,
-            gpus_per_actor=1.0 if device == "gpu" else 0.0,
-            **(large if device == "gpu" else {}),
-        ),
+        execution=Execution(device=device, gpus_per_actor=1.0 if device == "gpu" else 0.0),
     )
     requests = in_own_process(prompts_of, config, conversations)
     free = in_own_process(without_schema, requests)

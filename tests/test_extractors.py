@@ -131,7 +131,7 @@ def test_an_engine_never_waits_for_the_next_unit():
     extraction = ExtractionConfig(extractor="vllm", model="qwen3-8b")
     config = RunConfig(extraction=extraction, execution=execution)
     in_units_but_one = (concurrent_units(config) - 1) * execution.unit_rows
-    assert in_units_but_one >= 1.5 * execution.max_num_seqs
+    assert in_units_but_one >= 1.5 * execution.requests_at_once
     assert concurrent_units(RunConfig()) == 1
 
 

@@ -249,16 +249,28 @@ class Execution:
     """An actor commits its answers at least this often ..."""
     segment_seconds: float = 5.0
     """... and at least this often in time."""
-    max_num_seqs: int = 64
-    """Requests that vLLM's engine works on at once (its own fall-back would be 128)."""
-    max_num_batched_tokens: int = 4096
-    """Tokens in one step of the engine (its own fall-back would be 2048)."""
+    max_num_seqs: int | None = None
+    """Requests that an engine works on at once, or a server is sent; default: 512 on a GPU, 64 on
+    a CPU (vLLM's asynchronous engine would fall back to 128)."""
+    max_num_batched_tokens: int | None = None
+    """Tokens in one step of vLLM's engine; default: 16384 on a GPU, 4096 on a CPU (it would fall
+    back to 2048 and read the weights eight times as often)."""
     request_timeout_s: float = 600.0
     """A request that takes longer has failed (ours: a full queue of an H200 takes a minute)."""
     server_url: str = "http://localhost:8000/v1"
     """Base address of the OpenAI-compatible server; its key comes from OPENAI_API_KEY."""
     object_store_mb: int = 256
     """Ray's shared memory on a laptop; only ids and counters pass through it."""
+
+    @property
+    def requests_at_once(self) -> int:
+        """`max_num_seqs`, or what the device can do."""
+        return self.max_num_seqs or (512 if self.device == "gpu" else 64)
+
+    @property
+    def tokens_at_once(self) -> int:
+        """`max_num_batched_tokens`, or what the device can do."""
+        return self.max_num_batched_tokens or (16_384 if self.device == "gpu" else 4096)
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""

@@ -5,10 +5,6 @@ from collections.abc import Callable
 from vitw_ray.config import Execution, ExtractionConfig, LabelsConfig, RunConfig, TaxonomyConfig
 
 MODEL = "qwen3-8b"  # ours: a small model that follows a form well, under Apache-2.0
-# Of a GPU of 80 GB or more; what vLLM's offline class takes there. Its asynchronous engine would
-# fall back to 128 and 2,048, and read the weights eight times as often.
-MAX_NUM_SEQS = 512
-MAX_NUM_BATCHED_TOKENS = 16_384
 
 
 def laptop() -> RunConfig:
@@ -39,8 +35,6 @@ def paper() -> RunConfig:
             device="gpu",
             actors=8,
             gpus_per_actor=1.0,
-            max_num_seqs=MAX_NUM_SEQS,
-            max_num_batched_tokens=MAX_NUM_BATCHED_TOKENS,
         ),
     )
 
@@ -55,8 +49,6 @@ def full_traffic() -> RunConfig:
             device="gpu",
             actors=64,
             gpus_per_actor=1.0,
-            max_num_seqs=MAX_NUM_SEQS,
-            max_num_batched_tokens=MAX_NUM_BATCHED_TOKENS,
             unit_rows=1024,
             segment_rows=1024,
             segment_seconds=30.0,

@@ -28,7 +28,7 @@ def extract_on_gpu(folder: Path) -> tuple[list, dict]:
             max_output_tokens=2_000,
             engine_kwargs=json.dumps({"gpu_memory_utilization": 0.5}),
         ),
-        execution=Execution(device="gpu", gpus_per_actor=1.0, max_num_seqs=256),
+        execution=Execution(device="gpu", gpus_per_actor=1.0),
     )
     extractor = make_extractor(config)
     conversations = [
@@ -58,8 +58,8 @@ def test_every_conversation_is_answered_under_the_schema(extracted):
 
 def test_what_decides_throughput_is_as_set_and_not_the_engines_fall_back(extracted):
     _, described = extracted
-    assert described["max_num_seqs"] == 256
-    assert described["max_num_batched_tokens"] == 4096
+    assert described["max_num_seqs"] == 512
+    assert described["max_num_batched_tokens"] == 16_384
     assert described["block_size"] == 16
     assert described["prefix_caching"] is True
 

@@ -110,7 +110,7 @@ def make_extractor(config: RunConfig) -> Extractor:
 
 
 def _in_flight(config: RunConfig) -> int:
-    return math.ceil(IN_FLIGHT * config.execution.max_num_seqs)
+    return math.ceil(IN_FLIGHT * config.execution.requests_at_once)
 
 
 def concurrent_units(config: RunConfig) -> int:

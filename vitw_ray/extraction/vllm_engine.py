@@ -31,20 +31,19 @@ _CPU_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # left open, busy cores slow decoding several times
 }
 
-# What the extractor decides itself; anything else of vLLM's is the user's to set.
-_OWN_ENGINE_ARGUMENTS = frozenset(
-    (
-        "model",
-        "revision",
-        "tokenizer",
-        "tokenizer_revision",
-        "trust_remote_code",
-        "skip_tokenizer_init",
-    )
-)
-_OWN_SAMPLING = frozenset(
-    ("max_tokens", "temperature", "structured_outputs", "output_kind", "detokenize", "n")
-)
+# What other settings decide, with the one to use instead where there is one.
+_OWN_ENGINE_ARGUMENTS = {
+    **dict.fromkeys(("tokenizer", "trust_remote_code", "skip_tokenizer_init"), ""),
+    **dict.fromkeys(("revision", "tokenizer_revision"), "--revision"),
+    "model": "--model",
+    "max_num_seqs": "--max-num-seqs",
+    "max_num_batched_tokens": "--max-num-batched-tokens",
+}
+_OWN_SAMPLING = {
+    **dict.fromkeys(("structured_outputs", "output_kind", "detokenize", "n"), ""),
+    "max_tokens": "--max-output-tokens",
+    "temperature": "--temperature",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ def further_sampling(extraction: ExtractionConfig) -> dict[str, Any]:
     from vllm.exceptions import VLLMClientError
 
     found = json_object("sampling_kwargs", extraction.sampling_kwargs)
-    _refuse("sampling_kwargs", _OWN_SAMPLING & found.keys(), "is set by the extractor")
+    _refuse_own("sampling-kwargs", _OWN_SAMPLING, found)
     try:
         sampling({"type": "object"}, **found)
     except (TypeError, ValueError, VLLMClientError) as error:
@@ -162,9 +161,13 @@ def engine_settings(
     from vllm.engine.arg_utils import AsyncEngineArgs
 
     further = json_object("engine_kwargs", config.extraction.engine_kwargs)
-    _refuse("engine_kwargs", _OWN_ENGINE_ARGUMENTS & further.keys(), "is set by the extractor")
+    _refuse_own("engine-kwargs", _OWN_ENGINE_ARGUMENTS, further)
     known = {field.name for field in fields(AsyncEngineArgs)}
-    _refuse("engine_kwargs", further.keys() - known, "is no argument of this vLLM's engine")
+    for key in sorted(further.keys() - known):
+        raise ConfigError(
+            f"--engine-kwargs: {key} is no argument of this vLLM's engine",
+            "use the names of vLLM's engine arguments",
+        )
     if further.get("max_model_len", context) < context:
         raise ConfigError(
             f"--engine-kwargs: max_model_len {further['max_model_len']} is below the {context}"
@@ -189,8 +192,8 @@ def engine_settings(
         "load_format": "safetensors",
         "trust_remote_code": False,
         "max_model_len": context,
-        "max_num_seqs": config.execution.max_num_seqs,
-        "max_num_batched_tokens": config.execution.max_num_batched_tokens,
+        "max_num_seqs": config.execution.requests_at_once,
+        "max_num_batched_tokens": config.execution.tokens_at_once,
         "block_size": block_tokens(config),
         "enable_prefix_caching": True,
         "enforce_eager": on_cpu,
@@ -213,9 +216,12 @@ def block_tokens(config: RunConfig) -> int:
     return further.get("block_size", BLOCK_TOKENS[config.execution.device])
 
 
-def _refuse(setting: str, keys: Any, why: str) -> None:
-    for key in sorted(keys):
-        raise ConfigError(f"--{setting.replace('_', '-')}: {key} {why}", "leave it out")
+def _refuse_own(setting: str, own: Mapping[str, str], given: Mapping[str, Any]) -> None:
+    for key in sorted(own.keys() & given.keys()):
+        raise ConfigError(
+            f"--{setting}: {key} is decided elsewhere",
+            f"set {own[key]} instead" if own[key] else "leave it out",
+        )
 
 
 def prepare_environment(device: Literal["cpu", "gpu"]) -> None:

@@ -33,7 +33,7 @@ class ClusterNamer:
         shared: Sequence[Any],
         make_model: MakeModel = _model_of_run,
     ) -> None:
-        self._at_once = config.execution.max_num_seqs
+        self._at_once = config.execution.requests_at_once
         self._facets: Mapping[ValueFacet, Clustered] = cluster.shared(shared[0])
         self._model = make_model(config)
 
