@@ -103,16 +103,33 @@ def cross(a: Facet, b: Facet, n_rows: int) -> Integers:
     """Conversations that hold both codes: int64[a.size, b.size]; `n_rows` conversations in all."""
     if a.is_single and not b.is_single:
         return np.ascontiguousarray(cross(b, a, n_rows).T)  # one lookup instead of an expansion
+    matrix = np.zeros(a.size * b.size, np.int64)
+    for keys in fused_keys(a, b, n_rows):
+        tally_into(matrix, keys)
+    return matrix.reshape(a.size, b.size)
+
+
+def cross_tally(a: Facet, b: Facet, n_rows: int) -> "Tally":
+    """As `cross` for matrices too large to be filled: keys are `code of a * b.size + code of b`."""
+    total = Tally.of(np.zeros(0, np.int64))
+    for keys in fused_keys(a, b, n_rows):
+        total = total.add(Tally.of(keys))
+    return total
+
+
+def tally_into(counts: Integers, keys: Integers) -> None:
+    """Add 1 to `counts` at each key, in place."""
+    if keys.size < counts.size:
+        np.add.at(counts, keys, 1)  # a large table is touched only where it changes
+    else:
+        counts += np.bincount(keys, minlength=counts.size)
+
+
+def fused_keys(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
+    """A key for each two codes that one of `n_rows` conversations holds, `_CHUNK` at a time."""
     _check_rows(a, n_rows)
     _check_rows(b, n_rows)
-    matrix = np.zeros(a.size * b.size, np.int64)
-    fused_keys = _keys_by_lookup if b.is_single else _keys_by_expansion
-    for keys in fused_keys(a, b, n_rows):
-        if keys.size < matrix.size:
-            np.add.at(matrix, keys, 1)  # a large matrix is touched only where it changes
-        else:
-            matrix += np.bincount(keys, minlength=matrix.size)
-    return matrix.reshape(a.size, b.size)
+    yield from (_keys_by_lookup if b.is_single else _keys_by_expansion)(a, b, n_rows)
 
 
 def _keys_by_lookup(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
@@ -126,6 +143,16 @@ def _keys_by_lookup(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
 
 def _keys_by_expansion(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
     """Fused keys of every pair of codes within a conversation, about `_CHUNK` at a time."""
+    for low, high, repeats, partner in expand(a, b, n_rows):
+        yield np.repeat(a.codes[low:high].astype(np.int64) * b.size, repeats) + b.codes[partner]
+
+
+def expand(a: Facet, b: Facet, n_rows: int) -> Iterator[tuple[int, int, Integers, Integers]]:
+    """Every pair of `a` beside every pair of `b` in the same conversation, in chunks.
+
+    Yields (low, high, repeats, partner): each of the pairs a[low:high] stands `repeats` times, in
+    order, beside the pairs b[partner].
+    """
     held = np.bincount(b.rows, minlength=n_rows)
     first_of_row = np.cumsum(held) - held
     partners = held[a.rows]
@@ -140,8 +167,7 @@ def _keys_by_expansion(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
             continue
         # Key number k of the chunk pairs a[i] with the (k - its own start)-th code of that row.
         offset = first_of_row[a.rows[low:high]] - (begins - begins[0])
-        partner = np.arange(keys_here) + np.repeat(offset, repeats)
-        yield np.repeat(a.codes[low:high].astype(np.int64) * b.size, repeats) + b.codes[partner]
+        yield int(low), int(high), repeats, np.arange(keys_here) + np.repeat(offset, repeats)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,6 +201,32 @@ class Counts:
         return type(self)(
             *(getattr(self, part.name) + getattr(other, part.name) for part in fields(self))
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupCounts:
+    """How many conversations of each column hold each code; a monoid under `add`, sparse.
+
+    A column is one of `width`, such as a model and a task. `columns` is keyed by the column, `both`
+    by `code * width + column`.
+    """
+
+    width: int
+    columns: "Tally"
+    both: "Tally"
+
+    @classmethod
+    def of(cls, rows: Facet, columns: Facet, n_rows: int) -> Self:
+        """Count one block; a conversation is in one column at most."""
+        in_column = Tally.of(columns.codes.astype(np.int64))
+        return cls(columns.size, in_column, cross_tally(rows, columns, n_rows))
+
+    def add(self, other: Self) -> Self:
+        """The counts of both blocks. Raises ValueError when the columns differ."""
+        if self.width != other.width:
+            raise ValueError(f"counts of {self.width} and {other.width} columns do not add")
+        both = self.both.add(other.both)
+        return type(self)(self.width, self.columns.add(other.columns), both)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vitw_ray.config import Period
 from vitw_ray.records import ValueFacet
 from vitw_ray.run_folder import read_table
 from vitw_ray.stages import StageContext
@@ -25,6 +26,8 @@ class Vocabulary:
     human_codes: dict[str, int]
     tasks: Sequence[str]  # clusters of level 1
     models: Sequence[str]
+    min_salience: int = 1  # values of less are not counted
+    period: Period = "week"
 
     def ai_twins_of_human(self, level: int) -> NDArray[np.int32]:
         """For each human label, the AI label of the same name, or its ancestor; -1 without one."""
@@ -50,6 +53,8 @@ def read_vocabulary(context: StageContext) -> Vocabulary:
         human_codes=_codes(human, merges, "human_values"),
         tasks=sorted(ancestors(taxonomy, "tasks")),
         models=sorted(context.manifests[0]["details"]["models"]),
+        min_salience=context.config.labels.min_salience,
+        period=context.config.statistics.period,
     )
 
 
