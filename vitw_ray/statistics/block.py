@@ -25,6 +25,7 @@ COLUMNS = (
     "prompt_id",
     "account_id",
     "model",
+    "language",
     "created_at",
     "is_subjective",
     "human_values",

@@ -1,9 +1,8 @@
 """Residuals of associations when the conversations of one account are not independent.
 
 A second pass counts the cells that the first found significant, once for each group of accounts
-(`account_groups`). The residual by account divides the excess of a cell by the standard error that
-those groups show, where the plain residual divides it by that of independent conversations; where
-every conversation has an account of its own, both are alike.
+(`account_groups`). Where every conversation has an account of its own, the residual by account is
+the plain one but for chance.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import numpy as np
 
 from vitw_ray.statistics.account_groups import standard_error
 from vitw_ray.statistics.contingency import Facet, Integers, cross, deduplicate, expand, presence
-from vitw_ray.statistics.intervals import Floats
+from vitw_ray.statistics.intervals import Floats, share
+from vitw_ray.statistics.residuals import adjusted_residual
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,28 +59,46 @@ def _cells(rows: Facet, columns: Facet, cells: Integers, n_rows: int) -> Facet:
 
 
 def residuals_by_account(counts: ClusteredCounts, cells: Integers) -> Floats:
-    """The residual of each chosen cell, [cells]; NaN where the groups show no spread."""
+    """The residual of each chosen cell, [cells]: the plain one over the root of its design effect.
+
+    The design effect is the variance of the cell's excess between groups over that of independent
+    conversations; below 1 it is taken for chance. NaN with fewer than two groups.
+    """
     row, column = np.divmod(cells, counts.columns.shape[0])
     groups = np.flatnonzero(counts.conversations)
-    n = counts.conversations.sum()
-    total = counts.both.sum(axis=1), counts.rows.sum(axis=1), counts.columns.sum(axis=1)
-
-    def excess(both: Integers, rows: Integers, columns: Integers, n: int) -> Floats:
-        return both / n - (rows[row] / n) * (columns[column] / n)
-
+    n = int(counts.conversations.sum())
+    both, rows, columns = (c.sum(axis=1) for c in (counts.both, counts.rows, counts.columns))
+    rows, columns = rows[row], columns[column]
     if groups.size < 2:
         return np.full(cells.shape, np.nan)
     without = np.array(
         [
-            excess(
-                total[0] - counts.both[:, g],
-                total[1] - counts.rows[:, g],
-                total[2] - counts.columns[:, g],
-                int(n - counts.conversations[g]),
+            _excess(
+                both - counts.both[:, g],
+                rows - counts.rows[row, g],
+                columns - counts.columns[column, g],
+                n - int(counts.conversations[g]),
             )
             for g in groups
         ]
     )
-    error = standard_error(without)
-    deviation = excess(*total, int(n))
-    return np.divide(deviation, error, out=np.full(cells.shape, np.nan), where=error > 0)
+    independent = _independent_variance(both, rows, columns, n)
+    effect = share(standard_error(without) ** 2, independent)
+    return adjusted_residual(both, rows, columns, n) / np.sqrt(np.maximum(effect, 1.0))
+
+
+def _excess(both: Integers, rows: Integers, columns: Integers, n: int) -> Floats:
+    """By how much the share of a cell passes the product of its margins."""
+    return both / n - (rows / n) * (columns / n)
+
+
+def _independent_variance(both: Integers, rows: Integers, columns: Integers, n: int) -> Floats:
+    """Of the excess of n independent conversations: mean square of (x - row)(y - column)."""
+    r, c = rows / n, columns / n
+    square = (
+        both / n * ((1 - r) * (1 - c)) ** 2
+        + (rows - both) / n * ((1 - r) * c) ** 2
+        + (columns - both) / n * (r * (1 - c)) ** 2
+        + (n - rows - columns + both) / n * (r * c) ** 2
+    )
+    return (square - _excess(both, rows, columns, n) ** 2) / n
