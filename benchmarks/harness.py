@@ -67,12 +67,14 @@ class Result:
         )
 
 
-def arguments(description: str | None) -> argparse.Namespace:
-    """The one flag that all benchmarks have."""
+def arguments(description: str | None, **flags: str) -> argparse.Namespace:
+    """The one flag that all benchmarks have, and those of one of them, each with its help."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="less work, the same ratios")
+    for name, text in flags.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
     return parser.parse_args()
 
 

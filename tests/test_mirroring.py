@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vitw_ray.records import MIRRORING
 from vitw_ray.statistics.contingency import Axis, Facet, deduplicate
 from vitw_ray.statistics.mirroring import count_mirroring, mirroring
-from vitw_ray.statistics.mirroring_chance import MirroringCounts, share_by_chance
+from vitw_ray.statistics.mirroring_chance import MirroringCounts, share_by_chance, summed
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -83,7 +83,7 @@ def test_any_split_of_the_rows_in_any_order_gives_the_same_table(rows, cuts, ran
 @given(st.lists(conversation, min_size=1, max_size=25))
 def test_with_one_human_value_each_chance_is_the_mean_over_all_other_partners(rows):
     rows = [({min(h)}, a, kind, task) for h, a, kind, task in rows if h and kind is not None]
-    result = share_by_chance(count(rows), TYPES, AI)
+    result = share_by_chance(summed(count(rows), AI), TYPES, AI)
     for response_type in range(TYPES):
         group = [row for row in rows if row[2] == response_type]
         chances = [chance_of(i, group) for i in range(len(group))]
@@ -170,12 +170,12 @@ def test_the_table_has_the_schema_of_records_even_without_conversations():
     assert table(MirroringCounts.zero(GROUPS, TYPES, TASKS))["level"].to_pylist() == [1, 1]
 
 
-def test_more_human_values_than_an_answer_can_hold_are_refused():
-    with pytest.raises(ValueError, match="9 human values"):
+def test_more_human_values_than_can_be_counted_are_refused():
+    with pytest.raises(ValueError, match="64 human values"):
         count_mirroring(
-            facet([range(9)], 9),
-            facet([[]], 9),
-            range(9),
+            facet([range(64)], 64),
+            facet([[]], 64),
+            range(64),
             single([0], 1),
             single([None], 1),
             groups(1),

@@ -34,7 +34,8 @@ Cells = dict[str, Integers]  # name of a matrix -> chosen cells, as ClusteredCou
 
 def analyze(context: StageContext) -> StageReport:
     """Count part by part, add up, and compute the tables once."""
-    vocabulary = read_vocabulary(context)
+    models = context.manifests[0]["details"]["models"]
+    vocabulary = read_vocabulary(context.storage, context.tables, context.config, models)
     shared = [cluster.share(vocabulary)]
     parts = context.tables["extractions"].files
     blocks = Blocks(context.storage, parts, context.tables["task_assignments"].files, shared)

@@ -16,9 +16,11 @@ from vitw_ray.statistics.account_groups import t_interval
 from vitw_ray.statistics.contingency import Axis, Facet, Integers, Tally, code_of_row, to_ancestors
 from vitw_ray.statistics.intervals import Floats, share, wilson
 from vitw_ray.statistics.mirroring_chance import (
-    MOST_HUMAN_VALUES,
+    SIZES,
     MirroringCounts,
     share_by_chance,
+    summed,
+    without,
 )
 
 LEAST_MIRRORED = 5  # ours: below, the logarithm of a share is far from normal
@@ -44,20 +46,17 @@ def count_mirroring(
     is_mirrored = np.zeros(n_rows, bool)
     is_mirrored[met] = True
     known = np.bincount(twin.rows, minlength=n_rows)
-    if known.max(initial=0) > MOST_HUMAN_VALUES:
+    if known.max(initial=0) >= SIZES:
         raise ValueError(f"a conversation with {known.max()} human values")
     base = stratum >= 0
-    widths = MOST_HUMAN_VALUES + 1
     shape = (group.size, strata // group.size)
     return MirroringCounts(
         conversations=np.bincount(stratum[base], minlength=strata).reshape(shape),
         mirrored=np.bincount(stratum[is_mirrored], minlength=strata).reshape(shape),
         matches=np.bincount(stratum[met], minlength=strata).reshape(shape),
-        known_values=np.bincount(
-            stratum[base] * widths + known[base], minlength=strata * widths
-        ).reshape(*shape, widths),
         human=Tally.of(_keys(stratum[twin.rows], twin)),
         ai=Tally.of(_keys(stratum[ai.rows], ai)),
+        sizes=Tally.of(stratum[base] * SIZES + known[base]),
     )
 
 
@@ -97,10 +96,11 @@ def mirroring(counts: MirroringCounts, response_type: Axis, values: int) -> pa.T
     types = len(response_type.names)
     conversations = _of_type(counts.conversations, types).sum(axis=0)
     mirrored = _of_type(counts.mirrored, types).sum(axis=0)
-    by_chance = share_by_chance(counts, types, values)
+    total = summed(counts, values)
+    by_chance = share_by_chance(total, types, values)
     observed = share(mirrored, conversations)
     low, high = wilson(mirrored, conversations)
-    lift_low, lift_high = _lift_interval(counts, types, values)
+    lift_low, lift_high = _lift_interval(counts, total, by_chance, values)
     columns = {
         "response_type": pa.array(response_type.names, pa.string()),
         "level": pa.repeat(pa.scalar(response_type.level, pa.int8()), types),
@@ -117,7 +117,9 @@ def mirroring(counts: MirroringCounts, response_type: Axis, values: int) -> pa.T
     return pa.table(columns, schema=MIRRORING)
 
 
-def _lift_interval(counts: MirroringCounts, types: int, values: int) -> tuple[Floats, Floats]:
+def _lift_interval(
+    counts: MirroringCounts, total: MirroringCounts, by_chance: Floats, values: int
+) -> tuple[Floats, Floats]:
     """95 % interval of the lift, [response types]; NaN where there is no lift.
 
     The lift is computed again without each group of accounts in turn, on the logarithmic scale:
@@ -125,26 +127,26 @@ def _lift_interval(counts: MirroringCounts, types: int, values: int) -> tuple[Fl
     With fewer than `LEAST_MIRRORED` conversations mirrored, Wilson's interval of the share is
     divided by the share by chance.
     """
+    types = by_chance.size
     n, k = (_of_type(c, types) for c in (counts.conversations, counts.mirrored))
-    by_chance = share_by_chance(counts, types, values)
-    observed = share(k.sum(axis=0), n.sum(axis=0))
-    enough = (k.sum(axis=0) >= LEAST_MIRRORED) & (by_chance > 0)
-    low, high = (share(end, by_chance) for end in wilson(k.sum(axis=0), n.sum(axis=0)))
+    all_n, all_k = n.sum(axis=0), k.sum(axis=0)
+    low, high = (share(end, by_chance) for end in wilson(all_k, all_n))
+    enough = (all_k >= LEAST_MIRRORED) & (by_chance > 0)
     groups = np.flatnonzero(n.sum(axis=1))
     if not enough.any() or groups.size < 2:
         return low, high
-    without = np.array(
+    lifts = np.array(
         [
             share(
-                share(k.sum(axis=0) - k[group], n.sum(axis=0) - n[group]),
-                share_by_chance(counts, types, values, without=int(group)),
+                share(all_k - k[group], all_n - n[group]),
+                share_by_chance(without(total, counts, int(group), values), types, values),
             )
             for group in groups
         ]
-    )[:, enough]
-    usable = np.all(np.nan_to_num(without) > 0, axis=0)
-    enough[enough] = usable
-    ends = t_interval(np.log(share(observed, by_chance)[enough]), np.log(without[:, usable]))
+    )
+    enough &= np.all(np.nan_to_num(lifts) > 0, axis=0)
+    lift = share(share(all_k, all_n), by_chance)
+    ends = t_interval(np.log(lift[enough]), np.log(lifts[:, enough]))
     low[enough], high[enough] = (np.exp(end) for end in ends)
     return low, high
 

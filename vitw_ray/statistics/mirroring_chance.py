@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vitw_ray.statistics.contingency import Integers, Tally
 from vitw_ray.statistics.intervals import Floats, share
 
-MOST_HUMAN_VALUES = 8  # an answer holds no more (extraction/answers.py)
+SIZES = 64  # ours: a conversation of more human values is an error; an answer holds 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,24 +33,25 @@ class MirroringCounts:
 
     A stratum is a response type and a task: number `type * (tasks + 1) + task`, the last task
     being "none". Only conversations with a response type and a human value are counted. The keys
-    of the two tallies are `(group * strata + stratum) * values + AI code`.
+    of the first two tallies are `(group * strata + stratum) * values + AI code`, those of the last
+    `(group * strata + stratum) * SIZES + k` for conversations with k human values that the AI side
+    knows.
     """
 
     conversations: Integers  # [groups, strata]
     mirrored: Integers  # [groups, strata]: at least one label on both sides
     matches: Integers  # [groups, strata]: labels on both sides, summed over conversations
-    known_values: Integers  # [groups, strata, k]: with k human values that the AI side knows
     human: Tally  # of human values, as AI codes
     ai: Tally
+    sizes: Tally
 
     @classmethod
     def zero(cls, groups: int, response_types: int, tasks: int) -> Self:
         """The counts of no conversations."""
         shape = (groups, response_types * (tasks + 1))
         margin = np.zeros(shape, np.int64)
-        known_values = np.zeros((*shape, MOST_HUMAN_VALUES + 1), np.int64)
         nothing = Tally.of(np.zeros(0, np.int64))
-        return cls(margin, margin, margin, known_values, nothing, nothing)
+        return cls(margin, margin, margin, nothing, nothing, nothing)
 
     def add(self, other: Self) -> Self:
         """The counts of both blocks."""
@@ -58,52 +59,70 @@ class MirroringCounts:
             self.conversations + other.conversations,
             self.mirrored + other.mirrored,
             self.matches + other.matches,
-            self.known_values + other.known_values,
             self.human.add(other.human),
             self.ai.add(other.ai),
+            self.sizes.add(other.sizes),
         )
 
 
-def share_by_chance(
-    counts: MirroringCounts, response_types: int, values: int, without: int | None = None
-) -> Floats:
-    """Share of conversations mirrored under random pairing, [response types]; see the module.
+def summed(counts: MirroringCounts, values: int) -> MirroringCounts:
+    """All groups of accounts as one: arrays without an axis for groups, keys without the group."""
+    strata = counts.conversations.shape[1]
+    arrays = (counts.conversations, counts.mirrored, counts.matches)
 
-    `without` leaves one group of accounts out. NaN for a response type without conversations, or
-    whose only conversation has a human value that the AI side knows: there is nobody to pair it
-    with.
-    """
-    counts = _one_group(counts, values, without)
-    strata = np.arange(counts.conversations.size)
-    type_of = strata // (strata.size // response_types)
-    alone = counts.conversations == 1
-    within_stratum = _match_probability(counts, strata, np.ones(strata.size, bool), values)
-    within_type = _match_probability(counts, type_of, alone, values)
-    q = np.where(alone, within_type[type_of], within_stratum)
-    q = np.where(_held(counts) > 0, q, 0.0)  # nothing to match, nobody needed
-    per_size = counts.known_values * (1 - (1 - q[:, None]) ** np.arange(MOST_HUMAN_VALUES + 1))
-    expected = per_size.sum(axis=1).reshape(response_types, -1).sum(axis=1)
-    return share(expected, _sum_by(type_of, counts.conversations))
-
-
-def _one_group(counts: MirroringCounts, values: int, without: int | None) -> MirroringCounts:
-    """All groups of accounts but one as a single one; its arrays have no axis for groups."""
-    groups, strata = counts.conversations.shape
-    kept = np.arange(groups) != without
-
-    def tally(of_groups: Tally) -> Tally:
-        group, key = np.divmod(of_groups.keys, strata * values)
-        inside = kept[group]
-        return Tally.of(key[inside], of_groups.counts[inside])
+    def tally(of_groups: Tally, codes: int) -> Tally:
+        return Tally.of(of_groups.keys % (strata * codes), of_groups.counts)
 
     return MirroringCounts(
-        *(
-            part[kept].sum(axis=0)
-            for part in (counts.conversations, counts.mirrored, counts.matches, counts.known_values)
-        ),
-        human=tally(counts.human),
-        ai=tally(counts.ai),
+        *(array.sum(axis=0) for array in arrays),
+        human=tally(counts.human, values),
+        ai=tally(counts.ai, values),
+        sizes=tally(counts.sizes, SIZES),
     )
+
+
+def without(
+    total: MirroringCounts, counts: MirroringCounts, group: int, values: int
+) -> MirroringCounts:
+    """`total`, which is `summed(counts, values)`, less one group."""
+    strata = counts.conversations.shape[1]
+
+    def tally(of_all: Tally, of_groups: Tally, codes: int) -> Tally:
+        first = group * strata * codes
+        low, high = np.searchsorted(of_groups.keys, [first, first + strata * codes])
+        left = of_all.counts.copy()
+        place = np.searchsorted(of_all.keys, of_groups.keys[low:high] - first)
+        left[place] -= of_groups.counts[low:high]
+        return Tally(of_all.keys, left)
+
+    return MirroringCounts(
+        total.conversations - counts.conversations[group],
+        total.mirrored - counts.mirrored[group],
+        total.matches - counts.matches[group],
+        human=tally(total.human, counts.human, values),
+        ai=tally(total.ai, counts.ai, values),
+        sizes=tally(total.sizes, counts.sizes, SIZES),
+    )
+
+
+def share_by_chance(total: MirroringCounts, response_types: int, values: int) -> Floats:
+    """Share of conversations mirrored under random pairing, [response types]; see the module.
+
+    `total` is of all groups of accounts, or of all but one. NaN for a response type without
+    conversations, or whose only conversation has a human value that the AI side knows: there is
+    nobody to pair it with.
+    """
+    strata = np.arange(total.conversations.size)
+    type_of = strata // (strata.size // response_types)
+    alone = total.conversations == 1
+    within_stratum = _match_probability(total, strata, np.ones(strata.size, bool), values)
+    within_type = _match_probability(total, type_of, alone, values)
+    q = np.where(alone, within_type[type_of], within_stratum)
+    q = np.where(_held(total) > 0, q, 0.0)  # nothing to match, nobody needed
+    stratum, known = np.divmod(total.sizes.keys, SIZES)
+    mirrored = total.sizes.counts * (1 - (1 - q[stratum]) ** known)
+    expected = np.bincount(type_of[stratum], mirrored, response_types)
+    return share(expected, _sum_by(type_of, total.conversations))
 
 
 def _match_probability(
@@ -133,7 +152,10 @@ def _gathered(tally: Tally, group: Integers, taking_part: NDArray[np.bool_], val
 
 def _held(counts: MirroringCounts) -> Integers:
     """Human values that the AI side knows, summed over the conversations of each stratum."""
-    return counts.known_values @ np.arange(MOST_HUMAN_VALUES + 1)
+    held = np.zeros(counts.conversations.size, np.int64)
+    stratum, known = np.divmod(counts.sizes.keys, SIZES)
+    np.add.at(held, stratum, known * counts.sizes.counts)
+    return held
 
 
 def _sum_by(group: Integers, numbers: Integers) -> Integers:
