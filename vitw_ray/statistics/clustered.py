@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from vitw_ray.statistics.account_groups import standard_error
-from vitw_ray.statistics.contingency import Facet, Integers, cross, deduplicate, expand, presence
+from vitw_ray.statistics.contingency import Facet, Integers, cross, deduplicate, expand
 from vitw_ray.statistics.intervals import Floats, share
 from vitw_ray.statistics.residuals import adjusted_residual
 
@@ -31,7 +31,7 @@ class ClusteredCounts:
         n_rows = group.rows.size
         held = _cells(rows, columns, cells, n_rows)
         return cls(
-            presence(group), *(cross(facet, group, n_rows) for facet in (rows, columns, held))
+            group.presence, *(cross(facet, group, n_rows) for facet in (rows, columns, held))
         )
 
     def add(self, other: Self) -> Self:
@@ -47,12 +47,11 @@ class ClusteredCounts:
 def _cells(rows: Facet, columns: Facet, cells: Integers, n_rows: int) -> Facet:
     """Which of the chosen cells each conversation is in."""
     found_rows, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for low, high, repeats, partner in expand(rows, columns, n_rows):
-        keys = np.repeat(rows.codes[low:high].astype(np.int64) * columns.size, repeats)
-        keys += columns.codes[partner]
+    for mine, theirs in expand(rows, columns, n_rows):
+        keys = rows.codes[mine].astype(np.int64) * columns.size + columns.codes[theirs]
         place = np.searchsorted(cells, keys)
         chosen = cells[np.minimum(place, cells.size - 1)] == keys
-        found_rows.append(np.repeat(rows.rows[low:high], repeats)[chosen])
+        found_rows.append(rows.rows[mine[chosen]])
         found.append(place[chosen])
     pairs = deduplicate(np.concatenate(found_rows), np.concatenate(found))
     return Facet(*pairs, cells.size)

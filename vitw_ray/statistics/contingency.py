@@ -11,6 +11,7 @@ chunk, so memory is the matrix, the input and one chunk; conversations x labels 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -26,16 +27,16 @@ def deduplicate(rows: ArrayLike, codes: ArrayLike) -> tuple[Integers, NDArray[np
     row, code = np.asarray(rows, np.int64), np.asarray(codes, np.int64)
     if not row.size:
         return row, code.astype(np.int32)
-    span = int(code.max()) + 1
-    fused = row * span + code
-    if not _rises(fused):
-        fused.sort()  # a sort and a comparison: faster than np.unique, which hashes
-        fused = fused[np.concatenate([[True], fused[1:] != fused[:-1]])]
-    row = fused // span
-    return row, (fused - row * span).astype(np.int32)
+    bits = int(code.max()).bit_length()  # shifts: a division costs as much as the sort
+    fused = (row << bits) | code
+    if _rises(fused):
+        return row, code.astype(np.int32)
+    fused.sort()  # a sort and a comparison: faster than np.unique, which hashes
+    fused = fused[np.concatenate([[True], fused[1:] != fused[:-1]])]
+    return fused >> bits, (fused & ((1 << bits) - 1)).astype(np.int32)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Facet:
     """What each conversation of a block holds of one vocabulary: a ragged list, as pairs.
 
@@ -59,10 +60,15 @@ class Facet:
         if not _rises(self.rows * self.size + self.codes):
             raise ValueError("pairs do not rise, or one stands twice: pass them to deduplicate()")
 
-    @property
+    @cached_property
     def is_single(self) -> bool:
         """No conversation holds more than one code, as with tasks and response types."""
         return _rises(self.rows)
+
+    @cached_property
+    def presence(self) -> Integers:
+        """Conversations that hold each code: int64[size]."""
+        return np.bincount(self.codes, minlength=self.size).astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +98,6 @@ def code_of_row(facet: Facet, n_rows: int) -> NDArray[np.int32]:
     code = np.full(n_rows, -1, np.int32)
     code[facet.rows] = facet.codes
     return code
-
-
-def presence(facet: Facet) -> Integers:
-    """Conversations that hold each code: int64[size]."""
-    return np.bincount(facet.codes, minlength=facet.size).astype(np.int64, copy=False)
 
 
 def cross(a: Facet, b: Facet, n_rows: int) -> Integers:
@@ -135,39 +136,37 @@ def fused_keys(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
 def _keys_by_lookup(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
     """Fused keys when each conversation has at most one code of `b`."""
     b_of_row = code_of_row(b, n_rows)
+    everywhere = b.rows.size == n_rows
     for start in range(0, a.rows.size, _CHUNK):
         partner = b_of_row[a.rows[start : start + _CHUNK]]
         keys = a.codes[start : start + _CHUNK].astype(np.int64) * b.size + partner
-        yield keys[partner >= 0]
+        yield keys if everywhere else keys[partner >= 0]
 
 
 def _keys_by_expansion(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
-    """Fused keys of every pair of codes within a conversation, about `_CHUNK` at a time."""
-    for low, high, repeats, partner in expand(a, b, n_rows):
-        yield np.repeat(a.codes[low:high].astype(np.int64) * b.size, repeats) + b.codes[partner]
+    """Fused keys of every pair of codes within a conversation, `_CHUNK` at most at a time."""
+    for mine, theirs in expand(a, b, n_rows):
+        yield a.codes[mine].astype(np.int64) * b.size + b.codes[theirs]
 
 
-def expand(a: Facet, b: Facet, n_rows: int) -> Iterator[tuple[int, int, Integers, Integers]]:
-    """Every pair of `a` beside every pair of `b` in the same conversation, in chunks.
+def expand(a: Facet, b: Facet, n_rows: int) -> Iterator[tuple[Integers, Integers]]:
+    """Every pair of `a` beside every pair of `b` in the same conversation, as places in both.
 
-    Yields (low, high, repeats, partner): each of the pairs a[low:high] stands `repeats` times, in
-    order, beside the pairs b[partner].
+    First all pairs of `a` beside the first of their conversation in `b`, then those that have a
+    second one, and so on: no place is computed but for a key.
     """
     held = np.bincount(b.rows, minlength=n_rows)
     first_of_row = np.cumsum(held) - held
-    partners = held[a.rows]
-    ends = np.cumsum(partners)
-    total = int(ends[-1]) if ends.size else 0
-    cuts = np.searchsorted(ends, np.arange(_CHUNK, total, _CHUNK), side="right")
-    for low, high in zip([0, *cuts], [*cuts, ends.size], strict=True):
-        repeats = partners[low:high]
-        begins = ends[low:high] - repeats
-        keys_here = int(repeats.sum())
-        if not keys_here:
-            continue
-        # Key number k of the chunk pairs a[i] with the (k - its own start)-th code of that row.
-        offset = first_of_row[a.rows[low:high]] - (begins - begins[0])
-        yield int(low), int(high), repeats, np.arange(keys_here) + np.repeat(offset, repeats)
+    for start in range(0, a.rows.size, _CHUNK):
+        rows = a.rows[start : start + _CHUNK]
+        left, theirs = held[rows], first_of_row[rows]
+        mine = np.arange(start, start + rows.size)
+        while mine.size:
+            more = left > 0
+            if not more.all():
+                mine, theirs, left = mine[more], theirs[more], left[more]
+            yield mine, theirs
+            theirs, left = theirs + 1, left - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,7 +191,7 @@ class Counts:
     @classmethod
     def of(cls, rows: Facet, columns: Facet, n_rows: int) -> Self:
         """The table of one block of `n_rows` conversations."""
-        return cls(n_rows, presence(rows), presence(columns), cross(rows, columns, n_rows))
+        return cls(n_rows, rows.presence, columns.presence, cross(rows, columns, n_rows))
 
     def add(self, other: Self) -> Self:
         """The table of both blocks. Raises ValueError when the vocabularies differ."""
