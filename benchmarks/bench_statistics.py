@@ -17,7 +17,7 @@ from multiprocessing import get_context
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from harness import Result, arguments, interleave, ratio, spread, with_one_thread
+from harness import ROUNDS, Result, arguments, interleave, ratio, spread, with_one_thread
 from numpy.typing import NDArray
 from paper_truth import measure
 from query_engines import DuckDb, Polars
@@ -171,20 +171,19 @@ def main() -> None:
     table = pa.concat_tables([draw(rng, BLOCK_ROWS, start) for start in range(0, n, BLOCK_ROWS)])
     part = table.slice(0, n // 10)
     duckdb, polars = DuckDb(table, ANCESTORS), Polars(table, ANCESTORS)
-    ours = matrices(count_all(table))
-    for engine in (duckdb, polars):
-        check(ours, engine.tables(), type(engine).__name__)
-    del ours
-    seconds = interleave(
-        {
-            "ours": lambda: count_all(table),
-            "DuckDB": duckdb.tables,
-            "Polars": polars.tables,
-            "again": lambda: count_all(table),
-        },
-        rounds=3 if quick else 2,
-    )
-    seconds |= interleave({"ours, part": lambda: level_0(part), "pandas": lambda: crosstabs(part)})
+    found = {}
+    variants = {
+        "ours": lambda: found.update(ours=count_all(table)),
+        "DuckDB": lambda: found.update(DuckDB=duckdb.tables()),
+        "Polars": lambda: found.update(Polars=polars.tables()),
+        "again": lambda: count_all(table),
+    }
+    rounds = ROUNDS if quick else 1  # minutes each: a slow one would have to be very slow
+    seconds = interleave(variants, rounds)
+    for engine in ("DuckDB", "Polars"):
+        check(matrices(found["ours"]), found[engine], engine)
+    frames = {"ours, part": lambda: level_0(part), "pandas": lambda: crosstabs(part)}
+    seconds |= interleave(frames, rounds)
     middle = {name: statistics.median(times) for name, times in seconds.items()}
     result = Result(
         "statistics",

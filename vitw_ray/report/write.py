@@ -28,7 +28,8 @@ BASELINES = ("lexicon",)  # no language model, and called so wherever it shows
 def write_report(context: StageContext) -> StageReport:
     """Render the page from what the stages before it left."""
     tables = {name: read_table(context.storage, context.tables[name]) for name in TABLES}
-    page = render(tables, run_facts(context), top=context.config.report.top)
+    config = context.config
+    page = render(tables, run_facts(context), config.report.top, config.statistics.alpha)
     return StageReport(
         files=[context.folder.write_text("report.html", page)],
         rows_in=sum(table.num_rows for table in tables.values()),

@@ -6,7 +6,7 @@ same ones, else on tasks, else on nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,32 +43,41 @@ class Pair:
         return [row for row in self.differing if row["difference"] * sign > 0]
 
 
-def pairs(table: pa.Table, alpha: float) -> Iterator[Pair]:
-    """The pairs of `model_comparison`, in its order; only labels, not their clusters."""
+def pairs(table: pa.Table, alpha: float) -> list[Pair]:
+    """The pairs of `model_comparison`, those of many conversations first, periods in order.
+
+    Only labels are looked at, not their clusters.
+    """
     found: dict[tuple[str, str, str], dict[tuple[str, str], list[Row]]] = {}
     for row in table.to_pylist():
         if row["facet"] == "ai_values" and row["label"].startswith("ai_values:"):
             continue
-        kind = found.setdefault((row["groups"], row["model_a"], row["model_b"]), defaultdict(list))
-        kind[row["facet"], row["matched_on"]].append(row)
-    for (groups, a, b), kinds in found.items():
-        plain = kinds["ai_values", "nothing"]
-        types = kinds["response_types", "nothing"]
-        best = next((m for m in BEST_FIRST if kinds.get(("ai_values", m))), "nothing")
-        sure = [r for r in kinds["ai_values", best] if _is_significant(r, alpha)]
-        first = (types or plain or next(iter(kinds.values())))[0]
-        yield Pair(
-            groups,
-            a,
-            b,
-            (first["conversations_a"], first["conversations_b"]),
-            best,
-            _top(plain, "share_a"),
-            _top(plain, "share_b"),
-            types,
-            sorted(sure, key=lambda r: (r["p_adjusted"], -abs(r["difference"]), r["label"])),
-            {m: {r["label"]: r for r in kinds["ai_values", m]} for m in BEST_FIRST},
-        )
+        kinds = found.setdefault((row["groups"], row["model_a"], row["model_b"]), defaultdict(list))
+        kinds[row["facet"], row["matched_on"]].append(row)
+    return sorted((_pair(key, kinds, alpha) for key, kinds in found.items()), key=_place)
+
+
+def _pair(key: tuple[str, str, str], kinds: dict[tuple[str, str], list[Row]], alpha: float) -> Pair:
+    plain, types = kinds["ai_values", "nothing"], kinds["response_types", "nothing"]
+    best = next((m for m in BEST_FIRST if kinds.get(("ai_values", m))), "nothing")
+    sure = [r for r in kinds["ai_values", best] if _is_significant(r, alpha)]
+    first = next(rows for rows in (types, plain, *kinds.values()) if rows)[0]
+    return Pair(
+        *key,
+        (first["conversations_a"], first["conversations_b"]),
+        best,
+        _top(plain, "share_a"),
+        _top(plain, "share_b"),
+        types,
+        sorted(sure, key=lambda r: (r["p_adjusted"], -abs(r["difference"]), r["label"])),
+        {m: {r["label"]: r for r in kinds["ai_values", m]} for m in BEST_FIRST},
+    )
+
+
+def _place(pair: Pair) -> tuple:
+    if pair.groups == "periods":
+        return "periods", pair.model_a
+    return "models", -pair.conversations[0], pair.model_a, -pair.conversations[1], pair.model_b
 
 
 def _is_significant(row: Row, alpha: float) -> bool:
