@@ -114,6 +114,15 @@ def lift(rng, accounts: int, each: int, alike: float) -> dict:
 TRUE_LIFT = (0.3 + 0.7 / 20) * 20  # chance is one in 20
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("alike", [0.0, 0.8])
+def test_over_10_000_draws_the_lifts_interval_holds_the_truth_in_95_of_100(alike):
+    rng = np.random.default_rng(6)
+    rows = [lift(rng, 300, 5, alike) for _ in range(10_000)]
+    held = np.mean([row["lift_low"] <= TRUE_LIFT <= row["lift_high"] for row in rows])
+    assert held == pytest.approx(0.95, abs=0.01)
+
+
 @pytest.mark.parametrize("alike", [0.0, 0.8])
 def test_the_interval_of_the_lift_holds_the_truth_also_when_accounts_are_alike(alike):
     rng = np.random.default_rng(5)

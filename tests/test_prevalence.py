@@ -21,6 +21,11 @@ def test_a_perfect_extractor_changes_nothing_and_a_larger_review_narrows_the_int
     assert large.high - large.low < small.high - small.low
 
 
+def test_a_small_review_of_conversations_that_hold_the_value_opens_the_interval_upwards():
+    found = corrected_prevalence(50_000, 100_000, Reviewed(30, 24, 100_000, 100_000))
+    assert found.high - found.share > 1.8 * (found.share - found.low)
+
+
 def test_it_stays_within_0_and_1():
     fewer_than_errors = corrected_prevalence(10, 1_000, Reviewed(100, 80, 100, 90))
     assert (fewer_than_errors.share, fewer_than_errors.low) == (0.0, 0.0)
