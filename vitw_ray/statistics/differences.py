@@ -82,8 +82,9 @@ def _standardised(hits: Integers, n: Integers, weights: Floats) -> tuple[Floats,
     if not n.size:
         return np.full(hits.shape[0], np.nan), np.zeros(hits.shape[0])
     p = hits / n
-    total = p @ weights
-    variance = (p * (1 - p) / (n - 1)) @ weights**2
+    # no matrix product: its bits depend on the threads of the library behind it
+    total = (p * weights).sum(axis=1)
+    variance = (p * (1 - p) / (n - 1) * weights**2).sum(axis=1)
     worst = np.full(total.shape, 1 / np.sum(weights**2 / n))  # as if all strata had one share
     effective = np.divide(total * (1 - total), variance, out=worst.copy(), where=variance > 0)
     return total, np.minimum(effective, n.sum())
