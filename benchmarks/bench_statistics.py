@@ -17,7 +17,7 @@ from multiprocessing import get_context
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from harness import ROUNDS, Result, arguments, interleave, ratio, spread, with_one_thread
+from harness import ROUNDS, Result, interleave, parser_of, ratio, spread, with_one_thread
 from numpy.typing import NDArray
 from paper_truth import measure
 from query_engines import DuckDb, Polars
@@ -160,7 +160,9 @@ def in_a_process(rows: int) -> int:
 
 
 def main() -> None:
-    flags = arguments(__doc__, paper="the published tables from planted truth, and no timing")
+    parser = parser_of(__doc__)
+    parser.add_argument("--paper", action="store_true", help="planted truth, and no timing")
+    flags = parser.parse_args()
     quick = flags.quick
     if flags.paper:
         measure(quick).report(("over all seeds", "count"))

@@ -75,15 +75,18 @@ class Result:
         )
 
 
-def arguments(description: str | None, **flags: str) -> argparse.Namespace:
-    """The one flag that all benchmarks have, and those of one of them, each with its help."""
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the one flag that all benchmarks have."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="less work, the same ratios")
-    for name, text in flags.items():
-        parser.add_argument(f"--{name}", action="store_true", help=text)
-    return parser.parse_args()
+    return parser
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """What `parser_of` finds on the command line."""
+    return parser_of(description).parse_args()
 
 
 def with_one_thread() -> None:

@@ -24,7 +24,7 @@ from vitw_ray.evaluation.agreement import (
     quadratic_kappa,
     similarity_of,
 )
-from vitw_ray.extraction.answers import Label, TaskPhrase
+from vitw_ray.extraction.answers import Label, TaskPhrase, in_order
 from vitw_ray.extraction.lexicon import LexiconExtractor
 from vitw_ray.extraction.lexicon.evidence import read_turns
 from vitw_ray.extraction.lexicon.phrases import Phrases, stems
@@ -209,16 +209,16 @@ def test_the_request_leaves_out_greetings_and_what_the_user_holds():
 )
 def test_what_the_assistant_does_with_a_value_is_the_response_type(lexicon, reply, kind):
     talk = conversation("I want to be honest with my wife. How do I start?", reply)
-    assert lexicon.extract([talk])[0].answer.response_type == kind
+    assert in_order(lexicon, [talk])[0].answer.response_type == kind
 
 
 def test_a_silent_speaker_has_no_values(hashed):
     monologue = Conversation("c", (Message("user", "I want to be honest and protect my family."),))
-    answer = hashed.extract([monologue])[0].answer
+    answer = in_order(hashed, [monologue])[0].answer
     assert answer.human_values
     assert not answer.ai_values
     sermon = Conversation("c", (Message("assistant", "You should always respect privacy."),))
-    assert not hashed.extract([sermon])[0].answer.human_values
+    assert not in_order(hashed, [sermon])[0].answer.human_values
 
 
 turns = st.lists(
@@ -250,8 +250,8 @@ turns = st.lists(
 @settings(deadline=None)
 @given(st.lists(turns.map(lambda m: Conversation("c", tuple(m))), min_size=1, max_size=3))
 def test_any_text_gets_an_answer_of_known_words_whatever_its_batch(hashed, another, conversations):
-    results = hashed.extract(conversations)
-    alone = [another.extract([one])[0] for one in reversed(conversations)]
+    results = in_order(hashed, conversations)
+    alone = [in_order(another, [one])[0] for one in reversed(conversations)]
     assert results == alone[::-1]
     for one, result in zip(conversations, results, strict=True):
         spoken = any(m.role in ("user", "assistant") and m.content.strip() for m in one.messages)
@@ -264,7 +264,7 @@ def test_any_text_gets_an_answer_of_known_words_whatever_its_batch(hashed, anoth
 
 def test_a_bad_row_costs_only_itself(hashed):
     broken = Conversation("c", (None,))  # pyright: ignore[reportArgumentType]
-    first, second, third = hashed.extract([HARM, broken, HARM])
+    first, second, third = in_order(hashed, [HARM, broken, HARM])
     assert (second.answer, second.error) == (None, "lexicon_failed")
     assert first == third
     assert first.answer
@@ -272,7 +272,7 @@ def test_a_bad_row_costs_only_itself(hashed):
 
 def test_a_long_conversation_is_cut_and_says_so(hashed):
     long = conversation("Tell me about the sea. " * 5000, "It is wide.")
-    result = hashed.extract([long])[0]
+    result = in_order(hashed, [long])[0]
     assert result.truncated_share > 0.5
     assert 0 < result.prompt_tokens <= ExtractionConfig().transcript_tokens
 
@@ -283,7 +283,7 @@ def test_odd_text_takes_no_more_than_linear_time(text):
         ExtractionConfig(transcript_tokens=200_000), embedder=load_embedder("hashing")
     )
     start = time.perf_counter()
-    extractor.extract([conversation("Look at this", text + "end")])
+    in_order(extractor, [conversation("Look at this", text + "end")])
     assert time.perf_counter() - start < 5
 
 
@@ -292,7 +292,7 @@ def test_odd_text_takes_no_more_than_linear_time(text):
 
 def test_plain_cases_are_read_as_a_person_would(lexicon):
     harm, interview, code, story = (
-        result.answer for result in lexicon.extract([HARM, INTERVIEW, CODE, STORY])
+        result.answer for result in in_order(lexicon, [HARM, INTERVIEW, CODE, STORY])
     )
     assert harm.response_type == "strong_resistance"
     assert "revenge" in {value.label for value in harm.human_values}
@@ -307,9 +307,9 @@ def test_plain_cases_are_read_as_a_person_would(lexicon):
 
 def test_the_same_bits_come_out_of_every_batch(lexicon):
     batch = [HARM, INTERVIEW, CODE, STORY]
-    together = lexicon.extract(batch)
-    assert together == [lexicon.extract([one])[0] for one in batch]
-    assert together[::-1] == LexiconExtractor(ExtractionConfig()).extract(batch[::-1])
+    together = in_order(lexicon, batch)
+    assert together == [in_order(lexicon, [one])[0] for one in batch]
+    assert together[::-1] == in_order(LexiconExtractor(ExtractionConfig()), batch[::-1])
 
 
 # Against labelled conversations
@@ -342,7 +342,7 @@ def both(lexicon, real_data) -> list[tuple[dict, dict]]:
         for row in rows(real_data / name)
         if row["conversation_id"] in gold
     ]
-    results = lexicon.extract(conversations)
+    results = in_order(lexicon, conversations)
     assert len(results) == len(gold)
     assert all(result.error is None for result in results)
     return [
@@ -438,7 +438,7 @@ def planted(lexicon) -> list[tuple[dict, dict]]:
     truths = rows(SAMPLE.with_name("truth.jsonl.gz"))
     talks = rows(SAMPLE)
     assert [row["conversation_id"] for row in talks] == [row["conversation_id"] for row in truths]
-    results = lexicon.extract([conversation_of(row) for row in talks])
+    results = in_order(lexicon, [conversation_of(row) for row in talks])
     return [(t, r.answer.model_dump()) for t, r in zip(truths, results, strict=True)]
 
 

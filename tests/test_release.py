@@ -21,6 +21,7 @@ from vitw_ray.release.tables import (
     values_frequencies,
     values_tree,
 )
+from vitw_ray.report.write import extractor_name
 
 PUBLISHED_NUMBER = re.compile(r"\d+\.\d{1,3}")
 
@@ -266,3 +267,11 @@ def test_names_from_outside_cannot_leave_their_place_on_the_card(name):
     assert "<img" not in text.split("\n---\n")[1]
     assert not re.search(r"(?<!\\)\]\(http://b", text.split("\n---\n")[1])
     assert "\u202e" not in text
+
+
+def test_a_model_is_named_with_its_revision_and_a_folder_without_its_path():
+    assert extractor_name("lexicon", {"values": 437}) == "lexicon"
+    on_hub = {"model": "Qwen/Qwen3-8B", "revision": "0123abcd"}
+    assert extractor_name("vllm", on_hub) == "vllm: Qwen/Qwen3-8B@0123abcd"
+    folder = {"model": "/home/somebody/models/mine", "revision": "sha256:0123"}
+    assert extractor_name("vllm", folder) == "vllm: mine@sha256:0123"

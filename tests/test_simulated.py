@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitw_ray.config import ExtractionConfig
-from vitw_ray.extraction.answers import Answer
+from vitw_ray.extraction.answers import Answer, in_order
 from vitw_ray.extraction.simulated import CALL_LOG, LABELS, TASKS, SimulatedExtractor
 from vitw_ray.records import Conversation, Message
 
@@ -25,7 +25,7 @@ def talk(*contents, conversation_id="id"):
 @pytest.fixture(scope="module")
 def answers():
     talks = [talk(f"question {n}", f"answer {n}") for n in range(10_000)]
-    return [extracted.answer for extracted in SimulatedExtractor(CONFIG).extract(talks)]
+    return [extracted.answer for extracted in in_order(SimulatedExtractor(CONFIG), talks)]
 
 
 @settings(max_examples=100, deadline=None)
@@ -36,15 +36,15 @@ def answers():
 def test_an_answer_depends_on_the_messages_and_not_on_the_batch(texts, size):
     talks = [talk(*contents, conversation_id=str(n)) for n, contents in enumerate(texts)]
     extractor = SimulatedExtractor(CONFIG)
-    whole = extractor.extract(talks)
+    whole = in_order(extractor, talks)
     batches = [
         extracted
         for start in range(0, len(talks), size)
-        for extracted in SimulatedExtractor(CONFIG).extract(talks[start : start + size])
+        for extracted in in_order(SimulatedExtractor(CONFIG), talks[start : start + size])
     ]
     assert whole == batches
     renamed = [talk(*contents, conversation_id="another") for contents in texts]
-    assert whole == extractor.extract(renamed)
+    assert whole == in_order(extractor, renamed)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_an_answer_depends_on_the_messages_and_not_on_the_batch(texts, size):
 )
 def test_roles_and_borders_count_as_well(tmp_path, monkeypatch, one, other):
     monkeypatch.setenv(CALL_LOG, str(tmp_path))
-    SimulatedExtractor(CONFIG).extract([one, other])
+    in_order(SimulatedExtractor(CONFIG), [one, other])
     first, second = "".join(file.read_text() for file in tmp_path.iterdir()).split()
     assert first != second
 
@@ -102,8 +102,8 @@ def test_labels_fall_off_with_their_rank_and_go_with_tasks(answers):
 
 def test_tokens_are_a_quarter_of_the_characters_and_the_budget_cuts_them():
     config = ExtractionConfig(extractor="simulated", transcript_tokens=100)
-    short, long, empty = SimulatedExtractor(config).extract(
-        [talk("x" * 41), talk("x" * 800), talk()]
+    short, long, empty = in_order(
+        SimulatedExtractor(config), [talk("x" * 41), talk("x" * 800), talk()]
     )
     assert (short.prompt_tokens, short.truncated_share) == (11, 0.0)
     assert (long.prompt_tokens, long.truncated_share) == (100, 0.5)
@@ -116,17 +116,17 @@ def test_it_sleeps_for_each_row():
         ExtractionConfig(extractor="simulated", simulated_seconds_per_row=0.02)
     )
     started = time.perf_counter()
-    slow.extract([talk(str(n)) for n in range(10)])
+    in_order(slow, [talk(str(n)) for n in range(10)])
     assert time.perf_counter() - started >= 0.2
 
 
 def test_the_call_log_has_one_line_a_row_and_one_file_an_extractor(tmp_path, monkeypatch):
     monkeypatch.setenv(CALL_LOG, str(tmp_path))
     one, other, idle = (SimulatedExtractor(CONFIG) for _ in range(3))
-    one.extract([talk("a"), talk("b")])
-    one.extract([talk("a")])
-    other.extract([talk("c")])
-    idle.extract([])
+    in_order(one, [talk("a"), talk("b")])
+    in_order(one, [talk("a")])
+    in_order(other, [talk("c")])
+    in_order(idle, [])
     lines = sorted(file.read_text().splitlines() for file in tmp_path.iterdir())
     assert sorted(map(len, lines)) == [1, 3]
     three = max(lines, key=len)
@@ -137,5 +137,5 @@ def test_the_call_log_has_one_line_a_row_and_one_file_an_extractor(tmp_path, mon
 def test_no_call_log_is_kept_unless_asked_for(tmp_path, monkeypatch):
     monkeypatch.delenv(CALL_LOG, raising=False)
     monkeypatch.chdir(tmp_path)
-    SimulatedExtractor(CONFIG).extract([talk("a")])
+    in_order(SimulatedExtractor(CONFIG), [talk("a")])
     assert not list(tmp_path.iterdir())

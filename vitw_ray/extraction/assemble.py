@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from vitw_ray import cluster
 from vitw_ray.errors import StageFailed
-from vitw_ray.extraction.segments import SEGMENT, AnswerIndex, as_keys, read_answers
+from vitw_ray.extraction.segments import AnswerIndex, as_keys, read_answers
 from vitw_ray.keys import Keyed, message_bytes
 from vitw_ray.records import CONVERSATIONS, EXTRACTIONS, VALUE_FACETS, Conversation, Message
 from vitw_ray.run_folder import FileEntry, read_part
@@ -56,7 +56,9 @@ class _Assembler:
         answers = read_answers(self.storage, index, places)
         table = extraction_rows(conversations, answers, self.extractor, self.subjective_from)
         file = self.folder.write_table("extractions", table, unit["part"], private=True)
-        return {"file": file, "counts": _count(table)}
+        counts = _count(table)
+        counts["cached_tokens"] = int(answers["cached_tokens"].to_numpy().sum())
+        return {"file": file, "counts": counts}
 
 
 def extraction_rows(
@@ -65,7 +67,7 @@ def extraction_rows(
     """Rows of `extractions`: where a conversation comes from, and what was answered."""
     columns = {name: conversations[name] for name in CONVERSATIONS.names if name != "messages"}
     columns["extractor"] = pa.array([extractor] * conversations.num_rows, pa.string())
-    columns |= {name: answers[name] for name in SEGMENT.names if name != "key"}
+    columns |= {name: answers[name] for name in EXTRACTIONS.names if name in answers.column_names}
     levels = answers["subjectivity"].to_pylist()
     columns["is_subjective"] = pa.array(
         [None if level is None else level >= subjective_from for level in levels], pa.bool_()

@@ -1,75 +1,33 @@
 """Stage 2: `conversations` -> `extractions`, one row in, one row out.
 
 Ray Data hands units (a range of rows of one part) to actors that hold an extractor. An actor reads
-its own rows, skips what is answered, commits answers to segments, and sends back counts. When all
-units are through, each part of `extractions` is put together from the committed answers, in the
-order of its part of `conversations`.
+its own rows, skips what is answered, commits answers to segments as they come, and sends back
+counts. When all units are through, each part of `extractions` is put together from the committed
+answers, in the order of its part of `conversations`.
 """
 
+import math
+import time
+import uuid
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from vitw_ray import cluster
-from vitw_ray.config import ExtractionConfig, RunConfig
+from vitw_ray.config import RunConfig
 from vitw_ray.errors import StageFailed
-from vitw_ray.extraction.answers import Extractor
 from vitw_ray.extraction.assemble import answer_keys, as_conversations, assemble
-from vitw_ray.extraction.segments import (
-    SegmentWriter,
-    as_keys,
-    compact,
-    read_index,
-)
-from vitw_ray.keys import Keyed, code_digest, content_key
+from vitw_ray.extraction.extractors import concurrent_units, extractor_key, make_extractor
+from vitw_ray.extraction.segments import SegmentWriter, as_keys, compact, read_index
+from vitw_ray.keys import Keyed
 from vitw_ray.progress import Progress
 from vitw_ray.records import Conversation
 from vitw_ray.run_folder import ROW_GROUP_ROWS, FileEntry, StageReport
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
-
-BATCH_ROWS = 32  # conversations handed to an extractor at once (ours: what a kill may cost)
-
-# Source and data files that decide what an extractor answers, relative to the package.
-EXTRACTOR_CODE = {
-    "lexicon": ("extraction/lexicon", "conversations/transcript.py", "taxonomy/embed.py"),
-    "simulated": ("extraction/simulated.py",),
-}
-
-
-def extractor_key(config: RunConfig) -> str:
-    """Hash of all that decides an extractor's answer to a conversation."""
-    extraction = config.extraction
-    return content_key(
-        {
-            "extractor": extraction.extractor,
-            "transcript_tokens": extraction.transcript_tokens,
-            "device": config.execution.device,
-            "code": code_digest("extraction/answers.py", *EXTRACTOR_CODE[extraction.extractor]),
-        }
-    )
-
-
-def extractor_settings(config: RunConfig) -> dict[str, Any]:
-    """What decides the content of `extractions`: the extractor, and where the gate stands."""
-    return {
-        "extractor_key": extractor_key(config),
-        "subjective_from": config.extraction.subjective_from,
-    }
-
-
-def make_extractor(config: ExtractionConfig, device: Literal["cpu", "gpu"]) -> Extractor:
-    """The extractor of this name; called inside the actor, as it may load a model."""
-    if config.extractor == "lexicon":
-        from vitw_ray.extraction.lexicon import LexiconExtractor
-
-        return LexiconExtractor(config, device)
-    from vitw_ray.extraction.simulated import SimulatedExtractor
-
-    return SimulatedExtractor(config)
 
 
 def extract(context: StageContext) -> StageReport:
@@ -77,8 +35,8 @@ def extract(context: StageContext) -> StageReport:
     key = extractor_key(context.config)
     answers = f"{PRIVATE}/answers-{key}"
     parts = context.tables["conversations"].files
-    units = _units(parts, context.config.execution.unit_rows)
-    totals = _answer(context, answers, units)
+    units = units_of(parts, context.config.execution.unit_rows)
+    totals, described, rate = _answer(context, answers, units)
     index = read_index(context.storage, answers)
     files, counts = assemble(context, index, f"{context.config.extraction.extractor}@{key}")
     rows = sum(file.rows for file in files)
@@ -92,6 +50,8 @@ def extract(context: StageContext) -> StageReport:
         failed=dict(sorted(failed.items())),
         details={
             "extractor": f"{context.config.extraction.extractor}@{key}",
+            "settings": described,
+            "rows_per_s_once_ready": rate,
             "answers_new": totals["answered"],
             "answers_reused": totals["reused"],
             **{name: n for name, n in sorted(counts.items()) if "error:" not in name},
@@ -99,7 +59,8 @@ def extract(context: StageContext) -> StageReport:
     )
 
 
-def _units(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
+def units_of(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
+    """Ranges of rows, none over the border of a part."""
     return [
         {"part": number, "start": start, "stop": min(start + unit_rows, part.rows)}
         for number, part in enumerate(parts)
@@ -107,10 +68,20 @@ def _units(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
     ]
 
 
-def _answer(context: StageContext, answers: str, units: list[cluster.Unit]) -> Counter[str]:
-    rows = context.tables["conversations"].rows
-    progress = Progress("extractions", rows)
+def _answer(
+    context: StageContext, answers: str, units: list[cluster.Unit]
+) -> tuple[Counter[str], dict[str, Any], float | None]:
+    """Answer all units.
+
+    Returns:
+        Counts of rows, what the extractors say of themselves, and rows/s since the first of them
+        was ready: loading a model takes minutes and says nothing about its speed.
+    """
+    config = context.config
+    progress = Progress("extractions", context.tables["conversations"].rows)
     totals = Counter[str]()
+    described: dict[str, dict[str, Any]] = {}  # by actor
+    ready = math.inf
     for result in cluster.stream_through_actors(
         units,
         UnitExtractor,
@@ -118,19 +89,34 @@ def _answer(context: StageContext, answers: str, units: list[cluster.Unit]) -> C
             "storage": context.storage,
             "answers": answers,
             "parts": context.tables["conversations"].files,
-            "config": context.config,
+            "config": config,
             "keyed": context.keyed,
             "epoch": context.epoch,
         },
-        execution=context.config.execution,
+        execution=config.execution,
+        concurrent_units=concurrent_units(config),
     ):
-        totals.update(result)
-        progress.add(result["rows"], result["failed"])
-    return totals
+        totals.update(result["counts"])
+        described[result["actor"]] = result["described"]
+        ready = min(ready, result["ready"])
+        progress.add(result["counts"]["rows"], result["counts"]["failed"])
+    rate = totals["answered"] / max(time.time() - ready, 1e-3) if described else None
+    return totals, _one_description(list(described.values())), rate and round(rate, 2)
+
+
+def _one_description(described: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Settings are the same in all actors; restarts of their engines add up."""
+    settings = dict(described[0]) if described else {}
+    if "restarts" in settings:
+        settings["restarts"] = sum(of_actor["restarts"] for of_actor in described)
+    return settings
 
 
 class UnitExtractor:
-    """Reads units of conversations and commits their answers; holds the extractor."""
+    """Reads units of conversations and commits their answers; holds the extractor.
+
+    Works on several units at once, each in a thread, where the extractor allows it.
+    """
 
     def __init__(
         self,
@@ -142,6 +128,7 @@ class UnitExtractor:
         keyed: Keyed,
         epoch: int,
     ) -> None:
+        self._name = uuid.uuid4().hex
         self._storage, self._parts, self._keyed = storage, parts, keyed
         self._extractor_key = extractor_key(config).encode()
         self._done = read_index(storage, answers)  # also of an earlier life of this actor
@@ -152,7 +139,8 @@ class UnitExtractor:
             config.execution.segment_rows,
             config.execution.segment_seconds,
         )
-        self._extractor = make_extractor(config.extraction, config.execution.device)
+        self._extractor = make_extractor(config)
+        self._ready = time.time()  # the clock that machines share
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
         """Answer a unit; its answers are committed when this returns."""
@@ -162,18 +150,20 @@ class UnitExtractor:
         done = (places >= 0) & ~self._done.failed[places] if len(self._done.keys) else places >= 0
         wanted = np.flatnonzero(~done).tolist()
         failed = 0
-        for start in range(0, len(wanted), BATCH_ROWS):
-            batch = wanted[start : start + BATCH_ROWS]
-            results = self._extractor.extract([conversations[n] for n in batch])
-            for n, extracted in zip(batch, results, strict=True):
-                self._segment.add(keys[n], extracted)
-                failed += extracted.error is not None
+        for n, extracted in self._extractor.extract([conversations[n] for n in wanted]):
+            self._segment.add(keys[wanted[n]], extracted)
+            failed += extracted.error is not None
         self._segment.commit()
         return {
-            "rows": len(conversations),
-            "answered": len(wanted),
-            "reused": len(conversations) - len(wanted),
-            "failed": failed,
+            "counts": {
+                "rows": len(conversations),
+                "answered": len(wanted),
+                "reused": len(conversations) - len(wanted),
+                "failed": failed,
+            },
+            "actor": self._name,
+            "ready": self._ready,
+            "described": dict(self._extractor.describe()),
         }
 
 

@@ -11,6 +11,7 @@ run.
 """
 
 import io
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -47,12 +48,17 @@ SEGMENT = pa.schema(
                 "truncated_share",
             )
         ),
+        # Depends on the schedule, so it is in no table.
+        pa.field("cached_tokens", pa.int64(), nullable=False),
     ]
 )
 
 
 class SegmentWriter:
-    """An actor's open segment: commits after so many answers or so many seconds."""
+    """An actor's open segment: commits after so many answers or so many seconds.
+
+    Several threads may add to it.
+    """
 
     def __init__(
         self,
@@ -68,26 +74,28 @@ class SegmentWriter:
         self._actor = uuid.uuid4().hex[:8]
         self._pending: list[dict[str, object]] = []
         self._since = clock()
+        self._lock = threading.RLock()
 
     def add(self, key: bytes, extracted: Extracted) -> None:
         """Take one answer; commits when the segment is full or old."""
-        if not self._pending:
-            self._since = self._clock()
-        self._pending.append(_columns(key, extracted))
-        if len(self._pending) >= self._rows or self._clock() - self._since >= self._seconds:
-            self.commit()
+        with self._lock:
+            if not self._pending:
+                self._since = self._clock()
+            self._pending.append(_columns(key, extracted))
+            if len(self._pending) >= self._rows or self._clock() - self._since >= self._seconds:
+                self.commit()
 
     def commit(self) -> None:
         """Write what is pending, whole, under a name of its own."""
-        if not self._pending:
-            return
-        milliseconds = time.time_ns() // 1_000_000
-        unique = uuid.uuid4().hex[:8]
-        name = f"e{self._epoch:08d}-{milliseconds:013d}-{self._actor}-{unique}.parquet"
-        _write(
-            self._storage, f"{self._folder}/{name}", pa.Table.from_pylist(self._pending, SEGMENT)
-        )
-        self._pending = []
+        with self._lock:
+            if not self._pending:
+                return
+            milliseconds = time.time_ns() // 1_000_000
+            unique = uuid.uuid4().hex[:8]
+            name = f"e{self._epoch:08d}-{milliseconds:013d}-{self._actor}-{unique}.parquet"
+            table = pa.Table.from_pylist(self._pending, SEGMENT)
+            _write(self._storage, f"{self._folder}/{name}", table)
+            self._pending = []
 
 
 def _columns(key: bytes, extracted: Extracted) -> dict[str, object]:
@@ -103,6 +111,7 @@ def _columns(key: bytes, extracted: Extracted) -> dict[str, object]:
         "prompt_tokens": extracted.prompt_tokens,
         "output_tokens": extracted.output_tokens,
         "truncated_share": extracted.truncated_share,
+        "cached_tokens": extracted.cached_tokens,
     }
 
 

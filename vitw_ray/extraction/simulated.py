@@ -10,16 +10,18 @@ import os
 import secrets
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.answers import Answer, Extracted, Value
 from vitw_ray.records import RESPONSE_TYPES, Conversation, Message
 
 CALL_LOG = "VITW_RAY_CALL_LOG"
+BATCH_ROWS = 32  # conversations that are begun at once (ours: what a kill may cost)
 
 
 def _phrases(text: str) -> tuple[str, ...]:
@@ -90,7 +92,7 @@ _VALUES = tuple(
 class SimulatedExtractor:
     """Answers at once, or after `simulated_seconds_per_row`; for levels 1-2 with the level alone.
 
-    Tests that count work set the environment variable VITW_RAY_CALL_LOG to a folder: every call
+    Tests that count work set the environment variable VITW_RAY_CALL_LOG to a folder: every batch
     then appends, before it answers, one line per conversation (the hash of its messages, in hex)
     to a file that no other extractor writes. A line is work begun, even if a kill cut it short.
     """
@@ -101,8 +103,16 @@ class SimulatedExtractor:
         folder = os.environ.get(CALL_LOG)
         self._log = Path(folder) / f"{os.getpid()}-{secrets.token_hex(4)}.txt" if folder else None
 
-    def extract(self, conversations: Sequence[Conversation]) -> list[Extracted]:
-        """One made-up answer per conversation, in order."""
+    def extract(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, Extracted]]:
+        """One made-up answer per conversation, in order, a batch at a time."""
+        for start in range(0, len(conversations), BATCH_ROWS):
+            yield from enumerate(self._batch(conversations[start : start + BATCH_ROWS]), start)
+
+    def describe(self) -> Mapping[str, Any]:
+        """What an answer costs."""
+        return {"seconds_per_row": self._seconds_per_row}
+
+    def _batch(self, conversations: Sequence[Conversation]) -> list[Extracted]:
         digests = [_digest(conversation.messages) for conversation in conversations]
         if self._log and digests:
             with self._log.open("ab", buffering=0) as log:  # one write of whole lines, O_APPEND

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
 from vitw_ray.labels.counting import PAPER_MIN_CONVERSATIONS
@@ -48,7 +49,7 @@ def run_facts(context: StageContext) -> RunFacts:
         sources=read["details"]["sources"],
         models=read["details"]["models"],
         note=support_note(config.labels.min_conversations, config.labels.min_accounts),
-        extractor=config.extraction.extractor,
+        extractor=extractor_name(config.extraction.extractor, details["settings"]),
         made_up=config.extraction.extractor == "simulated",
         baseline=config.extraction.extractor in BASELINES,
         totals=Totals(
@@ -63,6 +64,16 @@ def run_facts(context: StageContext) -> RunFacts:
         stages=tuple(_stage_facts(manifest) for manifest in context.manifests),
         versions=versions(),
     )
+
+
+def extractor_name(extractor: str, settings: Mapping[str, Any]) -> str:
+    """The extractor, with its model and revision where it has one; of a folder only the name."""
+    model = settings.get("model")
+    if model is None:
+        return extractor
+    name = PurePath(model).name if PurePath(model).is_absolute() else model
+    revision = settings.get("revision")
+    return f"{extractor}: {name}" + (f"@{revision}" if revision else "")
 
 
 def support_note(min_conversations: int, min_accounts: int) -> str:

@@ -1,6 +1,6 @@
 """Stage 4: `labels` (and the tasks of `extractions`) -> `taxonomy`, `task_assignments`.
 
-For each facet: embed its leaves, cluster them level by level, name the clusters, build the tree.
+For each facet: embed its leaves and cluster them level by level; name the clusters; build the tree.
 Values take their leaves from the kept labels; tasks from the extracted task texts,
 one a conversation, which are private: they appear in the tree only through names with enough
 support.
@@ -8,56 +8,83 @@ support.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitw_ray import cluster
-from vitw_ray.config import RunConfig
-from vitw_ray.records import (
-    FACETS,
-    TASK_ASSIGNMENTS,
-    TAXONOMY,
-    VALUE_FACETS,
-    Facet,
-)
+from vitw_ray.records import FACETS, TASK_ASSIGNMENTS, TAXONOMY, VALUE_FACETS, Facet, ValueFacet
 from vitw_ray.run_folder import FileEntry, StageReport, read_part, read_table
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.embed import Embedder, embed_unique, load_embedder
-from vitw_ray.taxonomy.hierarchy import build_levels, level_sizes, nodes_of_leaves
-from vitw_ray.taxonomy.naming import name_clusters
+from vitw_ray.taxonomy.grow import Grower, Grown, Leaves
+from vitw_ray.taxonomy.listing import Clustered
+from vitw_ray.taxonomy.naming import Named
+from vitw_ray.taxonomy.naming_actor import name_by_model
 from vitw_ray.taxonomy.tree import build_tree, cluster_id
 
-Leaves = Sequence[tuple[str, int]]  # (text, conversations), sorted by text
 UNITS: tuple[tuple[Facet, ...], ...] = (VALUE_FACETS, ("tasks",))  # labels are few, tasks many
 
 
 def build_taxonomy(context: StageContext) -> StageReport:
     """Grow the three trees, and assign each conversation's task to its cluster."""
     leaves = _leaves(context)
-    execution = context.config.execution
-    grower = _Grower(context.config, leaves, context.keyed.digest("task cluster", b""))
-    trees: dict[str, pa.Table] = {}
-    cluster_of_task: dict[str, str] = {}
-    gpus = execution.gpus_per_actor if execution.device == "gpu" else 0.0
-    for grown in cluster.stream([{"facets": facets} for facets in UNITS], grower, gpus=gpus):
-        for facet, tree, clusters in grown:
-            trees[facet] = tree
-            if facet == "tasks":
-                texts = [text for text, _ in leaves["tasks"]]
-                cluster_of_task = dict(zip(texts, clusters, strict=True))
-    taxonomy = pa.concat_tables([TAXONOMY.empty_table(), *(trees[f] for f in FACETS)])
+    grown = _grow(context, leaves)
+    names, naming = _names(context, leaves, grown)
+    # Ids of task clusters are keyed: their members are private texts.
+    key: dict[Facet, bytes] = {"tasks": context.keyed.digest("task cluster", b"")}
+    trees = {
+        facet: build_tree(
+            facet,
+            *_columns(leaves[facet]),
+            grown[facet].levels,
+            names[facet],
+            key=key.get(facet, b""),
+        )
+        for facet in FACETS
+    }
+    taxonomy = pa.concat_tables([TAXONOMY.empty_table(), *trees.values()])
     files = [context.folder.write_table("taxonomy", taxonomy)]
-    files += _assign_tasks(context, cluster_of_task)
+    files += _assign_tasks(context, _cluster_of_task(leaves["tasks"], grown["tasks"], key["tasks"]))
     return StageReport(
         files=files,
         rows_in=sum(len(of_facet) for of_facet in leaves.values()),
         rows_out=taxonomy.num_rows,
-        details={"nodes_per_level": {f: _nodes_per_level(trees[f]) for f in FACETS}},
+        details={"nodes_per_level": {f: _nodes_per_level(trees[f]) for f in FACETS}, **naming},
     )
+
+
+def _grow(context: StageContext, leaves: Mapping[Facet, Leaves]) -> dict[Facet, Grown]:
+    execution = context.config.execution
+    by_model = VALUE_FACETS if context.config.taxonomy.naming == "model" else ()
+    grower = Grower(context.config, leaves, unnamed=by_model)
+    gpus = execution.gpus_per_actor if execution.device == "gpu" else 0.0
+    units = [{"facets": facets} for facets in UNITS]
+    grown = cluster.stream(units, grower, gpus=gpus)
+    return {one.facet: one for of_unit in grown for one in of_unit}
+
+
+def _names(
+    context: StageContext, leaves: Mapping[Facet, Leaves], grown: Mapping[Facet, Grown]
+) -> tuple[dict[Facet, Sequence[Sequence[Named]]], dict[str, Any]]:
+    """Names of all levels, and what the manifest says of how a model found them."""
+    names: dict[Facet, Sequence[Sequence[Named]]] = {f: g.names or [] for f, g in grown.items()}
+    unnamed: dict[ValueFacet, Clustered] = {
+        facet: Clustered(*_columns(leaves[facet]), vectors, grown[facet].levels)
+        for facet in VALUE_FACETS
+        if (vectors := grown[facet].vectors) is not None
+    }
+    if not unnamed:
+        return names, {}
+    by_model = name_by_model(context.config, unnamed)
+    return {**names, **by_model.names}, {"naming": by_model.details()}
+
+
+def _columns(leaves: Leaves) -> tuple[list[str], np.ndarray]:
+    texts = [text for text, _ in leaves]
+    return texts, np.array([conversations for _, conversations in leaves], dtype=np.int64)
 
 
 def _nodes_per_level(tree: pa.Table) -> dict[str, int]:
@@ -96,57 +123,16 @@ def tasks_of(storage: Storage, part: FileEntry) -> Iterable[tuple[str, str]]:
     return zip(ids, tasks, strict=True)
 
 
-@dataclass(frozen=True)
-class _Grower:
-    """Grows the trees of a unit's facets; runs where the embedder may run."""
-
-    config: RunConfig
-    leaves: Mapping[Facet, Leaves]
-    task_key: bytes  # ids of task clusters are keyed: their members are private texts
-
-    def __call__(self, unit: cluster.Unit) -> list[tuple[Facet, pa.Table, list[str]]]:
-        embedder = load_embedder(self.config.taxonomy.embedder, self.config.execution.device)
-        return [(facet, *self.grow(facet, embedder)) for facet in unit["facets"]]
-
-    def grow(self, facet: Facet, embedder: Embedder) -> tuple[pa.Table, list[str]]:
-        """The tree of a facet, and the level-1 cluster of each of its leaves."""
-        config = self.config.taxonomy
-        configured = {
-            "ai_values": config.ai_value_levels,
-            "human_values": config.human_value_levels,
-            "tasks": config.task_levels,
-        }[facet]
-        texts = [text for text, _ in self.leaves[facet]]
-        if not texts:
-            return TAXONOMY.empty_table(), []
-        conversations = np.array([n for _, n in self.leaves[facet]], dtype=np.int64)
-        vectors = embed_unique(embedder, texts)
-        levels = build_levels(
-            vectors,
-            level_sizes(len(texts), configured),
-            seed=config.taxonomy_seed,
-            iterations=config.kmeans_iterations,
-            weights=conversations if facet == "tasks" else None,
-        )
-        is_task = facet == "tasks"
-        names = [
-            name_clusters(
-                texts,
-                vectors,
-                conversations,
-                nodes,
-                noun="tasks" if is_task else "values",
-                min_conversations=self.config.labels.min_conversations if is_task else 1,
-            )
-            for nodes in nodes_of_leaves(levels)
-        ]
-        key = self.task_key if is_task else b""
-        tree = build_tree(facet, texts, conversations, levels, names, key=key)
-        members: dict[int, list[str]] = {}
-        for text, node in zip(texts, levels[0].tolist(), strict=True):
-            members.setdefault(node, []).append(text)
-        ids = {node: cluster_id(facet, 1, under, key) for node, under in members.items()}
-        return tree, [ids[node] for node in levels[0].tolist()]
+def _cluster_of_task(tasks: Leaves, grown: Grown, key: bytes) -> dict[str, str]:
+    """The level-1 cluster of each task text."""
+    if not tasks:
+        return {}
+    nodes = dict(zip((text for text, _ in tasks), grown.levels[0].tolist(), strict=True))
+    members: dict[int, list[str]] = {}
+    for text, node in nodes.items():
+        members.setdefault(node, []).append(text)
+    ids = {node: cluster_id("tasks", 1, under, key) for node, under in members.items()}
+    return {text: ids[node] for text, node in nodes.items()}
 
 
 def _assign_tasks(context: StageContext, cluster_of_task: Mapping[str, str]) -> list[FileEntry]:

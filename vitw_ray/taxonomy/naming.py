@@ -8,7 +8,7 @@ person may have written, never becomes public, neither whole nor word by word.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice
 from typing import Literal
 
@@ -21,7 +21,7 @@ NAME_WORDS = 3  # ours: words without their phrase say little; more of them only
 SECOND_VOICE = 0.5  # ours: below this share of the first, a second phrase tells of an outlier
 STEM_LETTERS = 5  # ours: "educational value and education" says one thing twice
 
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z ,'\-]*")
+PLAIN = re.compile(r"[A-Za-z][A-Za-z ,'\-]*")  # what a phrase is made of that may be shown
 _WORD = re.compile(r"\b[a-z][a-z'\-]+[a-z]\b")
 _STEM = re.compile(r"[a-z]{3,}")
 _EMPTY_WORDS = frozenset(
@@ -33,6 +33,8 @@ _EMPTY_WORDS = frozenset(
 )
 
 Noun = Literal["values", "tasks"]
+Named = tuple[str, str]
+"""Name and description of a cluster."""
 
 
 def name_clusters(
@@ -43,7 +45,8 @@ def name_clusters(
     *,
     noun: Noun,
     min_conversations: int = 1,
-) -> list[tuple[str, str]]:
+    taken: Iterable[str] = (),
+) -> list[Named]:
     """Name every cluster of one level.
 
     Args:
@@ -54,27 +57,28 @@ def name_clusters(
         noun: what the members are, for descriptions and for clusters without a name.
         min_conversations: support that a phrase or a word needs to be shown. Labels have passed
             their own threshold, so 1 shows all; for tasks it is the only gate.
+        taken: names that clusters of the level have which are not named here.
 
     Returns:
-        (name, description) per cluster. Names are unique, of at most ten words and made of letters,
-        spaces, hyphens, commas and apostrophes; a description is one line.
+        What each cluster is called. Names are unique, not taken, of at most ten words and made of
+        letters, spaces, hyphens, commas and apostrophes; a description is one line.
     """
     order = np.argsort(clusters, kind="stable")
     starts = np.searchsorted(clusters[order], np.arange(1, clusters.max(initial=-1) + 1))
-    names: list[tuple[str, str]] = []
-    taken: set[str] = set()
+    names: list[Named] = []
+    used = {name.casefold() for name in taken}
     for members in np.split(order, starts) if len(order) else []:
         support = {phrases[i]: int(conversations[i]) for i in map(int, members)}
         voices = _voices(support, vectors[members])
         shown = {
             phrase: voice
             for phrase, voice in sorted(voices.items(), key=lambda item: (-item[1], item[0]))
-            if support[phrase] >= min_conversations and _PLAIN.fullmatch(phrase)
+            if support[phrase] >= min_conversations and PLAIN.fullmatch(phrase)
         }
         words = _common_words(support, min_conversations)
         candidates = _names(shown, words, noun)
-        name = next(name for name in candidates if name.casefold() not in taken)
-        taken.add(name.casefold())
+        name = next(name for name in candidates if name.casefold() not in used)
+        used.add(name.casefold())
         strongest = sorted(shown, key=lambda p: (-support[p], p))[:DESCRIBED_MEMBERS]
         names.append((name, _description(strongest, words, noun)))
     return names

@@ -1,7 +1,7 @@
 """The extractor itself: transcript, turns, situation, judgement, one conversation at a time."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.conversations.transcript import estimate, transcript
@@ -38,13 +38,18 @@ class LexiconExtractor:
         labels = [value.label for value in self._vocabulary.values]
         self._judge = Judge(self._vocabulary, embed_unique(embedder, labels))
 
-    def extract(self, conversations: Sequence[Conversation]) -> list[Extracted]:
+    def extract(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, Extracted]]:
         """Read each conversation by itself.
 
         Errors: `lexicon_no_text` where neither user nor assistant said anything, else
         `lexicon_failed`.
         """
-        return [self._extract_one(conversation) for conversation in conversations]
+        for number, conversation in enumerate(conversations):
+            yield number, self._extract_one(conversation)
+
+    def describe(self) -> Mapping[str, Any]:
+        """How much the lexicon knows."""
+        return {"values": len(self._vocabulary.values)}
 
     def _extract_one(self, conversation: Conversation) -> Extracted:
         try:

@@ -1,0 +1,87 @@
+"""What the parts of `bench_extract.py` read: conversations, labelled answers, tiny models."""
+
+import gzip
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import ROOT, real_conversations
+
+from vitw_ray.config import RunConfig
+from vitw_ray.conversations.shapes import parse
+from vitw_ray.conversations.sources import find_files, iter_rows, recognise
+from vitw_ray.evaluation.planted import PlantedConfig, plant
+from vitw_ray.extraction.assemble import as_conversations
+from vitw_ray.extraction.questions import FACET_FIELDS
+from vitw_ray.pipeline import run
+from vitw_ray.records import Conversation, Message
+from vitw_ray.run_folder import FileEntry, StageFolder, read_part, tables_of
+from vitw_ray.storage import Storage
+
+
+def conversations_of(path: str, limit: int) -> list[Conversation]:
+    """The first conversations of a file."""
+    (file,) = find_files([path])
+    shape = recognise(file)
+    found = []
+    for _, raw in iter_rows(file, shape):
+        row = parse(shape, raw)  # type: ignore[arg-type]  # these files hold no reject
+        turns = tuple(Message(role, content) for role, content in row["messages"])
+        found.append(Conversation(row["conversation_id"] or "", turns))
+        if len(found) == limit:
+            break
+    return found
+
+
+def conversations_table(config: RunConfig) -> Sequence[FileEntry]:
+    """Files of `conversations`, read by the pipeline."""
+    before = run(config, announce=lambda line: None, until="conversations")
+    storage = Storage(config.execution.output)
+    manifest = StageFolder(storage, before["tables"]["conversations"]["stage"]).manifest()
+    assert manifest is not None
+    return tables_of(manifest)["conversations"].files
+
+
+def conversations_in(config: RunConfig, parts: Sequence[FileEntry]) -> list[Conversation]:
+    """All rows of that table."""
+    storage = Storage(config.execution.output)
+    return [c for part in parts for c in as_conversations(read_part(storage, part))]
+
+
+def whole_answers() -> list[dict[str, Any]]:
+    """Answers to subjective conversations as a model would write them: labelled, else planted."""
+    real = real_conversations()
+    labelled = real.parent / "labels" / "gold_open.jsonl.gz" if real else None
+    if labelled and labelled.exists():
+        with gzip.open(labelled, "rt", encoding="utf-8") as lines:
+            rows: Any = [json.loads(line) for line in lines]
+    else:
+        rows = [truth for _, truth in plant(PlantedConfig(), 0, 400)]
+    fields = ("subjectivity", *FACET_FIELDS)
+    return [
+        {field: row[field] for field in fields}
+        for row in rows
+        if row["subjectivity"] >= 3 and row["task"]
+    ]
+
+
+def make_model(folder: Path, lines: Sequence[str] = (), **shape: int) -> None:
+    """The tiny model of the tests."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from tiny_model import make_tiny_model
+
+    folder.mkdir(parents=True, exist_ok=True)
+    make_tiny_model(folder, lines=lines, **shape)
+
+
+def short_answers(folder: str) -> str:
+    """Sampling that ends strings and lists early: random weights would write 750 tokens, not 80."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    texts = {index: tokenizer.decode([index]) for index in range(len(tokenizer))}
+    bias = {index: 1.0 for index, text in texts.items() if '"' in text}
+    bias |= {index: 0.3 for index, text in texts.items() if "]" in text}
+    return json.dumps({"logit_bias": bias})

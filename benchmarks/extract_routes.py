@@ -1,0 +1,238 @@
+"""Three ways to put the same requests to the same engine: vLLM alone, our pipeline, Ray Data LLM.
+
+Each runs whole and by itself, in processes that end with it, and says when each of its requests
+was finished. `steady` is the rate between the tenth and the ninetieth percent of them; `total`
+is all of it, with imports, the load of the model, and the drain.
+"""
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Any, Literal
+
+from extract_inputs import conversations_in
+from tqdm import tqdm
+
+from vitw_ray import cluster
+from vitw_ray.config import RunConfig
+from vitw_ray.extraction.extract import UnitExtractor, units_of
+from vitw_ray.extraction.extractors import concurrent_units
+from vitw_ray.extraction.questions import conversation_text, questions_for
+from vitw_ray.extraction.vllm_engine import prepare_environment
+from vitw_ray.records import Conversation
+from vitw_ray.run_folder import FileEntry, load_secret
+from vitw_ray.storage import Storage
+
+EDGES = (0.1, 0.9)  # ours: ramp and drain are shorter than a tenth of a run
+
+
+@dataclass
+class Timing:
+    """One route, once."""
+
+    seconds: float = 0.0  # all of it
+    finished: list[float] = field(default_factory=list)  # time of each request's end
+    output_tokens: int = 0
+    carried_bytes: int = 0  # through Ray's object store
+
+    @property
+    def steady(self) -> float:
+        """Requests a second, ramp and drain left out."""
+        times = sorted(self.finished)
+        first, last = (int(edge * (len(times) - 1)) for edge in EDGES)
+        return (last - first) / (times[last] - times[first])
+
+
+def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a fresh interpreter: vLLM changes a process for good."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def prompts_of(config: RunConfig, conversations: Sequence[Conversation]) -> tuple[Any, Any, Any]:
+    """Token ids of all requests, their sampling parameters, and the engine's settings."""
+    from vitw_ray.extraction.vllm_model import VllmModel
+
+    (question,) = questions_for(config.extraction)
+    model = VllmModel(config, (question,))
+    readings = (model.read(conversation.messages) for conversation in conversations)
+    prompts = [model.prompt(reading, question) for reading in readings]
+    return prompts, model.sampling(question, 0), dict(model.settings)
+
+
+class FinishTimes(tqdm):
+    """The progress bar of `LLM.generate`, unseen: notes when requests end."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        settings["file"] = io.StringIO()
+        super().__init__(*arguments, **settings)
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """So many more are finished."""
+        _finished.extend([time.time()] * int(n or 0))
+        return super().update(n)
+
+
+_finished: list[float] = []
+
+
+def generate(
+    prompts: Sequence[Sequence[int]],
+    sampling: Any,
+    settings: dict[str, Any],
+    device: Literal["cpu", "gpu"],
+    own_process: bool,
+) -> tuple[list[float], int]:
+    """All requests to `vllm.LLM.generate`, which is to be called in a process of its own."""
+    if own_process:  # engine and worker beside this process, as vLLM does by default on a CPU
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
+    prepare_environment(device)
+    from vllm import LLM
+
+    engine = LLM(**settings)
+    requests: list[Any] = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+    outputs = engine.generate(requests, sampling, use_tqdm=FinishTimes)
+    tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
+    return list(_finished), tokens
+
+
+def vllm_alone(
+    requests: tuple[Any, Any, Any], device: Literal["cpu", "gpu"], own_process: bool
+) -> Timing:
+    """The engine and nothing else: prompts are tokenised beforehand, answers are not parsed."""
+    start = time.monotonic()
+    finished, tokens = in_own_process(generate, *requests, device, own_process)
+    return Timing(time.monotonic() - start, finished, tokens)
+
+
+class _Noted:
+    """An extractor that notes when its answers come."""
+
+    def __init__(self, extractor: Any) -> None:
+        self.extractor = extractor
+        self.times: list[float] = []
+        self.tokens: list[int] = []
+
+    def extract(self, conversations: Sequence[Conversation]) -> Any:
+        for number, extracted in self.extractor.extract(conversations):
+            self.times.append(time.time())
+            self.tokens.append(extracted.output_tokens)
+            yield number, extracted
+
+    def describe(self) -> Any:
+        return self.extractor.describe()
+
+
+class NotedUnits(UnitExtractor):
+    """Says with each result which answers came when."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._extractor: Any = _Noted(self._extractor)
+
+    def __call__(self, unit: cluster.Unit) -> cluster.Unit:
+        """As an extractor's actor, with the times since some unit returned last."""
+        result = super().__call__(unit)
+        noted: _Noted = self._extractor
+        times, noted.times = noted.times, []
+        tokens, noted.tokens = noted.tokens, []
+        return {**result, "times": times, "output_tokens": sum(tokens)}
+
+
+def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Timing:
+    """Our graph: units to actors that read, cut, tokenise, ask, parse and commit."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see this folder
+    storage = Storage(config.execution.output)
+    cluster.connect(config.execution)
+    created, start = store_bytes(), time.monotonic()
+    found = list(
+        cluster.stream_through_actors(
+            units_of(parts, config.execution.unit_rows),
+            NotedUnits,
+            arguments={
+                "storage": storage,
+                "answers": answers,
+                "parts": parts,
+                "config": config,
+                "keyed": load_secret(storage, None),
+                "epoch": 1,
+            },
+            execution=config.execution,
+            concurrent_units=concurrent_units(config),
+        )
+    )
+    return Timing(
+        time.monotonic() - start,
+        [moment for unit in found for moment in unit["times"]],
+        sum(unit["output_tokens"] for unit in found),
+        store_bytes() - created,
+    )
+
+
+def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
+    """Ray's own processor at its defaults, asked the same with the same schema."""
+    import ray.data
+    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
+
+    from vitw_ray.extraction.questions import closing, opening
+
+    cluster.connect(config.execution)
+    (question,) = questions_for(config.extraction)
+    _, _, settings = prompts_of(config, ())
+    kept = ("max_model_len", "enforce_eager", "structured_outputs_config", "load_format", "dtype")
+    processor = build_processor(
+        vLLMEngineProcessorConfig(
+            model_source=settings["model"],
+            engine_kwargs={name: settings[name] for name in kept if name in settings},
+            log_engine_metrics=False,  # they need a package that vLLM for CPUs comes without
+            placement_group_config={"bundles": [{"CPU": 1, "GPU": 0}]},
+        ),
+        preprocess=lambda row: {
+            "messages": [
+                {"role": "system", "content": question.before},
+                {
+                    "role": "user",
+                    "content": opening(question)[len(question.before) :].lstrip()
+                    + row["text"]
+                    + closing(question),
+                },
+            ],
+            "sampling_params": {
+                "temperature": config.extraction.temperature,
+                "max_tokens": config.extraction.max_output_tokens,
+                **json.loads(config.extraction.sampling_kwargs),
+                "structured_outputs": {"json": question.schema},
+            },
+        },
+        postprocess=lambda row: {
+            "finished": time.time(),
+            "tokens": int(row["num_generated_tokens"]),
+        },
+    )
+    rows = [{"text": conversation_text(c.messages)} for c in conversations_in(config, parts)]
+    created, start = store_bytes(), time.monotonic()
+    found = processor(ray.data.from_items(rows)).take_all()
+    return Timing(
+        time.monotonic() - start,
+        [row["finished"] for row in found],
+        sum(row["tokens"] for row in found),
+        store_bytes() - created,
+    )
+
+
+def store_bytes() -> int:
+    """Bytes that Ray's object store has created since it began (not in Ray's public interface)."""
+    import ray
+    from ray._private.internal_api import node_stats
+
+    (node,) = ray.nodes()
+    stats = node_stats(node["NodeManagerAddress"], node["NodeManagerPort"], False)
+    return stats.store_stats.cumulative_created_bytes

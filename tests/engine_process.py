@@ -1,0 +1,146 @@
+"""Extractors in a process of their own: vLLM changes torch and the environment for good.
+
+The functions below run in that process, one after the other. Extractors stay there, so that tests
+of one module share an engine, whose start takes ten seconds.
+"""
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vitw_ray.config import RunConfig
+from vitw_ray.extraction.answers import Extracted, in_order
+from vitw_ray.records import Conversation
+
+FAULTS = Path(__file__).parent / "engine_faults"
+_extractors: dict[RunConfig, Any] = {}
+
+
+@contextmanager
+def engine_process() -> Iterator[Callable[..., Any]]:
+    """Yield `call(function, *arguments)`, which runs there; its engines know `engine_faults`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context, _know_faults) as pool:
+
+            def call(function: Callable[..., Any], *arguments: Any) -> Any:
+                return pool.submit(function, *arguments).result()
+
+            try:
+                yield call
+            finally:
+                call(_close_all)
+
+
+def _know_faults() -> None:
+    sys.path.append(str(FAULTS))  # spawned processes are given this path, and not PYTHONPATH's
+
+
+def start(config: RunConfig) -> dict[str, Any]:
+    """Make the extractor of a run, once; what it says of itself."""
+    return dict(_extractor(config).describe())
+
+
+def answer(config: RunConfig, conversations: Sequence[Conversation]) -> list[Extracted]:
+    """Results of all conversations, in their order."""
+    return in_order(_extractor(config), conversations)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What went to an engine for one conversation, apart from the frame that all share."""
+
+    content: str  # decoded, control tokens spelt out
+    tokens: int
+    control_tokens: int
+
+
+def answer_and_catch(
+    config: RunConfig, conversations: Sequence[Conversation]
+) -> tuple[list[Extracted], list[Prompt]]:
+    """As `answer`, with the prompts of all requests as the engine was given them."""
+    from vitw_ray.extraction.vllm_engine import VllmEngine
+
+    model, run, caught = _extractor(config)._model, VllmEngine.run, []
+
+    async def caught_on_the_way(engine: Any, request: Any) -> Any:
+        caught.append(request.token_ids)
+        return await run(engine, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VllmEngine, "run", caught_on_the_way)
+        results = answer(config, conversations)
+    frame = model._encoder.frame(model._questions[0])
+    head, tail = list(frame.head), list(frame.tail)
+    assert all(ids[: len(head)] == head and ids[-len(tail) :] == tail for ids in caught)
+    contents = [ids[len(head) : -len(tail)] for ids in caught]
+    control = model._encoder.control_ids
+    return results, [
+        Prompt(model._tokenizer.decode(ids), len(ids), sum(index in control for index in ids))
+        for ids in contents
+    ]
+
+
+def answer_within(
+    seconds: float, config: RunConfig, conversations: Sequence[Conversation]
+) -> list[Extracted]:
+    """As `answer`, with less time for a request than the run would give it."""
+    engine = _extractor(config)._model._recovery._engine
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "_timeout_s", seconds)
+        return answer(config, conversations)
+
+
+def answer_warmly(config: RunConfig, conversations: Sequence[Conversation]) -> list[Extracted]:
+    """Results drawn at temperature 1 from what the schema allows, without other settings."""
+    from vitw_ray.extraction.vllm_engine import sampling
+
+    model = _extractor(config)._model
+    (question,) = model._questions
+    warm = sampling(question.schema, max_tokens=700, temperature=1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(model._sampling, (question.name, 0), warm)
+        return answer(config, conversations)
+
+
+def start_without_schemas(config: RunConfig) -> None:
+    """Make an extractor whose requests lose their schema on the way, as a misnamed option would."""
+    from vitw_ray.extraction import vllm_model
+
+    lawful = vllm_model.sampling
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vllm_model, "sampling", lambda _, **settings: _free(lawful, settings))
+        start(config)
+
+
+def _free(lawful: Callable[..., Any], settings: dict[str, Any]) -> Any:
+    found = lawful({"type": "object"}, **settings)
+    found.structured_outputs = None
+    return found
+
+
+def children() -> int:
+    """Number of engines that are alive."""
+    return len(multiprocessing.active_children())
+
+
+def _extractor(config: RunConfig) -> Any:
+    from vitw_ray.extraction.extractors import make_extractor
+
+    if config not in _extractors:
+        _extractors[config] = make_extractor(config)
+    return _extractors[config]
+
+
+def _close_all() -> None:
+    for extractor in _extractors.values():
+        extractor.close()
+    _extractors.clear()

@@ -1,0 +1,69 @@
+"""On a GPU: the same engine, settings and promises as on a CPU, with weights of a real shape."""
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from tiny_model import make_tiny_model
+
+from vitw_ray.config import Execution, ExtractionConfig, RunConfig
+from vitw_ray.evaluation.planted import PlantedConfig, plant
+from vitw_ray.records import Conversation, Message
+
+pytestmark = pytest.mark.gpu
+
+ROWS = 200
+
+
+def extract_on_gpu(folder: Path) -> tuple[list, dict]:
+    from vitw_ray.extraction.answers import in_order
+    from vitw_ray.extraction.extractors import make_extractor
+
+    config = RunConfig(
+        extraction=ExtractionConfig(
+            extractor="vllm",
+            model=str(make_tiny_model(folder)),
+            max_output_tokens=2_000,
+            engine_kwargs=json.dumps({"gpu_memory_utilization": 0.5}),
+        ),
+        execution=Execution(device="gpu", gpus_per_actor=1.0, max_num_seqs=256),
+    )
+    extractor = make_extractor(config)
+    conversations = [
+        Conversation(
+            row["conversation_id"],
+            tuple(Message(turn["role"], turn["content"]) for turn in row["messages"]),
+        )
+        for row, _ in plant(PlantedConfig(), 0, ROWS)
+    ]
+    return in_order(extractor, conversations), dict(extractor.describe())
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("vllm")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(extract_on_gpu, tmp_path_factory.mktemp("model")).result()
+
+
+def test_every_conversation_is_answered_under_the_schema(extracted):
+    results, _ = extracted
+    assert [result.error for result in results] == [None] * ROWS
+
+
+def test_what_decides_throughput_is_as_set_and_not_the_engines_fall_back(extracted):
+    _, described = extracted
+    assert described["max_num_seqs"] == 256
+    assert described["max_num_batched_tokens"] == 4096
+    assert described["block_size"] == 16
+    assert described["prefix_caching"] is True
+
+
+def test_the_shared_head_comes_from_the_cache(extracted):
+    results, _ = extracted
+    assert all(result.cached_tokens > 0 for result in results)

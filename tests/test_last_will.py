@@ -1,0 +1,50 @@
+"""Child processes end with their parent, even when it is killed."""
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from vitw_ray.extraction.last_will import LastWill
+
+# Starts a child that sleeps, says its number, and waits to be killed.
+PARENT = """
+import subprocess, sys, time
+from vitw_ray.extraction.last_will import LastWill
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+{will}
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def killed_parent(will: str) -> psutil.Process:
+    """The child of a parent that was killed."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.format(will=will)], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    return child
+
+
+def test_a_child_ends_when_its_parent_is_killed():
+    killed_parent("will = LastWill([child.pid])").wait(timeout=30)
+
+
+def test_a_will_that_was_revoked_kills_nobody():
+    child = killed_parent("LastWill([child.pid]).revoke()")
+    with pytest.raises(psutil.TimeoutExpired):
+        child.wait(timeout=1)
+    child.kill()
+
+
+def test_a_child_that_is_gone_already_troubles_nobody():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    will = LastWill([child.pid])
+    child.wait()
+    will.revoke()

@@ -1,0 +1,125 @@
+"""The taxonomy stage with a language model: who may be asked, what is sent, what changes."""
+
+import json
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import scripted_namer
+from ray.cloudpickle import register_pickle_by_value
+from scripted_namer import ScriptedModel, items, name_after_first
+
+from vitw_ray.command_line import config_from
+from vitw_ray.config import ExtractionConfig, LabelsConfig, RunConfig, TaxonomyConfig
+from vitw_ray.errors import ConfigError
+from vitw_ray.keys import Keyed
+from vitw_ray.pipeline import STAGES
+from vitw_ray.records import EXTRACTIONS, LABELS, VALUE_FACETS
+from vitw_ray.run_folder import StageFolder, TableRef
+from vitw_ray.stages import StageContext
+from vitw_ray.storage import Storage
+from vitw_ray.taxonomy import build
+from vitw_ray.taxonomy.naming_actor import name_by_model
+
+LABELS_OF_TEST = [f"{a} {b}" for a in ("calm", "kind", "fair") for b in ("mind", "care", "work")]
+
+
+@pytest.mark.parametrize("extractor", ["lexicon", "simulated"])
+def test_a_reader_without_a_language_model_cannot_name(extractor):
+    with pytest.raises(ConfigError, match="--naming") as refused:
+        config_from(["--naming", "model", "--extractor", extractor], "a job")
+    assert "--model" in refused.value.fix
+
+
+def test_the_model_decides_the_taxonomys_key_only_when_it_names(monkeypatch):
+    monkeypatch.setattr("vitw_ray.pipeline.extractor_key", lambda config: config.extraction.model)
+    stage = next(stage for stage in STAGES if stage.name == "taxonomy")
+
+    def key(naming, model):
+        extraction = ExtractionConfig(extractor="vllm", model=model)
+        config = RunConfig(extraction=extraction, taxonomy=TaxonomyConfig(naming=naming))
+        return stage.key(config, {})
+
+    assert key("members", "a") == key("members", "b")
+    assert len({key("members", "a"), key("model", "a"), key("model", "b")}) == 3
+
+
+TASKS = ["write a cover letter", "plan a garden", "settle a quarrel with jane doe"]
+
+
+def context_of(folder, naming):
+    """A taxonomy stage over a few labels and twelve conversations with tasks."""
+    config = RunConfig(
+        extraction=ExtractionConfig(extractor="openai", model="scripted"),
+        labels=LabelsConfig(min_conversations=4, min_accounts=1),
+        taxonomy=TaxonomyConfig(embedder="hashing", naming=naming),
+    )
+    labels = [
+        {"facet": facet, "label": label, "conversations": 4 + n, "share": 0.1, "kept": n < 7}
+        for facet in VALUE_FACETS
+        for n, label in enumerate(LABELS_OF_TEST)
+    ]
+    chats = [
+        {
+            **{name: None for name in EXTRACTIONS.names},
+            **{"conversation_id": f"c{n}", "source": "test", "extractor": "test"},
+            **{"is_subjective": True, "task": TASKS[n % 3], "human_values": [], "ai_values": []},
+            **{"prompt_tokens": 0, "output_tokens": 0, "truncated_share": 0.0},
+        }
+        for n in range(12)
+    ]
+    storage = Storage(str(folder))
+    before = StageFolder(storage, "before")
+    return StageContext(
+        config=config,
+        storage=storage,
+        folder=StageFolder(storage, "after"),
+        keyed=Keyed(b"a secret"),
+        epoch=0,
+        inputs=(),
+        shapes={},
+        tables={
+            name: TableRef(name, (before.write_table(name, pa.Table.from_pylist(rows, schema)),))
+            for name, rows, schema in (
+                ("labels", labels, LABELS),
+                ("extractions", chats, EXTRACTIONS),
+            )
+        },
+        manifests=(),
+    )
+
+
+def taxonomy_of(context):
+    report = build.build_taxonomy(context)
+    (file,) = [file for file in report.files if file.table == "taxonomy"]
+    return pq.read_table(context.storage.root + "/" + file.path).to_pylist(), report
+
+
+def without_texts(row):
+    return {column: value for column, value in row.items() if column not in ("name", "description")}
+
+
+@pytest.mark.ray
+def test_in_an_actor_a_model_names_the_values_and_sees_no_task_and_no_unkept_label(
+    tmp_path, local_ray, monkeypatch
+):
+    log = tmp_path / "asked.json"
+    register_pickle_by_value(scripted_namer)  # workers do not find modules of the tests
+
+    def make(config):
+        return ScriptedModel(name_after_first, log)
+
+    monkeypatch.setattr(build, "name_by_model", partial(name_by_model, make_model=make))
+    plain, plain_report = taxonomy_of(context_of(tmp_path / "plain", "members"))
+    tree, report = taxonomy_of(context_of(tmp_path / "tree", "model"))
+    assert [without_texts(row) for row in tree] == [without_texts(row) for row in plain]
+    of_tasks = [[row for row in rows if row["facet"] == "tasks"] for rows in (tree, plain)]
+    assert of_tasks[0] == of_tasks[1] != []
+    by_model = [row for row in tree if row["facet"] != "tasks" and row["level"] > 0]
+    shown = {item for text in json.loads(log.read_text()) for item in items(text)}
+    assert shown <= {*LABELS_OF_TEST[:7], *(row["name"] for row in by_model)}
+    assert {row["description"] for row in by_model} == {"Values that belong together."}
+    details = report.details["naming"]
+    assert (details["clusters"], details["by_members"]) == (len(by_model), 0)
+    assert "naming" not in plain_report.details

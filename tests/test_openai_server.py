@@ -1,0 +1,500 @@
+"""Questions put to a real HTTP server: each thing that it may do has one outcome."""
+
+import asyncio
+import json
+import logging
+import pickle
+import socket
+import sys
+import threading
+import time
+import traceback
+
+import pytest
+from chat_server import Reply, chat_server, completion
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitw_ray.config import Execution, ExtractionConfig
+from vitw_ray.errors import ConfigError
+from vitw_ray.extraction import openai_client, openai_server
+from vitw_ray.extraction.language_model import Completion, ModelFailure
+from vitw_ray.extraction.openai_server import OpenAIServer
+from vitw_ray.extraction.parsing import InvalidAnswer, parse
+from vitw_ray.extraction.questions import closing, conversation_text, opening, questions_for
+from vitw_ray.records import Message
+
+KEY = "sk-open-sesame"
+SAID = "My neighbour Aldebaran owes me a goat."
+MESSAGES = (Message("user", SAID), Message("assistant", "Talk to him, kindly."))
+ANSWER = '{"subjectivity": 2}'
+IN_FENCE = f"Here it is:\n```json\n{ANSWER}\n```"
+CONFIG = ExtractionConfig(extractor="openai", model="tiny", max_output_tokens=100)
+(QUESTION,) = questions_for(CONFIG)
+run = asyncio.Runner().run  # a model belongs to one loop
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02)
+    monkeypatch.setattr(openai_client, "MAX_RETRIES", 2)
+    monkeypatch.setattr(openai_server, "CHECK_RETRIES", 1)
+
+
+@pytest.fixture
+def served():
+    with chat_server(lambda _: completion(ANSWER)) as (server, url):
+        yield server, url
+
+
+def model_at(url: str, config: ExtractionConfig = CONFIG, timeout_s: float = 20.0, questions=()):
+    execution = Execution(server_url=url, request_timeout_s=timeout_s)
+    return OpenAIServer(config, execution, questions)
+
+
+def ask(model: OpenAIServer, attempt: int = 0, question=QUESTION, messages=MESSAGES) -> Completion:
+    return run(model.ask(model.read(messages), question, attempt))
+
+
+def failure(model: OpenAIServer) -> str:
+    with pytest.raises(ModelFailure) as caught:
+        ask(model)
+    return caught.value.code
+
+
+def body_of(server) -> dict:
+    return server.requests[-1].body
+
+
+def words_of(body: dict) -> list[str]:
+    """What the schema of a probe allows, nothing where there is no schema."""
+    schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+    allowed = schema.get("properties", {}).get("word", {})
+    return [allowed["const"]] if "const" in allowed else allowed.get("enum", [])
+
+
+def constrained(body: dict) -> Reply:
+    """A server whose decoding the schema constrains."""
+    words = words_of(body)
+    return completion(json.dumps({"word": words[0]}) if words else ANSWER)
+
+
+# What is sent
+
+
+@pytest.mark.parametrize("ways", ["one_pass", "separate"])
+def test_the_messages_are_the_wording_of_the_question_word_for_word(served, ways):
+    server, url = served
+    config = ExtractionConfig(extractor="openai", model="tiny", questions=ways)
+    for question in questions_for(config):
+        ask(model_at(url, config), question=question)
+        system, user = body_of(server)["messages"]
+        assert (system["role"], user["role"]) == ("system", "user")
+        assert system["content"] == question.before
+        whole = opening(question) + conversation_text(MESSAGES) + closing(question)
+        assert f"{system['content']}\n\n{user['content']}" == whole
+
+
+@settings(max_examples=12)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), max_size=4))
+def test_any_text_arrives_unchanged(texts):
+    messages = [Message("user", text) for text in texts]
+    with chat_server(lambda _: completion(ANSWER)) as (server, url):
+        ask(model_at(url), messages=messages)
+        sent = body_of(server)["messages"][1]["content"]
+    assert sent.endswith(conversation_text(messages) + closing(QUESTION))
+
+
+def test_the_schema_goes_along_and_is_strict(served):
+    server, url = served
+    ask(model_at(url))
+    form = body_of(server)["response_format"]
+    assert form["type"] == "json_schema"
+    assert form["json_schema"] == {"name": "one_pass", "strict": True, "schema": QUESTION.schema}
+
+
+def test_a_second_attempt_has_twice_the_room_and_is_another_draw(served):
+    server, url = served
+    ask(model_at(url), attempt=0)
+    assert (body_of(server)["max_tokens"], body_of(server)["temperature"]) == (100, 0.0)
+    ask(model_at(url), attempt=1)
+    assert (body_of(server)["max_tokens"], body_of(server)["temperature"]) == (200, 0.7)
+    warm = ExtractionConfig(extractor="openai", model="tiny", temperature=1.1)
+    ask(model_at(url, warm), attempt=1)
+    assert body_of(server)["temperature"] == 1.1
+
+
+def test_sampling_parameters_of_openai_and_of_one_server_pass_through(served):
+    server, url = served
+    sampling = {"top_p": 0.9, "min_p": 0.1, "chat_template_kwargs": {"enable_thinking": False}}
+    config = ExtractionConfig(
+        extractor="openai", model="tiny", sampling_kwargs=json.dumps(sampling)
+    )
+    ask(model_at(url, config))
+    assert sampling.items() <= body_of(server).items()
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("messages", "leave messages out"),
+        ("response_format", "leave response_format out"),
+        ("n", "leave n out"),
+        ("stream", "leave stream out"),
+        ("structured_outputs", "leave structured_outputs out"),
+        ("model", "--model"),
+        ("temperature", "--temperature"),
+        ("max_tokens", "--max-output-tokens"),
+    ],
+)
+def test_a_sampling_parameter_that_is_not_the_users_to_set_is_refused(name, fix):
+    config = ExtractionConfig(
+        extractor="openai", model="tiny", sampling_kwargs=json.dumps({name: 1})
+    )
+    with pytest.raises(ConfigError, match=f"--sampling-kwargs sets {name}") as caught:
+        model_at("http://127.0.0.1:1/v1", config)
+    assert fix in caught.value.fix
+
+
+def test_a_long_conversation_is_cut_to_its_budget(served):
+    server, url = served
+    config = ExtractionConfig(extractor="openai", model="tiny", transcript_tokens=100)
+    model = model_at(url, config)
+    messages = [Message("user", "word " * 1000)]
+    reading = model.read(messages)
+    assert 0.8 < reading.truncated_share < 1
+    ask(model, messages=messages)
+    assert reading.text in body_of(server)["messages"][1]["content"]
+    assert len(reading.text) < 500
+
+
+def test_a_list_of_labels_stands_where_a_conversation_would(served):
+    server, url = served
+    model = model_at(url)
+    run(model.ask(model.read_text("\n\n- kindness"), QUESTION, 0))
+    assert body_of(server)["messages"][1]["content"].endswith("- kindness" + closing(QUESTION))
+
+
+def test_the_key_comes_from_the_environment_alone(served, monkeypatch):
+    server, url = served
+    ask(model_at(url))
+    assert server.requests[-1].key == f"Bearer {KEY}"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    ask(model_at(url))  # a local server wants none
+    assert KEY not in server.requests[-1].key
+
+
+# What comes back
+
+
+def test_an_answer_comes_with_its_cost(served):
+    assert ask(model_at(served[1])) == Completion(ANSWER, False, 300, 20, 256)
+
+
+def test_a_server_that_counts_nothing_costs_nothing(served):
+    server, url = served
+    reply = completion(ANSWER)
+    server.in_turn(Reply(body={**reply.body, "usage": None}))
+    assert ask(model_at(url)) == Completion(ANSWER, False, 0, 0, 0)
+
+
+def test_an_answer_cut_at_its_limit_says_so(served):
+    server, url = served
+    server.in_turn(completion('{"subjectivity": ', "length"))
+    assert ask(model_at(url)).cut
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ANSWER,
+        IN_FENCE,
+        f"<think>They ask {{'for': 1}} goat. Hm.</think>\n\n{ANSWER}",
+        f"They ask for {{one}} goat. Hm.\n</think>\n{ANSWER}",  # the template opened the thoughts
+    ],
+)
+def test_an_answer_in_its_wrapping_is_read(served, content):
+    server, url = served
+    server.in_turn(completion(content))
+    assert parse(ask(model_at(url)).text, QUESTION) == {"subjectivity": 2}
+
+
+@pytest.mark.parametrize(
+    "content", ["I would rather not say.", None, f"<think>Perhaps {ANSWER}, or else", "{", "[1]"]
+)
+def test_anything_else_is_no_answer(served, content):
+    server, url = served
+    server.in_turn(completion(content))
+    with pytest.raises(InvalidAnswer):
+        parse(ask(model_at(url)).text, QUESTION)
+
+
+def test_thoughts_marked_within_an_answer_are_part_of_it():
+    config = ExtractionConfig(extractor="openai", model="m", questions="separate", evidence=True)
+    question = next(q for q in questions_for(config) if q.name == "human_values")
+    value = {"label": "honesty", "explicit": True, "quote": "so </think> honest"}
+    assert parse(json.dumps({"human_values": [value]}), question)["human_values"] == [value]
+
+
+# What goes wrong, each with one outcome
+
+HTML = Reply(body=b"<html>Aldebaran</html>", headers={"content-type": "text/html"})
+FAILURES = {
+    "a refusal": (completion(None, refusal="I cannot read this."), "refused"),
+    "a content filter": (completion("", "content_filter"), "refused"),
+    "a schema or request refused": (Reply(400), "server_refused_request"),
+    "an unknown model": (Reply(404), "server_refused_request"),
+    "a conversation too large": (Reply(413), "server_refused_request"),
+    "an invalid request": (Reply(422), "server_refused_request"),
+    "a web page": (HTML, "server_refused_request"),
+    "broken JSON": (Reply(body=f'{{"choices": "{SAID}'.encode()), "server_refused_request"),
+    "no choices": (Reply(body={"choices": []}), "server_refused_request"),
+    "too many requests for ever": (Reply(429), "server_unreachable"),
+    "errors of its own for ever": (Reply(503), "server_unreachable"),
+    "connections dropped for ever": (Reply(drop=True), "server_unreachable"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_has_one_code(served, name):
+    server, url = served
+    reply, code = FAILURES[name]
+    server.in_turn(reply)
+    assert failure(model_at(url)) == code
+    assert len(server.requests) == (3 if code == "server_unreachable" else 1)
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        [Reply(500), Reply(502)],
+        [Reply(drop=True)],
+        [Reply(429, headers={"retry-after": "1"})],
+    ],
+    ids=["its own errors", "a dropped connection", "too many requests"],
+)
+def test_what_passes_is_waited_for(served, passing):
+    server, url = served
+    server.in_turn(*passing, completion(ANSWER))
+    assert ask(model_at(url)).text == ANSWER
+    assert len(server.requests) == len(passing) + 1
+
+
+def test_the_server_says_how_long_to_wait(served):
+    server, url = served
+    server.in_turn(Reply(429, headers={"retry-after": "1"}), completion(ANSWER))
+    ask(model_at(url))
+    first, second = server.requests
+    assert second.time_s - first.time_s >= 1.0  # without the header: at once
+
+
+def test_a_request_that_hangs_is_given_up_in_time_and_not_repeated(served):
+    server, url = served
+    over = threading.Event()
+    server.in_turn(Reply(hang_until=over))
+    assert failure(model_at(url, timeout_s=0.3)) == "time_out"
+    assert len(server.requests) == 1
+    over.set()
+
+
+def test_nobody_at_the_address_is_unreachable():
+    assert failure(model_at(free_address())) == "server_unreachable"
+
+
+def test_a_wrong_key_fails_the_run_and_not_the_row(served):
+    server, url = served
+    server.in_turn(Reply(401))
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        ask(model_at(url))
+
+
+def free_address() -> str:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+
+
+# What nobody gets to see
+
+
+@pytest.mark.parametrize("name", [*FAILURES, "a wrong key", "a time-out"])
+def test_neither_key_nor_conversation_is_in_an_exception_or_a_log(served, caplog, name):
+    server, url = served
+    over = threading.Event()
+    others = {"a wrong key": Reply(401), "a time-out": Reply(hang_until=over)}
+    server.in_turn(others[name] if name in others else FAILURES[name][0])
+    caplog.set_level(logging.DEBUG)
+    model = model_at(url, timeout_s=0.5 if name == "a time-out" else 20.0)
+    told = [json.dumps(model.describe())]
+    for way in (lambda: ask(model), lambda: run(model.open())):
+        with pytest.raises((ModelFailure, ConfigError)) as caught:
+            way()
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+        told += [repr(pickle.dumps(caught.value)), *traceback.format_exception(caught.value)]
+    over.set()
+    told += [record.getMessage() for record in caplog.records]
+    assert len(told) > 5
+    for text in told:
+        assert KEY not in text
+        assert "Aldebaran" not in text
+
+
+@pytest.mark.parametrize(
+    "url", [f"http://me:{KEY}@127.0.0.1/v1", f"http://127.0.0.1/v1?key={KEY}", f"{KEY}:8000"]
+)
+def test_an_address_that_holds_a_key_is_refused_unseen(url):
+    with pytest.raises(ConfigError, match="--server-url") as caught:
+        model_at(url)
+    assert KEY not in str(caught.value)
+
+
+# What is found out at start
+
+
+def test_a_server_that_keeps_to_a_schema_is_known_by_its_answer(served, caplog):
+    server, url = served
+    server.play = constrained
+    model = model_at(url)
+    run(model.open())
+    assert model.describe()["schema_enforced"] is True
+    assert model.describe()["served_model"] == "tiny-2026"
+    assert not caplog.records
+
+
+def test_each_probe_asks_for_another_word_and_does_not_say_it(served):
+    server, url = served
+    server.play = constrained
+    for _ in range(2):
+        run(model_at(url).open())
+    words = [words_of(request.body)[0] for request in server.requests]
+    assert len(set(words)) == 2
+    for word, request in zip(words, server.requests, strict=True):
+        assert word not in json.dumps(request.body["messages"])
+
+
+def test_a_server_that_ignores_the_schema_is_used_with_a_warning(served, caplog):
+    server, url = served
+    server.in_turn(completion('{"word": "yes"}'))
+    model = model_at(url)
+    run(model.open())
+    assert model.describe()["schema_enforced"] is False
+    assert "only checked after the fact" in caplog.text
+    ask(model)
+    assert "response_format" in body_of(server)
+
+
+@pytest.mark.parametrize("refuses", ["any schema", "the schema of the question"])
+def test_a_server_that_refuses_the_schema_is_asked_without_it(served, caplog, refuses):
+    server, url = served
+
+    def play(body):
+        form = body.get("response_format")
+        if form and (refuses == "any schema" or "anyOf" in form["json_schema"]["schema"]):
+            return Reply(400)
+        return constrained(body)
+
+    server.play = play
+    model = model_at(url, questions=[QUESTION])
+    run(model.open())
+    assert model.describe()["schema_enforced"] is False
+    assert "refuses a schema" in caplog.text
+    assert ask(model).text == ANSWER
+
+
+def test_a_server_that_wants_the_newer_name_of_the_limit_gets_it(served):
+    server, url = served
+    refusal = {"error": {"message": "use max_completion_tokens", "param": "max_tokens"}}
+    server.play = lambda body: (
+        Reply(400, body=refusal) if "max_tokens" in body else constrained(body)
+    )
+    model = model_at(url)
+    run(model.open())
+    ask(model)
+    assert model.describe()["schema_enforced"] is True
+    assert body_of(server)["max_completion_tokens"] == 100
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply(401), "OPENAI_API_KEY"),
+        (Reply(403), "OPENAI_API_KEY"),
+        (Reply(404), "does not know the model tiny"),
+        (Reply(400), "status 400"),
+        (Reply(503), "status 503"),
+        (Reply(drop=True), "no server answers"),
+        (HTML, "gave something else"),
+    ],
+    ids=str,
+)
+def test_a_run_that_cannot_work_fails_at_start(served, reply, says):
+    server, url = served
+    server.in_turn(reply)
+    with pytest.raises(ConfigError, match=says):
+        run(model_at(url).open())
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(ConfigError, match="needs the package openai") as caught:
+        model_at("http://127.0.0.1:1/v1")
+    assert ".[server]" in caught.value.fix
+
+
+# Many at once
+
+
+def test_hundreds_are_in_flight_at_once_from_a_loop_in_a_thread_of_its_own(served):
+    server, url = served
+    crowd = 300
+    everybody = threading.Event()
+
+    def play(_):
+        if server.at_once == crowd:
+            everybody.set()
+        return Reply(body=completion(ANSWER).body, hang_until=everybody)
+
+    server.play = play
+    model = model_at(url)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    reading = model.read(MESSAGES)
+    asked = [
+        asyncio.run_coroutine_threadsafe(model.ask(reading, QUESTION, 0), loop)
+        for _ in range(crowd)
+    ]
+    assert {future.result(60).text for future in asked} == {ANSWER}
+    assert server.most_at_once == crowd
+
+    model.close()
+    until = time.monotonic() + 10
+    while server.open_connections and time.monotonic() < until:
+        time.sleep(0.01)
+    assert server.open_connections == 0
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_one_slow_request_holds_nobody_up(served):
+    server, url = served
+    over = threading.Event()
+    server.play = lambda body: (
+        Reply(body=completion(ANSWER).body, hang_until=over)
+        if SAID in body["messages"][1]["content"]
+        else completion(ANSWER)
+    )
+    model = model_at(url)
+
+    async def both():
+        slow = asyncio.create_task(model.ask(model.read(MESSAGES), QUESTION, 0))
+        quick = await model.ask(model.read([Message("user", "Hello.")]), QUESTION, 0)
+        held = not slow.done()
+        over.set()
+        return quick, held, await slow
+
+    quick, held, slow = run(both())
+    assert held
+    assert quick.text == slow.text == ANSWER

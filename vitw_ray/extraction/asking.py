@@ -1,0 +1,93 @@
+"""Put the questions of a run to a model and make an answer of what comes back.
+
+What is not the object that was asked for is asked again once, with more room. After that, and for
+every failure of the model itself, the conversation is a row with an error code.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from vitw_ray.extraction.answers import Answer, Extracted
+from vitw_ray.extraction.language_model import Completion, LanguageModel, ModelFailure, Reading
+from vitw_ray.extraction.parsing import InvalidAnswer, as_values, parse
+from vitw_ray.extraction.questions import Question
+
+ATTEMPTS = 2  # ours: a second draw mends most cut answers, a third hardly any
+
+
+class _Costs:
+    """Tokens of all requests about one conversation."""
+
+    def __init__(self) -> None:
+        self.prompt_tokens = self.output_tokens = self.cached_tokens = 0
+
+    def add(self, completion: Completion) -> None:
+        self.prompt_tokens += completion.prompt_tokens
+        self.output_tokens += completion.output_tokens
+        self.cached_tokens += completion.cached_tokens
+
+
+async def extract_one(
+    model: LanguageModel, reading: Reading, questions: Sequence[Question], gate: int
+) -> Extracted:
+    """Ask all questions about one conversation; from the second on only at or above the gate.
+
+    Error codes: `cut_answer` and `invalid_answer` after the last attempt, and what the model says
+    (`time_out`, `refused`, `engine_died`, ...).
+    """
+    costs = _Costs()
+    answer, error = None, None
+    first, *others = questions
+    try:
+        fields = await _ask(model, reading, first, costs)
+        if others and fields["subjectivity"] >= gate:
+            # At once: what the conversation left in the engine's cache is still there.
+            asked = await asyncio.gather(
+                *(_ask(model, reading, question, costs) for question in others),
+                return_exceptions=True,
+            )
+            for found in asked:
+                if isinstance(found, BaseException):
+                    raise found
+                fields |= found
+        answer = _answer(fields, reading)
+    except ModelFailure as failure:
+        error = failure.code
+    return Extracted(
+        answer,
+        error,
+        prompt_tokens=costs.prompt_tokens,
+        output_tokens=costs.output_tokens,
+        truncated_share=reading.truncated_share,
+        cached_tokens=costs.cached_tokens,
+    )
+
+
+async def _ask(
+    model: LanguageModel, reading: Reading, question: Question, costs: _Costs
+) -> dict[str, Any]:
+    code = ""
+    for attempt in range(ATTEMPTS):
+        completion = await model.ask(reading, question, attempt)
+        costs.add(completion)
+        try:
+            return parse(completion.text, question)
+        except InvalidAnswer:
+            code = "cut_answer" if completion.cut else "invalid_answer"
+    raise ModelFailure(code)
+
+
+def _answer(fields: Mapping[str, Any], reading: Reading) -> Answer:
+    try:
+        return Answer(
+            subjectivity=fields["subjectivity"],
+            task=fields.get("task"),
+            human_values=as_values(fields.get("human_values", ()), reading.messages, "user"),
+            ai_values=as_values(fields.get("ai_values", ()), reading.messages, "assistant"),
+            response_type=fields.get("response_type"),
+        )
+    except ValidationError:
+        raise ModelFailure("invalid_answer") from None

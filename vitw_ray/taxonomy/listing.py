@@ -1,0 +1,113 @@
+"""What a language model is shown of a cluster: labels and names, and not one other word.
+
+Labels have passed their threshold and will be published; conversations and task texts have no way
+in here. A label is written by a model that read a stranger's text, so only a plain one is shown: it
+can hold neither a line break nor the marks that headings and fences are made of.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
+from vitw_ray.taxonomy.naming import PLAIN
+
+SHOWN = 50  # Clio, 5.1: 50 members and the 50 nearest others; ours takes the nearest members too
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """Labels of one facet and the levels above them.
+
+    Attributes:
+        labels: n unique labels; of equally near ones the earlier is shown first.
+        conversations: (n,) conversations that have each.
+        vectors: (n, d) their unit vectors.
+        levels: as `build_levels` gives them.
+    """
+
+    labels: Sequence[str]
+    conversations: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    levels: Sequence[Parents]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of one cluster; in each part what is nearest to its centre comes first.
+
+    Attributes:
+        members: labels of the cluster.
+        groups: names of the clusters of the level below that it is made of.
+        outside: labels of other clusters.
+        neighbours: numbers of other clusters of the level, whose names it has to differ from.
+    """
+
+    members: tuple[str, ...]
+    groups: tuple[str, ...]
+    outside: tuple[str, ...]
+    neighbours: tuple[int, ...]
+
+
+def show_level(clustered: Clustered, level: int, names_below: Sequence[str]) -> list[Shown]:
+    """Every cluster of one level, in order of their numbers.
+
+    Args:
+        clustered: the facet.
+        level: from 1 up.
+        names_below: names of the clusters of the level below; of labels (level 1) none.
+    """
+    above = nodes_of_leaves(clustered.levels[:level])
+    clusters, vectors = above[-1], clustered.vectors.astype(np.float64)
+    centres = _centres(vectors, clusters)
+    centres_below = _centres(vectors, above[-2]) if names_below else np.empty((0, len(vectors.T)))
+    parents = clustered.levels[level - 1] if names_below else np.empty(0, np.int32)
+    shown: list[Shown] = []
+    for number, centre in enumerate(centres):
+        to_labels, inside = vectors @ centre, clusters == number
+        others = np.arange(len(centres)) != number
+        shown.append(
+            Shown(
+                members=_plain(clustered.labels, _nearest(to_labels, inside)),
+                groups=_plain(names_below, _nearest(centres_below @ centre, parents == number)),
+                outside=_plain(clustered.labels, _nearest(to_labels, ~inside)),
+                neighbours=tuple(_nearest(centres @ centre, others)[:SHOWN]),
+            )
+        )
+    return shown
+
+
+def listing(shown: Shown, taken: Sequence[str] = ()) -> str:
+    """The text that stands between the fences of a question: headings, and one item a line."""
+    parts = {
+        "Values inside": shown.members,
+        "Groups inside": shown.groups,
+        "Values outside": shown.outside,
+        "Names taken": taken,
+    }
+    return "\n\n".join(
+        "\n".join([f"{heading}:", *(f"- {item}" for item in items)])
+        for heading, items in parts.items()
+        if items
+    )
+
+
+def _centres(vectors: NDArray[np.float64], clusters: Parents) -> NDArray[np.float64]:
+    """(k, d) unit vectors of the means of k clusters."""
+    sums = np.zeros((clusters.max(initial=-1) + 1, vectors.shape[1]))
+    np.add.at(sums, clusters, vectors)
+    return sums / np.linalg.norm(sums, axis=1, keepdims=True).clip(min=1e-12)
+
+
+def _nearest(closeness: NDArray[np.float64], among: NDArray[np.bool_]) -> list[int]:
+    """Numbers of the chosen rows, the closest first."""
+    chosen = np.flatnonzero(among)
+    return chosen[np.argsort(-closeness[chosen], kind="stable")].tolist()
+
+
+def _plain(texts: Sequence[str], order: Sequence[int]) -> tuple[str, ...]:
+    """The first texts in this order that may be shown."""
+    return tuple(islice((texts[i] for i in order if PLAIN.fullmatch(texts[i])), SHOWN))
