@@ -73,7 +73,8 @@ def test_every_benchmark_is_run_and_every_result_is_of_a_benchmark():
         found = json.loads(file.read_text())
         quick = "-quick" if found["quick"] else ""
         assert file.stem == f"{found['benchmark']}{quick}"
-        assert found["benchmark"] in files
+        # a benchmark may measure a second thing: statistics_paper is of bench_statistics
+        assert any(found["benchmark"].startswith(name) for name in files)
 
 
 def child(code: str) -> subprocess.Popen:
