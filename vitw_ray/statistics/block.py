@@ -90,14 +90,11 @@ class Block:
     @cached_property
     def stated(self) -> Facet:
         """Whether the person stated any value, of whatever support: codes of `STATED`."""
-        has_value = np.zeros(self.conversations, bool)
         lists = _lists(self.table["human_values"])
-        has_value[lists.value_parent_indices().to_numpy()[counted(lists, self._least)]] = True
-        return single([STATED[0] if has else STATED[1] for has in has_value], STATED)
-
-    @property
-    def _least(self) -> int:
-        return self.vocabulary.min_salience
+        rows = lists.value_parent_indices().to_numpy()
+        codes = np.full(self.conversations, STATED.index("none"), np.int32)
+        codes[rows[counted(lists, self.vocabulary.min_salience)]] = STATED.index("stated")
+        return Facet(np.arange(codes.size), codes, len(STATED))
 
     @cached_property
     def task(self) -> Facet:
