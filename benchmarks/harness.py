@@ -24,7 +24,15 @@ from vitw_ray.versions import versions
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3  # ours: the least that shows an outlier
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ONE_THREAD = {
+    name: "1"
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "POLARS_MAX_THREADS",
+    )
+}
 LOAD_BEFORE = os.getloadavg()[0]  # when the benchmark began: later it would count itself
 
 

@@ -18,7 +18,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from checks import associations, folder, labels, outputs, rows, shares, tables, trees
+from checks import associations, comparisons, folder, labels, outputs, rows, shares, tables, trees
 from checks.problems import Note, Problems
 from checks.reading import NotRun
 from checks.recounting import Run
@@ -54,8 +54,11 @@ CHECKS: dict[str, Callable[[Run], Problems]] = {
     "response_types": shares.check_response_types,
     "associations": associations.check_associations,
     "residuals": associations.check_residuals,
+    "cooccurrence": associations.check_cooccurrence,
     "variation": associations.check_variation,
     "mirroring": shares.check_mirroring,
+    "explicitness": associations.check_explicitness,
+    "model_comparison": comparisons.check_model_comparison,
     "intervals": shares.check_intervals,
     # what people get, and the input
     "release_frequencies": outputs.check_release_frequencies,

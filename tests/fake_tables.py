@@ -70,10 +70,13 @@ def fake_tables(labels: int = 300, min_conversations: int = 3) -> dict[str, pa.T
     rows = {
         "labels": [*ai, *human],
         "taxonomy": [*_tree("ai_values", ai), *_tree("human_values", human), *_tasks(rng)],
-        "response_types": list(_response_types()),
+        "response_types": [*_response_types(), *_silence()],
         "associations": list(_associations(ai, human, _tree("ai_values", ai), rng)),
         "variation": list(_variation(ai, rng)),
         "mirroring": list(_mirroring()),
+        "explicitness": list(_explicitness()),
+        "cooccurrence": list(_cooccurrence(ai)),
+        "model_comparison": list(_model_comparison(ai)),
     }
     return {name: pa.Table.from_pylist(rows[name], TABLES[name]) for name in rows}
 
@@ -233,6 +236,68 @@ def _response_types():
                 "share": p,
                 "low": max(p - spread, 0.0),
                 "high": p + spread,
+            }
+
+
+def _silence():
+    """488 conversations with a human value, 713 without."""
+    for over, silent, treated in (("stated", 21, 467), ("none", 649, 64)):
+        for kind, n in (("no_values", silent), ("mild_support", treated)):
+            yield {
+                "over_facet": "any_human_value",
+                "over": over,
+                "response_type": kind,
+                "conversations": n,
+                "share": n / (silent + treated),
+                "low": 0.0,
+                "high": 1.0,
+            }
+
+
+def _explicitness():
+    for label, kind, explicit, implicit, residual in (
+        ("honesty", None, 60, 40, 6.1),
+        ("honesty", "mild_support", 20, 30, -4.0),
+        ("honesty", "strong_resistance", 40, 10, 4.0),
+        ("warmth", None, 0, 50, -6.1),
+        ("warmth", "mild_support", 0, 50, None),
+    ):
+        yield {
+            "label": label,
+            "response_type": kind,
+            "explicit": explicit,
+            "implicit": implicit,
+            "residual": residual,
+        }
+
+
+def _cooccurrence(ai):
+    names = sorted(row["label"] for row in ai[:3])
+    for a, b, n in ((0, 1, 40), (0, 2, 30)) if len(names) == 3 else ():
+        yield {"facet": "ai_values", "label_a": names[a], "label_b": names[b], "conversations": n}
+
+
+def _model_comparison(ai):
+    labels = [row["label"] for row in ai if row["kept"]][:12]
+    for a, b in itertools.combinations(MODELS, 2):
+        matched = ("nothing", "tasks", "prompts") if b == "gpt-4-0613" else ("nothing", "tasks")
+        for matched_on, (rank, label) in itertools.product(matched, enumerate(labels)):
+            difference = (0.12, -0.08, 0.01)[rank % 3]
+            yield {
+                "groups": "models",
+                "model_a": a,
+                "model_b": b,
+                "facet": "ai_values",
+                "label": label,
+                "conversations_a": MODELS[a],
+                "conversations_b": MODELS[b],
+                "share_a": 0.3 - 0.01 * rank + difference,
+                "share_b": 0.3 - 0.01 * rank,
+                "difference": difference,
+                "low": difference - 0.05,
+                "high": difference + 0.05,
+                "p_adjusted": 0.001 if rank % 3 < 2 else 0.6,
+                "matched_on": matched_on,
             }
 
 

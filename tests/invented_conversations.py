@@ -21,12 +21,12 @@ def conversation(n: int) -> Row:
     """One invented conversation."""
     return {
         "conversation_id": f"invented-chat-{n:04d}",
-        "prompt_id": f"prompt-{n // 2:04d}" if n % 3 else None,
+        "prompt_id": f"prompt-{n // 4:04d}" if n % 3 else None,
         "account_id": f"account-{n % 12:02d}-{n % 12:08x}" if n % 10 else None,
         "model": ("model-a", "model-b", None)[n % 7 % 3],
         "source": "invented",
         "language": "en" if n % 4 else None,
-        "created_at": datetime(2025, 2, 18, tzinfo=UTC) + timedelta(hours=n) if n % 5 else None,
+        "created_at": datetime(2025, 2, 18, tzinfo=UTC) + timedelta(hours=3 * n) if n % 5 else None,
         "messages": [
             {"role": "user", "content": f"{SPOKEN}, {n}"},
             {"role": "assistant", "content": f"{SPOKEN}, answered, {n}"},
@@ -65,11 +65,15 @@ def extraction(n: int, row: Row, dice: random.Random) -> Row:
         "is_subjective": level >= 3,
         "task": TASKS[dice.randrange(5)] if n % 17 else None,
         "human_values": [value(label, True) for label in human],
-        "ai_values": [value(label, False) for label in written + [RARE] * (n in (10, 22))],
+        "ai_values": [
+            *(value(x, n % 4 == place) for place, x in enumerate(written)),
+            *([value(RARE, False)] if n in (10, 22) else []),
+            *([value("patience", True, 2)] if n % 5 == 0 and "patience" not in ai else []),
+        ],
         "response_type": response_type if n % 23 else None,
     }
 
 
-def value(label: str, explicit: bool) -> Row:
+def value(label: str, explicit: bool, salience: int | None = 3) -> Row:
     """One value of an answer."""
-    return {"label": label, "explicit": explicit, "grounded": None, "salience": 3}
+    return {"label": label, "explicit": explicit, "grounded": None, "salience": salience}

@@ -9,7 +9,7 @@ from invented_conversations import TASKS, VARIANTS, Row
 
 from vitw_ray.records import RESPONSE_TYPES
 
-MIN_CONVERSATIONS, MIN_ACCOUNTS = 4, 3
+MIN_CONVERSATIONS, MIN_ACCOUNTS, MIN_SALIENCE = 4, 3, 3
 
 
 class Facts:
@@ -23,12 +23,15 @@ class Facts:
         self.assignments: list[Row] = []
         for name, row in self.rows.items():
             for facet in ("ai_values", "human_values"):
-                for spelling in (item["label"] for item in row[facet]):
+                salient = (v for v in row[facet] if v["salience"] in (None, MIN_SALIENCE))
+                for spelling in (item["label"] for item in salient):
                     self.written[facet, spelling].add(name)
                     self.sets[facet][VARIANTS.get(spelling, (spelling,))[0]].add(name)
             if row["response_type"] is not None:
                 self.sets["response_types"][row["response_type"]].add(name)
             self.sets["models"][row["model"]].add(name)
+            stated = "stated" if row["human_values"] else "none"
+            self.sets["any_human_value"][stated].add(name)
             if row["task"] is not None:
                 cluster = f"tasks:l1:{TASKS.index(row['task']) % 3}"
                 self.assignments.append({"conversation_id": name, "cluster_id": cluster})
@@ -135,6 +138,8 @@ class Facts:
             "odds_ratio": math.exp(log),
             "low": math.exp(log - half),
             "high": math.exp(log + half),
+            "cramers_v": abs(residual) / math.sqrt(self.total),
+            "residual_by_account": residual / 2 if adjusted < 0.05 else None,
             "significant": adjusted < 0.05,
             "reason": None,
         }
@@ -145,6 +150,8 @@ class Facts:
         everybody = set().union(*types.values())
         groups = [(None, None, None, everybody), ("model-a", None, None, models["model-a"])]
         groups += [(None, "tasks", name, tasks[name]) for name in self.names("tasks")]
+        stated = self.sets["any_human_value"]
+        groups += [(None, "any_human_value", name, stated[name]) for name in ("stated", "none")]
         return [
             {"model": model, "over_facet": facet, "over": over, "response_type": kind}
             | shares("conversations", len(ids & types[kind]), len(ids & everybody))
@@ -167,6 +174,7 @@ class Facts:
                 row = {"response_type": kind, "level": level, "conversations": len(all_)}
                 row |= shares("mirrored", len(all_ & same), len(all_))
                 row |= {"share_by_chance": 0.25, "lift": row["share"] and row["share"] / 0.25}
+                row |= {f"lift_{end}": row[end] and row[end] / 0.25 for end in ("low", "high")}
                 rows.append(row)
         return rows
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from invented_comparisons import cooccurrence_rows, explicitness_rows, model_comparison_rows
 from invented_conversations import CONVERSATIONS, Row, conversation, extraction
-from invented_tables import MIN_ACCOUNTS, MIN_CONVERSATIONS, Facts, texts
+from invented_tables import MIN_ACCOUNTS, MIN_CONVERSATIONS, MIN_SALIENCE, Facts, texts
 
 from vitw_ray.records import TABLES
 
@@ -27,7 +28,10 @@ STAGE_OF = {
     "extractions": ("extractions",),
     "labels": ("labels", "merges"),
     "taxonomy": ("taxonomy", "task_assignments"),
-    "statistics": ("response_types", "associations", "variation", "mirroring"),
+    "statistics": (
+        *("response_types", "associations", "cooccurrence", "variation", "mirroring"),
+        *("explicitness", "model_comparison"),
+    ),
     "report": ("report.html",),
     "release": ("values_frequencies.csv", "values_tree.csv", "README.md"),
 }
@@ -43,8 +47,12 @@ PRIVATE = {"conversations", "rejects", "extractions", "merges", "task_assignment
 CONFIG = {
     "conversations": {"sample": None},
     "extraction": {"subjective_from": 3, "max_error_share": 0.05},
-    "labels": {"min_conversations": MIN_CONVERSATIONS, "min_accounts": MIN_ACCOUNTS},
-    "statistics": {"alpha": 0.05},
+    "labels": {
+        "min_conversations": MIN_CONVERSATIONS,
+        "min_accounts": MIN_ACCOUNTS,
+        "min_salience": MIN_SALIENCE,
+    },
+    "statistics": {"alpha": 0.05, "period": "week"},
 }
 
 
@@ -244,6 +252,9 @@ def invent() -> RunFolder:
             "associations": [facts.association_rows()],
             "variation": [facts.variation_rows()],
             "mirroring": [facts.mirroring_rows()],
+            "cooccurrence": [cooccurrence_rows(facts)],
+            "explicitness": [explicitness_rows(facts)],
+            "model_comparison": [model_comparison_rows(facts)],
         },
         texts=texts(labels, taxonomy),
         input_rows=rows_by_file,

@@ -16,7 +16,6 @@ from vitw_ray.statistics.contingency import (
     code_of_row,
     cross,
     deduplicate,
-    presence,
     to_ancestors,
 )
 
@@ -128,7 +127,7 @@ def test_an_ancestor_counts_once_for_all_its_labels_and_missing_ones_drop(held):
     ancestor = [0, 0, 1, -1, 1, 2, 0]
     up = to_ancestors(facet(held, A_SIZE), ancestor, 3)
     sets = [{ancestor[code] for code in codes} - {-1} for codes in held]
-    assert presence(up).tolist() == [sum(i in codes for codes in sets) for i in range(3)]
+    assert up.presence.tolist() == [sum(i in codes for codes in sets) for i in range(3)]
 
 
 @pytest.mark.parametrize(

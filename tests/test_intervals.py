@@ -46,3 +46,20 @@ def test_odds_ratio_is_that_of_the_table_with_half_a_conversation_added_to_each_
     oracle = Table2x2(np.array(cells, float).reshape(2, 2) + 0.5, shift_zeros=False)
     assert ratio == pytest.approx(oracle.oddsratio, rel=1e-10)
     assert (low, high) == pytest.approx(oracle.oddsratio_confint(), rel=1e-9)
+
+
+DRAWS = 10_000
+
+
+@pytest.mark.parametrize(("n", "truth"), [(400, 0.13), (2_000, 0.02), (60, 0.4)])
+def test_wilson_holds_the_truth_in_95_of_100_draws(n, truth):
+    low, high = wilson(np.random.default_rng(1).binomial(n, truth, DRAWS), n)
+    assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.95, abs=0.01)
+
+
+def test_the_interval_of_the_odds_ratio_holds_the_truth_in_95_of_100_draws():
+    shares = np.array([0.06, 0.14, 0.2, 0.6])
+    cells = np.random.default_rng(2).multinomial(800, shares, DRAWS).T
+    _, low, high = odds_ratio(*cells)
+    truth = shares[0] * shares[3] / (shares[1] * shares[2])
+    assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.95, abs=0.01)

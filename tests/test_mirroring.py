@@ -9,12 +9,8 @@ from hypothesis import strategies as st
 
 from vitw_ray.records import MIRRORING
 from vitw_ray.statistics.contingency import Axis, Facet, deduplicate
-from vitw_ray.statistics.mirroring import (
-    MirroringCounts,
-    count_mirroring,
-    mirroring,
-    share_by_chance,
-)
+from vitw_ray.statistics.mirroring import count_mirroring, mirroring
+from vitw_ray.statistics.mirroring_chance import MirroringCounts, share_by_chance, summed
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -38,6 +34,13 @@ def single(codes, size: int) -> Facet:
     return facet([[] if code is None else [code] for code in codes], size)
 
 
+GROUPS = 3  # of accounts
+
+
+def groups(n: int) -> Facet:
+    return single(np.arange(n) % GROUPS, GROUPS)
+
+
 def count(rows) -> MirroringCounts:
     human, ai, types, task = zip(*rows, strict=True) if rows else ((), (), (), ())
     return count_mirroring(
@@ -46,7 +49,7 @@ def count(rows) -> MirroringCounts:
         TO_AI,
         single(types, TYPES),
         single(task, TASKS),
-        len(rows),
+        groups(len(rows)),
     )
 
 
@@ -70,7 +73,7 @@ def test_any_split_of_the_rows_in_any_order_gives_the_same_table(rows, cuts, ran
     bounds = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
     blocks = [count(rows[low:high]) for low, high in pairwise(bounds)]
     random.shuffle(blocks)
-    total = MirroringCounts.zero(TYPES, TASKS)
+    total = MirroringCounts.zero(GROUPS, TYPES, TASKS)
     for block in blocks:
         total = total.add(block)
     assert table(total).equals(table(count(rows)))
@@ -80,7 +83,7 @@ def test_any_split_of_the_rows_in_any_order_gives_the_same_table(rows, cuts, ran
 @given(st.lists(conversation, min_size=1, max_size=25))
 def test_with_one_human_value_each_chance_is_the_mean_over_all_other_partners(rows):
     rows = [({min(h)}, a, kind, task) for h, a, kind, task in rows if h and kind is not None]
-    result = share_by_chance(count(rows), TYPES, AI)
+    result = share_by_chance(summed(count(rows), AI), TYPES, AI)
     for response_type in range(TYPES):
         group = [row for row in rows if row[2] == response_type]
         chances = [chance_of(i, group) for i in range(len(group))]
@@ -125,7 +128,7 @@ def planted_row(rows):
     human, ai, _, task = zip(*rows, strict=True)
     facets = facet(human, VALUES), facet(ai, VALUES)
     kind, task = single([0] * len(rows), 1), single(task, 2)
-    counts = count_mirroring(*facets, range(VALUES), kind, task, len(rows))
+    counts = count_mirroring(*facets, range(VALUES), kind, task, groups(len(rows)))
     return mirroring(counts, Axis("response_types", ["reframing"]), VALUES).to_pylist()[0]
 
 
@@ -163,12 +166,17 @@ def test_a_type_without_partners_has_counts_but_no_chance():
 
 
 def test_the_table_has_the_schema_of_records_even_without_conversations():
-    assert table(MirroringCounts.zero(TYPES, TASKS)).schema == MIRRORING
-    assert table(MirroringCounts.zero(TYPES, TASKS))["level"].to_pylist() == [1, 1]
+    assert table(MirroringCounts.zero(GROUPS, TYPES, TASKS)).schema == MIRRORING
+    assert table(MirroringCounts.zero(GROUPS, TYPES, TASKS))["level"].to_pylist() == [1, 1]
 
 
-def test_more_human_values_than_an_answer_can_hold_are_refused():
-    with pytest.raises(ValueError, match="9 human values"):
+def test_more_human_values_than_can_be_counted_are_refused():
+    with pytest.raises(ValueError, match="64 human values"):
         count_mirroring(
-            facet([range(9)], 9), facet([[]], 9), range(9), single([0], 1), single([None], 1), 1
+            facet([range(64)], 64),
+            facet([[]], 64),
+            range(64),
+            single([0], 1),
+            single([None], 1),
+            groups(1),
         )

@@ -9,13 +9,15 @@ from itertools import pairwise
 
 import pyarrow as pa
 import pytest
-from fake_tables import empty_tables, fake_tables, run_facts
+from fake_tables import MODELS, empty_tables, fake_tables, run_facts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.report import figures, sections, tree_view, wording
+from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.inert import MAX_CHARS, inert
+from vitw_ray.report.models_view import models_view
 from vitw_ray.report.page import PAPER, TEMPLATES, Totals, render
 from vitw_ray.report.pairings import HEAT_COLUMNS, HEAT_ROWS, pairings
 
@@ -151,7 +153,7 @@ def test_made_up_answers_are_called_made_up():
 def test_tables_without_rows_become_sentences_and_no_figures():
     html = render(empty_tables(), run_facts(stages=()))
     assert html == render({}, run_facts(stages=()))
-    assert html.count('class="empty"') == 8
+    assert html.count('class="empty"') == 10
     assert "<svg" not in html
 
 
@@ -375,3 +377,52 @@ def test_text_stands_out_from_what_is_behind_it(scheme):
     for text, back in pairs:
         one, two = sorted((luminance(colours[text]), luminance(colours[back])))
         assert (two + 0.05) / (one + 0.05) >= 4.5, (text, back)  # WCAG 2.2, AA
+
+
+def test_models_stand_side_by_side_with_what_each_shows_more(page):
+    section = page.split('id="models"')[1].split("</section>")[0]
+    words = " ".join(Page(f"<div>{section.split('>', 1)[1]}</div>").words)
+    words = " ".join(words.split())
+    for model in MODELS:
+        assert model in words
+    assert "the same prompts" in words
+    assert "tasks matched" in words
+    assert "+12.0" in words  # of the label that the first model shows more on the same prompts
+
+
+def test_a_difference_that_is_not_significant_is_not_named():
+    view = models_view(fake_tables()["model_comparison"], alpha=1e-9, top=5)
+    assert view.versus
+    assert all(row.more == row.less == [] for row in view.versus)
+
+
+def test_both_readings_of_silence_are_on_the_page(page):
+    words = " ".join(" ".join(Page(page).words).split())
+    assert (
+        "of 488 conversations in which a human value was found, 21 have the response type" in words
+    )
+    assert "of 713 in which none was found, 64 have another one" in words
+
+
+def test_values_said_outright_are_told_from_those_only_shown():
+    table = fake_tables()["explicitness"]
+    found = spoken(table, few=3)
+    assert [row["label"] for row in found.said] == ["honesty"]
+    assert [row["label"] for row in found.shown] == ["warmth"]
+    kinds = {row["response_type"]: row["share"] for row in found.by_type}
+    assert kinds == {"mild_support": 20 / 100, "strong_resistance": 40 / 50}
+    assert spoken(table.slice(0, 0), few=3) is None
+
+
+def test_pairs_of_values_stand_beside_what_independence_would_give():
+    tables = fake_tables()
+    rows = together(tables["cooccurrence"], tables["labels"], "ai_values", 1201, top=5)
+    assert [row["conversations"] for row in rows] == [40, 30]
+    sizes = {
+        row["label"]: row["conversations"]
+        for row in tables["labels"].to_pylist()
+        if row["facet"] == "ai_values"
+    }
+    expected = sizes[rows[0]["label_a"]] * sizes[rows[0]["label_b"]] / 1201
+    assert rows[0]["expected"] == pytest.approx(expected)
+    assert rows[0]["ratio"] == pytest.approx(40 / expected)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, false_discovery_control, norm
+from scipy.stats.contingency import association
 from statsmodels.stats.contingency_tables import Table
 
 from vitw_ray.records import ASSOCIATIONS
@@ -19,6 +20,7 @@ from vitw_ray.statistics.residuals import (
     hypergeometric_tail,
     p_value,
     p_values,
+    whole_table,
 )
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -151,6 +153,25 @@ def test_rows_carry_their_names_counts_and_effects(counts):
     assert cell["odds_ratio"] == pytest.approx(a * d / (b * c))
     assert cell["low"] < cell["odds_ratio"] < cell["high"]
     assert cell["reason"] is None
+
+
+def test_the_effect_size_of_a_cell_is_cramers_v_of_its_2_x_2(counts):
+    row = table(counts).to_pylist()[7 * 30 + 3]
+    cells = collapsed(counts, 7, 3)
+    assert row["cramers_v"] == pytest.approx(association(cells, method="cramer"))
+
+
+def test_a_table_of_exclusive_sides_is_tested_as_a_whole_as_scipy_does():
+    both = np.array([[30, 5, 0], [10, 40, 0], [3, 7, 0]])
+    counts = Counts(120, both.sum(axis=1) + 2, both.sum(axis=0) + 3, both)
+    found = whole_table(counts, exclusive=True)
+    expected = chi2_contingency(both[:, :2], correction=False)
+    assert found["chi_square"] == pytest.approx(expected.statistic)
+    assert (found["degrees_of_freedom"], found["p_value"]) == (2, pytest.approx(expected.pvalue))
+    assert found["cramers_v"] == pytest.approx(association(both[:, :2], method="cramer"))
+    assert found["least_expected"] == pytest.approx(12 * 3 / 120)
+    assert found["share_expected_below_5"] == pytest.approx(4 / 9)
+    assert "chi_square" not in whole_table(counts, exclusive=False)
 
 
 def test_cells_too_rare_to_show_are_still_part_of_the_family(counts):

@@ -230,6 +230,50 @@ WRONG: dict[str, tuple[str, Damage]] = {
     "a mirroring bound is edited": ("mirroring", edit("mirroring", "high", plus(-0.01), high=some)),
     "a lift is edited": ("mirroring", edit("mirroring", "lift", lambda x: x * 2, lift=some)),
     "a row of mirroring is left out": ("mirroring", drop("mirroring", conversations=some)),
+    "a lift bound is edited": ("intervals", edit("mirroring", "lift_low", plus(9), lift_low=some)),
+    "an effect size is edited": ("residuals", edit("associations", "cramers_v", plus(0.1))),
+    "accounts make a residual larger": (
+        "residuals",
+        edit("associations", "residual_by_account", lambda z: 3 * z, significant=True),
+    ),
+    "a pair of values is counted wrongly": (
+        "cooccurrence",
+        edit("cooccurrence", "conversations", plus(1)),
+    ),
+    "a pair of values is left out": ("cooccurrence", drop("cooccurrence")),
+    "a value is said more often": ("explicitness", edit("explicitness", "explicit", plus(1))),
+    "a residual of what is said is edited": (
+        "explicitness",
+        edit("explicitness", "residual", plus(0.1), residual=some, response_type=some),
+    ),
+    "what is said is left out": ("explicitness", drop("explicitness", explicit=some)),
+    "a model's conversations are edited": (
+        "model_comparison",
+        edit("model_comparison", "conversations_b", plus(1), matched_on="tasks"),
+    ),
+    "a model's share is edited": (
+        "model_comparison",
+        edit("model_comparison", "share_a", plus(0.01), matched_on="prompts"),
+    ),
+    "a share on matched tasks is edited": (
+        "model_comparison",
+        edit("model_comparison", "share_b", plus(0.01), matched_on="tasks"),
+    ),
+    "a difference between weeks is edited": (
+        "model_comparison",
+        edit("model_comparison", "difference", plus(0.001), groups="periods"),
+    ),
+    "a bound of a difference is edited": (
+        "model_comparison",
+        edit("model_comparison", "low", plus(-0.01), matched_on="nothing"),
+    ),
+    "a comparison stands twice": ("model_comparison", double("model_comparison")),
+    "two models are not compared": (
+        "model_comparison",
+        lambda f: f.tables["model_comparison"].__setitem__(
+            0, [r for r in f.all("model_comparison") if r["groups"] == "periods"]
+        ),
+    ),
     "an interval is turned over": ("intervals", turn_an_interval_over),
     "an interval lacks an end": ("intervals", edit("response_types", "low", None, share=some)),
     # what people get

@@ -3,7 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tyro
 
@@ -14,11 +15,16 @@ from vitw_ray.presets import PRESETS
 from vitw_ray.progress import set_up_logging
 
 
-def run_job(arguments: Sequence[str], description: str, until: str = STAGES[-1].name) -> int:
+def run_job(
+    arguments: Sequence[str],
+    description: str,
+    until: str = STAGES[-1].name,
+    then: Callable[[RunConfig, Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> int:
     """Run the pipeline up to a stage, for a person at a terminal.
 
     Standard output gets the plan and, as its last line, one line of JSON; log lines and errors go
-    to standard error.
+    to standard error. `then` is given the finished run, and what it returns joins that line.
 
     Returns:
         0 when every stage is finished, 1 when one could not be.
@@ -27,6 +33,7 @@ def run_job(arguments: Sequence[str], description: str, until: str = STAGES[-1].
     try:
         config = config_from(arguments, description)
         result = run(config, announce=_say, until=until)
+        more = then(config, result) if then else {}
     except VitwRayError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
@@ -35,6 +42,7 @@ def run_job(arguments: Sequence[str], description: str, until: str = STAGES[-1].
         **result["totals"],
         "seconds": {stage["name"]: stage["seconds"] for stage in result["stages"]},
         "report": result["report"] and f"{config.execution.output}/report.html",
+        **more,
     }
     _say(json.dumps(line))
     return 0

@@ -151,9 +151,13 @@ class LabelsConfig:
     """A label needs this many conversations (paper: 0.005 % of 308,210)."""
     min_accounts: int = 5
     """... and this many accounts, when accounts are known (paper's later reports)."""
+    min_salience: int = 1
+    """Values of less salience (1-5) are not counted (the 2026 sequel: 3); values without one always
+    are."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
+        _between("min_salience", self.min_salience, 1, 5)
         _at_least("min_conversations", self.min_conversations, 1)
         _at_least("min_accounts", self.min_accounts, 1)
 
@@ -193,12 +197,17 @@ class TaxonomyConfig:
                 )
 
 
+Period = Literal["day", "week", "month"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class StatisticsConfig:
-    """Stage 5: what counts as significant."""
+    """Stage 5: what counts as significant, and what is compared over time."""
 
     alpha: float = 0.05
     """Two-sided level before Bonferroni (paper, 2: |residual| > 4.33 for 3,307 comparisons)."""
+    period: Period = "week"
+    """Over time, each period is compared with the one before (ours: the paper read one week)."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""

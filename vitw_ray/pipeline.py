@@ -19,6 +19,7 @@ from vitw_ray.lease import acquire
 from vitw_ray.planning import Run, describe, plan
 from vitw_ray.progress import log
 from vitw_ray.release.publish import publish
+from vitw_ray.report.write import TABLES as READ_BY_REPORT
 from vitw_ray.report.write import write_report
 from vitw_ray.run_folder import StageFolder, TableRef, entries, load_secret, tables_of, write_run
 from vitw_ray.stages import Stage, StageContext
@@ -69,7 +70,7 @@ STAGES = (
         5,
         "statistics",
         analyze,
-        settings=lambda c: c.statistics,
+        settings=lambda c: (c.statistics, c.labels.min_salience),
         code=("statistics",),
         reads=("extractions", "labels", "merges", "taxonomy", "task_assignments"),
     ),
@@ -77,9 +78,9 @@ STAGES = (
         6,
         "report",
         write_report,
-        settings=lambda c: (c.report, c.labels, c.extraction.extractor),
-        code=("report", "statistics/intervals.py"),
-        reads=("labels", "taxonomy", "response_types", "associations", "variation", "mirroring"),
+        settings=lambda c: (c.report, c.labels, c.extraction.extractor, c.statistics.alpha),
+        code=("report", "statistics/intervals.py", "statistics/side_by_side.py"),
+        reads=READ_BY_REPORT,
         after=True,
     ),
     Stage(

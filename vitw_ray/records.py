@@ -156,8 +156,20 @@ ASSOCIATIONS = pa.schema(
         pa.field("odds_ratio", _SHARE),
         pa.field("low", _SHARE),
         pa.field("high", _SHARE),
+        pa.field("cramers_v", _SHARE),  # effect size that does not grow with the conversations
+        # residual over the spread between groups of accounts; for significant cells, when known
+        pa.field("residual_by_account", _SHARE),
         _required("significant", pa.bool_()),
         pa.field("reason", _TEXT),  # why a number is null
+    ]
+)
+
+COOCCURRENCE = pa.schema(
+    [
+        _required("facet", _TEXT),
+        _required("label_a", _TEXT),  # before label_b in the alphabet
+        _required("label_b", _TEXT),
+        _required("conversations", _COUNT),  # that hold both; pairs never seen have no row
     ]
 )
 
@@ -183,6 +195,39 @@ MIRRORING = pa.schema(
         pa.field("lift", _SHARE),
         pa.field("low", _SHARE),  # 95 % Wilson interval of `share`
         pa.field("high", _SHARE),
+        pa.field("lift_low", _SHARE),  # 95 % interval of `lift`, by groups of accounts
+        pa.field("lift_high", _SHARE),
+    ]
+)
+
+EXPLICITNESS = pa.schema(
+    [
+        _required("label", _TEXT),  # an AI value
+        pa.field("response_type", _TEXT),  # null = all
+        _required("explicit", _COUNT),  # conversations in which it is said outright
+        _required("implicit", _COUNT),  # conversations in which it is only shown
+        # of its 2 x 2: more often said here than with other response types; where null, more often
+        # said than other labels are
+        pa.field("residual", _SHARE),
+    ]
+)
+
+MODEL_COMPARISON = pa.schema(
+    [
+        _required("groups", _TEXT),  # models, or periods in their place
+        _required("model_a", _TEXT),
+        _required("model_b", _TEXT),
+        _required("facet", _TEXT),
+        _required("label", _TEXT),  # label, cluster_id or response type
+        _required("conversations_a", _COUNT),  # that share_a is of
+        _required("conversations_b", _COUNT),
+        pa.field("share_a", _SHARE),
+        pa.field("share_b", _SHARE),
+        pa.field("difference", _SHARE),  # share_a - share_b
+        pa.field("low", _SHARE),  # 95 % interval of the difference
+        pa.field("high", _SHARE),
+        pa.field("p_adjusted", _SHARE),  # Bonferroni; null where too few are expected to test
+        _required("matched_on", _TEXT),  # nothing, tasks, prompts
     ]
 )
 
@@ -196,8 +241,11 @@ TABLES: dict[str, pa.Schema] = {
     "task_assignments": TASK_ASSIGNMENTS,
     "response_types": RESPONSE_TYPE_SHARES,
     "associations": ASSOCIATIONS,
+    "cooccurrence": COOCCURRENCE,
     "variation": VARIATION,
     "mirroring": MIRRORING,
+    "explicitness": EXPLICITNESS,
+    "model_comparison": MODEL_COMPARISON,
 }
 
 

@@ -1,8 +1,10 @@
 """What goes with what: observed and expected counts, residuals, variation."""
 
 import math
+from collections import Counter
+from itertools import combinations
 
-from .expected import BOTTOM
+from .expected import BOTTOM, VALUE_FACETS
 from .intervals import woolf
 from .problems import Problems, differ, off
 from .reading import Row
@@ -42,13 +44,80 @@ def check_residuals(run: Run) -> Problems:
             if row["residual"] is not None or row["significant"] or not row["reason"]:
                 yield f"{where}: an empty margin, and no reason or a result"
             continue
-        residual = (observed - a * b / n) / math.sqrt(a * b / n * (1 - a / n) * (1 - b / n))
+        residual = signed_root_of_chi_square(observed, a, b, n)
+        assert residual is not None
         odds = dict(zip(("odds_ratio", "low", "high"), woolf(observed, a, b, n), strict=True))
-        yield from differ(where, row, {"expected": a * b / n, "residual": residual, **odds})
+        v = abs(residual) / math.sqrt(n)
+        numbers = {"expected": a * b / n, "residual": residual, "cramers_v": v, **odds}
+        yield from differ(where, row, numbers)
+        yield from by_account(where, row)
         if p is None or adjusted is None or not 0 <= p <= adjusted <= 1:
             yield f"{where}: p_value {p}, p_adjusted {adjusted}"
         elif row["significant"] is not (adjusted < alpha):
             yield f"{where}: significant {row['significant']} at p_adjusted {adjusted}"
+
+
+def by_account(where: str, row: Row) -> Problems:
+    """Accounts only ever weaken a residual, and are asked where it is significant."""
+    weaker = row["residual_by_account"]
+    if weaker is None:
+        return
+    if not row["significant"]:
+        yield f"{where}: residual_by_account of a cell that is not significant"
+    if weaker * row["residual"] < 0 or abs(weaker) > abs(row["residual"]) * (1 + 1e-9):
+        yield f"{where}: residual_by_account {weaker} beside {row['residual']}"
+
+
+def check_cooccurrence(run: Run) -> Problems:
+    """Every two kept labels of a facet that stand in one conversation, recounted."""
+    counted = Counter[tuple[str, str, str]]()
+    for row in run.subjective():
+        for facet in VALUE_FACETS:
+            pairs = combinations(sorted(run.members(row, facet)), 2)
+            counted.update((facet, a, b) for a, b in pairs)
+    for number, row in enumerate(run.rows("cooccurrence")):
+        pair = (row["facet"], row["label_a"], row["label_b"])
+        yield from off(f"row {number}: conversations", row["conversations"], counted.pop(pair, 0))
+    if counted:
+        yield f"{len(counted)} pairs that occur together have no row, or two"
+
+
+def check_explicitness(run: Run) -> Problems:
+    """AI values said outright and only shown, by response type and in all, recounted."""
+    said, shown = Counter[tuple[str, str | None]](), Counter[tuple[str, str | None]]()
+    for row in run.subjective():
+        labels = run.members(row, "ai_values")
+        for kind in {None, row["response_type"]}:
+            shown.update((label, kind) for label in labels)
+            said.update((label, kind) for label in labels & row["said"])
+    all_said, all_shown = (
+        sum(n for (_, kind), n in counts.items() if kind is None) for counts in (said, shown)
+    )
+    by_type_said, by_type_shown = Counter[str](), Counter[str]()
+    for counts, sums in ((said, by_type_said), (shown, by_type_shown)):
+        for (label, kind), n in counts.items():
+            sums[label] += n * (kind is not None)
+    seen = set()
+    for number, row in enumerate(run.rows("explicitness")):
+        label, kind = cell = row["label"], row["response_type"]
+        yield from off(f"row {number}: explicit", row["explicit"], said[cell])
+        yield from off(f"row {number}: implicit", row["implicit"], shown[cell] - said[cell])
+        whole = (by_type_said[label], by_type_shown[label]) if kind else (all_said, all_shown)
+        expected = signed_root_of_chi_square(said[cell], shown[cell], *whole)
+        yield from differ(f"row {number}", row, {"residual": expected})
+        if cell in seen:
+            yield f"row {number}: the same label and response type a second time"
+        seen.add(cell)
+    if missing := sum(cell not in seen for cell in shown):
+        yield f"{missing} labels or response types that occur have no row"
+
+
+def signed_root_of_chi_square(both: int, row: int, column: int, n: int) -> float | None:
+    """Residual of a 2 x 2 table by its margins, None where one of them is empty."""
+    if not (0 < row < n and 0 < column < n):
+        return None
+    expected = row * column / n
+    return (both - expected) / math.sqrt(expected * (1 - row / n) * (1 - column / n))
 
 
 def check_variation(run: Run) -> Problems:

@@ -26,17 +26,28 @@ SCHEMAS = {
     "associations": "row_facet string!; row string!; column_facet string!; column string!; "
     "level int8!; observed int64!; expected double; residual double; p_value double; "
     "p_adjusted double; q_value double; odds_ratio double; low double; high double; "
-    "significant bool!; reason string",
+    "cramers_v double; residual_by_account double; significant bool!; reason string",
+    "cooccurrence": "facet string!; label_a string!; label_b string!; conversations int64!",
     "variation": "facet string!; label string!; over_facet string!; share double!; "
     "coefficient_of_variation double; corrected double",
     "mirroring": "response_type string!; level int8!; conversations int64!; mirrored int64!; "
-    "share double; share_by_chance double; lift double; low double; high double",
+    "share double; share_by_chance double; lift double; low double; high double; "
+    "lift_low double; lift_high double",
+    "explicitness": "label string!; response_type string; explicit int64!; implicit int64!; "
+    "residual double",
+    "model_comparison": "groups string!; model_a string!; model_b string!; facet string!; "
+    "label string!; conversations_a int64!; conversations_b int64!; share_a double; "
+    "share_b double; difference double; low double; high double; p_adjusted double; "
+    "matched_on string!",
 }
 """Columns, types and `!` for "never null", as the documentation of the tables states them."""
 
 PRIVATE_TABLES = {"conversations", "rejects", "extractions", "merges", "task_assignments"}
 PRIVATE_COLUMNS = {"conversation_id", "account_id", "prompt_id", "messages", "content", "task"}
-STATISTICS = ("response_types", "associations", "variation", "mirroring")
+STATISTICS = (
+    *("response_types", "associations", "cooccurrence", "variation", "mirroring"),
+    *("explicitness", "model_comparison"),
+)
 RELEASE = ("values_frequencies.csv", "values_tree.csv", "README.md")
 STAGES = {  # in order: what a stage must have read, and what it must have written
     "conversations": ((), ("conversations",)),

@@ -20,6 +20,14 @@ def share_of(hits: int, total: int) -> dict[str, float | None]:
     return dict(zip(("share", "low", "high"), (hits / total, *wilson(hits, total)), strict=True))
 
 
+def newcombe(hits_a: int, a: int, hits_b: int, b: int) -> tuple[float, float]:
+    """The 95 % interval of the difference of two shares, out of their Wilson intervals."""
+    (low_a, high_a), (low_b, high_b) = wilson(hits_a, a), wilson(hits_b, b)
+    p, q = hits_a / a, hits_b / b
+    below = math.hypot(p - low_a, high_b - q)
+    return p - q - below, p - q + math.hypot(high_a - p, q - low_b)
+
+
 def woolf(both: int, row: int, column: int, total: int) -> tuple[float, float, float]:
     """Odds ratio of a 2 x 2 table and its 95 % interval, half a conversation added to each cell."""
     cells = (both, row - both, column - both, total - row - column + both)

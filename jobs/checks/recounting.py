@@ -56,16 +56,25 @@ class Run(RunFolder):
     def subjective(self) -> Iterator[Row]:
         """Subjective conversations without error: what every share is a share of.
 
-        Adds `written` and `values` (facet -> labels as written, as counted) and `cluster` (level 1
-        of the tasks, or None).
+        Adds `written` and `values` (facet -> labels as written, as counted), `said` (those of the
+        AI values that are explicit) and `cluster` (level 1 of the tasks, or None). Values that are
+        not salient enough are not there.
         """
         columns = ("conversation_id", "account_id", "model", "is_subjective", "error", "task")
+        columns += ("prompt_id", "created_at")
+        least = self.setting("labels", "min_salience")
         extractions = self.rows("extractions", (*columns, *VALUE_FACETS, "response_type"))
         tasks = self.rows("task_assignments") if "taxonomy" in self.manifests else iter(())
         for row, task in side_by_side(extractions, tasks):
             if row is None or row["error"] is not None or not row["is_subjective"]:
                 continue
-            row["written"] = {f: {value["label"] for value in row[f]} for f in VALUE_FACETS}
+            counted = {
+                f: [v for v in row[f] if v["salience"] is None or v["salience"] >= least]
+                for f in VALUE_FACETS
+            }
+            row["written"] = {f: {value["label"] for value in counted[f]} for f in VALUE_FACETS}
+            said = {value["label"] for value in counted["ai_values"] if value["explicit"]}
+            row["said"] = {self.merged.get(("ai_values", label), label) for label in said}
             row["values"] = {
                 facet: {self.merged.get((facet, label), label) for label in labels}
                 for facet, labels in row["written"].items()
@@ -77,6 +86,8 @@ class Run(RunFolder):
         """The categories of a facet that a conversation is in: kept labels, or the one category."""
         if facet in VALUE_FACETS:
             return row["values"][facet] & self.kept[facet]
+        if facet == "any_human_value":
+            return {"stated" if row["written"]["human_values"] else "none"}
         name = row["cluster" if facet == "tasks" else facet.removesuffix("s")]
         return set() if name is None else {name}
 

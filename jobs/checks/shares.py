@@ -7,6 +7,8 @@ from .intervals import share_of
 from .problems import Problems, differ, off
 from .recounting import Run
 
+ROUNDING = 1e-12  # a bound may be the number itself, computed in another order
+
 
 def check_response_types(run: Run) -> Problems:
     """Response types over all, per model and per category: counts, shares, intervals."""
@@ -56,12 +58,19 @@ def check_mirroring(run: Run) -> Problems:
 
 def check_intervals(run: Run) -> Problems:
     """Intervals enclose their number: low <= share <= high, shares within 0 and 1."""
-    numbers = {"response_types": "share", "mirroring": "share", "associations": "odds_ratio"}
-    for table, name in numbers.items():
-        limit = 1.0 if name == "share" else math.inf
+    numbers = [
+        ("response_types", "share", "", 0.0, 1.0),
+        ("mirroring", "share", "", 0.0, 1.0),
+        ("mirroring", "lift", "lift_", 0.0, math.inf),
+        ("associations", "odds_ratio", "", 0.0, math.inf),
+        ("model_comparison", "difference", "", -1.0, 1.0),
+    ]
+    for table, name, prefix, least, most in numbers:
         for number, row in enumerate(run.rows(table)):
-            ends = (row["low"], row[name], row["high"])
+            low, middle, high = ends = (row[f"{prefix}low"], row[name], row[f"{prefix}high"])
             if ends != (None, None, None) and (
-                None in ends or not 0 <= ends[0] <= ends[1] <= ends[2] <= limit
+                None in ends
+                or not least <= low <= middle + ROUNDING
+                or not middle - ROUNDING <= high <= most
             ):
                 yield f"{table} row {number}: {ends}"

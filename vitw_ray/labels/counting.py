@@ -66,12 +66,19 @@ def files_kept(labels: pa.Table, facet: str) -> int:
     return labels.filter((pc.field("facet") == facet) & pc.field("kept")).num_rows
 
 
-def spellings_of(extractions: pa.Table) -> Iterator[tuple[str | None, frozenset[Spelling]]]:
+def spellings_of(
+    extractions: pa.Table, min_salience: int
+) -> Iterator[tuple[str | None, frozenset[Spelling]]]:
     """Account and distinct spellings of each subjective conversation without error."""
     subjective = extractions.filter(pc.field("is_subjective"))
     lists = {facet: subjective[facet].to_pylist() for facet in VALUE_FACETS}
     for row, account in enumerate(subjective["account_id"].to_pylist()):
-        found = frozenset((f, value["label"]) for f in VALUE_FACETS for value in lists[f][row])
+        found = frozenset(
+            (f, value["label"])
+            for f in VALUE_FACETS
+            for value in lists[f][row]
+            if value["salience"] is None or value["salience"] >= min_salience
+        )
         yield account, found
 
 
@@ -85,11 +92,12 @@ def apply_merges(
 def _count_spellings(
     context: StageContext, parts: Sequence[FileEntry]
 ) -> tuple[Counter[Spelling], int, int]:
-    storage = context.storage
+    storage, min_salience = context.storage, context.config.labels.min_salience
 
     def count_part(unit: cluster.Unit) -> tuple[Counter[Spelling], int, int]:
         counts, subjective, with_account = Counter[Spelling](), 0, 0
-        for account, found in spellings_of(read_part(storage, parts[unit["part"]], COLUMNS)):
+        extractions = read_part(storage, parts[unit["part"]], COLUMNS)
+        for account, found in spellings_of(extractions, min_salience):
             counts.update(found)
             subjective += 1
             with_account += account is not None
@@ -107,6 +115,7 @@ def _count_merged(
     context: StageContext, parts: Sequence[FileEntry], merges: dict[str, dict[str, tuple[str, str]]]
 ) -> tuple[Counter[Spelling], list[str]]:
     storage, shared = context.storage, [cluster.share(merges)]
+    min_salience = context.config.labels.min_salience
     runs = f"{PRIVATE}/{context.folder.name}/accounts"
     storage.delete_prefix(runs)
 
@@ -114,7 +123,8 @@ def _count_merged(
         merged = cluster.shared(shared[0])
         counts = Counter[Spelling]()
         pairs: set[tuple[str, str, str]] = set()
-        for account, found in spellings_of(read_part(storage, parts[unit["part"]], COLUMNS)):
+        extractions = read_part(storage, parts[unit["part"]], COLUMNS)
+        for account, found in spellings_of(extractions, min_salience):
             labels = apply_merges(found, merged)
             counts.update(labels)
             if account is not None:

@@ -130,10 +130,11 @@ def heat_map(
     """
     cell_w, cell_h = 58, 28
     heads, sides = [_short(name, 34) for name in columns], [_short(name, 34) for name in rows]
-    # 13 px type: a letter is about 7 px wide, and 4.4 px high along the slant
+    # 13 px type: a letter is about 7 px wide; along the slant, 4.4 px high and 5.6 px wide
     left = round(14 + 7.1 * max(map(len, sides), default=0))
     top = round(28 + 4.4 * max(map(len, heads), default=0))
-    width, height = left + cell_w * len(columns) + 84, top + cell_h * len(rows) + 2
+    right = max((round(5.6 * len(h)) - cell_w * j for j, h in enumerate(heads[::-1])), default=0)
+    width, height = left + cell_w * len(columns) + max(right, 0), top + cell_h * len(rows) + 2
     parts = []
     for j, name in enumerate(columns):
         x = left + cell_w * j + cell_w / 2

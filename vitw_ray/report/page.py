@@ -15,8 +15,10 @@ from markupsafe import Markup
 
 from vitw_ray.records import RESPONSE_TYPES, TABLES
 from vitw_ray.report import sections, tree_view, wording
+from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.facts import RunFacts, StageFacts, Totals
 from vitw_ray.report.inert import inert
+from vitw_ray.report.models_view import models_view
 from vitw_ray.report.pairings import pairings
 
 __all__ = ["RunFacts", "StageFacts", "Totals", "render"]
@@ -26,15 +28,19 @@ FEW = 10  # ours: rows shown before a fold
 PAPER = "https://arxiv.org/abs/2504.15236"
 
 
-def render(tables: Mapping[str, pa.Table], run: RunFacts, top: int = 30) -> str:
+def render(
+    tables: Mapping[str, pa.Table], run: RunFacts, top: int = 30, alpha: float = 0.05
+) -> str:
     """The whole page.
 
     Args:
         tables: By name, with the schemas of `vitw_ray.records.TABLES`: labels, taxonomy,
-            response_types, associations, variation, mirroring. An empty or absent table becomes a
-            sentence that says so. Labels without enough support are counted, never named.
+            response_types, associations, variation, mirroring, explicitness, cooccurrence,
+            model_comparison. An empty or absent table becomes a sentence that says so. Labels
+            without enough support are counted, never named.
         run: What the run was and did.
         top: Rows of each ranked list.
+        alpha: Adjusted p-value from which on a difference between models is named.
 
     Returns:
         HTML, UTF-8, the same text for the same arguments.
@@ -63,6 +69,10 @@ def render(tables: Mapping[str, pa.Table], run: RunFacts, top: int = 30) -> str:
         by_task=sections.by_task(answered, names),
         pairings=pairings(table("associations"), names, top),
         mirroring=sections.mirroring(table("mirroring").to_pylist()),
+        silence=sections.silence(answered),
+        spoken=spoken(table("explicitness"), FEW),
+        together=together(table("cooccurrence"), table("labels"), "ai_values", subjective, top),
+        models=models_view(table("model_comparison"), alpha, FEW),
         spreads=sections.variation(table("variation").to_pylist(), top),
     )
 

@@ -89,6 +89,27 @@ def overall_response_types(table: Sequence[Row]) -> list[Row]:
     return rows
 
 
+class Silence(NamedTuple):
+    """Where the response type and the human values of a conversation disagree about silence."""
+
+    no_values_though_stated: int  # the answer treats no value, and yet one was found
+    stated: int  # conversations with a human value
+    treated_though_none: int  # the answer treats a value, and none was found
+    none: int  # conversations without a human value
+
+
+def silence(table: Sequence[Row]) -> Silence | None:
+    """Counts of both disagreements; None when the table does not say."""
+    mine = [row for row in table if row["over_facet"] == "any_human_value"]
+    counts: dict[tuple[str, bool], int] = defaultdict(int)
+    for row in mine:
+        counts[row["over"], row["response_type"] == "no_values"] += row["conversations"]
+    if not sum(counts.values()):
+        return None
+    sums = {over: counts[over, True] + counts[over, False] for over in ("stated", "none")}
+    return Silence(counts["stated", True], sums["stated"], counts["none", False], sums["none"])
+
+
 class Mix(NamedTuple):
     """The response types within one group: a model, or a task. `rows` are by response type."""
 

@@ -12,14 +12,25 @@ from vitw_ray.run_folder import StageReport, read_table
 from vitw_ray.stages import StageContext
 from vitw_ray.versions import versions
 
+TABLES = (
+    "labels",
+    "taxonomy",
+    "response_types",
+    "associations",
+    "variation",
+    "mirroring",
+    "explicitness",
+    "cooccurrence",
+    "model_comparison",
+)
 BASELINES = ("lexicon",)  # no language model, and called so wherever it shows
 
 
 def write_report(context: StageContext) -> StageReport:
     """Render the page from what the stages before it left."""
-    names = ("labels", "taxonomy", "response_types", "associations", "variation", "mirroring")
-    tables = {name: read_table(context.storage, context.tables[name]) for name in names}
-    page = render(tables, run_facts(context), top=context.config.report.top)
+    tables = {name: read_table(context.storage, context.tables[name]) for name in TABLES}
+    config = context.config
+    page = render(tables, run_facts(context), config.report.top, config.statistics.alpha)
     return StageReport(
         files=[context.folder.write_text("report.html", page)],
         rows_in=sum(table.num_rows for table in tables.values()),

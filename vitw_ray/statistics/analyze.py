@@ -1,199 +1,169 @@
-"""Stage 5: `extractions`, labels, taxonomy -> associations, response types, variation, mirroring.
+"""Stage 5: `extractions`, labels, taxonomy -> associations and the other tables of statistics.
 
 Statistics are monoids: each part of the table becomes integer counts, the counts of parts add up in
-any order to the same bits, and floats are computed once, from the sums. Over all of it, a
-conversation is one that is subjective and has no error.
+any order to the same bits, and floats are computed once, from the sums. Two things need a second
+look: answers of several models to one prompt have to meet, and significant cells are counted again
+for each group of accounts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vitw_ray import cluster
-from vitw_ray.records import (
-    ASSOCIATIONS,
-    MIRRORING,
-    RESPONSE_TYPE_SHARES,
-    RESPONSE_TYPES,
-    VARIATION,
-)
+from vitw_ray.hash_runs import read_range, write_run
+from vitw_ray.keys import range_bounds
+from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.run_folder import FileEntry, StageReport, read_part
 from vitw_ray.stages import StageContext
-from vitw_ray.statistics.contingency import Axis, Counts, Facet, deduplicate, to_ancestors
-from vitw_ray.statistics.mirroring import MirroringCounts, count_mirroring, mirroring
-from vitw_ray.statistics.residuals import associations
-from vitw_ray.statistics.response_types import by_category, by_model
-from vitw_ray.statistics.variation import variation
+from vitw_ray.statistics.block import COLUMNS, Block
+from vitw_ray.statistics.clustered import ClusteredCounts, residuals_by_account
+from vitw_ray.statistics.contingency import Integers
+from vitw_ray.statistics.paired import ANSWERS, answers_of, count_paired
+from vitw_ray.statistics.partials import Partial, add, count_block, pack, unpack
+from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, compute, facts
 from vitw_ray.statistics.vocabulary import Vocabulary, read_vocabulary
-from vitw_ray.storage import Storage
+from vitw_ray.storage import PRIVATE, Storage
 
 GROUPS = 32  # units at most (ours: a matrix of counts crosses the network once a unit)
-COLUMNS = (
-    "conversation_id",
-    "model",
-    "is_subjective",
-    "human_values",
-    "ai_values",
-    "response_type",
-)
-
-Partial = dict[str, Counts | MirroringCounts]
+Cells = dict[str, Integers]  # name of a matrix -> chosen cells, as ClusteredCounts takes them
 
 
 def analyze(context: StageContext) -> StageReport:
     """Count part by part, add up, and compute the tables once."""
-    vocabulary = read_vocabulary(context)
+    models = context.manifests[0]["details"]["models"]
+    vocabulary = read_vocabulary(context.storage, context.tables, context.config, models)
+    shared = [cluster.share(vocabulary)]
     parts = context.tables["extractions"].files
-    assignments = context.tables["task_assignments"].files
-    counter = _Counter(context.storage, parts, assignments, [cluster.share(vocabulary)])
-    groups = np.array_split(np.arange(len(parts)), min(GROUPS, len(parts)))
-    units = [{"first": int(g[0]), "last": int(g[-1])} for g in groups]
+    blocks = Blocks(context.storage, parts, context.tables["task_assignments"].files, shared)
+    prompts = f"{PRIVATE}/{context.folder.name}/prompts"
+    context.storage.delete_prefix(prompts)
     merged: Partial = {}
-    for partial in cluster.stream(units, counter):
-        merged = add(merged, partial)
-    tables = compute(merged, vocabulary, context.config.statistics.alpha)
-    files = [context.folder.write_table(name, table) for name, table in tables.items()]
+    runs: list[str] = []
+    for packed, written in cluster.stream(blocks.units(), _Counter(blocks, prompts)):
+        merged = add(merged, unpack(packed))
+        runs += written
+    paired = _count_prompts(context.storage, sorted(runs), len(parts), vocabulary)
+    context.storage.delete_prefix(prompts)
+    tables = compute(merged, paired, vocabulary, context.config.statistics.alpha)
+    if context.manifests[2]["details"]["with_account"]:
+        tables["associations"] = _by_account(tables["associations"], blocks, vocabulary)
     return StageReport(
-        files=files,
+        files=[context.folder.write_table(name, table) for name, table in tables.items()],
         rows_in=context.tables["extractions"].rows,
         rows_out=sum(table.num_rows for table in tables.values()),
-        details={
-            "comparisons_per_column": {
-                f"level_{level}": len(names) for level, names in enumerate(vocabulary.ai_levels)
-            },
-            "subjective_conversations": _of(merged, "ai_0 x tasks").conversations,
-        },
+        details=facts(merged, vocabulary),
     )
 
 
 @dataclass(frozen=True)
-class _Counter:
-    """Counts a few parts of `extractions`."""
+class Blocks:
+    """Where the parts of `extractions` lie, for workers to read."""
 
     storage: Storage
     parts: Sequence[FileEntry]
     assignments: Sequence[FileEntry]
     vocabulary: list[Any]  # a reference into shared memory
 
-    def __call__(self, unit: cluster.Unit) -> Partial:
+    def units(self) -> list[cluster.Unit]:
+        """A few parts each."""
+        groups = np.array_split(np.arange(len(self.parts)), min(GROUPS, len(self.parts)))
+        return [{"first": int(g[0]), "last": int(g[-1])} for g in groups]
+
+    def read(self, unit: cluster.Unit) -> Iterator[Block]:
+        """The blocks of one unit."""
         vocabulary: Vocabulary = cluster.shared(self.vocabulary[0])
-        merged: Partial = {}
         for part in range(unit["first"], unit["last"] + 1):
             extractions = read_part(self.storage, self.parts[part], COLUMNS)
-            tasks = read_part(self.storage, self.assignments[part])
-            merged = add(merged, count_block(extractions, tasks, vocabulary))
-        return merged
+            yield Block.of(extractions, read_part(self.storage, self.assignments[part]), vocabulary)
 
 
-def add(a: Partial, b: Partial) -> Partial:
-    """Both sets of counts; an empty one is the zero of any other."""
-    if not a or not b:
-        return a or b
-    return {name: counts.add(b[name]) for name, counts in a.items()}  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class _Counter:
+    """Counts a few parts, and writes their answers to shared prompts where they can meet."""
+
+    blocks: Blocks
+    prompts: str
+
+    def __call__(self, unit: cluster.Unit) -> tuple[bytes, list[str]]:
+        merged: Partial = {}
+        written = []
+        for block in self.blocks.read(unit):
+            merged = add(merged, count_block(block))
+            answers = answers_of(block)
+            if answers.num_rows:
+                written.append(write_run(self.blocks.storage, self.prompts, answers))
+        return pack(merged), written
 
 
-def count_block(extractions: pa.Table, tasks: pa.Table, vocabulary: Vocabulary) -> Partial:
-    """All counts of one block of `extractions` and its `task_assignments`."""
-    block = extractions.filter(pc.field("is_subjective"))
-    n = block.num_rows
-    ai = values_of(block["ai_values"], vocabulary.ai_codes, len(vocabulary.ai_levels[0]))
-    human = values_of(block["human_values"], vocabulary.human_codes, len(vocabulary.human))
-    cluster_of = dict(
-        zip(tasks["conversation_id"].to_pylist(), tasks["cluster_id"].to_pylist(), strict=True)
-    )
-    task = single(
-        [cluster_of.get(i) for i in block["conversation_id"].to_pylist()], vocabulary.tasks
-    )
-    kind = single(block["response_type"].to_pylist(), RESPONSE_TYPES)
-    model = single(block["model"].to_pylist(), vocabulary.models)
-    partial: Partial = {
-        "types x models": Counts.of(kind, model, n),
-        "types x tasks": Counts.of(kind, task, n),
-        "types x human": Counts.of(kind, human, n),
-        "human x tasks": Counts.of(human, task, n),
-    }
-    for level, names in enumerate(vocabulary.ai_levels):
-        values = to_ancestors(ai, vocabulary.ai_ancestors[level], len(names))
-        partial[f"ai_{level} x tasks"] = Counts.of(values, task, n)
-        partial[f"ai_{level} x human"] = Counts.of(values, human, n)
-        partial[f"ai_{level} x types"] = Counts.of(values, kind, n)
-        twins = vocabulary.ai_twins_of_human(level)
-        partial[f"mirroring_{level}"] = count_mirroring(human, values, twins, kind, task, n)
-    return partial
+def _count_prompts(
+    storage: Storage, runs: list[str], ranges: int, vocabulary: Vocabulary
+) -> Partial:
+    """Counts of answers to the same prompts: all answers to a prompt lie in one range."""
+    models, types = len(vocabulary.models), len(RESPONSE_TYPES)
+    ancestors = zip(vocabulary.ai_ancestors, vocabulary.ai_levels, strict=True)
+    levels = {level: (codes, len(names)) for level, (codes, names) in enumerate(ancestors)}
+
+    def count_range(unit: cluster.Unit) -> bytes:
+        answers = read_range(storage, runs, range_bounds(unit["range"], ranges), ANSWERS)
+        return pack(count_paired(answers, models, types, levels))
+
+    merged: Partial = {}
+    for packed in cluster.stream([{"range": n} for n in range(ranges if runs else 0)], count_range):
+        merged = add(merged, unpack(packed))
+    return merged
 
 
-def values_of(column: pa.ChunkedArray, codes: dict[str, int], size: int) -> Facet:
-    """A list<value> column as codes; labels outside the vocabulary are left out."""
-    lists = column.combine_chunks()
-    if isinstance(lists, pa.ChunkedArray):  # a table without rows has no chunk
-        lists = pa.concat_arrays(lists.chunks) if lists.chunks else column.type.wrap_array([])
-    encoded = lists.flatten().field("label").dictionary_encode()
-    lookup = np.array([codes.get(v, -1) for v in encoded.dictionary.to_pylist()], dtype=np.int64)
-    found = lookup[encoded.indices.to_numpy()] if len(lookup) else np.zeros(0, np.int64)
-    rows = lists.value_parent_indices().to_numpy()
-    return Facet(*deduplicate(rows[found >= 0], found[found >= 0]), size)
+def _by_account(associations: pa.Table, blocks: Blocks, vocabulary: Vocabulary) -> pa.Table:
+    """Fill `residual_by_account` of the significant cells."""
+    chosen = [cell for cell in _significant(associations, vocabulary) if cell[2].size]
+    cells = {name: found for name, _, found in chosen}
+
+    def count_unit(unit: cluster.Unit) -> bytes:
+        merged: Partial = {}
+        for block in blocks.read(unit):
+            merged = add(merged, count_cells(block, cells))
+        return pack(merged)
+
+    merged: Partial = {}
+    for packed in cluster.stream(blocks.units() if cells else [], count_unit):
+        merged = add(merged, unpack(packed))
+    found = np.full(associations.num_rows, np.nan)
+    for name, rows, keys in chosen:
+        found[rows] = residuals_by_account(merged[name], keys)
+    column = associations.schema.get_field_index("residual_by_account")
+    field = associations.schema.field(column)
+    return associations.set_column(column, field, pa.array(found, from_pandas=True))
 
 
-def single(values: Sequence[str | None], names: Sequence[str]) -> Facet:
-    """A column with at most one name a row as codes."""
-    code_of = {name: code for code, name in enumerate(names)}
-    codes = np.array([code_of.get(v, -1) if v is not None else -1 for v in values], dtype=np.int64)
-    rows = np.flatnonzero(codes >= 0)
-    return Facet(*deduplicate(rows, codes[rows]), len(names))
-
-
-def compute(merged: Partial, vocabulary: Vocabulary, alpha: float) -> dict[str, pa.Table]:
-    """The four tables, from the counts of all parts."""
-    task = Axis("tasks", vocabulary.tasks)
-    human = Axis("human_values", vocabulary.human)
-    kind = Axis("response_types", RESPONSE_TYPES)
-    label = Axis("ai_values", vocabulary.ai_levels[0])
-    found, mirrored = [ASSOCIATIONS.empty_table()], [MIRRORING.empty_table()]
-    for level, names in enumerate(vocabulary.ai_levels):
-        row = Axis("ai_values", names, level)
-        for name, column in (("tasks", task), ("human", human), ("types", kind)):
-            counts = _of(merged, f"ai_{level} x {name}")
-            found.append(
-                associations(
-                    counts,
-                    row,
-                    column,
-                    comparisons=max(len(names), 1),  # paper, 2: one family per column
-                    alpha=alpha,
-                    least_observed=1,
-                )
-            )
-        counts_of_level = merged[f"mirroring_{level}"]
-        assert isinstance(counts_of_level, MirroringCounts)
-        axis = Axis("response_types", RESPONSE_TYPES, level)
-        mirrored.append(mirroring(counts_of_level, axis, len(names)))
-    return {
-        "response_types": pa.concat_tables(
-            [
-                RESPONSE_TYPE_SHARES.empty_table(),
-                by_model(_of(merged, "types x models"), kind, Axis("models", vocabulary.models)),
-                by_category(_of(merged, "types x tasks"), kind, task),
-                by_category(_of(merged, "types x human"), kind, human),
-            ]
-        ),
-        "associations": pa.concat_tables(found),
-        "variation": pa.concat_tables(
-            [
-                VARIATION.empty_table(),
-                variation(_of(merged, "ai_0 x tasks"), label, task),
-                variation(_of(merged, "ai_0 x human"), label, human),
-                variation(_of(merged, "human x tasks"), human, task),
-            ]
-        ),
-        "mirroring": pa.concat_tables(mirrored),
-    }
-
-
-def _of(merged: Partial, name: str) -> Counts:
-    counts = merged[name]
-    assert isinstance(counts, Counts)
+def count_cells(block: Block, cells: Cells) -> Partial:
+    """Chosen cells of each matrix `ai_<level> x <name>`, in each group of accounts."""
+    columns = {"tasks": block.task, "human": block.human, "types": block.response_type}
+    counts: Partial = {}
+    for matrix, keys in cells.items():
+        row, column = matrix.split(" x ")
+        values = block.ai_at(int(row.removeprefix("ai_")))
+        counts[matrix] = ClusteredCounts.of(values, columns[column], keys, block.group)
     return counts
+
+
+def _significant(
+    associations: pa.Table, vocabulary: Vocabulary
+) -> Iterator[tuple[str, Integers, Integers]]:
+    """Name of each matrix, with the places of its significant rows and their cells."""
+    facet, level, row, column, significant = (
+        associations[name].to_numpy()
+        for name in ("column_facet", "level", "row", "column", "significant")
+    )
+    for at, names in enumerate(vocabulary.ai_levels):
+        row_codes = {name: code for code, name in enumerate(names)}
+        for name in COLUMN_NAMES:
+            axis = column_axis(name, vocabulary)
+            codes = {name: code for code, name in enumerate(axis.names)}
+            (rows,) = np.nonzero((facet == axis.facet) & (level == at) & significant)
+            keys = [row_codes[row[i]] * len(codes) + codes[column[i]] for i in rows]
+            # rows of the table run along the matrix, so the cells rise
+            yield f"ai_{at} x {name}", rows, np.array(keys, dtype=np.int64)

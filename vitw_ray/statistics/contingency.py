@@ -11,6 +11,7 @@ chunk, so memory is the matrix, the input and one chunk; conversations x labels 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -26,16 +27,16 @@ def deduplicate(rows: ArrayLike, codes: ArrayLike) -> tuple[Integers, NDArray[np
     row, code = np.asarray(rows, np.int64), np.asarray(codes, np.int64)
     if not row.size:
         return row, code.astype(np.int32)
-    span = int(code.max()) + 1
-    fused = row * span + code
-    if not _rises(fused):
-        fused.sort()  # a sort and a comparison: faster than np.unique, which hashes
-        fused = fused[np.concatenate([[True], fused[1:] != fused[:-1]])]
-    row = fused // span
-    return row, (fused - row * span).astype(np.int32)
+    bits = int(code.max()).bit_length()  # shifts: a division costs as much as the sort
+    fused = (row << bits) | code
+    if _rises(fused):
+        return row, code.astype(np.int32)
+    fused.sort()  # a sort and a comparison: faster than np.unique, which hashes
+    fused = fused[np.concatenate([[True], fused[1:] != fused[:-1]])]
+    return fused >> bits, (fused & ((1 << bits) - 1)).astype(np.int32)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Facet:
     """What each conversation of a block holds of one vocabulary: a ragged list, as pairs.
 
@@ -59,10 +60,15 @@ class Facet:
         if not _rises(self.rows * self.size + self.codes):
             raise ValueError("pairs do not rise, or one stands twice: pass them to deduplicate()")
 
-    @property
+    @cached_property
     def is_single(self) -> bool:
         """No conversation holds more than one code, as with tasks and response types."""
         return _rises(self.rows)
+
+    @cached_property
+    def presence(self) -> Integers:
+        """Conversations that hold each code: int64[size]."""
+        return np.bincount(self.codes, minlength=self.size).astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,54 +100,73 @@ def code_of_row(facet: Facet, n_rows: int) -> NDArray[np.int32]:
     return code
 
 
-def presence(facet: Facet) -> Integers:
-    """Conversations that hold each code: int64[size]."""
-    return np.bincount(facet.codes, minlength=facet.size).astype(np.int64, copy=False)
-
-
 def cross(a: Facet, b: Facet, n_rows: int) -> Integers:
     """Conversations that hold both codes: int64[a.size, b.size]; `n_rows` conversations in all."""
     if a.is_single and not b.is_single:
         return np.ascontiguousarray(cross(b, a, n_rows).T)  # one lookup instead of an expansion
+    matrix = np.zeros(a.size * b.size, np.int64)
+    for keys in fused_keys(a, b, n_rows):
+        tally_into(matrix, keys)
+    return matrix.reshape(a.size, b.size)
+
+
+def cross_tally(a: Facet, b: Facet, n_rows: int) -> "Tally":
+    """As `cross` for matrices too large to be filled: keys are `code of a * b.size + code of b`."""
+    total = Tally.of(np.zeros(0, np.int64))
+    for keys in fused_keys(a, b, n_rows):
+        total = total.add(Tally.of(keys))
+    return total
+
+
+def tally_into(counts: Integers, keys: Integers) -> None:
+    """Add 1 to `counts` at each key, in place."""
+    if keys.size < counts.size:
+        np.add.at(counts, keys, 1)  # a large table is touched only where it changes
+    else:
+        counts += np.bincount(keys, minlength=counts.size)
+
+
+def fused_keys(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
+    """A key for each two codes that one of `n_rows` conversations holds, `_CHUNK` at a time."""
     _check_rows(a, n_rows)
     _check_rows(b, n_rows)
-    matrix = np.zeros(a.size * b.size, np.int64)
-    fused_keys = _keys_by_lookup if b.is_single else _keys_by_expansion
-    for keys in fused_keys(a, b, n_rows):
-        if keys.size < matrix.size:
-            np.add.at(matrix, keys, 1)  # a large matrix is touched only where it changes
-        else:
-            matrix += np.bincount(keys, minlength=matrix.size)
-    return matrix.reshape(a.size, b.size)
+    yield from (_keys_by_lookup if b.is_single else _keys_by_expansion)(a, b, n_rows)
 
 
 def _keys_by_lookup(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
     """Fused keys when each conversation has at most one code of `b`."""
     b_of_row = code_of_row(b, n_rows)
+    everywhere = b.rows.size == n_rows
     for start in range(0, a.rows.size, _CHUNK):
         partner = b_of_row[a.rows[start : start + _CHUNK]]
         keys = a.codes[start : start + _CHUNK].astype(np.int64) * b.size + partner
-        yield keys[partner >= 0]
+        yield keys if everywhere else keys[partner >= 0]
 
 
 def _keys_by_expansion(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
-    """Fused keys of every pair of codes within a conversation, about `_CHUNK` at a time."""
+    """Fused keys of every pair of codes within a conversation, `_CHUNK` at most at a time."""
+    for mine, theirs in expand(a, b, n_rows):
+        yield a.codes[mine].astype(np.int64) * b.size + b.codes[theirs]
+
+
+def expand(a: Facet, b: Facet, n_rows: int) -> Iterator[tuple[Integers, Integers]]:
+    """Every pair of `a` beside every pair of `b` in the same conversation, as places in both.
+
+    First all pairs of `a` beside the first of their conversation in `b`, then those that have a
+    second one, and so on: no place is computed but for a key.
+    """
     held = np.bincount(b.rows, minlength=n_rows)
     first_of_row = np.cumsum(held) - held
-    partners = held[a.rows]
-    ends = np.cumsum(partners)
-    total = int(ends[-1]) if ends.size else 0
-    cuts = np.searchsorted(ends, np.arange(_CHUNK, total, _CHUNK), side="right")
-    for low, high in zip([0, *cuts], [*cuts, ends.size], strict=True):
-        repeats = partners[low:high]
-        begins = ends[low:high] - repeats
-        keys_here = int(repeats.sum())
-        if not keys_here:
-            continue
-        # Key number k of the chunk pairs a[i] with the (k - its own start)-th code of that row.
-        offset = first_of_row[a.rows[low:high]] - (begins - begins[0])
-        partner = np.arange(keys_here) + np.repeat(offset, repeats)
-        yield np.repeat(a.codes[low:high].astype(np.int64) * b.size, repeats) + b.codes[partner]
+    for start in range(0, a.rows.size, _CHUNK):
+        rows = a.rows[start : start + _CHUNK]
+        left, theirs = held[rows], first_of_row[rows]
+        mine = np.arange(start, start + rows.size)
+        while mine.size:
+            more = left > 0
+            if not more.all():
+                mine, theirs, left = mine[more], theirs[more], left[more]
+            yield mine, theirs
+            theirs, left = theirs + 1, left - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +191,7 @@ class Counts:
     @classmethod
     def of(cls, rows: Facet, columns: Facet, n_rows: int) -> Self:
         """The table of one block of `n_rows` conversations."""
-        return cls(n_rows, presence(rows), presence(columns), cross(rows, columns, n_rows))
+        return cls(n_rows, rows.presence, columns.presence, cross(rows, columns, n_rows))
 
     def add(self, other: Self) -> Self:
         """The table of both blocks. Raises ValueError when the vocabularies differ."""
@@ -175,6 +200,32 @@ class Counts:
         return type(self)(
             *(getattr(self, part.name) + getattr(other, part.name) for part in fields(self))
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupCounts:
+    """How many conversations of each column hold each code; a monoid under `add`, sparse.
+
+    A column is one of `width`, such as a model and a task. `columns` is keyed by the column, `both`
+    by `code * width + column`.
+    """
+
+    width: int
+    columns: "Tally"
+    both: "Tally"
+
+    @classmethod
+    def of(cls, rows: Facet, columns: Facet, n_rows: int) -> Self:
+        """Count one block; a conversation is in one column at most."""
+        in_column = Tally.of(columns.codes.astype(np.int64))
+        return cls(columns.size, in_column, cross_tally(rows, columns, n_rows))
+
+    def add(self, other: Self) -> Self:
+        """The counts of both blocks. Raises ValueError when the columns differ."""
+        if self.width != other.width:
+            raise ValueError(f"counts of {self.width} and {other.width} columns do not add")
+        both = self.both.add(other.both)
+        return type(self)(self.width, self.columns.add(other.columns), both)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,7 +29,7 @@ def wilson(
     """
     p = share(part, whole)
     n = np.where(np.isnan(p), 1.0, np.asarray(whole, float))
-    z = _normal_quantile(confidence)
+    z = z_quantile(confidence)
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     # At the ends the bound is exactly 0 or 1; rounding would leave 1e-17 in its place.
@@ -53,9 +53,10 @@ def odds_ratio(
     """
     a, b, c, d = (np.asarray(cell, float) + 0.5 for cell in (both, row_only, column_only, neither))
     log_ratio = np.log(a) + np.log(d) - np.log(b) - np.log(c)
-    half = _normal_quantile(confidence) * np.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
+    half = z_quantile(confidence) * np.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
     return np.exp(log_ratio), np.exp(log_ratio - half), np.exp(log_ratio + half)
 
 
-def _normal_quantile(confidence: float) -> float:
+def z_quantile(confidence: float = CONFIDENCE) -> float:
+    """Two-sided quantile of the normal distribution: 1.96 for 95 %."""
     return float(ndtri(0.5 + confidence / 2))

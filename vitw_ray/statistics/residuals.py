@@ -13,12 +13,13 @@ tells a direction apart and needs one tail. The residual itself stays as it is.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfc, gammaln, xlog1py
-from scipy.stats import false_discovery_control
+from scipy.stats import chi2_contingency, false_discovery_control
 
 from vitw_ray.records import ASSOCIATIONS
 from vitw_ray.statistics.contingency import Axis, Counts, Integers
@@ -71,6 +72,7 @@ def associations(
         "p_value": p[r, c],
         "p_adjusted": p_adjusted[r, c],
         "q_value": q[r, c],
+        "residual_by_account": pa.nulls(r.size, pa.float64()),
         "significant": significant[r, c],
         "reason": pa.array(REASONS).take(pa.array(reasons, mask=reasons < 0)),
     }
@@ -79,6 +81,30 @@ def associations(
         for value in (columns[name] for name in ASSOCIATIONS.names)
     ]
     return pa.Table.from_arrays(arrays, schema=ASSOCIATIONS)
+
+
+def whole_table(counts: Counts, *, exclusive: bool) -> dict[str, float | int | None]:
+    """How well a matrix can be tested: its cells, and how many conversations they expect.
+
+    With `exclusive`, where no conversation is in two rows or in two columns (response types by
+    tasks or models), also Pearson's chi-square of the matrix as a whole, with Cramér's V.
+    """
+    row, column = counts.rows[counts.rows > 0], counts.columns[counts.columns > 0]
+    expected = np.outer(row, column) / max(counts.conversations, 1)
+    found: dict[str, float | int | None] = {
+        "cells": int(expected.size),
+        "least_expected": float(expected.min()) if expected.size else None,
+        "share_expected_below_5": float((expected < LEAST_EXPECTED).mean())
+        if expected.size
+        else None,
+    }
+    cells = counts.both[counts.both.any(axis=1)][:, counts.both.any(axis=0)]
+    if exclusive and min(cells.shape) > 1:
+        test: Any = chi2_contingency(cells, correction=False)
+        v = math.sqrt(test.statistic / (int(cells.sum()) * (min(cells.shape) - 1)))
+        found |= {"chi_square": float(test.statistic), "degrees_of_freedom": int(test.dof)}
+        found |= {"p_value": float(test.pvalue), "cramers_v": v}
+    return found
 
 
 def p_values(counts: Counts) -> Floats:
@@ -94,7 +120,7 @@ def p_values(counts: Counts) -> Floats:
 
 
 def adjusted_residual(
-    observed: Integers, row: Integers, column: Integers, conversations: int
+    observed: Integers, row: Integers, column: Integers, conversations: int | Integers
 ) -> Floats:
     """(O - E) / sqrt(E (1 - row / n) (1 - column / n)), elementwise; NaN where a margin is empty.
 
@@ -102,7 +128,7 @@ def adjusted_residual(
     """
     n = conversations
     spread = np.sqrt(row * (n - row)) * np.sqrt(column * (n - column))
-    excess = (n * observed - row * column) * math.sqrt(n)
+    excess = (n * observed - row * column) * np.sqrt(n)
     return np.divide(excess, spread, out=np.full(excess.shape, np.nan), where=spread > 0)
 
 
@@ -197,7 +223,7 @@ def _effect_sizes(counts: Counts, r: Integers, c: Integers) -> dict[str, Floats]
     expected = row * (column / max(n, 1))
     names = ("expected", "odds_ratio", "low", "high")
     effects = zip(names, (expected, *ratios), strict=True)
-    return {"residual": residual} | {
+    return {"residual": residual, "cramers_v": np.abs(residual) / math.sqrt(max(n, 1))} | {
         name: np.where(undefined, np.nan, effect) for name, effect in effects
     }
 

@@ -1,6 +1,6 @@
 """What the codes of the counts stand for: labels, their ancestors, tasks and models of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vitw_ray.config import Period, RunConfig
 from vitw_ray.records import ValueFacet
-from vitw_ray.run_folder import read_table
-from vitw_ray.stages import StageContext
+from vitw_ray.run_folder import TableRef, read_table
+from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.tree import ancestors
 
 
@@ -25,6 +26,8 @@ class Vocabulary:
     human_codes: dict[str, int]
     tasks: Sequence[str]  # clusters of level 1
     models: Sequence[str]
+    min_salience: int = 1  # values of less are not counted
+    period: Period = "week"
 
     def ai_twins_of_human(self, level: int) -> NDArray[np.int32]:
         """For each human label, the AI label of the same name, or its ancestor; -1 without one."""
@@ -34,9 +37,10 @@ class Vocabulary:
         return np.array([above[code] if code >= 0 else -1 for code in twins], dtype=np.int32)
 
 
-def read_vocabulary(context: StageContext) -> Vocabulary:
-    """Collect the vocabulary of a run from its small tables."""
-    storage, tables = context.storage, context.tables
+def read_vocabulary(
+    storage: Storage, tables: Mapping[str, TableRef], config: RunConfig, models: Iterable[str]
+) -> Vocabulary:
+    """Collect the vocabulary of a run from its small tables; `models` are those under study."""
     labels = read_table(storage, tables["labels"], ["facet", "label", "kept"])
     merges = read_table(storage, tables["merges"], ["facet", "variant", "label"])
     taxonomy = read_table(storage, tables["taxonomy"])
@@ -49,7 +53,9 @@ def read_vocabulary(context: StageContext) -> Vocabulary:
         human=human,
         human_codes=_codes(human, merges, "human_values"),
         tasks=sorted(ancestors(taxonomy, "tasks")),
-        models=sorted(context.manifests[0]["details"]["models"]),
+        models=sorted(models),
+        min_salience=config.labels.min_salience,
+        period=config.statistics.period,
     )
 
 

@@ -1,0 +1,125 @@
+"""Models side by side, and periods in their place, as the page shows them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+from markupsafe import Markup
+
+from vitw_ray.report.figures import bar
+from vitw_ray.report.wording import percent
+from vitw_ray.statistics.intervals import wilson
+from vitw_ray.statistics.side_by_side import Pair, Row, pairs
+
+COLUMNS = 4  # ours: models whose bars fit beside each other
+NAMED = 4  # ours: values named for each side of a pair
+MATCHED = {
+    "prompts": "the same prompts",
+    "tasks": "tasks matched",
+    "nothing": "as they come",
+}
+
+
+class Column(NamedTuple):
+    """One model, with the conversations that its shares are of."""
+
+    name: str
+    conversations: int
+
+
+class Versus(NamedTuple):
+    """One pair: what each side shows significantly more, in percentage points."""
+
+    first: str
+    second: str
+    conversations: tuple[int, int]
+    matched: str
+    shared: int  # of the ten commonest values
+    more: list[tuple[str, float]]
+    less: list[tuple[str, float]]
+    differing: int
+
+
+class ModelsView(NamedTuple):
+    """Bars of the commonest values for the largest models, then every pair."""
+
+    columns: list[Column]
+    values: list[tuple[str, list[Markup]]]
+    versus: list[Versus]
+    over_time: list[Versus]
+
+
+def models_view(table: pa.Table, alpha: float, top: int) -> ModelsView:
+    """What `model_comparison` says; empty lists where there was nothing to compare."""
+    found = list(pairs(table, alpha))
+    models = [pair for pair in found if pair.groups == "models"]
+    columns, shares = _shares(models)
+    return ModelsView(
+        columns,
+        _bars(columns, shares, top),
+        [_versus(pair) for pair in models],
+        [_versus(pair) for pair in found if pair.groups == "periods"],
+    )
+
+
+def _shares(models: Sequence[Pair]) -> tuple[list[Column], dict[str, dict[str, float]]]:
+    """The largest models, and model -> AI value -> share."""
+    columns: dict[str, Column] = {}
+    shares: dict[str, dict[str, float]] = {}
+    for pair in models:
+        sides = zip((pair.model_a, pair.model_b), pair.conversations, ("a", "b"), strict=True)
+        for name, conversations, side in sides:
+            columns.setdefault(name, Column(name, conversations))
+            for label, row in pair.also["nothing"].items():
+                shares.setdefault(name, {})[label] = row[f"share_{side}"] or 0.0
+    return list(columns.values())[:COLUMNS], shares
+
+
+def _bars(
+    columns: Sequence[Column], shares: dict[str, dict[str, float]], top: int
+) -> list[tuple[str, list[Markup]]]:
+    highest: dict[str, float] = {}
+    for column in columns:
+        for label, share in shares.get(column.name, {}).items():
+            highest[label] = max(share, highest.get(label, 0.0))
+    labels = sorted(highest, key=lambda label: (-highest[label], label))[:top]
+    rows = []
+    scale = 0.0
+    for label in labels:
+        cells = []
+        for column in columns:
+            share = shares.get(column.name, {}).get(label, 0.0)
+            low, high = (
+                float(end) for end in wilson(share * column.conversations, column.conversations)
+            )
+            scale = max(scale, high)
+            cells.append((share, low, high))
+        rows.append((label, cells))
+    return [
+        (label, [_bar(share, low, high, scale) for share, low, high in cells])
+        for label, cells in rows
+    ]
+
+
+def _bar(share: float, low: float, high: float, scale: float) -> Markup:
+    spoken = f"{percent(share)}, from {percent(low)} to {percent(high)}"
+    drawn = bar(share, scale, label=spoken, low=low, high=high)
+    return Markup('<div class="beside-bar">{}<span class="num small">{}</span></div>').format(
+        drawn, percent(share)
+    )
+
+
+def _versus(pair: Pair) -> Versus:
+    def named(rows: Sequence[Row], sign: int) -> list[tuple[str, float]]:
+        return [(row["label"], 100 * sign * row["difference"]) for row in rows[:NAMED]]
+
+    return Versus(
+        pair.model_a,
+        pair.model_b,
+        pair.conversations,
+        MATCHED[pair.matched_on],
+        pair.overlap,
+        named(pair.more(1), 1),
+        named(pair.more(-1), -1),
+        len(pair.differing),
+    )

@@ -1,0 +1,202 @@
+"""A block of `extractions` as codes: what every count of stage 5 starts from.
+
+Over all of the statistics, a conversation is one that is subjective and has no error; rows of other
+conversations are left out here and nowhere else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vitw_ray.config import Period
+from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.statistics.account_groups import account_groups
+from vitw_ray.statistics.contingency import Facet, deduplicate, to_ancestors
+from vitw_ray.statistics.vocabulary import Vocabulary
+
+COLUMNS = (
+    "conversation_id",
+    "prompt_id",
+    "account_id",
+    "model",
+    "language",
+    "created_at",
+    "is_subjective",
+    "human_values",
+    "ai_values",
+    "response_type",
+)
+STATED = ("stated", "none")  # whether a conversation holds any human value, kept or not
+PERIODS = 1 << 15  # ours: days since 1970 reach to 2059
+
+
+@dataclass(frozen=True)
+class Block:
+    """The conversations of one block, each facet as codes; made from the Arrow tables."""
+
+    table: pa.Table  # of `extractions`, subjective rows
+    clusters: Sequence[str | None]  # of the task of each
+    vocabulary: Vocabulary
+
+    @staticmethod
+    def of(extractions: pa.Table, tasks: pa.Table, vocabulary: Vocabulary) -> "Block":
+        """A block of `extractions` and its `task_assignments`."""
+        table = extractions.filter(pc.field("is_subjective"))
+        cluster_of = dict(
+            zip(tasks["conversation_id"].to_pylist(), tasks["cluster_id"].to_pylist(), strict=True)
+        )
+        clusters = [cluster_of.get(i) for i in table["conversation_id"].to_pylist()]
+        return Block(table, clusters, vocabulary)
+
+    @property
+    def conversations(self) -> int:
+        """How many there are."""
+        return self.table.num_rows
+
+    @cached_property
+    def ai(self) -> Facet:
+        """AI values, level 0."""
+        known = self.vocabulary
+        values = self.table["ai_values"]
+        return values_of(values, known.ai_codes, len(known.ai_levels[0]), known.min_salience)
+
+    @cached_property
+    def ai_explicit(self) -> Facet:
+        """AI values that are said outright."""
+        known = self.vocabulary
+        size = len(known.ai_levels[0])
+        return values_of(
+            self.table["ai_values"], known.ai_codes, size, known.min_salience, explicit=True
+        )
+
+    def ai_at(self, level: int) -> Facet:
+        """AI values, or their clusters, at a level of the taxonomy."""
+        known = self.vocabulary
+        return to_ancestors(self.ai, known.ai_ancestors[level], len(known.ai_levels[level]))
+
+    @cached_property
+    def human(self) -> Facet:
+        """Human values."""
+        known = self.vocabulary
+        values = self.table["human_values"]
+        return values_of(values, known.human_codes, len(known.human), known.min_salience)
+
+    @cached_property
+    def stated(self) -> Facet:
+        """Whether the person stated any value, of whatever support: codes of `STATED`."""
+        lists = _lists(self.table["human_values"])
+        rows = lists.value_parent_indices().to_numpy()
+        codes = np.full(self.conversations, STATED.index("none"), np.int32)
+        codes[rows[counted(lists, self.vocabulary.min_salience)]] = STATED.index("stated")
+        return Facet(np.arange(codes.size), codes, len(STATED))
+
+    @cached_property
+    def task(self) -> Facet:
+        """Clusters of the tasks, level 1."""
+        return single(self.clusters, self.vocabulary.tasks)
+
+    @cached_property
+    def response_type(self) -> Facet:
+        """Response types."""
+        return single(self.table["response_type"].to_pylist(), RESPONSE_TYPES)
+
+    @cached_property
+    def model(self) -> Facet:
+        """Models under study."""
+        return single(self.table["model"].to_pylist(), self.vocabulary.models)
+
+    @cached_property
+    def period(self) -> Facet:
+        """Days, weeks or months since 1970."""
+        codes = period_codes(self.table["created_at"], self.vocabulary.period)
+        rows = np.flatnonzero((codes >= 0) & (codes < PERIODS))
+        return Facet(*deduplicate(rows, codes[rows]), PERIODS)
+
+    @cached_property
+    def group(self) -> Facet:
+        """Groups of accounts."""
+        accounts, ids = (self.table[c].to_pylist() for c in ("account_id", "conversation_id"))
+        return account_groups(accounts, ids)
+
+    def by_task(self, facet: Facet) -> Facet:
+        """A facet of one code a conversation crossed with its task, the last one being "none"."""
+        strata = len(self.vocabulary.tasks) + 1
+        task = np.full(self.conversations, strata - 1, np.int64)
+        task[self.task.rows] = self.task.codes
+        codes = facet.codes.astype(np.int64) * strata + task[facet.rows]
+        return Facet(facet.rows, codes.astype(np.int32), facet.size * strata)
+
+
+def values_of(
+    column: pa.ChunkedArray,
+    codes: dict[str, int],
+    size: int,
+    min_salience: int = 1,
+    *,
+    explicit: bool = False,
+) -> Facet:
+    """A list<value> column as codes; labels outside the vocabulary are left out.
+
+    So are values of less than `min_salience`, and with `explicit` those not said outright.
+    """
+    lists = _lists(column)
+    kept = counted(lists, min_salience)
+    if explicit:
+        kept &= lists.flatten().field("explicit").to_numpy(zero_copy_only=False)
+    encoded = lists.flatten().field("label").dictionary_encode()
+    lookup = np.array([codes.get(v, -1) for v in encoded.dictionary.to_pylist()], dtype=np.int64)
+    found = lookup[encoded.indices.to_numpy()] if len(lookup) else np.zeros(0, np.int64)
+    rows = lists.value_parent_indices().to_numpy()
+    kept &= found >= 0
+    return Facet(*deduplicate(rows[kept], found[kept]), size)
+
+
+def counted(lists: pa.ListArray, min_salience: int) -> NDArray[np.bool_]:
+    """Which of all values are salient enough to count; one without a salience always is."""
+    salience = lists.flatten().field("salience").fill_null(min_salience)
+    return salience.to_numpy(zero_copy_only=False) >= min_salience
+
+
+def _lists(column: pa.ChunkedArray) -> pa.ListArray:
+    lists = column.combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):  # a table without rows has no chunk
+        lists = pa.concat_arrays(lists.chunks) if lists.chunks else pa.array([], column.type)
+    return lists
+
+
+def single(values: Sequence[str | None], names: Sequence[str]) -> Facet:
+    """A column with at most one name a row as codes."""
+    code_of = {name: code for code, name in enumerate(names)}
+    codes = np.array([code_of.get(v, -1) if v is not None else -1 for v in values], dtype=np.int64)
+    rows = np.flatnonzero(codes >= 0)
+    return Facet(*deduplicate(rows, codes[rows]), len(names))
+
+
+def period_codes(created_at: pa.ChunkedArray, period: Period) -> NDArray[np.int64]:
+    """Days, weeks (from Monday) or months since 1970; -1 without a date."""
+    microseconds = created_at.cast(pa.timestamp("us")).cast(pa.int64())
+    known = microseconds.is_valid().to_numpy()
+    moments = microseconds.fill_null(0).to_numpy().astype("datetime64[us]")
+    if period == "month":
+        codes = moments.astype("datetime64[M]").astype(np.int64)
+    else:
+        days = moments.astype("datetime64[D]").astype(np.int64)
+        codes = days if period == "day" else (days + 3) // 7  # 1970 began on a Thursday
+    return np.where(known, codes, -1)
+
+
+def period_name(code: int, period: Period) -> str:
+    """`2025-02-18`, `2025-W08` or `2025-02`."""
+    if period == "month":
+        return str(np.datetime64(code, "M"))
+    first = datetime.fromtimestamp(86_400 * (code if period == "day" else 7 * code - 3), UTC)
+    if period == "day":
+        return first.date().isoformat()
+    year, week, _ = first.isocalendar()
+    return f"{year}-W{week:02d}"

@@ -1,0 +1,51 @@
+"""Explicit against implicit: which AI values are said outright, and in which answers (paper, B.6).
+
+A conversation shows a value explicitly when the assistant says it outright at least once, else
+implicitly. The residual of a response type compares it, among the conversations that show the
+label, with all other response types; the residual over all response types compares the label, among
+all (label, conversation) pairs, with all other labels.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from vitw_ray.records import EXPLICITNESS
+from vitw_ray.statistics.contingency import Axis, Counts, Integers
+from vitw_ray.statistics.intervals import Floats
+from vitw_ray.statistics.residuals import adjusted_residual
+
+
+def explicitness(
+    shown: Counts, said: Counts, response_type: Axis, labels: Sequence[str]
+) -> pa.Table:
+    """The table `explicitness`: for each label a row over all response types, then one for each.
+
+    Args:
+        shown: AI values by response types, in any way.
+        said: the same, of those said outright; its margins are a part of `shown`'s.
+        response_type: names of the columns.
+        labels: names of the rows.
+    """
+    all_types = _residuals(said.rows, shown.rows, said.rows.sum(), shown.rows.sum())
+    of_type = _residuals(
+        said.both, shown.both, said.both.sum(axis=1)[:, None], shown.both.sum(axis=1)[:, None]
+    )
+    explicit = np.column_stack([said.rows, said.both])
+    implicit = np.column_stack([shown.rows, shown.both]) - explicit
+    types = [None, *response_type.names]
+    columns = {
+        "label": pa.array(np.repeat(np.array(labels, dtype=object), len(types)), pa.string()),
+        "response_type": pa.array(types * len(labels), pa.string()),
+        "explicit": pa.array(explicit.ravel()),
+        "implicit": pa.array(implicit.ravel()),
+        "residual": pa.array(np.column_stack([all_types, of_type]).ravel(), from_pandas=True),
+    }
+    return pa.table(columns, schema=EXPLICITNESS)
+
+
+def _residuals(said: Integers, shown: Integers, all_said: Integers, all_shown: Integers) -> Floats:
+    """Of the 2 x 2 "here or elsewhere" by "said or only shown"; NaN where a margin is empty."""
+    n = np.broadcast_to(all_shown, said.shape)
+    return adjusted_residual(said, shown, np.broadcast_to(all_said, said.shape), n)

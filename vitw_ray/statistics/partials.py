@@ -1,0 +1,65 @@
+"""All counts of stage 5 over one block, by name. Each is a monoid; so is the whole.
+
+Partial counts are matrices of mostly zeros, so they travel compressed.
+"""
+
+import pickle
+from typing import Any
+
+import pyarrow as pa
+
+from vitw_ray.statistics.block import Block
+from vitw_ray.statistics.contingency import Counts, GroupCounts
+from vitw_ray.statistics.cooccurrence import PairCounts
+from vitw_ray.statistics.mirroring import count_mirroring
+
+Partial = dict[str, Any]  # name -> a monoid
+
+
+def add(a: Partial, b: Partial) -> Partial:
+    """Both sets of counts; an empty one is the zero of any other."""
+    if not a or not b:
+        return a or b
+    return {name: counts.add(b[name]) for name, counts in a.items()}
+
+
+def pack(partial: Partial) -> bytes:
+    """For the way to the driver."""
+    data = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
+    size = len(data).to_bytes(8, "big")
+    return size + pa.compress(data, codec="lz4_raw", asbytes=True)
+
+
+def unpack(packed: bytes) -> Partial:
+    """What `pack` was given."""
+    size = int.from_bytes(packed[:8], "big")
+    return pickle.loads(pa.decompress(packed[8:], size, codec="lz4_raw", asbytes=True))
+
+
+def count_block(block: Block) -> Partial:
+    """Count one block."""
+    n, kind, task, human = block.conversations, block.response_type, block.task, block.human
+    partial: Partial = {
+        "types x models": Counts.of(kind, block.model, n),
+        "types x tasks": Counts.of(kind, task, n),
+        "types x human": Counts.of(kind, human, n),
+        "types x stated": Counts.of(kind, block.stated, n),
+        "human x tasks": Counts.of(human, task, n),
+        "explicit x types": Counts.of(block.ai_explicit, kind, n),
+        "ai pairs": PairCounts.of(block.ai),
+        "human pairs": PairCounts.of(human),
+    }
+    twins, compared = block.vocabulary.ai_twins_of_human, {"types": kind, "human": human}
+    for level in range(len(block.vocabulary.ai_levels)):
+        values = compared[f"ai_{level}"] = block.ai_at(level)
+        partial[f"ai_{level} x tasks"] = Counts.of(values, task, n)
+        partial[f"ai_{level} x human"] = Counts.of(values, human, n)
+        partial[f"ai_{level} x types"] = Counts.of(values, kind, n)
+        partial[f"mirroring_{level}"] = count_mirroring(
+            human, values, twins(level), kind, task, block.group
+        )
+    for groups, group in (("models", block.model), ("periods", block.period)):
+        group = block.by_task(group)
+        for name, values in compared.items():
+            partial[f"{groups}: {name}"] = GroupCounts.of(values, group, n)
+    return partial

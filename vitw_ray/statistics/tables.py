@@ -1,0 +1,138 @@
+"""From the counts of all conversations to the tables of stage 5: floats are computed here, once."""
+
+from collections.abc import Iterator
+from functools import partial as bind
+from typing import Any
+
+import pyarrow as pa
+
+from vitw_ray.records import RESPONSE_TYPES, TABLES
+from vitw_ray.statistics.block import STATED, period_name
+from vitw_ray.statistics.contingency import Axis, Counts
+from vitw_ray.statistics.cooccurrence import cooccurrence
+from vitw_ray.statistics.explicitness import explicitness
+from vitw_ray.statistics.mirroring import mirroring
+from vitw_ray.statistics.models import (
+    compare,
+    compare_paired,
+    groups_of_models,
+    groups_of_periods,
+    task_mix,
+)
+from vitw_ray.statistics.paired import PairedCounts
+from vitw_ray.statistics.partials import Partial
+from vitw_ray.statistics.residuals import associations, whole_table
+from vitw_ray.statistics.response_types import by_category, by_model
+from vitw_ray.statistics.variation import variation
+from vitw_ray.statistics.vocabulary import Vocabulary
+
+TYPES = Axis("response_types", RESPONSE_TYPES)
+COLUMN_NAMES = ("tasks", "human", "types")
+EXCLUSIVE = ("types x models", "types x tasks", "types x stated")  # one row, one column each
+
+
+def compute(
+    merged: Partial, paired: dict[str, PairedCounts], vocabulary: Vocabulary, alpha: float
+) -> dict[str, pa.Table]:
+    """All tables of the stage, from the counts of all parts and of all prompts."""
+    label = Axis("ai_values", vocabulary.ai_levels[0])
+    human, tasks = Axis("human_values", vocabulary.human), Axis("tasks", vocabulary.tasks)
+    found: dict[str, list[pa.Table]] = {
+        "response_types": [
+            by_model(merged["types x models"], TYPES, Axis("models", vocabulary.models)),
+            by_category(merged["types x tasks"], TYPES, tasks),
+            by_category(merged["types x human"], TYPES, human),
+            by_category(merged["types x stated"], TYPES, Axis("any_human_value", STATED)),
+        ],
+        "associations": list(_associations(merged, vocabulary, alpha)),
+        "cooccurrence": [
+            cooccurrence(merged["ai pairs"], "ai_values", vocabulary.ai_levels[0]),
+            cooccurrence(merged["human pairs"], "human_values", vocabulary.human),
+        ],
+        "variation": [
+            variation(merged["ai_0 x tasks"], label, tasks),
+            variation(merged["ai_0 x human"], label, human),
+            variation(merged["human x tasks"], human, tasks),
+        ],
+        "mirroring": [
+            mirroring(
+                merged[f"mirroring_{level}"], Axis(TYPES.facet, TYPES.names, level), len(names)
+            )
+            for level, names in enumerate(vocabulary.ai_levels)
+        ],
+        "explicitness": [
+            explicitness(merged["ai_0 x types"], merged["explicit x types"], TYPES, label.names)
+        ],
+        "model_comparison": list(_comparisons(merged, paired, vocabulary)),
+    }
+    return {
+        name: pa.concat_tables([TABLES[name].empty_table(), *parts])
+        for name, parts in found.items()
+    }
+
+
+def column_axis(name: str, vocabulary: Vocabulary) -> Axis:
+    """What AI values are crossed with, by its short name."""
+    axes = {
+        "tasks": Axis("tasks", vocabulary.tasks),
+        "human": Axis("human_values", vocabulary.human),
+        "types": TYPES,
+    }
+    return axes[name]
+
+
+def _associations(merged: Partial, vocabulary: Vocabulary, alpha: float) -> Iterator[pa.Table]:
+    for level, names in enumerate(vocabulary.ai_levels):
+        for name in COLUMN_NAMES:
+            yield associations(
+                merged[f"ai_{level} x {name}"],
+                Axis("ai_values", names, level),
+                column_axis(name, vocabulary),
+                comparisons=max(len(names), 1),  # paper, 2: one family per column
+                alpha=alpha,
+                least_observed=1,
+            )
+
+
+def _comparisons(
+    merged: Partial, paired: dict[str, PairedCounts], vocabulary: Vocabulary
+) -> Iterator[pa.Table]:
+    tasks = Axis("tasks", vocabulary.tasks)
+    axes = {"types": TYPES, "human": Axis("human_values", vocabulary.human)}
+    axes |= {
+        f"ai_{level}": Axis("ai_values", names, level)
+        for level, names in enumerate(vocabulary.ai_levels)
+    }
+    strata = len(tasks.names) + 1
+    columns = {kind: merged[f"{kind}: types"].columns for kind in ("models", "periods")}
+    models = groups_of_models(columns["models"], strata, vocabulary.models)
+    name_of = bind(period_name, period=vocabulary.period)
+    for groups in (models, groups_of_periods(columns["periods"], strata, name_of)):
+        for name, axis in axes.items():
+            yield compare(merged[f"{groups.kind}: {name}"], strata, groups, axis)
+        yield task_mix(columns[groups.kind], groups, tasks)
+    for name, counts in paired.items():
+        yield compare_paired(counts, models, axes[name])
+
+
+def facts(merged: Partial, vocabulary: Vocabulary) -> dict[str, Any]:
+    """What the manifest says of the counts: sizes, expected counts, the two readings of silence."""
+    stated: Counts = merged["types x stated"]
+    no_values = RESPONSE_TYPES.index("no_values")
+    silent = int(stated.both[no_values, STATED.index("stated")])
+    unheard = (
+        stated.both[:, STATED.index("none")].sum() - stated.both[no_values, STATED.index("none")]
+    )
+    return {
+        "comparisons_per_column": {
+            f"level_{level}": len(names) for level, names in enumerate(vocabulary.ai_levels)
+        },
+        "subjective_conversations": merged["ai_0 x tasks"].conversations,
+        "tables": {
+            name: whole_table(counts, exclusive=name in EXCLUSIVE)
+            for name, counts in merged.items()
+            if isinstance(counts, Counts)
+        },
+        "answered_no_values_with_a_human_value": silent,
+        "answered_a_value_without_a_human_value": int(unheard),
+    }
