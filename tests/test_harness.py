@@ -18,6 +18,8 @@ import bench_embed  # noqa: E402
 import bench_extract  # noqa: E402
 import bench_kmeans  # noqa: E402
 import bench_statistics  # noqa: E402
+import extract_routes  # noqa: E402
+import extract_tokens  # noqa: E402
 import harness  # noqa: E402
 import memory  # noqa: E402
 import run  # noqa: E402
@@ -174,7 +176,7 @@ def test_inertia_is_the_mean_squared_distance_to_the_nearest_centroid():
 
 def test_an_actor_that_works_without_a_pause_is_steady_at_one():
     cost = bench_extract.COST_S
-    units = [{"committed": 100 + n * 256 * cost, "answered": 256} for n in range(5)]
+    units = [{"committed": 100 + n * 256 * cost, "counts": {"answered": 256}} for n in range(5)]
     assert bench_extract.steady_efficiency(units) == pytest.approx(1.0)
     assert bench_extract.steady_efficiency(units[::-2]) == pytest.approx(0.5)
 
@@ -189,3 +191,19 @@ def test_counts_that_differ_from_an_engines_in_one_cell_are_not_measured():
         with pytest.raises(SystemExit):
             bench_statistics.check(ours, theirs, "engine")
         ours["human 2"][3, 2] -= 1
+
+
+def test_a_tree_of_prefixes_counts_each_shared_beginning_once():
+    prompts = [[1, 2, 3], [1, 2, 4], [1, 2], [5], [1, 2, 3]]
+    assert extract_tokens.unique_tokens(prompts) == 5
+
+
+def test_a_cache_of_blocks_keeps_whole_blocks_and_computes_a_token_of_every_prompt():
+    prompts = [[1, 2, 3, 4, 5], [1, 2, 3, 4, 6], [1, 2, 9, 4, 5], [1, 2, 3, 4]]
+    assert extract_tokens.by_blocks(prompts, 2) == 5 + 1 + 3 + 2
+    assert extract_tokens.by_blocks(prompts, 5) == 5 + 5 + 5 + 4
+
+
+def test_a_steady_rate_leaves_out_ramp_and_drain():
+    slow_ends = [0.0, 50.0, *(100.0 + n for n in range(18)), 500.0]
+    assert extract_routes.Timing(finished=slow_ends[::-1]).steady == pytest.approx(1.0)

@@ -6,15 +6,16 @@ stage classes decides the content of tables and enters the stages' keys; what is
 decides only where and how fast, and does not (but for `device`: see there).
 """
 
-import json
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from vitw_ray.errors import ConfigError
+from vitw_ray.execution import Execution
 from vitw_ray.extraction.profiles import profile_of
+from vitw_ray.setting_checks import at_least, between, json_object
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
 """The planted conversations that ship with the package."""
@@ -63,10 +64,10 @@ class ConversationsConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        _at_least("sample", self.sample, 1)
-        _at_least("max_per_account", self.max_per_account, 1)
-        _at_least("max_conversation_chars", self.max_conversation_chars, 1)
-        _at_least("rows_per_part", self.rows_per_part, 1)
+        at_least("sample", self.sample, 1)
+        at_least("max_per_account", self.max_per_account, 1)
+        at_least("max_conversation_chars", self.max_conversation_chars, 1)
+        at_least("rows_per_part", self.rows_per_part, 1)
         if not self.input:
             raise ConfigError("--input names no file", "give at least one path or glob")
         if self.balance_models and self.sample is None:
@@ -122,12 +123,12 @@ class ExtractionConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        _at_least("transcript_tokens", self.transcript_tokens, 16)
-        _between("subjective_from", self.subjective_from, 1, 4)
-        _between("max_error_share", self.max_error_share, 0.0, 1.0)
-        _at_least("simulated_seconds_per_row", self.simulated_seconds_per_row, 0)
-        _at_least("max_output_tokens", self.max_output_tokens, 16)
-        _between("temperature", self.temperature, 0.0, 2.0)
+        at_least("transcript_tokens", self.transcript_tokens, 16)
+        between("subjective_from", self.subjective_from, 1, 4)
+        between("max_error_share", self.max_error_share, 0.0, 1.0)
+        at_least("simulated_seconds_per_row", self.simulated_seconds_per_row, 0)
+        at_least("max_output_tokens", self.max_output_tokens, 16)
+        between("temperature", self.temperature, 0.0, 2.0)
         for name in ("engine_kwargs", "sampling_kwargs"):
             json_object(name, getattr(self, name))
         if self.extractor in ("vllm", "openai") and not self.model:
@@ -157,9 +158,9 @@ class LabelsConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        _between("min_salience", self.min_salience, 1, 5)
-        _at_least("min_conversations", self.min_conversations, 1)
-        _at_least("min_accounts", self.min_accounts, 1)
+        between("min_salience", self.min_salience, 1, 5)
+        at_least("min_conversations", self.min_conversations, 1)
+        at_least("min_accounts", self.min_accounts, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,7 @@ class TaxonomyConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        _at_least("kmeans_iterations", self.kmeans_iterations, 1)
+        at_least("kmeans_iterations", self.kmeans_iterations, 1)
         for name in ("ai_value_levels", "human_value_levels", "task_levels"):
             sizes = getattr(self, name)
             if sizes is not None and (
@@ -211,7 +212,7 @@ class StatisticsConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        _between("alpha", self.alpha, 1e-300, 1.0)
+        between("alpha", self.alpha, 1e-300, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +224,7 @@ class ReportConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        _at_least("top", self.top, 1)
+        at_least("top", self.top, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,69 +235,6 @@ class ReleaseConfig:
     """Title of the card."""
     release_license: str = "CC-BY-4.0"
     """Licence of the released tables (as the published ones)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Execution:
-    """Where and how fast. Only `device` can change a byte, and is part of the keys it concerns."""
-
-    output: str = "runs/sample"
-    """The run folder: a path or an s3:// address."""
-    secret_file: str | None = None
-    """Key of all keyed hashes; default: made once in the run folder's private part."""
-    device: Literal["cpu", "gpu"] = "cpu"
-    """Where extractors and embedders run. Never guessed."""
-    actors: int = 2
-    """Extractor actors."""
-    cpus_per_actor: float = 1.0
-    """Logical CPUs that Ray reserves for an extractor actor."""
-    gpus_per_actor: float = 0.0
-    """GPUs that Ray reserves for an extractor actor."""
-    unit_rows: int = 256
-    """Conversations in one unit of work (ours: under 10 s of one GPU, so no actor ends late)."""
-    segment_rows: int = 256
-    """An actor commits its answers at least this often ..."""
-    segment_seconds: float = 5.0
-    """... and at least this often in time."""
-    max_num_seqs: int | None = None
-    """Requests that an engine works on at once, or a server is sent; default: 512 on a GPU, 64 on
-    a CPU (vLLM's asynchronous engine would fall back to 128)."""
-    max_num_batched_tokens: int | None = None
-    """Tokens in one step of vLLM's engine; default: 16384 on a GPU, 4096 on a CPU (it would fall
-    back to 2048 and read the weights eight times as often)."""
-    request_timeout_s: float = 600.0
-    """A request that takes longer has failed (ours: a full queue of an H200 takes a minute)."""
-    server_url: str = "http://localhost:8000/v1"
-    """Base address of the OpenAI-compatible server; its key comes from OPENAI_API_KEY."""
-    object_store_mb: int = 256
-    """Ray's shared memory on a laptop; only ids and counters pass through it."""
-
-    @property
-    def requests_at_once(self) -> int:
-        """`max_num_seqs`, or what the device can do."""
-        return self.max_num_seqs or (512 if self.device == "gpu" else 64)
-
-    @property
-    def tokens_at_once(self) -> int:
-        """`max_num_batched_tokens`, or what the device can do."""
-        return self.max_num_batched_tokens or (16_384 if self.device == "gpu" else 4096)
-
-    def __post_init__(self) -> None:
-        """Refuse values that cannot work, by the name of the field."""
-        for name in (
-            "actors",
-            "unit_rows",
-            "segment_rows",
-            "max_num_seqs",
-            "max_num_batched_tokens",
-        ):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("object_store_mb", self.object_store_mb, 80)
-        _at_least("request_timeout_s", self.request_timeout_s, 0.001)
-        if self.device == "gpu" and self.gpus_per_actor <= 0:
-            raise ConfigError(
-                "--device gpu, but --gpus-per-actor is 0", "set --gpus-per-actor 1, or --device cpu"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,30 +269,3 @@ class RunConfig:
                 f"--naming model, but --extractor {reader} has no language model",
                 "add --extractor vllm (or openai) and a --model, or choose --naming members",
             )
-
-
-def json_object(name: str, text: str) -> dict[str, Any]:
-    """A setting that is a JSON object, as a dictionary."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ConfigError(
-            f"{_flag(name)} is no JSON object", f"write {_flag(name)} '{{\"name\": value}}'"
-        )
-    return found
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _at_least(name: str, value: float | None, low: float) -> None:
-    if value is not None and not value >= low:
-        raise ConfigError(f"{_flag(name)} is {value}", f"give at least {low}")
-
-
-def _between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{_flag(name)} is {value}", f"give a number from {low} to {high}")

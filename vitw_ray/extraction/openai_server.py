@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import create_model
 
-from vitw_ray.config import Execution, ExtractionConfig, json_object
+from vitw_ray.config import Execution, ExtractionConfig
 from vitw_ray.conversations.transcript import estimate, transcript
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction.language_model import Completion, ModelFailure, Reading
@@ -31,6 +31,7 @@ from vitw_ray.extraction.openai_client import (
 from vitw_ray.extraction.parsing import InvalidAnswer, parse
 from vitw_ray.extraction.questions import Question, closing, conversation_text, opening
 from vitw_ray.records import Message
+from vitw_ray.setting_checks import json_object
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

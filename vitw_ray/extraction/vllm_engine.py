@@ -14,12 +14,13 @@ from dataclasses import dataclass, fields
 from multiprocessing import active_children
 from typing import Any, Literal
 
-from vitw_ray.config import ExtractionConfig, RunConfig, json_object
+from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction.language_model import ModelFailure
 from vitw_ray.extraction.last_will import LastWill
 from vitw_ray.extraction.profiles import Profile
 from vitw_ray.extraction.recovery import EngineDied
+from vitw_ray.setting_checks import json_object
 
 BLOCK_TOKENS = {"gpu": 16, "cpu": 32}  # the smallest that vLLM's kernels take: least cache lost
 

@@ -1,0 +1,36 @@
+"""Checks of single settings: each refuses a value by the name of its flag and says what to give."""
+
+import json
+from typing import Any
+
+from vitw_ray.errors import ConfigError
+
+
+def json_object(name: str, text: str) -> dict[str, Any]:
+    """A setting that is a JSON object, as a dictionary."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"{flag(name)} is no JSON object", f"write {flag(name)} '{{\"name\": value}}'"
+        )
+    return found
+
+
+def flag(name: str) -> str:
+    """A field's name on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def at_least(name: str, value: float | None, low: float) -> None:
+    """Refuse less than `low`; None is no value, and passes."""
+    if value is not None and not value >= low:
+        raise ConfigError(f"{flag(name)} is {value}", f"give at least {low}")
+
+
+def between(name: str, value: float, low: float, high: float) -> None:
+    """Refuse what lies outside, the ends included in the range."""
+    if not low <= value <= high:
+        raise ConfigError(f"{flag(name)} is {value}", f"give a number from {low} to {high}")
