@@ -8,12 +8,14 @@ is all of it, with imports, the load of the model, and the drain.
 import io
 import json
 import os
+import pickle
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, Literal
 
 from extract_inputs import conversations_in
@@ -129,20 +131,29 @@ class _Noted:
         return self.extractor.describe()
 
 
+def notes_of(config: RunConfig, answers: str) -> Path:
+    """Where `NotedUnits` leaves its notes."""
+    return Path(config.execution.output) / f"{answers}-notes"
+
+
 class NotedUnits(UnitExtractor):
-    """Says with each result which answers came when."""
+    """Leaves in the run folder which answers came when: Ray carries only what it always does."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._extractor: Any = _Noted(self._extractor)
+        self._notes = notes_of(arguments["config"], arguments["answers"])
+        self._notes.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
-        """As an extractor's actor, with the times since some unit returned last."""
+        """As an extractor's actor; notes the answers since some unit returned last."""
         result = super().__call__(unit)
         noted: _Noted = self._extractor
         times, noted.times = noted.times, []
         tokens, noted.tokens = noted.tokens, []
-        return {**result, "times": times, "output_tokens": sum(tokens)}
+        note = json.dumps({"times": times, "tokens": sum(tokens)})
+        (self._notes / f"{unit['part']}-{unit['start']}.json").write_text(note)
+        return result
 
 
 def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Timing:
@@ -153,7 +164,7 @@ def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Tim
     storage = Storage(config.execution.output)
     cluster.connect(config.execution)
     created, start = store_bytes(), time.monotonic()
-    found = list(
+    results = list(
         cluster.stream_through_actors(
             units_of(parts, config.execution.unit_rows),
             NotedUnits,
@@ -169,12 +180,12 @@ def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Tim
             concurrent_units=concurrent_units(config),
         )
     )
-    return Timing(
-        time.monotonic() - start,
-        [moment for unit in found for moment in unit["times"]],
-        sum(unit["output_tokens"] for unit in found),
-        store_bytes() - created,
-    )
+    seconds, carried = time.monotonic() - start, store_bytes() - created
+    # Small results travel beside the store.
+    carried += sum(len(pickle.dumps(result)) for result in results)
+    notes = [json.loads(note.read_text()) for note in notes_of(config, answers).iterdir()]
+    times = [moment for note in notes for moment in note["times"]]
+    return Timing(seconds, times, sum(note["tokens"] for note in notes), carried)
 
 
 def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
@@ -186,7 +197,10 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
 
     cluster.connect(config.execution)
     (question,) = questions_for(config.extraction)
-    _, _, settings = prompts_of(config, ())
+    _, _, settings = in_own_process(prompts_of, config, ())
+    further = json.loads(config.extraction.sampling_kwargs)
+    if bias := further.pop("logit_bias", None):  # JSON's keys are strings
+        further["logit_bias"] = {int(index): value for index, value in bias.items()}
     kept = ("max_model_len", "enforce_eager", "structured_outputs_config", "load_format", "dtype")
     processor = build_processor(
         vLLMEngineProcessorConfig(
@@ -208,7 +222,7 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
             "sampling_params": {
                 "temperature": config.extraction.temperature,
                 "max_tokens": config.extraction.max_output_tokens,
-                **json.loads(config.extraction.sampling_kwargs),
+                **further,
                 "structured_outputs": {"json": question.schema},
             },
         },

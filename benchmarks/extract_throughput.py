@@ -15,7 +15,12 @@ from vitw_ray.config import ConversationsConfig, Execution, ExtractionConfig, Ru
 from vitw_ray.extraction.vllm_engine import prepare_environment
 from vitw_ray.run_folder import FileEntry
 
-ROUTE_RATIOS = ("pipeline_efficiency_steady", "over_ray_data_llm", "object_store_bytes_over_text")
+ROUTE_RATIOS = (
+    "pipeline_efficiency_steady",
+    "pipeline_efficiency_total_short",
+    "over_ray_data_llm",
+    "object_store_bytes_over_text",
+)
 
 
 def requests_of(config: RunConfig, parts: Sequence[FileEntry]) -> tuple[Any, Any, Any]:
@@ -78,6 +83,8 @@ def measure_routes(result: Result, folder: Path, *, rows: int, rounds: int, long
     }
     result.ratios |= {
         "pipeline_efficiency_steady": statistics.median(steady),
+        "pipeline_efficiency_total_short": statistics.median(one.seconds for one in alone)
+        / statistics.median(one.seconds for one in ours),
         "over_ray_data_llm": theirs.seconds / statistics.median(one.seconds for one in ours),
         "object_store_bytes_over_text": ours[0].carried_bytes / work.text_bytes,
     }

@@ -134,6 +134,11 @@ def test_a_label_that_is_nearly_in_the_alphabet_is_brought_there(written, label)
     assert value["label"] == label
 
 
+def test_what_is_valid_as_it_stands_is_not_lost_by_tidying():
+    fields = {**FULL, "task": "chap ", "ai_values": [{"label": "a-", "explicit": False}]}
+    assert parse(json.dumps(fields), ONE)["task"] == "chap "
+
+
 @pytest.mark.parametrize("written", ["", "7", "正直", "!!", "x"])
 def test_a_label_of_no_words_makes_the_answer_invalid(written):
     fields = {**FULL, "ai_values": [{"label": written, "explicit": False}]}

@@ -40,10 +40,12 @@ def parse(text: str, question: Question) -> dict[str, Any]:
         raise InvalidAnswer from None
     if not isinstance(found, dict):
         raise InvalidAnswer
-    try:
-        return question.answer.model_validate(_tidied(found)).model_dump()
-    except ValidationError:
-        raise InvalidAnswer from None
+    for fields in (_tidied(found), found):  # what is valid as it stands is not lost by tidying
+        try:
+            return question.answer.model_validate(fields).model_dump()
+        except ValidationError:
+            continue
+    raise InvalidAnswer
 
 
 def _object_in(text: str) -> str:
