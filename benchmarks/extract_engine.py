@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from extract_inputs import conversations_of, make_model, short_answers
 from extract_routes import Timing, in_own_process, prompts_of, vllm_alone
+from extract_throughput import steady
 from harness import Result, real_conversations
 
 from vitw_ray.config import SAMPLE, Execution, ExtractionConfig, RunConfig
@@ -27,13 +28,13 @@ OUTPUT_TOKENS = 128  # of a model with random weights, whose answers have no end
 def extract_alone(config: RunConfig, conversations: Sequence[Conversation]) -> tuple[Any, ...]:
     """Times of all answers, their tokens, and the engine's settings; in a process of its own."""
     extractor: Any = make_extractor(config)
-    times, tokens = [], 0
+    ready, times, tokens = time.time(), [], 0
     for _, extracted in extractor.extract(conversations):
         times.append(time.time())
         tokens += extracted.output_tokens
     described = dict(extractor.describe())
     extractor.close()
-    return times, tokens, described
+    return ready, times, tokens, described
 
 
 def measure_engine(
@@ -64,8 +65,8 @@ def measure_engine(
     for _ in range(2 if quick else 3):
         alone.append(vllm_alone(requests, device, own_process=True))
         start = time.monotonic()
-        times, tokens, described = in_own_process(extract_alone, config, conversations)
-        ours.append(Timing(time.monotonic() - start, times, tokens))
+        ready, times, tokens, described = in_own_process(extract_alone, config, conversations)
+        ours.append(Timing(time.monotonic() - start, ready, times, tokens))
         alone.append(vllm_alone(requests, device, own_process=True))
         unconstrained.append(vllm_alone(free, device, own_process=True))
     first, second = alone[::2], alone[1::2]
@@ -89,11 +90,6 @@ def measure_engine(
     result.rows += [
         (f"engine, {name}", f"{value:.4g}", "") for name, value in result.ratios.items()
     ]
-
-
-def steady(timings: Sequence[Timing]) -> list[float]:
-    """Steady rate of each."""
-    return [timing.steady for timing in timings]
 
 
 def without_schema(requests: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:

@@ -1,8 +1,9 @@
 """Three ways to put the same requests to the same engine: vLLM alone, our pipeline, Ray Data LLM.
 
-Each runs whole and by itself, in processes that end with it, and says when each of its requests
-was finished. `steady` is the rate between the tenth and the ninetieth percent of them; `total`
-is all of it, with imports, the load of the model, and the drain.
+Each runs whole and by itself, in processes that end with it, and says when its engine was ready
+and when each of its requests was finished. The steady rate is requests over the time in between:
+it holds all that a request costs on the way in, which `LLM.generate` does for all of them before
+the first is decoded. The seconds of a route are all of it, with imports and the load of the model.
 """
 
 import io
@@ -31,24 +32,21 @@ from vitw_ray.records import Conversation
 from vitw_ray.run_folder import FileEntry, load_secret
 from vitw_ray.storage import Storage
 
-EDGES = (0.1, 0.9)  # ours: ramp and drain are shorter than a tenth of a run
-
 
 @dataclass
 class Timing:
     """One route, once."""
 
     seconds: float = 0.0  # all of it
+    ready: float = 0.0  # time at which the engine could begin
     finished: list[float] = field(default_factory=list)  # time of each request's end
     output_tokens: int = 0
     carried_bytes: int = 0  # through Ray's object store
 
     @property
     def steady(self) -> float:
-        """Requests a second, ramp and drain left out."""
-        times = sorted(self.finished)
-        first, last = (int(edge * (len(times) - 1)) for edge in EDGES)
-        return (last - first) / (times[last] - times[first])
+        """Requests a second once the engine is ready."""
+        return len(self.finished) / (max(self.finished) - self.ready)
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -90,7 +88,7 @@ def generate(
     settings: dict[str, Any],
     device: Literal["cpu", "gpu"],
     own_process: bool,
-) -> tuple[list[float], int]:
+) -> tuple[float, list[float], int]:
     """All requests to `vllm.LLM.generate`, which is to be called in a process of its own."""
     if own_process:  # engine and worker beside this process, as vLLM does by default on a CPU
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
@@ -99,9 +97,10 @@ def generate(
 
     engine = LLM(**settings)
     requests: list[Any] = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+    ready = time.time()
     outputs = engine.generate(requests, sampling, use_tqdm=FinishTimes)
     tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
-    return list(_finished), tokens
+    return ready, list(_finished), tokens
 
 
 def vllm_alone(
@@ -109,8 +108,8 @@ def vllm_alone(
 ) -> Timing:
     """The engine and nothing else: prompts are tokenised beforehand, answers are not parsed."""
     start = time.monotonic()
-    finished, tokens = in_own_process(generate, *requests, device, own_process)
-    return Timing(time.monotonic() - start, finished, tokens)
+    ready, finished, tokens = in_own_process(generate, *requests, device, own_process)
+    return Timing(time.monotonic() - start, ready, finished, tokens)
 
 
 class _Noted:
@@ -185,7 +184,8 @@ def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Tim
     carried += sum(len(pickle.dumps(result)) for result in results)
     notes = [json.loads(note.read_text()) for note in notes_of(config, answers).iterdir()]
     times = [moment for note in notes for moment in note["times"]]
-    return Timing(seconds, times, sum(note["tokens"] for note in notes), carried)
+    ready = min(result["ready"] for result in results)
+    return Timing(seconds, ready, times, sum(note["tokens"] for note in notes), carried)
 
 
 def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
@@ -232,10 +232,11 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
         },
     )
     rows = [{"text": conversation_text(c.messages)} for c in conversations_in(config, parts)]
-    created, start = store_bytes(), time.monotonic()
+    created, start, begun = store_bytes(), time.monotonic(), time.time()
     found = processor(ray.data.from_items(rows)).take_all()
     return Timing(
         time.monotonic() - start,
+        begun,  # it does not say when its engine is ready
         [row["finished"] for row in found],
         sum(row["tokens"] for row in found),
         store_bytes() - created,

@@ -204,6 +204,7 @@ def test_a_cache_of_blocks_keeps_whole_blocks_and_computes_a_token_of_every_prom
     assert extract_tokens.by_blocks(prompts, 5) == 5 + 5 + 5 + 4
 
 
-def test_a_steady_rate_leaves_out_ramp_and_drain():
-    slow_ends = [0.0, 50.0, *(100.0 + n for n in range(18)), 500.0]
-    assert extract_routes.Timing(finished=slow_ends[::-1]).steady == pytest.approx(1.0)
+def test_a_steady_rate_counts_from_the_engine_being_ready():
+    finished = [110.0, 104.0, 108.0]
+    timing = extract_routes.Timing(seconds=60.0, ready=100.0, finished=finished)
+    assert timing.steady == pytest.approx(0.3)
