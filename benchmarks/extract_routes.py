@@ -71,11 +71,13 @@ class FinishTimes(tqdm):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         settings["file"] = io.StringIO()
+        self._is_of_answers = not arguments  # others go over the requests as they are taken in
         super().__init__(*arguments, **settings)
 
     def update(self, n: float | None = 1) -> bool | None:
         """So many more are finished."""
-        _finished.extend([time.time()] * int(n or 0))
+        if self._is_of_answers:
+            _finished.extend([time.time()] * int(n or 0))
         return super().update(n)
 
 
@@ -100,6 +102,8 @@ def generate(
     ready = time.time()
     outputs = engine.generate(requests, sampling, use_tqdm=FinishTimes)
     tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
+    if len(_finished) != len(prompts):
+        raise SystemExit(f"{len(_finished)} ends of {len(prompts)} requests were noted")
     return ready, list(_finished), tokens
 
 
