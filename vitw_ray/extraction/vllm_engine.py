@@ -68,8 +68,8 @@ class VllmEngine:
     """One life of vLLM's asynchronous engine."""
 
     def __init__(self, settings: Mapping[str, Any], timeout_s: float) -> None:
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
+        from vllm.engine.arg_utils import AsyncEngineArgs  # pyright: ignore[reportMissingImports]
+        from vllm.v1.engine.async_llm import AsyncLLM  # pyright: ignore[reportMissingImports]
 
         arguments = AsyncEngineArgs(**settings, enable_log_requests=False)
         before = set(active_children())
@@ -81,7 +81,7 @@ class VllmEngine:
 
     async def run(self, request: Request) -> Output:
         """Generate; a request that runs out of time is taken off the engine."""
-        from vllm.v1.engine.exceptions import EngineDeadError
+        from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore[reportMissingImports]
 
         prompt: Any = {"type": "token", "prompt_token_ids": list(request.token_ids)}
         output: Any = None
@@ -129,8 +129,8 @@ class VllmEngine:
 
 def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
     """Sampling under a schema; token ids come back once, when all are there."""
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+    from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # pyright: ignore[reportMissingImports]
 
     return SamplingParams.from_optional(  # reads what JSON cannot write, such as ids as keys
         structured_outputs=StructuredOutputsParams(json=dict(schema)),
@@ -142,7 +142,7 @@ def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
 
 def further_sampling(extraction: ExtractionConfig) -> dict[str, Any]:
     """The user's sampling parameters; a key that vLLM does not know stops the run."""
-    from vllm.exceptions import VLLMClientError
+    from vllm.exceptions import VLLMClientError  # pyright: ignore[reportMissingImports]
 
     found = json_object("sampling_kwargs", extraction.sampling_kwargs)
     _refuse_own("sampling-kwargs", _OWN_SAMPLING, found)
@@ -159,7 +159,7 @@ def engine_settings(
     config: RunConfig, profile: Profile, revision: str, context: int
 ) -> dict[str, Any]:
     """Arguments of vLLM's engine: ours, the profile's, the user's."""
-    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.engine.arg_utils import AsyncEngineArgs  # pyright: ignore[reportMissingImports]
 
     further = json_object("engine_kwargs", config.extraction.engine_kwargs)
     _refuse_own("engine-kwargs", _OWN_ENGINE_ARGUMENTS, further)
