@@ -19,7 +19,10 @@ from vitw_ray.statistics.contingency import (
     to_ancestors,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings(
+    "error",
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
+)
 
 A_SIZE, B_SIZE = 7, 5
 

@@ -9,7 +9,10 @@ from scipy.special import expit
 
 from vitw_ray.statistics.controls import adjusted_difference, numbered
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings(
+    "error",
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
+)
 
 
 def world(rng, n: int, effect: float):

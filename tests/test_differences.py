@@ -16,7 +16,10 @@ from vitw_ray.statistics.differences import (
     unmatched,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings(
+    "error",
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
+)
 
 
 @given(st.data())

@@ -9,7 +9,10 @@ from statsmodels.stats.contingency_tables import Table2x2
 
 from vitw_ray.statistics.intervals import odds_ratio, share, wilson
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings(
+    "error",
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
+)
 
 
 @settings(deadline=None)

@@ -12,7 +12,10 @@ from vitw_ray.statistics.contingency import Axis, Facet, deduplicate
 from vitw_ray.statistics.mirroring import count_mirroring, mirroring
 from vitw_ray.statistics.mirroring_chance import MirroringCounts, share_by_chance, summed
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings(
+    "error",
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
+)
 
 AI, HUMAN, TYPES, TASKS = 5, 6, 2, 2
 TO_AI = [2, 0, 4, -1, 1, 0]  # human code to AI code; labels 1 and 5 are one there, 3 is unknown

