@@ -10,12 +10,24 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.answers import Answer, Extracted
 from vitw_ray.extraction.language_model import Completion, LanguageModel, ModelFailure, Reading
 from vitw_ray.extraction.parsing import InvalidAnswer, as_values, parse
 from vitw_ray.extraction.questions import Question
 
 ATTEMPTS = 2  # ours: a second draw mends most cut answers, a third hardly any
+RETRY_TEMPERATURE = 0.7  # ours: at 0 a second attempt would repeat the first
+
+
+def temperature_and_room(config: ExtractionConfig, attempt: int) -> tuple[float, int]:
+    """Sampling temperature and most tokens of an attempt, which counts from 0.
+
+    A later one is another draw, with twice the room.
+    """
+    if not attempt:
+        return config.temperature, config.max_output_tokens
+    return max(config.temperature, RETRY_TEMPERATURE), 2 * config.max_output_tokens
 
 
 class _Costs:

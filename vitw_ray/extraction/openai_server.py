@@ -18,6 +18,7 @@ from pydantic import create_model
 from vitw_ray.config import Execution, ExtractionConfig
 from vitw_ray.conversations.transcript import estimate, transcript
 from vitw_ray.errors import ConfigError
+from vitw_ray.extraction.asking import temperature_and_room
 from vitw_ray.extraction.language_model import Completion, ModelFailure, Reading
 from vitw_ray.extraction.openai_client import (
     MAX_RETRIES,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECK_RETRIES = 3  # ours: some 3 s, so that a wrong address shows at once
-SECOND_DRAW_TEMPERATURE = 0.7  # ours: at 0 a second attempt would repeat the first
 
 # What a request's own settings decide, with the setting to use instead where there is one. Other
 # ways to constrain the decoding are among them: a server would follow one and drop the schema.
@@ -189,9 +189,7 @@ class OpenAIServer:
         self, client: "AsyncOpenAI", reading: Reading, question: Question, attempt: int
     ) -> Completion:
         self._loop = asyncio.get_running_loop()
-        temperature, room = self._config.temperature, self._config.max_output_tokens
-        if attempt:
-            temperature, room = max(temperature, SECOND_DRAW_TEMPERATURE), 2 * room
+        temperature, room = temperature_and_room(self._config, attempt)
         settings = {**self._sampling, "temperature": temperature, self._length: room}
         if self._sends_schema:
             form = {"name": question.name, "schema": question.schema, "strict": True}

@@ -11,6 +11,7 @@ from typing import Any
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.transcript import transcript
 from vitw_ray.errors import StageFailed
+from vitw_ray.extraction.asking import temperature_and_room
 from vitw_ray.extraction.chat_prompt import PromptEncoder
 from vitw_ray.extraction.language_model import Completion, ModelFailure, Reading
 from vitw_ray.extraction.model_files import resolve_revision
@@ -29,7 +30,6 @@ from vitw_ray.extraction.vllm_engine import (
 )
 from vitw_ray.records import Message
 
-RETRY_TEMPERATURE = 0.7  # ours: another draw than the one that failed
 _PROOF_TOKENS = 64
 
 
@@ -70,8 +70,8 @@ class VllmModel:
     def _context(self, questions: Sequence[Question]) -> int:
         frames = [self._encoder.frame(question) for question in questions]
         longest = max(len(frame.head) + len(frame.tail) for frame in frames)
-        # A second attempt has twice the room.
-        return longest + self._extraction.transcript_tokens + 2 * self._extraction.max_output_tokens
+        _, most_room = temperature_and_room(self._extraction, attempt=1)
+        return longest + self._extraction.transcript_tokens + most_room
 
     async def open(self) -> None:
         """Start the engine and see that it decodes under a schema."""
@@ -161,11 +161,11 @@ class VllmModel:
         """Sampling parameters of an attempt at a question, as vLLM takes them."""
         key = (question.name, attempt)
         if key not in self._sampling:
-            temperature = self._extraction.temperature
+            temperature, room = temperature_and_room(self._extraction, attempt)
             self._sampling[key] = sampling(
                 question.schema,
-                max_tokens=self._extraction.max_output_tokens * (2 if attempt else 1),
-                temperature=max(temperature, RETRY_TEMPERATURE) if attempt else temperature,
+                max_tokens=room,
+                temperature=temperature,
                 **self._further_sampling,
             )
         return self._sampling[key]
