@@ -1,8 +1,10 @@
 """Levels of the taxonomy: how many clusters on each, and which cluster lies under which.
 
 In: one unit vector per label (or task text). Out: for each level, the parent of every node of the
-level below. Level 0 is the labels; each further level is a weighted k-means on the centres of the
-level under it (paper, 1.5: k-means applied level by level), so that clusters nest by construction.
+level below. Level 0 is the labels. The paper applies k-means level by level (1.5); a level of
+centres of centres forgets its leaves, and another start is another tree. Here many k-means of the
+leaves, from coarse to fine, say which leaves belong together, and every level joins nodes of the
+one below by what they say of its leaves: clusters nest by construction, and hang on no start.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,9 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vitw_ray.taxonomy.kmeans import kmeans
+from vitw_ray.taxonomy.agglomerate import agglomerate
+from vitw_ray.taxonomy.consensus import cluster_often, smooth, together
+from vitw_ray.taxonomy.kmeans import Rows, kmeans, to_grid
 from vitw_ray.taxonomy.shards import ArrayShard
 
 Parents = NDArray[np.int32]
@@ -19,7 +23,9 @@ Parents = NDArray[np.int32]
 
 LEVELS = 3  # paper, 1.5: 266, 26 and 5 clusters over 3,307 values
 TOP = 5  # paper, 1.5
-STARTS_ABOVE = 10  # ours: centres are few, and with one start the top level hung on the seed
+NODES = 4096  # ours: numbers for all pairs of so many take 134 MB
+NEIGHBOURS = 10  # paper, 1.5: the median number of leaves of its clusters
+FINEST = 1.25  # ours, over the clusters of level 1: what lies apart then was at a rim
 
 
 def level_sizes(
@@ -61,32 +67,81 @@ def build_levels(
     iterations: int,
     weights: ArrayLike | None = None,
 ) -> list[Parents]:
-    """Cluster the leaves, then the centres of their clusters, and so on to the top.
+    """Cluster the leaves, then their clusters, and so on to the top.
+
+    Up to `NODES` leaves are nodes themselves. Of more, one k-means makes each level that is larger
+    than that, and then `NODES` nodes, on which all other levels are built.
 
     Args:
         vectors: (n, d) unit rows, one per leaf.
         sizes: clusters on each level from 1 up, as `level_sizes` gives them.
-        seed: of every k-means start.
-        iterations: Lloyd iterations at most, on each level.
-        weights: (n,) positive integers, how many times a leaf counts; default once. A centre
-            weighs as much as the leaves under it.
+        seed: of everything drawn.
+        iterations: Lloyd iterations at most, of each k-means of more than `NODES` points.
+        weights: (n,) positive integers, how many times a leaf counts; default once.
 
     Returns:
-        One array per level. No cluster is empty: where leaves coincide, a level has fewer nodes
-        than its size says.
+        One array per level. No cluster is empty: where leaves coincide, a level has at most as many
+        nodes as there are distinct ones.
+
+    Raises:
+        ValueError: a vector holds a number that is not finite.
     """
-    weight = np.ones(len(vectors), np.int64) if weights is None else np.asarray(weights, np.int64)
+    if broken := int((~np.isfinite(vectors)).any(axis=1).sum()):
+        raise ValueError(f"{broken} of {len(vectors)} vectors are not finite: check the embedder")
+    points = to_grid(vectors)
+    weight = np.ones(len(points), np.int64) if weights is None else np.asarray(weights, np.int64)
     levels: list[Parents] = []
     for size in sizes:
-        shard = ArrayShard(vectors, weight)
-        k, starts = min(size, shard.count()), STARTS_ABOVE if levels else 1
-        found = min(
-            (kmeans([shard], k, iterations=iterations, seed=seed + i) for i in range(starts)),
-            key=lambda result: result.objective[-1],
-        )
-        filled, parents = np.unique(found.labels, return_inverse=True)
-        levels.append(parents.astype(np.int32))
-        vectors, weight = found.centroids[filled], found.counts[filled]
+        if size <= NODES:
+            break
+        points, weight, parents = _segment(points, weight, size, seed=seed, iterations=iterations)
+        levels.append(parents)
+    rest = sizes[len(levels) :]
+    if not rest:
+        return levels
+    if len(points) > NODES:
+        points, weight, node = _segment(points, weight, NODES, seed=seed, iterations=iterations)
+    else:
+        points, weight, node = _distinct(points, weight)
+    found = _levels_of_nodes(points, weight, rest, seed)
+    return [*levels, found[0][node], *found[1:]]
+
+
+def _segment(
+    points: Rows, weight: NDArray[np.int64], k: int, *, seed: int, iterations: int
+) -> tuple[Rows, NDArray[np.int64], Parents]:
+    """Centres of at most k clusters, their weights, and the cluster of each point."""
+    found = kmeans([ArrayShard(points, weight)], k, iterations=iterations, seed=seed)
+    filled, parents = np.unique(found.labels, return_inverse=True)
+    return found.centroids[filled], found.counts[filled], parents.astype(np.int32)
+
+
+def _distinct(points: Rows, weight: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64], Parents]:
+    """The distinct points in an order of their own, their weights, and which one each point is."""
+    distinct, which = np.unique(points, axis=0, return_inverse=True)
+    sums = np.bincount(which, weight).astype(np.int64)
+    return distinct, sums, which.astype(np.int32)
+
+
+def _levels_of_nodes(
+    points: Rows, weight: NDArray[np.int64], sizes: Sequence[int], seed: int
+) -> list[Parents]:
+    """Levels over few distinct nodes, each joined from the level below."""
+    n = len(points)
+    bottom = min(sizes[0], n)
+    # In a cluster of average size, more neighbours would be those of other clusters.
+    smoothed = smooth(points, min(NEIGHBOURS, n // bottom - 1))
+    coarsest, finest = max(2, min(sizes[-1], TOP)), round(FINEST * bottom)
+    runs = cluster_often(smoothed, weight, coarsest, finest, seed=seed)
+    levels: list[Parents] = []
+    above = np.arange(n, dtype=np.int32)
+    for size in sizes:
+        below = np.bincount(above, weight).astype(np.int64)
+        # A run finer than the nodes below does not say which of them belong together.
+        telling = [run for run in runs if run.k <= len(below)] or runs
+        similarity = together(telling, above, weight)
+        levels.append(agglomerate(similarity, below, min(size, len(below))))
+        above = levels[-1][above]
     return levels
 
 

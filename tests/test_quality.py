@@ -1,0 +1,47 @@
+"""Quality of a tree: the measures say what they are said to say."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics.cluster import pair_confusion_matrix
+
+from vitw_ray.taxonomy.quality import describe_levels, pairwise_f1, silhouette
+
+clusterings = st.integers(2, 30).flatmap(
+    lambda n: st.tuples(*(st.lists(st.integers(-2, 5), min_size=n, max_size=n) for _ in range(2)))
+)
+
+
+@given(clusterings)
+def test_pairwise_f1_is_that_of_scikit_learns_pair_counts(two):
+    _, false_positive, false_negative, both = pair_confusion_matrix(*two).ravel()
+    found = 2 * both + false_positive + false_negative
+    expected = 2 * both / found if found else 1.0
+    assert np.isclose(pairwise_f1(*two), expected)
+
+
+def test_levels_are_described_from_the_leaves_up():
+    vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 2, 3]]
+    levels = [np.array([0, 0, 1, 1, 2, 3], np.int32), np.array([0, 1, 1, 1], np.int32)]
+    first, second = describe_levels(vectors, levels)
+    assert first == {
+        "level": 1,
+        "clusters": 4,
+        "leaves": [1, 1.5, 2],
+        "singletons": 2,
+        "largest_share": 0.3333,
+        "silhouette": 0.6667,  # 1 for the four that have company, 0 for the two that are alone
+    }
+    assert (second["clusters"], second["leaves"], second["singletons"]) == (2, [2, 3.0, 4], 0)
+
+
+def test_silhouette_is_not_defined_for_one_cluster_or_for_as_many_as_leaves():
+    vectors = np.eye(3, dtype=np.float32)
+    assert silhouette(vectors, np.zeros(3, np.int32)) is None
+    assert silhouette(vectors, np.arange(3, dtype=np.int32)) is None
+    assert silhouette(vectors[:1], np.zeros(1, np.int32)) is None
+
+
+def test_silhouette_of_many_leaves_is_that_of_an_even_sample():
+    vectors = np.tile(np.eye(2, dtype=np.float32), (5000, 1))
+    assert silhouette(vectors, np.tile(np.array([0, 1], np.int32), 5000)) == 1.0
