@@ -1,7 +1,10 @@
 """Any sentence-transformers model of safe files gives the library's own vectors, only faster."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from vitw_ray.command_line import config_from
 from vitw_ray.config import RunConfig, TaxonomyConfig
 from vitw_ray.errors import ConfigError, StageFailed
 from vitw_ray.extraction.model_files import resolve_revision
+from vitw_ray.pipeline import run
 from vitw_ray.taxonomy.embed import embed_unique, load_embedder
 from vitw_ray.taxonomy.embedder_files import describe_embedder, find_embedder
 from vitw_ray.taxonomy.embedder_profiles import PROFILES, EmbedderProfile
@@ -198,6 +202,27 @@ def test_of_a_model_on_the_hub_only_data_of_the_named_commit_is_fetched(tiny, mo
     assert fetched == [("owner/name", COMMIT)]
 
 
+FROM_CACHE = """
+from vitw_ray.taxonomy.embed import load_embedder
+from vitw_ray.taxonomy.embedder_files import find_embedder
+files = find_embedder("owner/name")
+print(files.revision, load_embedder("owner/name", revision=files.revision).encode(["care"]).shape)
+"""
+
+
+@pytest.mark.slow
+def test_without_a_hub_a_model_in_this_machines_cache_is_found_and_loaded(tiny, tmp_path):
+    place = tmp_path / "models--owner--name"
+    shutil.copytree(tiny, place / "snapshots" / COMMIT)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(COMMIT)
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_CACHE], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == f"{COMMIT} (1, {DIM})\n", done.stderr[-2000:]
+
+
 def test_a_hub_that_is_out_of_reach_is_named_with_a_way_out(monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
 
@@ -214,6 +239,20 @@ def test_an_embedder_that_is_neither_profile_nor_id_nor_folder_is_refused_with_t
     with pytest.raises(ConfigError, match="--embedder mpnett") as refused:
         config_from(["--embedder", "mpnett"], "a job")
     assert all(name in refused.value.problem for name in (*PROFILES, "hashing"))
+
+
+def test_a_run_whose_embedder_cannot_be_found_ends_before_it_begins(tmp_path):
+    config = config_from(
+        ["--embedder", str(tmp_path / "gone"), "--output", str(tmp_path / "out")], "a job"
+    )
+    with pytest.raises(ConfigError, match=r"--embedder .*gone is no folder"):
+        run(config)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_revision_of_what_is_no_model_is_refused():
+    with pytest.raises(ConfigError, match="--embedder-revision"):
+        TaxonomyConfig(embedder="hashing", embedder_revision="main")
 
 
 def test_a_revision_of_the_packaged_model_is_refused_unless_it_is_its_own():

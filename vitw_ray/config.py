@@ -194,6 +194,8 @@ class TaxonomyConfig:
         at_least("kmeans_iterations", self.kmeans_iterations, 1)
         if self.embedder != HASHING:
             embedder_profile(self.embedder)
+        elif self.embedder_revision is not None:
+            raise ConfigError("--embedder-revision, but --embedder hashing is no model", "drop it")
         for name in ("ai_value_levels", "human_value_levels", "task_levels"):
             sizes = getattr(self, name)
             if sizes is not None and (

@@ -29,7 +29,13 @@ EXTRACTOR_CODE = {
         "extraction/content_tokenizer.py",
     ),
     "openai": (*_ASKED, "extraction/openai_server.py", "extraction/openai_client.py"),
-    "lexicon": ("extraction/lexicon", "conversations/transcript.py", *EMBEDDER_CODE),
+    "lexicon": (
+        "extraction/lexicon",
+        "conversations/transcript.py",
+        *EMBEDDER_CODE,
+        "taxonomy/embedder_profiles.py",
+        "taxonomy/embedder_files.py",
+    ),
     "simulated": ("extraction/simulated.py",),
 }
 MODEL_EXTRACTORS = ("vllm", "openai")

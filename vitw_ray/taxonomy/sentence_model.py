@@ -60,7 +60,8 @@ class SentenceModel:
             ) from error
         self._model.eval()
         self._tokenizer: Any = self._model.tokenizer
-        self._tokenising = Lock()  # a tokenizer keeps its settings of one call in itself
+        self._tokenising = Lock()  # a tokenizer keeps the cut of one call in itself
+        self._computing = Lock()
         self._prompt = self._prompt_of(files)
         limits = (files.profile.max_tokens, self._model.max_seq_length)
         self._max_tokens = int(min(limit for limit in limits if limit))
@@ -122,8 +123,7 @@ class SentenceModel:
             )["input_ids"]
 
     def _forward(self, pieces: list[list[int]]) -> Any:
-        with self._tokenising:
-            padded = self._tokenizer.pad({"input_ids": pieces}, return_tensors="pt")
+        padded = self._tokenizer.pad({"input_ids": pieces}, return_tensors="pt")
         features: dict[str, Any] = dict(padded.to(self._model.device))
         return self._model(features)["sentence_embedding"]
 
@@ -134,12 +134,13 @@ class SentenceModel:
             return
         import torch
 
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+        with self._computing:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+            try:
+                yield
+            finally:
+                torch.set_num_threads(threads)
 
 
 def length_batches(pieces: Sequence[Sequence[int]], budget: int) -> Iterator[list[int]]:

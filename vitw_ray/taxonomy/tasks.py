@@ -28,10 +28,11 @@ from vitw_ray.taxonomy.texts import tasks_of
 from vitw_ray.taxonomy.tree import build_tree, cluster_id
 from vitw_ray.taxonomy.vector_files import Block, read_blocks
 
-KEY = "S16"  # numpy's type of a task's keyed hash
+KEY_BYTES = 16
+KEY = f"S{KEY_BYTES}"  # numpy's type of a task's keyed hash
 CLUSTERS = pa.schema(
     [
-        pa.field("key", pa.binary(16), nullable=False),
+        pa.field("key", pa.binary(KEY_BYTES), nullable=False),
         pa.field("cluster", pa.int32(), nullable=False),
     ]
 )
@@ -87,7 +88,10 @@ class TaskGrower:
     def _write(self, texts: Sequence[str], clusters: Parents) -> str:
         keys = _keys(self.keyed, texts)
         order = np.argsort(keys)
-        table = pa.table([keys[order].tolist(), clusters[order]], schema=CLUSTERS)
+        sorted_keys = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(KEY_BYTES), len(keys), [None, pa.py_buffer(keys[order].tobytes())]
+        )
+        table = pa.table([sorted_keys, clusters[order]], schema=CLUSTERS)
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         path = f"{self.folder}/task-clusters.parquet"
@@ -102,8 +106,9 @@ def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
     keys, numbers = np.empty(0, KEY), np.empty(0, np.int32)
     if tasks.clusters is not None:
         with storage.open(tasks.clusters) as handle:
-            table = pq.read_table(handle)
-        keys, numbers = np.array(table["key"].to_pylist(), KEY), table["cluster"].to_numpy()
+            table = pq.read_table(handle).combine_chunks()
+        keys = np.frombuffer(table["key"].chunk(0).buffers()[1], KEY)
+        numbers = table["cluster"].to_numpy()
     shared = [cluster.share((keys, numbers, tasks.ids))]
 
     def assign(unit: cluster.Unit) -> FileEntry:
@@ -128,4 +133,4 @@ def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
 
 def _keys(keyed: Keyed, texts: Sequence[str]) -> np.ndarray:
     """(n,) keyed hash of each text."""
-    return np.array([keyed.digest("task", text.encode()) for text in texts], KEY)
+    return np.array([keyed.digest("task", text.encode(), KEY_BYTES) for text in texts], KEY)
