@@ -1,6 +1,7 @@
 """Texts are embedded once: by however many actors, with whatever kills, in however many runs."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def _small_blocks(monkeypatch, local_ray):
     monkeypatch.setattr(embedding, "BLOCK_TEXTS", {"cpu": BLOCK})
 
 
-def embed(folder, labels=LABELS, tasks=TASKS, *, actors=2, seconds=0.0, kill=False):
+def embed(folder, labels=LABELS, tasks=TASKS, *, actors=2, kill=False):
     """Embed in a folder that may have seen other runs; the calls it took, and what was found."""
     log = folder / f"log-{time.time_ns()}"
     log.mkdir(parents=True)
@@ -44,19 +45,39 @@ def embed(folder, labels=LABELS, tasks=TASKS, *, actors=2, seconds=0.0, kill=Fal
         (log / "kill").touch()
     context = stage_context(folder / "run", labels, tasks, actors=actors)
     kinds = [write_values(context, labels), write_tasks(context)]
-    found = embed_texts(context, kinds, partial(CountingEmbedder, str(log), seconds))
+    found = embed_texts(context, kinds, partial(CountingEmbedder, str(log)))
     return embedded(log), found, context
 
 
 def vector_files(folder):
-    files = sorted((folder / "run" / "private").glob("vectors-*/*.parquet"))
-    return {file.name: file.read_bytes() for file in files}
+    return {
+        name: content
+        for name, content in tree_bytes(folder / "run" / "private").items()
+        if name.startswith("vectors-")
+    }
 
 
-def test_every_text_is_embedded_once_in_blocks_and_any_number_of_actors_gives_the_same_files(
-    tmp_path,
-):
-    calls, found, context = embed(tmp_path / "two", actors=2)
+def contents(folder):
+    return {name: digest for name, (_, digest) in vector_files(folder).items()}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory, local_ray):
+    """An undisturbed run: its folder, and what `embed` said of it."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "BLOCK_TEXTS", {"cpu": BLOCK})
+        return folder, *embed(folder)
+
+
+@pytest.fixture
+def again(first, tmp_path):
+    """A copy of its folder, for another run."""
+    return Path(shutil.copytree(first[0], tmp_path / "again"))
+
+
+def test_every_text_is_embedded_once_and_keeps_its_count(first):
+    _, calls, found, context = first
     assert sum(calls) == len(set(LABELS)) + len(set(TASKS))
     assert max(calls) < 3 * BLOCK
     assert len(calls) == sum(map(len, found.blocks.values()))
@@ -64,35 +85,33 @@ def test_every_text_is_embedded_once_in_blocks_and_any_number_of_actors_gives_th
     counts = dict(zip(tasks.texts, tasks.conversations.tolist(), strict=True))
     assert counts == {task: TASKS.count(task) for task in TASKS}
     assert np.allclose(np.linalg.norm(tasks.vectors, axis=1), 1, atol=1e-5)
-    embed(tmp_path / "three", actors=3)
-    assert vector_files(tmp_path / "three") == vector_files(tmp_path / "two")
 
 
-def test_a_rerun_embeds_nothing_and_changes_no_byte(tmp_path):
-    first, found, _ = embed(tmp_path)
-    before = tree_bytes(tmp_path / "run" / "private")
-    again, found_again, _ = embed(tmp_path)
-    assert (len(first) > 4, again) == (True, [])
-    assert found_again.blocks == found.blocks
-    assert found_again.reused == len(first)
-    after = tree_bytes(tmp_path / "run" / "private")
-    kept = {name for name in before if name.startswith("vectors-")}
-    assert {name: before[name] for name in kept} == {name: after[name] for name in kept}
+def test_any_number_of_actors_writes_the_same_files(first, tmp_path):
+    embed(tmp_path, actors=3)
+    assert contents(tmp_path) == contents(first[0])
 
 
-def test_a_new_label_costs_the_block_that_it_belongs_to(tmp_path):
-    embed(tmp_path)
-    calls, found, _ = embed(tmp_path, labels=[*LABELS, "dry wit"])
+def test_a_rerun_embeds_nothing_and_changes_no_byte(first, again):
+    before = vector_files(again)
+    calls, found, _ = embed(again)
+    assert calls == []
+    assert found.blocks == first[2].blocks
+    assert found.reused == len(first[1]) > 4
+    assert vector_files(again) == before
+
+
+def test_a_new_label_costs_the_block_that_it_belongs_to(again):
+    calls, found, _ = embed(again, labels=[*LABELS, "dry wit"])
     assert len(calls) == 1
     assert len(found.blocks["values"]) > 1
 
 
-def test_a_killed_actor_costs_the_block_in_its_hands(tmp_path):
-    embed(tmp_path / "calm")
-    calls, found, _ = embed(tmp_path / "wild", kill=True)
-    assert not list((tmp_path / "wild").rglob("kill")), "nobody was killed"
-    assert len(calls) <= sum(map(len, found.blocks.values())) + 2  # actors, one block each
-    assert vector_files(tmp_path / "wild") == vector_files(tmp_path / "calm")
+def test_a_killed_actor_costs_the_block_in_its_hands(first, tmp_path):
+    calls, _, _ = embed(tmp_path, kill=True)
+    assert not list(tmp_path.rglob("kill")), "nobody was killed"
+    assert len(calls) <= len(first[1]) + 2  # two actors, a block in the hands of each
+    assert contents(tmp_path) == contents(first[0])
 
 
 class Nan(CountingEmbedder):
@@ -100,6 +119,7 @@ class Nan(CountingEmbedder):
         raise StageFailed(f"no vector for {len(texts)} texts", "choose another")
 
 
+@pytest.mark.slow
 def test_an_embedder_that_fails_ends_the_run_with_its_own_words(tmp_path):
     context = stage_context(tmp_path, LABELS, [])
     register_pickle_by_value(sys.modules[__name__])
@@ -108,7 +128,12 @@ def test_an_embedder_that_fails_ends_the_run_with_its_own_words(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("labels", "tasks"), [([], []), (["calm mind"], []), ([], ["one task"] * 3)]
+    ("labels", "tasks"),
+    [
+        ([], []),
+        ([], ["one task"] * 3),
+        pytest.param(["calm mind"], [], marks=pytest.mark.slow),
+    ],
 )
 def test_next_to_nothing_makes_a_small_tree_and_leaves_no_scratch(tmp_path, labels, tasks):
     report = build.build_taxonomy(stage_context(tmp_path, labels, tasks))

@@ -1,7 +1,7 @@
 """A sentence embedder of random weights, made on the spot: sentence-transformers loads it as any.
 
-Two layers of BERT as safetensors, a word-piece tokenizer trained on a few made-up lines, and the
-pooling, prompt and padding that published models differ in.
+Two layers as safetensors, a word-piece tokenizer trained on a few made-up lines, and what published
+models differ in: encoder or decoder, pooling, prompt and padding.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ def make_tiny_embedder(
     normalize: bool = True,
     prompts: dict[str, str] | None = None,
     default_prompt: str | None = None,
-    padding_side: str = "right",
+    decoder: bool = False,
     seed: int = 0,
 ) -> Path:
     """Write the model into `folder`, which is returned.
@@ -34,30 +34,33 @@ def make_tiny_embedder(
         normalize: whether the model itself makes unit rows.
         prompts: texts to stand before a sentence, by name.
         default_prompt: the name of the one that is always there.
-        padding_side: of a batch; decoders that read the last token pad on the left.
+        decoder: Qwen3, padded on the left, in place of BERT.
         seed: another seed, other weights.
     """
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Normalize, Transformer
     from sentence_transformers.sentence_transformer.modules import Pooling
-    from transformers import BertConfig, BertModel
+    from transformers import BertConfig, BertModel, Qwen3Config, Qwen3Model
 
-    tokenizer = _tokenizer(padding_side)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=DIM,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=LENGTH,
-        initializer_range=0.5,  # so that other words give other rows
-    )
+    tokenizer = _tokenizer("left" if decoder else "right")
+    shape = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": DIM,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": LENGTH,
+        "initializer_range": 0.5,  # so that other words give other rows
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        bert = BertModel(config)
+        if decoder:
+            model = Qwen3Model(Qwen3Config(**shape, num_key_value_heads=2, head_dim=8))
+        else:
+            model = BertModel(BertConfig(**shape))
     parts = folder.with_name(f"{folder.name}-parts")
-    bert.save_pretrained(parts)
+    model.save_pretrained(parts)
     tokenizer.save_pretrained(parts)
     modules = [Transformer(str(parts)), Pooling(DIM, pooling)]
     modules += [Normalize()] if normalize else []

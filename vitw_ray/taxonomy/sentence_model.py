@@ -78,7 +78,7 @@ class SentenceModel:
         if prompt is None:
             known = {name.lower(): text for name, text in self._model.prompts.items()}
             default = self._model.default_prompt_name or ""
-            prompt = known.get("clustering", known.get(default.lower(), ""))
+            prompt = known.get("clustering", known.get(default.lower())) or ""
         if prompt and any(getattr(m, "include_prompt", True) is False for m in self._model):
             raise ConfigError(
                 f"--embedder {files.name} leaves its prompt out of the mean: that is not supported",
