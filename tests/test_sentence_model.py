@@ -17,7 +17,7 @@ from vitw_ray.command_line import config_from
 from vitw_ray.config import RunConfig, TaxonomyConfig
 from vitw_ray.errors import ConfigError, StageFailed
 from vitw_ray.extraction.model_files import resolve_revision
-from vitw_ray.pipeline import run
+from vitw_ray.pipeline import STAGES, run
 from vitw_ray.taxonomy.embed import embed_unique, load_embedder
 from vitw_ray.taxonomy.embedder_files import describe_embedder, find_embedder
 from vitw_ray.taxonomy.embedder_profiles import PROFILES, EmbedderProfile
@@ -167,8 +167,14 @@ def key(folder: Path) -> str:
     return describe_embedder(RunConfig(taxonomy=TaxonomyConfig(embedder=str(folder))))["key"]
 
 
-def test_a_folder_that_moves_keeps_its_vectors(copy, tiny):
+def test_a_folder_that_moves_keeps_its_vectors_and_its_tree(copy, tiny):
     assert key(copy) == key(tiny)
+    stage = next(stage for stage in STAGES if stage.name == "taxonomy")
+    trees = {
+        stage.key(RunConfig(taxonomy=TaxonomyConfig(embedder=name)), {})
+        for name in (str(copy), str(tiny), "minilm", "hashing")
+    }
+    assert len(trees) == 3
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "1_Pooling/config.json", "tokenizer.json"])

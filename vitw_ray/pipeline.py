@@ -28,6 +28,7 @@ from vitw_ray.storage import Storage
 from vitw_ray.summary import folder_name, summarise
 from vitw_ray.taxonomy.build import build_taxonomy
 from vitw_ray.taxonomy.embedder_files import embedder_key
+from vitw_ray.taxonomy.embedder_profiles import HASHING
 from vitw_ray.versions import versions
 
 STAGES = (
@@ -59,7 +60,8 @@ STAGES = (
         "taxonomy",
         build_taxonomy,
         settings=lambda c: (
-            replace(c.taxonomy, embedder=embedder_key(c), embedder_revision=None),
+            embedder_key(c),
+            replace(c.taxonomy, embedder=HASHING, embedder_revision=None),  # by its key, above
             c.labels.min_conversations,
             extractor_key(c) if c.taxonomy.naming == "model" else None,
         ),
