@@ -17,10 +17,14 @@ from ray.cloudpickle import register_pickle_by_value
 from taxonomy_stage import CountingEmbedder, embedded, stage_context
 from whole_runs import plant_files, table_bytes, tree_bytes
 
+from vitw_ray.config import Execution
 from vitw_ray.errors import StageFailed
+from vitw_ray.keys import Keyed
+from vitw_ray.storage import Storage
 from vitw_ray.taxonomy import build, embedding
-from vitw_ray.taxonomy.embedding import embed_texts
-from vitw_ray.taxonomy.texts import write_tasks, write_values
+from vitw_ray.taxonomy.embed import Hashing
+from vitw_ray.taxonomy.embedding import BlockEmbedder, embed_texts
+from vitw_ray.taxonomy.texts import Texts, write_counts, write_tasks, write_values
 from vitw_ray.taxonomy.vector_files import read_blocks
 
 pytestmark = pytest.mark.ray
@@ -112,6 +116,42 @@ def test_a_killed_actor_costs_the_block_in_its_hands(first, tmp_path):
     assert not list(tmp_path.rglob("kill")), "nobody was killed"
     assert len(calls) <= len(first[1]) + 2  # two actors, a block in the hands of each
     assert contents(tmp_path) == contents(first[0])
+
+
+def test_without_the_secret_the_name_of_a_vector_file_does_not_tell_its_texts(tmp_path):
+    storage = Storage(str(tmp_path))
+    texts = Texts("tasks", write_counts(storage, "private/runs", {"a task": 1}), 1)
+    names = {
+        BlockEmbedder(
+            storage=storage,
+            keyed=Keyed(secret),
+            kinds=[texts],
+            folder="private/scratch",
+            vectors="private/vectors",
+            make=Hashing,
+        )({"kind": 0, "block": 0, "blocks": 1})[0].vector_path
+        for secret in (b"one secret", b"another secret", b"one secret")
+    }
+    assert len(names) == 2
+    assert len(storage.list("private/vectors")) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "texts", "expected"),
+    [
+        ({"actors": 8}, 100, (1, 1.0, 0.0)),
+        ({"actors": 8}, 2_000, (8, 1.0, 0.0)),
+        ({"actors": 2, "cpus_per_actor": 6.0}, 2_000, (2, 1.0, 0.0)),
+        ({"device": "gpu", "gpus_per_actor": 2.0}, 100, (1, 1.0, 1.0)),
+        ({"device": "gpu", "gpus_per_actor": 0.25}, 100, (1, 1.0, 0.25)),
+    ],
+)
+def test_a_few_texts_load_one_model_and_an_encoder_takes_a_core_and_a_gpu_at_most(
+    given, texts, expected, monkeypatch
+):
+    monkeypatch.setattr(embedding, "BLOCK_TEXTS", {"cpu": 100, "gpu": 100})
+    found = embedding._for_embedders(Execution(**given), texts)
+    assert (found.actors, found.cpus_per_actor, found.gpus_per_actor) == expected
 
 
 class Nan(CountingEmbedder):

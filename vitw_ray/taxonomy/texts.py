@@ -56,7 +56,7 @@ def scratch(context: StageContext) -> str:
 
 
 def write_values(context: StageContext, labels: Iterable[str]) -> Texts:
-    """The labels of all value facets, each once."""
+    """The labels of all value facets, each once; how many have one depends on the facet."""
     counts = dict.fromkeys(labels, 0)
     return Texts("values", write_counts(context.storage, scratch(context), counts), len(counts))
 
