@@ -85,7 +85,7 @@ def _grow(
     def grow(unit: cluster.Unit) -> tuple[str, Any]:
         return unit["of"], growers[unit["of"]]()
 
-    gpus = execution.gpus_per_actor if execution.device == "gpu" else 0.0
+    gpus = min(execution.gpus_per_actor, 1.0) if execution.device == "gpu" else 0.0
     grown = dict(cluster.stream([{"of": name} for name in growers], grow, gpus=gpus))
     return {one.facet: one for one in grown["values"]}, grown["tasks"]
 
