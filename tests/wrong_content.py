@@ -276,6 +276,14 @@ WRONG: dict[str, tuple[str, Damage]] = {
     ),
     "an interval is turned over": ("intervals", turn_an_interval_over),
     "an interval lacks an end": ("intervals", edit("response_types", "low", None, share=some)),
+    # vectors
+    "a vector is no number": ("vectors", lambda f: f.vectors[0].__setitem__(0, float("nan"))),
+    "a vector is too short": ("vectors", lambda f: f.vectors[1].__setitem__(0, 0.1)),
+    "a text without its vector": ("vectors", lambda f: f.vectors.pop()),
+    "vectors that are public": (
+        "vectors",
+        lambda f: setattr(f, "vectors_of", "vectors-0/0.parquet"),
+    ),
     # what people get
     "a released percentage is edited": (
         "release_frequencies",

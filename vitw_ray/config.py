@@ -16,6 +16,7 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.execution import Execution
 from vitw_ray.extraction.profiles import profile_of
 from vitw_ray.setting_checks import at_least, between, json_object
+from vitw_ray.taxonomy.embedder_profiles import HASHING, embedder_profile
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
 """The planted conversations that ship with the package."""
@@ -167,9 +168,12 @@ class LabelsConfig:
 class TaxonomyConfig:
     """Stage 4: how labels become a tree. Sizes count clusters from level 1 up."""
 
-    embedder: Literal["minilm", "hashing"] = "minilm"
-    """minilm: all-MiniLM-L6-v2, installed from the package index. hashing: word hashes, for
+    embedder: str = "minilm"
+    """A profile (minilm, which needs no hub; mpnet, the paper's; bge-small; qwen3-embedding), a
+    model id of the Hugging Face hub, or a folder. hashing: word hashes without a meaning, for
     benchmarks that measure something else."""
+    embedder_revision: str | None = None
+    """Commit, branch or tag of the embedder on the hub; default: the profile's, else the newest."""
     ai_value_levels: tuple[int, ...] | None = None
     """Default: three levels up to five clusters, each level smaller by one ratio (Clio, 5.1)."""
     human_value_levels: tuple[int, ...] | None = None
@@ -188,6 +192,10 @@ class TaxonomyConfig:
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         at_least("kmeans_iterations", self.kmeans_iterations, 1)
+        if self.embedder != HASHING:
+            embedder_profile(self.embedder)
+        elif self.embedder_revision is not None:
+            raise ConfigError("--embedder-revision, but --embedder hashing is no model", "drop it")
         for name in ("ai_value_levels", "human_value_levels", "task_levels"):
             sizes = getattr(self, name)
             if sizes is not None and (
