@@ -28,7 +28,7 @@ def trees(draw):
 
 def names_for(levels):
     return [
-        [(f"Node {i}", f"Number {i} of level {level}.") for i in range(int(parents.max()) + 1)]
+        [(f"Node {'x' * i}", f"Number {i} of level {level}.") for i in range(1, parents.max() + 2)]
         for level, parents in enumerate(levels, 1)
     ]
 
@@ -142,6 +142,12 @@ def test_facets_share_labels_and_are_checked_apart():
     [
         (0, {"cluster_id": "honesty"}, "1 ids are not unique"),
         (4, {"name": " "}, "1 names are empty"),
+        (4, {"name": "Honesty 2"}, "1 names of clusters are not plain"),
+        (4, {"name": "=SUM"}, "1 names of clusters are not plain"),
+        (4, {"name": "Honesty\n"}, "1 names of clusters are not plain"),
+        (7, {"name": "a b c d e f g h i j k"}, "of more than 10 words"),
+        (7, {"name": "PRACTICAL"}, "1 clusters bear the name of a sibling"),
+        (5, {"name": "care"}, "1 clusters bear the name of a sibling"),
         (0, {"parent_cluster_id": None}, "1 nodes have no parent one level up"),
         (0, {"parent_cluster_id": "ai_values:l1:nobody"}, "1 nodes have no parent one level up"),
         (0, {"parent_cluster_id": "thrift"}, "1 nodes have no parent one level up"),

@@ -20,6 +20,7 @@ from vitw_ray.run_folder import FileEntry, StageReport, read_part, read_table
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.grow import Grower, Grown, Leaves
+from vitw_ray.taxonomy.hierarchy import Parents
 from vitw_ray.taxonomy.listing import Clustered
 from vitw_ray.taxonomy.naming import Named
 from vitw_ray.taxonomy.naming_actor import name_by_model
@@ -32,14 +33,14 @@ def build_taxonomy(context: StageContext) -> StageReport:
     """Grow the three trees, and assign each conversation's task to its cluster."""
     leaves = _leaves(context)
     grown = _grow(context, leaves)
-    names, naming = _names(context, leaves, grown)
+    levels, names, naming = _names(context, leaves, grown)
     # Ids of task clusters are keyed: their members are private texts.
     key: dict[Facet, bytes] = {"tasks": context.keyed.digest("task cluster", b"")}
     trees = {
         facet: build_tree(
             facet,
             *_columns(leaves[facet]),
-            grown[facet].levels,
+            levels[facet],
             names[facet],
             key=key.get(facet, b""),
         )
@@ -68,8 +69,9 @@ def _grow(context: StageContext, leaves: Mapping[Facet, Leaves]) -> dict[Facet, 
 
 def _names(
     context: StageContext, leaves: Mapping[Facet, Leaves], grown: Mapping[Facet, Grown]
-) -> tuple[dict[Facet, Sequence[Sequence[Named]]], dict[str, Any]]:
-    """Names of all levels, and what the manifest says of how a model found them."""
+) -> tuple[dict[Facet, Sequence[Parents]], dict[Facet, Sequence[Sequence[Named]]], dict[str, Any]]:
+    """All levels and their names, and what the manifest says of how a model found them."""
+    levels: dict[Facet, Sequence[Parents]] = {f: g.levels for f, g in grown.items()}
     names: dict[Facet, Sequence[Sequence[Named]]] = {f: g.names or [] for f, g in grown.items()}
     unnamed: dict[ValueFacet, Clustered] = {
         facet: Clustered(*_columns(leaves[facet]), vectors, grown[facet].levels)
@@ -77,9 +79,10 @@ def _names(
         if (vectors := grown[facet].vectors) is not None
     }
     if not unnamed:
-        return names, {}
+        return levels, names, {}
     by_model = name_by_model(context.config, unnamed)
-    return {**names, **by_model.names}, {"naming": by_model.details()}
+    found = {"naming": by_model.details()}
+    return {**levels, **by_model.levels}, {**names, **by_model.names}, found
 
 
 def _columns(leaves: Leaves) -> tuple[list[str], np.ndarray]:

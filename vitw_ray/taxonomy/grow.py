@@ -52,9 +52,12 @@ class Grower:
         conversations = np.array([n for _, n in self.leaves[facet]], dtype=np.int64)
         vectors = embed_unique(embedder, texts)
         config = self.config.taxonomy
+        sizes = level_sizes(len(texts), configured_sizes(config, facet))
+        # From names, levels above the first grow where these are found: see climbing.py.
+        by_names = config.climbing == "names" and facet in self.unnamed
         levels = build_levels(
             vectors,
-            level_sizes(len(texts), configured_sizes(config, facet)),
+            sizes[:1] if by_names else sizes,
             seed=config.taxonomy_seed,
             iterations=config.kmeans_iterations,
             weights=conversations if facet == "tasks" else None,
