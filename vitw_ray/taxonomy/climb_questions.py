@@ -41,7 +41,8 @@ class Proposal(BaseModel):
 def propose_question(facet: ValueFacet, fewest: int, most: int) -> Question:
     """What wider groups a neighbourhood needs; answered by `groups`, so many of them."""
     some = Annotated[list[Proposal], Field(min_length=fewest, max_length=most)]
-    return _question("propose", facet, f"{fewest}_{most}", {"groups": some}, fewest, most)
+    name, fields = f"{fewest}_{most}", {"groups": some}
+    return _question("propose", facet, name, fields, fewest=fewest, most=most)
 
 
 @cache
@@ -58,8 +59,8 @@ def deduplicate_question(facet: ValueFacet, listed: int, fewest: int, most: int)
         Field(min_length=fewest, max_length=most),
         AfterValidator(different),
     ]
-    name = f"{listed}_{fewest}_{most}"
-    return _question("deduplicate", facet, name, {"kept": some}, fewest, most)
+    name, fields = f"{listed}_{fewest}_{most}", {"kept": some}
+    return _question("deduplicate", facet, name, fields, fewest=fewest, most=most)
 
 
 @cache
@@ -88,15 +89,14 @@ def _number(most: int) -> Any:
 
 
 def _question(
-    step: Step, facet: ValueFacet, form: str, fields: dict[str, Any], *bounds: int
+    step: Step, facet: ValueFacet, form: str, fields: dict[str, Any], **bounds: int
 ) -> Question:
     """A question; its name tells its form from the other forms of the step."""
-    allowed = dict(zip(("fewest", "most"), bounds, strict=False))
     required: Any = {name: (type_, ...) for name, type_ in fields.items()}
     return Question(
         name=f"{step}_{form}",
         before=Template(_prompt(step)).substitute(who=WHO[facet]),
-        after=Template(_prompt(f"{step}_cue")).substitute(allowed),
+        after=Template(_prompt(f"{step}_cue")).substitute(bounds),
         answer=create_model(step, __config__=_CLOSED, **required),
     )
 

@@ -84,7 +84,7 @@ async def climb_facets(
     found = ModelNames({facet: [] for facet in facets}, {})
     climbed: dict[str, list[dict[str, Any]]] = {facet: [] for facet in facets}
     for level in range(1, max(map(len, sizes.values()), default=0) + 1):
-        there = [facet for facet in facets if len(sizes[facet]) >= level]
+        there: list[ValueFacet] = [facet for facet in facets if len(sizes[facet]) >= level]
         if level > 1:
             raised = await asyncio.gather(
                 *(

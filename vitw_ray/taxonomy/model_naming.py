@@ -129,8 +129,10 @@ async def name_facets(asked: Asked, facets: Mapping[ValueFacet, Clustered]) -> M
     Raises:
         StageFailed: the model answered no request of the first level.
     """
-    levels = {facet: list(clustered.levels) for facet, clustered in facets.items()}
-    found = ModelNames({facet: [] for facet in facets}, levels)
+    found = ModelNames(
+        names={facet: [] for facet in facets},
+        levels={facet: list(clustered.levels) for facet, clustered in facets.items()},
+    )
     for level in range(1, max((len(c.levels) for c in facets.values()), default=0) + 1):
         there: dict[ValueFacet, Clustered] = {
             facet: c for facet, c in facets.items() if len(c.levels) >= level
