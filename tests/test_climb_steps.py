@@ -168,17 +168,13 @@ def test_a_level_has_fewer_nodes_than_the_one_below_or_one(n, size, wanted):
     assert max(found.parents) + 1 <= max(1, n - 1)
 
 
-def test_more_proposals_than_groups_below_are_thinned_out():
-    def too_many(text, question, attempt):
-        fields = {"description": "Whatever there is."}
-        return {"groups": [fields | {"name": name} for name in names(text, "Groups")]}
-
-    groups = groups_of(topics=4, each=1)
-    model = Climber(propose=too_many)
-    # Three are wanted, so three are allowed: the fourth is refused, and then own groups stand in.
-    found = raised(model, groups, 3)
-    assert found.steps["propose"].fallbacks == 1
-    assert max(found.parents) + 1 < 4
+def test_as_many_kept_as_there_are_groups_below_are_thinned_out():
+    groups = groups_of(topics=2, each=6)  # two neighbourhoods, and eleven twelfths of six is six
+    model = Climber(propose=garbage)
+    found = raised(model, groups, 11)
+    (text,) = model.shown["deduplicate"]
+    assert len(names(text, "Proposals")) == found.proposed == 12
+    assert found.kept == 11
 
 
 def test_where_descriptions_have_no_room_names_are_shown_alone():
