@@ -19,8 +19,10 @@ from scripted_climber import (
 )
 
 from vitw_ray.extraction.language_model import ModelFailure
+from vitw_ray.taxonomy import climb_steps
 from vitw_ray.taxonomy.climb_steps import LEAST, MOST, MOST_MEMBERS, bounds
 from vitw_ray.taxonomy.climbing import raise_level
+from vitw_ray.taxonomy.listing import list_groups
 
 STEPS = ("propose", "deduplicate", "assign")
 
@@ -91,6 +93,28 @@ def test_proposals_are_asked_for_by_the_share_of_the_neighbourhood():
         assert most <= max(MOST * share, 1)
 
 
+def test_no_more_are_asked_for_than_one_fewer_than_there_are_groups():
+    model = Climber(propose=lambda text, question, attempt: asked.append(numbers_of(question)))
+    asked = []
+    raised(model, groups_of(topics=4, each=1), 3)
+    assert asked == [[2, 3]] * 2
+
+
+def test_a_neighbourhood_is_never_larger_than_can_be_shown(monkeypatch):
+    monkeypatch.setattr(climb_steps, "MEMBERS", 1000)
+    model = Climber()
+    raised(model, groups_of(topics=4, each=40), 4)
+    shown = [len(names(text, "Groups")) for text in model.shown["propose"]]
+    assert sum(shown) == 160
+    assert max(shown) <= MOST_MEMBERS
+
+
+def test_a_description_that_is_not_plain_is_not_shown():
+    groups = [("Care", "Values that show care."), ("Wit", "Values.\n\n===="), ("Zeal", "1. Zeal")]
+    shown = list_groups({"Groups": groups, "Nothing": []}, room=1000, numbered="Groups")
+    assert shown == "Groups:\n1. Care: Values that show care.\n2. Wit\n3. Zeal"
+
+
 @given(st.floats(0.01, 1000), st.integers(0, 200))
 def test_bounds_are_half_and_half_as_many_again_where_that_makes_sense(share, limit):
     fewest, most = bounds(share, limit)
@@ -144,6 +168,13 @@ def test_each_group_is_placed_in_a_list_of_its_own_order_that_the_seed_decides()
     assert len({tuple(sorted(order)) for order in orders(0)}) == 1
     assert orders(0) == orders(0)
     assert orders(0) != orders(1)
+    own = [
+        [topic(name) for name in order].index(topic(group))
+        for group, order in zip(
+            [name for name, _ in groups_of(topics=6, each=8)], orders(0), strict=True
+        )
+    ]
+    assert set(own) == set(range(6))  # the one that fits best has no place of its own
 
 
 def test_wider_groups_that_nothing_is_put_into_vanish():
@@ -219,8 +250,7 @@ def test_without_proposals_a_neighbourhoods_own_groups_stand_for_it():
     wider = set(lists(model.shown["assign"][0])["Wider groups"])
     assert wider < {f"{name}: {description}" for name, description in groups}
     assert found.proposed == len(wider) == 6
-    own = {topic(line) for line in wider}
-    assert len(own) > 1
+    assert {topic(line) for line in wider} == {topic(name) for name, _ in groups}
 
 
 def test_without_an_answer_a_group_goes_where_the_embedding_is_nearest():

@@ -84,3 +84,8 @@ def test_each_blob_has_one_row_that_stands_for_it():
     blob_of = np.repeat(range(4), [9, 3, 7, 1])
     chosen = spread(blobs([9, 3, 7, 1]), 4, SETTINGS)
     assert [blob_of[row] for row in chosen] == [0, 1, 2, 3]
+
+
+def test_of_a_blob_the_most_central_row_stands_for_it():
+    angles = np.radians([0, 3, 1.4, 90, 88, 93])
+    assert spread(np.stack([np.cos(angles), np.sin(angles)], axis=1), 2, SETTINGS) == [2, 3]
