@@ -22,7 +22,7 @@ from vitw_ray.records import EXTRACTIONS, LABELS, TAXONOMY, VALUE_FACETS
 from vitw_ray.run_folder import StageFolder, TableRef
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy import build
+from vitw_ray.taxonomy import build, naming_actor
 from vitw_ray.taxonomy.naming_actor import name_by_model
 from vitw_ray.taxonomy.tree import check_tree
 
@@ -47,6 +47,18 @@ def test_to_climb_by_names_needs_room_for_a_list_of_them():
     config_from([*line.split(), "1024"], "a job")
     with pytest.raises(ConfigError, match="--transcript-tokens 1023 has no room"):
         config_from([*line.split(), "1023"], "a job")
+
+
+@pytest.mark.parametrize(
+    ("climbing", "steps"),
+    [("vectors", {"group"}), ("names", {"group", "propose", "deduplicate", "assign"})],
+)
+def test_a_model_is_opened_for_the_questions_that_it_will_be_asked(climbing, steps, monkeypatch):
+    monkeypatch.setattr(naming_actor, "make_language_model", lambda config, questions: questions)
+    extraction = ExtractionConfig(extractor="openai", model="m")
+    taxonomy = TaxonomyConfig(naming="model", climbing=climbing)
+    questions = naming_actor.model_of_run(RunConfig(extraction=extraction, taxonomy=taxonomy))
+    assert {question.name.split("_")[0] for question in questions} == steps
 
 
 def test_the_model_decides_the_taxonomys_key_only_when_it_names(monkeypatch):

@@ -117,7 +117,8 @@ async def raise_level(
     places = neighbourhoods_of(below, means)
     wider = await propose(below, places, means, raised.steps["propose"])
     raised.neighbourhoods, raised.proposed = len(places), len(wider)
-    if len(places) > 1:  # one neighbourhood's proposals were made in sight of one another
+    # One neighbourhood's proposals were made in sight of one another.
+    if len(places) > 1 and len(wider) > 1:
         wider = await deduplicate(below, wider, means, raised.steps["deduplicate"])
     if len(wider) >= n:
         wider = [wider[row] for row in spread(means.vectors(wider), n - 1, means.kmeans)]

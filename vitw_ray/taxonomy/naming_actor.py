@@ -1,6 +1,7 @@
 """Where the naming by a language model runs: in an actor with an extractor's resources.
 
-What goes there is labels with their vectors, counts and clusters: all of them released terms.
+What goes there is labels with their vectors, counts and clusters: all of them released terms. When
+levels grow from names, they grow there too, with the embedder of the run beside the model.
 """
 
 import asyncio
@@ -29,7 +30,8 @@ CHARACTERS_PER_TOKEN = 3  # ours: plain English has four and more, so a list tha
 MakeModel = Callable[[RunConfig], LanguageModel]
 
 
-def _model_of_run(config: RunConfig) -> LanguageModel:
+def model_of_run(config: RunConfig) -> LanguageModel:
+    """The language model of the extraction, made for the questions about clusters."""
     questions = [group_question(facet) for facet in VALUE_FACETS]
     if config.taxonomy.climbing == "names":
         questions += climb_questions()
@@ -44,7 +46,7 @@ class ClusterNamer:
         *,
         config: RunConfig,
         shared: Sequence[Any],
-        make_model: MakeModel = _model_of_run,
+        make_model: MakeModel = model_of_run,
     ) -> None:
         self._config = config
         self._facets: Mapping[ValueFacet, Clustered] = cluster.shared(shared[0])
@@ -87,7 +89,7 @@ class ClusterNamer:
 def name_by_model(
     config: RunConfig,
     facets: Mapping[ValueFacet, Clustered],
-    make_model: MakeModel = _model_of_run,
+    make_model: MakeModel = model_of_run,
 ) -> ModelNames:
     """Name the clusters of the value facets where the model may run: in an extractor's actor.
 
