@@ -153,7 +153,13 @@ WRONG: dict[str, tuple[str, Damage]] = {
     "the top has a parent": ("tree", edit("taxonomy", "parent_cluster_id", "tasks:l2:1", level=2)),
     "a cluster has no members": ("tree", add_an_empty_cluster),
     "a node has no name": ("tree", edit("taxonomy", "name", "", level=1)),
-    "an id stands twice": ("tree", edit("taxonomy", "cluster_id", "tasks:l2:0", name="work 1")),
+    "a name holds a digit": ("tree", edit("taxonomy", "name", "group 7", level=1)),
+    "a name is of eleven words": (
+        "tree",
+        edit("taxonomy", "name", "a b c d e f g h i j k", level=1),
+    ),
+    "siblings bear one name": ("tree", edit("taxonomy", "name", "GROUP B", name="group A")),
+    "an id stands twice": ("tree", edit("taxonomy", "cluster_id", "tasks:l2:0", name="work B")),
     "an unknown facet": ("tree", edit("taxonomy", "facet", "moods")),
     "a percentage is wrong": (
         "taxonomy release_tree",

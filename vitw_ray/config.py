@@ -21,6 +21,8 @@ from vitw_ray.taxonomy.embedder_profiles import HASHING, embedder_profile
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
 """The planted conversations that ship with the package."""
 
+LISTED_TOKENS = 1024  # ours: a hundred names of two to five words, and the numbers before them
+
 SourceFormat = Literal[
     "auto",
     "vitw",
@@ -184,8 +186,12 @@ class TaxonomyConfig:
     """Who names clusters of values. members: their own nearest labels. model: the language model
     of the extraction, from labels alone. Tasks are always named by their members: their texts are
     private."""
+    climbing: Literal["vectors", "names"] = "vectors"
+    """What puts clusters of values under wider ones. vectors: the centres of the clusters. names:
+    their names and descriptions, which the model that gave them puts together (Clio, 5.1); needs
+    --naming model. Tasks always climb by vectors."""
     taxonomy_seed: int = 0
-    """Seed of the k-means starts."""
+    """Seed of the k-means starts, and of the order in which groups are listed for a model."""
     kmeans_iterations: int = 20
     """Lloyd iterations at most (FAISS's own default is 25; later ones move under 0.1 %)."""
 
@@ -196,6 +202,11 @@ class TaxonomyConfig:
             embedder_profile(self.embedder)
         elif self.embedder_revision is not None:
             raise ConfigError("--embedder-revision, but --embedder hashing is no model", "drop it")
+        if self.climbing == "names" and self.naming != "model":
+            raise ConfigError(
+                f"--climbing names needs a language model, and --naming is {self.naming}",
+                "add --naming model, or choose --climbing vectors",
+            )
         for name in ("ai_value_levels", "human_value_levels", "task_levels"):
             sizes = getattr(self, name)
             if sizes is not None and (
@@ -276,4 +287,10 @@ class RunConfig:
             raise ConfigError(
                 f"--naming model, but --extractor {reader} has no language model",
                 "add --extractor vllm (or openai) and a --model, or choose --naming members",
+            )
+        if self.taxonomy.climbing == "names" and extraction.transcript_tokens < LISTED_TOKENS:
+            raise ConfigError(
+                f"--climbing names lists up to a hundred groups in one question, and"
+                f" --transcript-tokens {extraction.transcript_tokens} has no room for them",
+                f"set --transcript-tokens {LISTED_TOKENS} or more, or choose --climbing vectors",
             )

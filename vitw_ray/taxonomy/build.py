@@ -19,6 +19,7 @@ from vitw_ray.stages import StageContext
 from vitw_ray.taxonomy.embedder_files import describe_embedder
 from vitw_ray.taxonomy.embedding import Embedded, embed_texts
 from vitw_ray.taxonomy.grow import Grown, Leaves, ValueGrower
+from vitw_ray.taxonomy.hierarchy import Parents
 from vitw_ray.taxonomy.listing import Clustered
 from vitw_ray.taxonomy.naming import Named
 from vitw_ray.taxonomy.naming_actor import name_by_model
@@ -35,9 +36,9 @@ def build_taxonomy(context: StageContext) -> StageReport:
     labels = {label for of_facet in leaves.values() for label, _ in of_facet}
     embedded = embed_texts(context, [write_values(context, labels), write_tasks(context)])
     grown, tasks = _grow(context, leaves, embedded)
-    names, naming = _names(context, leaves, grown)
+    levels, names, naming = _names(context, leaves, grown)
     trees: dict[Facet, pa.Table] = {
-        facet: build_tree(facet, *_columns(leaves[facet]), grown[facet].levels, names[facet])
+        facet: build_tree(facet, *_columns(leaves[facet]), levels[facet], names[facet])
         for facet in VALUE_FACETS
     }
     trees["tasks"] = tasks.tree
@@ -92,8 +93,15 @@ def _grow(
 
 def _names(
     context: StageContext, leaves: Mapping[ValueFacet, Leaves], grown: Mapping[ValueFacet, Grown]
-) -> tuple[dict[ValueFacet, Sequence[Sequence[Named]]], dict[str, Any]]:
-    """Names of all levels, and what the manifest says of how a model found them."""
+) -> tuple[
+    dict[ValueFacet, Sequence[Parents]],
+    dict[ValueFacet, Sequence[Sequence[Named]]],
+    dict[str, Any],
+]:
+    """All levels and their names, and what the manifest says of how a model found them."""
+    levels: dict[ValueFacet, Sequence[Parents]] = {
+        facet: of_facet.levels for facet, of_facet in grown.items()
+    }
     names: dict[ValueFacet, Sequence[Sequence[Named]]] = {
         facet: of_facet.names or [] for facet, of_facet in grown.items()
     }
@@ -103,9 +111,10 @@ def _names(
         if of_facet.vectors is not None
     }
     if not unnamed:
-        return names, {}
+        return levels, names, {}
     by_model = name_by_model(context.config, unnamed)
-    return {**names, **by_model.names}, {"naming": by_model.details()}
+    found = {"naming": by_model.details()}
+    return {**levels, **by_model.levels}, {**names, **by_model.names}, found
 
 
 def _columns(leaves: Leaves) -> tuple[list[str], np.ndarray]:

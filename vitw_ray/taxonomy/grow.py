@@ -57,7 +57,9 @@ class ValueGrower:
     def _grow(self, facet: ValueFacet, leaves: Leaves, vectors: NDArray[np.float32]) -> Grown:
         labels = [label for label, _ in leaves]
         conversations = np.array([n for _, n in leaves], dtype=np.int64)
-        levels = grow_levels(self.config.taxonomy, facet, vectors)
+        # From names, levels above the first grow where these are found: see climbing.py.
+        by_names = self.config.taxonomy.climbing == "names" and facet in self.unnamed
+        levels = grow_levels(self.config.taxonomy, facet, vectors, highest=1 if by_names else None)
         if facet in self.unnamed:
             return Grown(facet, levels, vectors=vectors)
         names = [
@@ -72,6 +74,7 @@ def grow_levels(
     facet: Facet,
     vectors: NDArray[np.float32],
     weights: NDArray[np.int64] | None = None,
+    highest: int | None = None,
 ) -> list[Parents]:
     """The levels of a facet with the sizes that its configuration or Clio's ratio gives.
 
@@ -80,10 +83,11 @@ def grow_levels(
         facet: what is clustered.
         vectors: (n, d) unit rows of its leaves, at least one.
         weights: (n,) how many times a leaf counts; default once.
+        highest: level at which to stop; default: the top.
     """
     return build_levels(
         vectors,
-        level_sizes(len(vectors), configured_sizes(config, facet)),
+        level_sizes(len(vectors), configured_sizes(config, facet))[:highest],
         seed=config.taxonomy_seed,
         iterations=config.kmeans_iterations,
         weights=weights,
