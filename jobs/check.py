@@ -18,7 +18,18 @@ import json
 import sys
 from collections.abc import Callable
 
-from checks import associations, comparisons, folder, labels, outputs, rows, shares, tables, trees
+from checks import (
+    associations,
+    comparisons,
+    folder,
+    labels,
+    outputs,
+    rows,
+    shares,
+    tables,
+    trees,
+    vectors,
+)
 from checks.problems import Note, Problems
 from checks.reading import NotRun
 from checks.recounting import Run
@@ -50,6 +61,7 @@ CHECKS: dict[str, Callable[[Run], Problems]] = {
     "tree": trees.check_tree,
     "taxonomy": trees.check_taxonomy,
     "tasks": trees.check_tasks,
+    "vectors": vectors.check_vectors,
     # statistics
     "response_types": shares.check_response_types,
     "associations": associations.check_associations,

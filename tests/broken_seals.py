@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from invented_conversations import Row
 
 
@@ -61,6 +63,12 @@ def move_the_page(run: Path) -> None:
     in_manifest(6, lambda manifest: manifest["files"][0].update(path="report.html"))(run)
 
 
+def put_a_text_beside_the_vectors(run: Path) -> None:
+    table = pq.read_table(run / "private" / "vectors-0" / "0.parquet")
+    texts = pa.array(["a", "b"])
+    pq.write_table(table.append_column("text", texts), run / "private" / "vectors-0" / "0.parquet")
+
+
 def without_merges(manifest: Row) -> None:
     manifest["files"] = [file for file in manifest["files"] if file["table"] != "merges"]
 
@@ -108,5 +116,6 @@ CHANGED: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "conversations are misstated": ("conservation", in_both(1, rows_out=91)),
     "conversations to extract are misstated": ("conservation", in_both(2, rows_in=91)),
     "extractions are misstated": ("conservation", in_both(2, rows_out=91)),
+    "vectors beside a text": ("vectors", put_a_text_beside_the_vectors),
     "an input is not named": ("inputs", in_run_json(lambda r: r["inputs"].pop())),
 }

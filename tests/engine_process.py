@@ -111,6 +111,19 @@ def answer_warmly(config: RunConfig, conversations: Sequence[Conversation]) -> l
         return answer(config, conversations)
 
 
+def count_schema_checks(config: RunConfig, conversations: Sequence[Conversation]) -> int:
+    """How often vLLM compiles a schema in the extractor's process while these are answered."""
+    from vllm.v1.structured_output import backend_xgrammar  # pyright: ignore[reportMissingImports]
+
+    model, check, checks = _extractor(config)._model, backend_xgrammar.validate_xgrammar_grammar, []
+    model._sampling.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        counted = lambda params: (checks.append(1), check(params))[1]  # noqa: E731
+        patch.setattr(backend_xgrammar, "validate_xgrammar_grammar", counted)
+        answer(config, conversations)
+    return len(checks)
+
+
 def start_without_schemas(config: RunConfig) -> None:
     """Make an extractor whose requests lose their schema on the way, as a misnamed option would."""
     from vitw_ray.extraction import vllm_model

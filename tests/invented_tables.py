@@ -70,16 +70,18 @@ class Facts:
             for n, row in enumerate(kept):
                 parent, size = f"{facet}:l1:{n % 2}", row["conversations"]
                 rows.append(node(facet, row["label"], 0, parent, row["label"], size))
-            for n in range(2):
-                size = sum(row["conversations"] for row in kept[n::2])
-                rows.append(node(facet, f"{facet}:l1:{n}", 1, f"{facet}:l2:0", f"group {n}", size))
+            for n, letter in enumerate("AB"):
+                size, name = sum(row["conversations"] for row in kept[n::2]), f"{facet}:l1:{n}"
+                rows.append(node(facet, name, 1, f"{facet}:l2:0", f"group {letter}", size))
             size = sum(row["conversations"] for row in kept)
             rows.append(node(facet, f"{facet}:l2:0", 2, None, "everything", size))
         sizes = [len(self.sets["tasks"][f"tasks:l1:{n}"]) for n in range(3)]
-        for n, size in enumerate(sizes):
-            rows.append(node("tasks", f"tasks:l1:{n}", 1, f"tasks:l2:{n % 2}", f"jobs {n}", size))
-        for n in range(2):
-            rows.append(node("tasks", f"tasks:l2:{n}", 2, None, f"work {n}", sum(sizes[n::2])))
+        for n, letter in enumerate("ABC"):
+            above, title = f"tasks:l2:{n % 2}", f"jobs {letter}"
+            rows.append(node("tasks", f"tasks:l1:{n}", 1, above, title, sizes[n]))
+        for n, letter in enumerate("AB"):
+            size = sum(sizes[n::2])
+            rows.append(node("tasks", f"tasks:l2:{n}", 2, None, f"work {letter}", size))
         totals: Counter[tuple[str, int]] = Counter()
         for row in rows:
             totals[row["facet"], row["level"]] += row["conversations"]

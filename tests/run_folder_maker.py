@@ -83,6 +83,9 @@ class RunFolder:
     failed: dict[str, int]
     schemas: dict[str, pa.Schema] = field(default_factory=lambda: dict(TABLES))
     public: set[str] = field(default_factory=set)  # parts that a test puts in the wrong place
+    vectors: list[list[float]] = field(default_factory=lambda: [[1.0, 0.0], [0.6, -0.8]])
+    vectors_of: str = "private/vectors-0/0.parquet"
+    texts_embedded: int = 2
 
     def all(self, table: str) -> list[Row]:
         """The rows of a table; the same objects as in its parts."""
@@ -106,7 +109,7 @@ class RunFolder:
                 "failed": self.failed if number == 2 else {},
                 "seconds": 1.5,
                 "rows_per_s": 60.0,
-                "details": {"rows_by_file": self.rows_by_file} if number == 1 else {},
+                "details": self._details(root, stage),
             }
             manifest = {
                 **shown,
@@ -128,6 +131,14 @@ class RunFolder:
                 }
         write_json(root / "run.json", self._run(stages, tables, inputs))
         return root
+
+    def _details(self, root: Path, stage: str) -> Row:
+        if stage == "taxonomy":
+            table = pa.table({"vector": pa.array(self.vectors, pa.list_(pa.float32(), 2))})
+            (root / self.vectors_of).parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table, root / self.vectors_of)
+            return {"vector_files": [self.vectors_of], "texts_embedded": self.texts_embedded}
+        return {"rows_by_file": self.rows_by_file} if stage == "conversations" else {}
 
     def _rows(self, stage: str) -> tuple[int, int]:
         conversations = len(self.all("conversations"))

@@ -52,8 +52,9 @@ def test_the_laptop_uses_the_cpu_and_the_clusters_presets_the_gpu():
     assert devices == {"laptop": "cpu", "smoke": "cpu", "paper": "gpu", "full_traffic": "gpu"}
 
 
-def test_the_paper_preset_has_the_papers_thresholds_and_sizes():
+def test_the_paper_preset_has_the_papers_thresholds_sizes_and_embedder():
     config = PRESETS["paper"]()
+    assert config.taxonomy.embedder == "mpnet"
     assert config.taxonomy.ai_value_levels == (266, 26, 5)
     assert (config.labels.min_conversations, config.labels.min_accounts) == (15, 5)
     assert config.extraction.subjective_from == 3

@@ -17,13 +17,22 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print(child.pid, flush=True)
 time.sleep(60)
 """
+# Is killed while it still waits for the child that it started.
+STARTING_PARENT = """
+import multiprocessing, time
+from vitw_ray.extraction.last_will import LastWill, LOOK_S
+with LastWill().including_children():
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    time.sleep(10 * LOOK_S)
+    print(child.pid, flush=True)
+    time.sleep(60)
+"""
 
 
-def killed_parent(will: str) -> psutil.Process:
+def killed_parent(program: str) -> psutil.Process:
     """The child of a parent that was killed."""
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT.format(will=will)], stdout=subprocess.PIPE, text=True
-    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
@@ -33,11 +42,17 @@ def killed_parent(will: str) -> psutil.Process:
 
 
 def test_a_child_ends_when_its_parent_is_killed():
-    killed_parent("will = LastWill([child.pid])").wait(timeout=30)
+    will = "will = LastWill(); will.include(child.pid)"
+    killed_parent(PARENT.format(will=will)).wait(timeout=30)
+
+
+def test_a_child_ends_when_its_parent_is_killed_before_it_has_come_up():
+    killed_parent(STARTING_PARENT).wait(timeout=30)
 
 
 def test_a_will_that_was_revoked_kills_nobody():
-    child = killed_parent("LastWill([child.pid]).revoke()")
+    will = "will = LastWill(); will.include(child.pid); will.revoke()"
+    child = killed_parent(PARENT.format(will=will))
     with pytest.raises(psutil.TimeoutExpired):
         child.wait(timeout=1)
     child.kill()
@@ -45,6 +60,7 @@ def test_a_will_that_was_revoked_kills_nobody():
 
 def test_a_child_that_is_gone_already_troubles_nobody():
     child = subprocess.Popen([sys.executable, "-c", ""])
-    will = LastWill([child.pid])
+    will = LastWill()
+    will.include(child.pid)
     child.wait()
     will.revoke()

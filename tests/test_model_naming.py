@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from contextlib import nullcontext
 from itertools import pairwise
 from zlib import crc32
 
@@ -13,11 +14,14 @@ from hypothesis import strategies as st
 from scripted_namer import ScriptedModel, answer, items, name_after_first
 
 from vitw_ray.errors import StageFailed
-from vitw_ray.extraction.language_model import Completion, ModelFailure
+from vitw_ray.extraction.language_model import ModelFailure
+from vitw_ray.extraction.parsing import InvalidAnswer, parse
 from vitw_ray.records import VALUE_FACETS
-from vitw_ray.taxonomy.group_question import accept, group_question
+from vitw_ray.taxonomy.group_question import group_question
+from vitw_ray.taxonomy.group_requests import Asked
 from vitw_ray.taxonomy.listing import SHOWN, Clustered, listing, show_level
 from vitw_ray.taxonomy.model_naming import name_facets
+from vitw_ray.taxonomy.naming import is_name
 
 NAME = re.compile(r"[A-Z][A-Za-z ,'\-]*")
 WORDS = [f"{a} {b}" for a in ("calm", "kind", "open", "fair") for b in ("mind", "care", "work")]
@@ -36,7 +40,7 @@ def named(script, labels=tuple(WORDS), facet="ai_values", **options):
     """What the scripted model's names come to, and the model."""
     model = ScriptedModel(script)
     facets = {facet: clustered(labels, **options)}
-    return asyncio.run(name_facets(model, facets, at_once=3)), model
+    return asyncio.run(name_facets(Asked(model, at_once=3), facets)), model
 
 
 def level_names(found, level, facet="ai_values"):
@@ -91,7 +95,7 @@ def test_levels_are_named_from_the_bottom_and_shown_the_names_below():
 def test_both_facets_of_a_level_are_asked_about_together_and_do_not_share_their_names():
     model = ScriptedModel(lambda text, attempt: answer("Care"))
     facets = {facet: clustered(WORDS, sizes=(1,)) for facet in VALUE_FACETS}
-    found = asyncio.run(name_facets(model, facets, at_once=1))
+    found = asyncio.run(name_facets(Asked(model, at_once=1), facets))
     assert [level_names(found, 1, facet) for facet in VALUE_FACETS] == [["Care"], ["Care"]]
     assert [question for _, question, _ in model.asked] == [group_question(f) for f in VALUE_FACETS]
 
@@ -108,9 +112,8 @@ def test_requests_are_many_at_once_but_no_more_than_allowed():
             under_way -= 1
             return await super().ask(reading, question, attempt)
 
-    asyncio.run(
-        name_facets(Slow(name_after_first), {"ai_values": clustered(WORDS, (8,))}, at_once=3)
-    )
+    asked = Asked(Slow(name_after_first), at_once=3)
+    asyncio.run(name_facets(asked, {"ai_values": clustered(WORDS, (8,))}))
     assert most == 3
 
 
@@ -197,9 +200,9 @@ def test_a_model_that_is_not_there_ends_the_stage_before_a_second_level():
     ],
 )
 def test_an_answer_is_taken_in_its_form_and_in_no_other(name, description, fits):
-    completion = Completion(answer(name, description), cut=False, prompt_tokens=0, output_tokens=0)
-    accepted = accept(completion, group_question("human_values"))
-    assert accepted == ((name, description) if fits else None)
+    with nullcontext() if fits else pytest.raises(InvalidAnswer):
+        found = parse(answer(name, description), group_question("human_values"))
+        assert found == {"description": description, "name": name}
 
 
 def test_the_form_compiles_for_constrained_decoding():
@@ -240,6 +243,7 @@ def test_whatever_a_model_writes_names_are_plain_short_and_unique(written):
         names = level_names(found, level)
         assert len({name.casefold() for name in names}) == size
         assert all(NAME.fullmatch(name) and len(name.split()) <= 10 for name in names)
+        assert all(is_name(name) for name in names)
 
 
 def test_a_listing_cannot_hold_a_fence():

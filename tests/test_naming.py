@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitw_ray.taxonomy.naming import name_clusters
+from vitw_ray.taxonomy.naming import is_name, name_clusters
 
 NAME = re.compile(r"[A-Z][A-Za-z ,'\-]*")
 
@@ -107,6 +107,47 @@ def test_clusters_with_the_same_words_get_different_names():
 @pytest.mark.parametrize("phrase", ["route 66", "=cmd()", "naïveté", " ".join(["a"] * 11)])
 def test_a_phrase_that_no_name_may_hold_is_not_a_name(phrase):
     assert named([phrase, "calm"], [999, 1])[0][0] == "Calm"
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("Care", True),
+        ("Candour about one's own limits, self-doubt", True),
+        (" ".join(["Word"] * 10), True),
+        (" ".join(["Word"] * 11), False),
+        ("Route 66", False),
+        ("Naïveté", False),
+        ("=SUM", False),
+        ("-Care", False),
+        ("Care\n", False),
+        ("Care  for others", False),
+        ("Care ", False),
+        ("", False),
+    ],
+)
+def test_a_name_is_at_most_ten_plain_words(text, fits):
+    assert is_name(text) is fits
+
+
+@given(
+    st.lists(
+        st.text() | st.from_regex(r"[A-Za-z ,'\-]{1,60}", fullmatch=True), unique=True, min_size=1
+    ),
+    st.lists(st.from_regex(r"[A-Za-z ]{1,12}", fullmatch=True)),
+    st.sampled_from(["values", "tasks"]),
+    st.integers(1, 3),
+)
+def test_whatever_the_members_names_are_plain_unique_and_not_taken(phrases, taken, noun, least):
+    n = len(phrases)
+    clusters = np.arange(n, dtype=np.int32) % 4
+    found = named(phrases, [2] * n, clusters, noun=noun, min_conversations=least, taken=taken)
+    names = [name for name, _ in found]
+    assert all(is_name(name) for name in names)
+    assert len({name.casefold() for name in [*names, *taken]}) == len(names) + len(
+        {name.casefold() for name in taken}
+    )
+    assert all(re.fullmatch(r"[A-Za-z ,'\-]+\.", description) for _, description in found)
 
 
 VOCABULARY = "care code law essay python jane doe x9 4th naïve the of kind self-help"

@@ -6,8 +6,11 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import scripted_climber
+import scripted_model
 import scripted_namer
 from ray.cloudpickle import register_pickle_by_value
+from scripted_climber import Climber
 from scripted_namer import ScriptedModel, items, name_after_first
 
 from vitw_ray.command_line import config_from
@@ -15,12 +18,13 @@ from vitw_ray.config import ExtractionConfig, LabelsConfig, RunConfig, TaxonomyC
 from vitw_ray.errors import ConfigError
 from vitw_ray.keys import Keyed
 from vitw_ray.pipeline import STAGES
-from vitw_ray.records import EXTRACTIONS, LABELS, VALUE_FACETS
+from vitw_ray.records import EXTRACTIONS, LABELS, TAXONOMY, VALUE_FACETS
 from vitw_ray.run_folder import StageFolder, TableRef
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy import build
+from vitw_ray.taxonomy import build, naming_actor
 from vitw_ray.taxonomy.naming_actor import name_by_model
+from vitw_ray.taxonomy.tree import check_tree
 
 LABELS_OF_TEST = [f"{a} {b}" for a in ("calm", "kind", "fair") for b in ("mind", "care", "work")]
 
@@ -30,6 +34,31 @@ def test_a_reader_without_a_language_model_cannot_name(extractor):
     with pytest.raises(ConfigError, match="--naming") as refused:
         config_from(["--naming", "model", "--extractor", extractor], "a job")
     assert "--model" in refused.value.fix
+
+
+def test_only_a_model_can_climb_by_names():
+    with pytest.raises(ConfigError, match="--climbing names") as refused:
+        config_from(["--climbing", "names"], "a job")
+    assert "--naming model" in refused.value.fix
+
+
+def test_to_climb_by_names_needs_room_for_a_list_of_them():
+    line = "--climbing names --naming model --extractor openai --model m --transcript-tokens"
+    config_from([*line.split(), "1024"], "a job")
+    with pytest.raises(ConfigError, match="--transcript-tokens 1023 has no room"):
+        config_from([*line.split(), "1023"], "a job")
+
+
+@pytest.mark.parametrize(
+    ("climbing", "steps"),
+    [("vectors", {"group"}), ("names", {"group", "propose", "deduplicate", "assign"})],
+)
+def test_a_model_is_opened_for_the_questions_that_it_will_be_asked(climbing, steps, monkeypatch):
+    monkeypatch.setattr(naming_actor, "make_language_model", lambda config, questions: questions)
+    extraction = ExtractionConfig(extractor="openai", model="m")
+    taxonomy = TaxonomyConfig(naming="model", climbing=climbing)
+    questions = naming_actor.model_of_run(RunConfig(extraction=extraction, taxonomy=taxonomy))
+    assert {question.name.split("_")[0] for question in questions} == steps
 
 
 def test_the_model_decides_the_taxonomys_key_only_when_it_names(monkeypatch):
@@ -48,12 +77,12 @@ def test_the_model_decides_the_taxonomys_key_only_when_it_names(monkeypatch):
 TASKS = ["write a cover letter", "plan a garden", "settle a quarrel with jane doe"]
 
 
-def context_of(folder, naming):
+def context_of(folder, naming, climbing="vectors"):
     """A taxonomy stage over a few labels and twelve conversations with tasks."""
     config = RunConfig(
         extraction=ExtractionConfig(extractor="openai", model="scripted"),
         labels=LabelsConfig(min_conversations=4, min_accounts=1),
-        taxonomy=TaxonomyConfig(embedder="hashing", naming=naming),
+        taxonomy=TaxonomyConfig(embedder="hashing", naming=naming, climbing=climbing),
     )
     labels = [
         {"facet": facet, "label": label, "conversations": 4 + n, "share": 0.1, "kept": n < 7}
@@ -123,3 +152,26 @@ def test_in_an_actor_a_model_names_the_values_and_sees_no_task_and_no_unkept_lab
     details = report.details["naming"]
     assert (details["clusters"], details["by_members"]) == (len(by_model), 0)
     assert "naming" not in plain_report.details
+
+
+@pytest.mark.ray
+def test_in_an_actor_a_model_raises_the_levels_of_the_values_and_of_no_tasks(
+    tmp_path, local_ray, monkeypatch
+):
+    for module in (scripted_climber, scripted_model):
+        register_pickle_by_value(module)
+    monkeypatch.setattr(
+        build, "name_by_model", partial(name_by_model, make_model=lambda _: Climber())
+    )
+    plain, _ = taxonomy_of(context_of(tmp_path / "plain", "members"))
+    tree, report = taxonomy_of(context_of(tmp_path / "tree", "model", "names"))
+    assert check_tree(pa.Table.from_pylist(tree, TAXONOMY)) == []
+    of_tasks = [[row for row in rows if row["facet"] == "tasks"] for rows in (tree, plain)]
+    assert of_tasks[0] == of_tasks[1] != []
+    level_1 = [
+        [without_texts(row) | {"parent_cluster_id": ""} for row in rows if row["level"] == 1]
+        for rows in (tree, plain)
+    ]
+    assert level_1[0] == level_1[1]
+    climbed = report.details["naming"]["climbed"]
+    assert [[level["wanted"] for level in climbed[facet]] for facet in VALUE_FACETS] == [[2, 1]] * 2

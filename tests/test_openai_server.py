@@ -32,6 +32,7 @@ IN_FENCE = f"Here it is:\n```json\n{ANSWER}\n```"
 CONFIG = ExtractionConfig(extractor="openai", model="tiny", max_output_tokens=100)
 (QUESTION,) = questions_for(CONFIG)
 run = asyncio.Runner().run  # a model belongs to one loop
+_made: list[OpenAIServer] = []  # in the test at hand
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,9 @@ def hasty(monkeypatch):
     monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02)
     monkeypatch.setattr(openai_client, "MAX_RETRIES", 2)
     monkeypatch.setattr(openai_server, "CHECK_RETRIES", 1)
+    yield
+    while _made:
+        run(_made.pop()._client.close())
 
 
 @pytest.fixture
@@ -50,7 +54,8 @@ def served():
 
 def model_at(url: str, config: ExtractionConfig = CONFIG, timeout_s: float = 20.0, questions=()):
     execution = Execution(server_url=url, request_timeout_s=timeout_s)
-    return OpenAIServer(config, execution, questions)
+    _made.append(OpenAIServer(config, execution, questions))
+    return _made[-1]
 
 
 def ask(model: OpenAIServer, attempt: int = 0, question=QUESTION, messages=MESSAGES) -> Completion:

@@ -28,7 +28,7 @@ def trees(draw):
 
 def names_for(levels):
     return [
-        [(f"Node {i}", f"Number {i} of level {level}.") for i in range(int(parents.max()) + 1)]
+        [(f"Node {'x' * i}", f"Number {i} of level {level}.") for i in range(1, parents.max() + 2)]
         for level, parents in enumerate(levels, 1)
     ]
 
@@ -142,6 +142,10 @@ def test_facets_share_labels_and_are_checked_apart():
     [
         (0, {"cluster_id": "honesty"}, "1 ids are not unique"),
         (4, {"name": " "}, "1 names are empty"),
+        (4, {"name": "Honesty 2"}, "1 names of clusters are not plain"),
+        (4, {"name": "=SUM"}, "1 names of clusters are not plain"),
+        (4, {"name": "Honesty\n"}, "1 names of clusters are not plain"),
+        (7, {"name": "a b c d e f g h i j k"}, "of more than 10 words"),
         (0, {"parent_cluster_id": None}, "1 nodes have no parent one level up"),
         (0, {"parent_cluster_id": "ai_values:l1:nobody"}, "1 nodes have no parent one level up"),
         (0, {"parent_cluster_id": "thrift"}, "1 nodes have no parent one level up"),
@@ -157,6 +161,16 @@ def test_facets_share_labels_and_are_checked_apart():
 def test_every_broken_rule_is_found(row, cells, problem):
     problems = check_tree(changed(small(), row, **cells))
     assert any(problem in found for found in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "siblings"),
+    [("Thrift", "CARE", True), ("Honesty", "Care", False), ("Epistemic", "practical", True)],
+)
+def test_cousins_may_bear_one_name_and_siblings_may_not(name, other, siblings):
+    row = small()["name"].to_pylist().index(name)
+    problems = check_tree(changed(small(), row, name=other))
+    assert problems == ["ai_values: 1 clusters bear the name of a sibling"] * siblings
 
 
 def test_a_cluster_without_children_is_found():

@@ -20,6 +20,7 @@ from engine_process import (
     answer_warmly,
     answer_within,
     children,
+    count_schema_checks,
     engine_process,
     start,
     start_without_schemas,
@@ -153,6 +154,10 @@ def test_the_shared_head_is_in_the_cache_before_the_first_conversation(config, a
     shared = answers[0].cached_tokens // block * block
     assert shared > TRANSCRIPT_TOKENS  # the instructions, which are most of a short prompt
     assert min(found.cached_tokens for found in answers) >= shared
+
+
+def test_a_schema_is_checked_once_and_not_for_every_request(config, call):
+    assert call(count_schema_checks, config, planted(20)) == 1
 
 
 def test_a_conversation_over_the_budget_is_cut_and_answered(config, call):

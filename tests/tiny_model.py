@@ -69,13 +69,14 @@ def make_tiny_model(
     return folder
 
 
-def terse(folder: Path) -> str:
+def terse(folder: Path, ends: str = '"]') -> str:
     """Sampling arguments, as JSON, with which the model in `folder` ends texts and lists early.
 
     Where it would draw up to twenty values of forty letters, most answers are as short as allowed.
+    `ends` are the marks to prefer; a full stop among them shortens sentences.
     """
     vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    endings = [index for token, index in vocabulary.items() if token[0] in '"]']
+    endings = [index for token, index in vocabulary.items() if token[0] in ends]
     return json.dumps({"logit_bias": dict.fromkeys(endings, 20.0)})
 
 

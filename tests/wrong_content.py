@@ -153,7 +153,13 @@ WRONG: dict[str, tuple[str, Damage]] = {
     "the top has a parent": ("tree", edit("taxonomy", "parent_cluster_id", "tasks:l2:1", level=2)),
     "a cluster has no members": ("tree", add_an_empty_cluster),
     "a node has no name": ("tree", edit("taxonomy", "name", "", level=1)),
-    "an id stands twice": ("tree", edit("taxonomy", "cluster_id", "tasks:l2:0", name="work 1")),
+    "a name holds a digit": ("tree", edit("taxonomy", "name", "group 7", level=1)),
+    "a name is of eleven words": (
+        "tree",
+        edit("taxonomy", "name", "a b c d e f g h i j k", level=1),
+    ),
+    "siblings bear one name": ("tree", edit("taxonomy", "name", "GROUP B", name="group A")),
+    "an id stands twice": ("tree", edit("taxonomy", "cluster_id", "tasks:l2:0", name="work B")),
     "an unknown facet": ("tree", edit("taxonomy", "facet", "moods")),
     "a percentage is wrong": (
         "taxonomy release_tree",
@@ -276,6 +282,14 @@ WRONG: dict[str, tuple[str, Damage]] = {
     ),
     "an interval is turned over": ("intervals", turn_an_interval_over),
     "an interval lacks an end": ("intervals", edit("response_types", "low", None, share=some)),
+    # vectors
+    "a vector is no number": ("vectors", lambda f: f.vectors[0].__setitem__(0, float("nan"))),
+    "a vector is too short": ("vectors", lambda f: f.vectors[1].__setitem__(0, 0.1)),
+    "a text without its vector": ("vectors", lambda f: f.vectors.pop()),
+    "vectors that are public": (
+        "vectors",
+        lambda f: setattr(f, "vectors_of", "vectors-0/0.parquet"),
+    ),
     # what people get
     "a released percentage is edited": (
         "release_frequencies",

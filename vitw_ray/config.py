@@ -16,9 +16,12 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.execution import Execution
 from vitw_ray.extraction.profiles import profile_of
 from vitw_ray.setting_checks import at_least, between, json_object
+from vitw_ray.taxonomy.embedder_profiles import HASHING, embedder_profile
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
 """The planted conversations that ship with the package."""
+
+LISTED_TOKENS = 1024  # ours: a hundred names of two to five words, and the numbers before them
 
 SourceFormat = Literal[
     "auto",
@@ -167,9 +170,12 @@ class LabelsConfig:
 class TaxonomyConfig:
     """Stage 4: how labels become a tree. Sizes count clusters from level 1 up."""
 
-    embedder: Literal["minilm", "hashing"] = "minilm"
-    """minilm: all-MiniLM-L6-v2, installed from the package index. hashing: word hashes, for
+    embedder: str = "minilm"
+    """A profile (minilm, which needs no hub; mpnet, the paper's; bge-small; qwen3-embedding), a
+    model id of the Hugging Face hub, or a folder. hashing: word hashes without a meaning, for
     benchmarks that measure something else."""
+    embedder_revision: str | None = None
+    """Commit, branch or tag of the embedder on the hub; default: the profile's, else the newest."""
     ai_value_levels: tuple[int, ...] | None = None
     """Default: three levels up to five clusters, each level smaller by one ratio (Clio, 5.1)."""
     human_value_levels: tuple[int, ...] | None = None
@@ -180,14 +186,27 @@ class TaxonomyConfig:
     """Who names clusters of values. members: their own nearest labels. model: the language model
     of the extraction, from labels alone. Tasks are always named by their members: their texts are
     private."""
+    climbing: Literal["vectors", "names"] = "vectors"
+    """What puts clusters of values under wider ones. vectors: the centres of the clusters. names:
+    their names and descriptions, which the model that gave them puts together (Clio, 5.1); needs
+    --naming model. Tasks always climb by vectors."""
     taxonomy_seed: int = 0
-    """Seed of the k-means starts."""
+    """Seed of the k-means starts, and of the order in which groups are listed for a model."""
     kmeans_iterations: int = 20
     """Lloyd iterations at most (FAISS's own default is 25; later ones move under 0.1 %)."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         at_least("kmeans_iterations", self.kmeans_iterations, 1)
+        if self.embedder != HASHING:
+            embedder_profile(self.embedder)
+        elif self.embedder_revision is not None:
+            raise ConfigError("--embedder-revision, but --embedder hashing is no model", "drop it")
+        if self.climbing == "names" and self.naming != "model":
+            raise ConfigError(
+                f"--climbing names needs a language model, and --naming is {self.naming}",
+                "add --naming model, or choose --climbing vectors",
+            )
         for name in ("ai_value_levels", "human_value_levels", "task_levels"):
             sizes = getattr(self, name)
             if sizes is not None and (
@@ -268,4 +287,10 @@ class RunConfig:
             raise ConfigError(
                 f"--naming model, but --extractor {reader} has no language model",
                 "add --extractor vllm (or openai) and a --model, or choose --naming members",
+            )
+        if self.taxonomy.climbing == "names" and extraction.transcript_tokens < LISTED_TOKENS:
+            raise ConfigError(
+                f"--climbing names lists up to a hundred groups in one question, and"
+                f" --transcript-tokens {extraction.transcript_tokens} has no room for them",
+                f"set --transcript-tokens {LISTED_TOKENS} or more, or choose --climbing vectors",
             )

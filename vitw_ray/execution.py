@@ -18,11 +18,12 @@ class Execution:
     device: Literal["cpu", "gpu"] = "cpu"
     """Where extractors and embedders run. Never guessed."""
     actors: int = 2
-    """Extractor actors."""
+    """Extractor actors; and as many embedders, where there are texts enough."""
     cpus_per_actor: float = 1.0
-    """Logical CPUs that Ray reserves for an extractor actor."""
+    """Logical CPUs that Ray reserves for an extractor actor; an embedder takes one."""
     gpus_per_actor: float = 0.0
-    """GPUs that Ray reserves for an extractor actor."""
+    """GPUs that Ray reserves for an extractor actor, or the share of one; an embedder takes one at
+    most."""
     unit_rows: int = 256
     """Conversations in one unit of work (ours: under 10 s of one GPU, so no actor ends late)."""
     segment_rows: int = 256

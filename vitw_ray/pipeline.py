@@ -27,6 +27,8 @@ from vitw_ray.statistics.analyze import analyze
 from vitw_ray.storage import Storage
 from vitw_ray.summary import folder_name, summarise
 from vitw_ray.taxonomy.build import build_taxonomy
+from vitw_ray.taxonomy.embedder_files import embedder_key
+from vitw_ray.taxonomy.embedder_profiles import HASHING
 from vitw_ray.versions import versions
 
 STAGES = (
@@ -58,9 +60,9 @@ STAGES = (
         "taxonomy",
         build_taxonomy,
         settings=lambda c: (
-            c.taxonomy,
+            embedder_key(c),
+            replace(c.taxonomy, embedder=HASHING, embedder_revision=None),  # by its key, above
             c.labels.min_conversations,
-            c.execution.device,
             extractor_key(c) if c.taxonomy.naming == "model" else None,
         ),
         code=("taxonomy",),
@@ -107,6 +109,8 @@ def run(
     """
     stages = STAGES[: [stage.name for stage in STAGES].index(until) + 1]
     storage = Storage(config.execution.output)
+    for stage in stages:
+        stage.settings(config)  # names every model: one that cannot be found is found out now
     inputs = tuple(find_files(config.conversations.input))
     shapes = shapes_of(inputs, config.conversations.source_format)
     with acquire(storage) as lease:

@@ -26,10 +26,10 @@ def smoke() -> RunConfig:
 
 
 def paper() -> RunConfig:
-    """The paper's thresholds and tree sizes (1.4, 1.5); an open-weight model reads, on 8 GPUs."""
+    """The paper's thresholds, sizes and embedder (1.4, 1.5); an open-weight model, on 8 GPUs."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="vllm", model=MODEL),
-        taxonomy=TaxonomyConfig(ai_value_levels=(266, 26, 5)),
+        taxonomy=TaxonomyConfig(embedder="mpnet", ai_value_levels=(266, 26, 5)),
         execution=Execution(
             output="runs/paper",
             device="gpu",

@@ -16,6 +16,7 @@ docstring is what it promises. They stand in the order of the stages:
     rows          conversations, rejects, extractions
     labels        merges, labels, accounts
     trees         taxonomy and tasks
+    vectors       what the taxonomy was clustered from
     shares        response types, mirroring, intervals
     associations  associations, residuals, variation
     outputs       release, report, and the input files

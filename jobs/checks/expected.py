@@ -74,6 +74,7 @@ VALUE_FACETS = ("ai_values", "human_values")
 BOTTOM = {"ai_values": 0, "human_values": 0, "tasks": 1}  # facet -> lowest level of its tree
 CODE = re.compile(r"[a-z][a-z0-9_\-]{0,39}")  # ours: a reason or an error is a name, not a sentence
 LABEL = re.compile(r"[a-z][a-z '\-]{1,39}")  # the alphabet that labels are allowed
+NAME = re.compile(r"[A-Za-z][A-Za-z',\-]*( [A-Za-z',\-]+){0,9}")  # of a cluster: ten words, plain
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9 '(),.&/:\-]{0,79}")  # what a release never withholds
 PCT_TOLERANCE = 0.0005 + 1e-9  # published percentages have three decimals
 

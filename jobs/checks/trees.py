@@ -1,16 +1,21 @@
 """The taxonomy as a tree, its counts, and the task cluster of every conversation."""
 
 from collections import Counter
+from typing import Any
 
-from .expected import BOTTOM, PCT_TOLERANCE
+from .expected import BOTTOM, NAME, PCT_TOLERANCE
 from .problems import Problems, at, off
 from .recounting import Run
 
 
 def check_tree(run: Run) -> Problems:
-    """Ids are unique; each node but the top has its parent one level up; no cluster is empty."""
+    """Ids are unique; each node but the top has its parent one level up; no cluster is empty.
+
+    Names of clusters are plain, and siblings bear different ones.
+    """
     nodes = {(row["facet"], row["cluster_id"]): row for row in run.taxonomy}
     parents = {(row["facet"], row["parent_cluster_id"]) for row in run.taxonomy}
+    siblings = Counter(_among_siblings(row) for row in run.taxonomy)
     top: dict[str, int] = {}
     for row in run.taxonomy:
         top[row["facet"]] = max(row["level"], top.get(row["facet"], 0))
@@ -29,6 +34,14 @@ def check_tree(run: Run) -> Problems:
             yield f"row {number}: has no parent one level up"
         if not row["name"]:
             yield f"row {number}: has no name"
+        if level > 0 and not NAME.fullmatch(row["name"]):
+            yield f"row {number}: a name that is not plain, or of more than ten words"
+        if level > 0 and siblings[_among_siblings(row)] > 1:
+            yield f"row {number}: bears the name of a sibling"
+
+
+def _among_siblings(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["facet"], row["level"], row["parent_cluster_id"], row["name"].casefold()
 
 
 def check_taxonomy(run: Run) -> Problems:

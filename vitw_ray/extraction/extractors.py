@@ -10,6 +10,7 @@ from vitw_ray.extraction.model_files import resolve_revision
 from vitw_ray.extraction.profiles import profile_of
 from vitw_ray.extraction.questions import questions_for
 from vitw_ray.keys import code_digest, content_key
+from vitw_ray.taxonomy.embedder_profiles import EMBEDDER_CODE
 
 # Source and data files that decide what an extractor answers, relative to the package.
 _ASKED = (
@@ -28,7 +29,13 @@ EXTRACTOR_CODE = {
         "extraction/content_tokenizer.py",
     ),
     "openai": (*_ASKED, "extraction/openai_server.py", "extraction/openai_client.py"),
-    "lexicon": ("extraction/lexicon", "conversations/transcript.py", "taxonomy/embed.py"),
+    "lexicon": (
+        "extraction/lexicon",
+        "conversations/transcript.py",
+        *EMBEDDER_CODE,
+        "taxonomy/embedder_profiles.py",
+        "taxonomy/embedder_files.py",
+    ),
     "simulated": ("extraction/simulated.py",),
 }
 MODEL_EXTRACTORS = ("vllm", "openai")

@@ -4,24 +4,60 @@ A process that is killed cannot clean up, and what it had started goes on: an en
 GPU's memory, and the actor that Ray starts instead would find none.
 """
 
+import os
 import subprocess
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import active_children
+
+LOOK_S = 0.05  # between looks for new children (ours: they load for seconds)
 
 # Reading ends when the writing end is gone, which the kernel sees to.
-_WAIT_AND_KILL = 'read -r _; kill -KILL "$@" 2>/dev/null'
+_COLLECT_AND_KILL = 'while read -r pid; do set -- "$@" "$pid"; done; kill -KILL "$@" 2>/dev/null'
 
 
 class LastWill:
     """Kills processes when this one ends, unless it is revoked before."""
 
-    def __init__(self, pids: Iterable[int]) -> None:
+    def __init__(self) -> None:
         self._executor = subprocess.Popen(
-            ["/bin/sh", "-c", _WAIT_AND_KILL, "last-will", *map(str, pids)],
+            ["/bin/sh", "-c", _COLLECT_AND_KILL, "last-will"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # what ends this process's group must not end it
         )
+        assert self._executor.stdin is not None
+        self._pids = self._executor.stdin
+        os.register_at_fork(after_in_child=self._pids.close)  # else a child would hold it open
+
+    def include(self, pid: int) -> None:
+        """Have this process killed too."""
+        self._pids.write(f"{pid}\n".encode())
+        self._pids.flush()
+
+    @contextmanager
+    def including_children(self) -> Iterator[None]:
+        """Include what `multiprocessing` starts meanwhile, within `LOOK_S` of its start."""
+        known, done = {child.pid for child in active_children()}, threading.Event()
+
+        def look() -> None:
+            last = False
+            while not last:
+                last = done.wait(LOOK_S)
+                for pid in {child.pid for child in active_children()} - known:
+                    known.add(pid)
+                    if pid is not None:
+                        self.include(pid)
+
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            done.set()
+            looking.join()
 
     def revoke(self) -> None:
         """Forget it: the processes are ended in another way."""

@@ -10,9 +10,8 @@ import importlib.util
 import itertools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from multiprocessing import active_children
 from typing import Any, Literal
 
 from vitw_ray.config import ExtractionConfig, RunConfig
@@ -73,10 +72,13 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM  # pyright: ignore[reportMissingImports]
 
         arguments = AsyncEngineArgs(**settings, enable_log_requests=False)
-        before = set(active_children())
-        self._llm = AsyncLLM.from_engine_args(arguments)
-        started = set(active_children()) - before
-        self._last_will = LastWill(child.pid for child in started if child.pid is not None)
+        self._last_will = LastWill()
+        try:
+            with self._last_will.including_children():
+                self._llm = AsyncLLM.from_engine_args(arguments)
+        except BaseException:
+            self._last_will.revoke()
+            raise
         self._timeout_s = timeout_s
         self._ids = itertools.count()
 
@@ -99,8 +101,6 @@ class VllmEngine:
             raise ModelFailure("engine_refused") from None
         if output is None or output.outputs[0].finish_reason not in ("stop", "length"):
             raise ModelFailure("engine_error")
-        # vLLM compiles the schema to verify it, with every request: a third of this process's time.
-        request.sampling.verify = _verified_before
         return Output(
             output.outputs[0].token_ids,
             output.outputs[0].finish_reason == "length",
@@ -130,8 +130,17 @@ class VllmEngine:
         }
 
 
-def _verified_before(*_: Any) -> None:
-    """Stand in for the verification of sampling parameters that an engine has taken before."""
+class _Once:
+    """A check that is not made again once it has passed."""
+
+    def __init__(self, check: Callable[..., None]) -> None:
+        self._check = check
+        self._passed = False
+
+    def __call__(self, *arguments: Any) -> None:
+        if not self._passed:
+            self._check(*arguments)
+            self._passed = True
 
 
 def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
@@ -139,12 +148,15 @@ def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
     from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # pyright: ignore[reportMissingImports]
 
-    return SamplingParams.from_optional(  # reads what JSON cannot write, such as ids as keys
+    made: Any = SamplingParams.from_optional(  # reads what JSON cannot write, such as ids as keys
         structured_outputs=StructuredOutputsParams(json=json.dumps(schema)),  # copied as one string
         output_kind=RequestOutputKind.FINAL_ONLY,
         detokenize=False,  # ours to do, once an answer
         **settings,
     )
+    # With every request, vLLM would compile the schema anew: a third of this process's time.
+    made.verify = _Once(made.verify)
+    return made
 
 
 def further_sampling(extraction: ExtractionConfig) -> dict[str, Any]:

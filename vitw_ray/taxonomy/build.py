@@ -1,13 +1,11 @@
 """Stage 4: `labels` (and the tasks of `extractions`) -> `taxonomy`, `task_assignments`.
 
-For each facet: embed its leaves and cluster them level by level; name the clusters; build the tree.
-Values take their leaves from the kept labels; tasks from the extracted task texts,
-one a conversation, which are private: they appear in the tree only through names with enough
-support.
+Embed the texts, cluster them level by level, name the clusters, build the trees. Values take their
+leaves from the kept labels; tasks from the extracted task texts, one a conversation.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,139 +13,115 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitw_ray import cluster
-from vitw_ray.records import FACETS, TASK_ASSIGNMENTS, TAXONOMY, VALUE_FACETS, Facet, ValueFacet
-from vitw_ray.run_folder import FileEntry, StageReport, read_part, read_table
+from vitw_ray.records import FACETS, TAXONOMY, VALUE_FACETS, Facet, ValueFacet
+from vitw_ray.run_folder import StageReport, read_table
 from vitw_ray.stages import StageContext
-from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.grow import Grower, Grown, Leaves
+from vitw_ray.taxonomy.embedder_files import describe_embedder
+from vitw_ray.taxonomy.embedding import Embedded, embed_texts
+from vitw_ray.taxonomy.grow import Grown, Leaves, ValueGrower
+from vitw_ray.taxonomy.hierarchy import Parents
 from vitw_ray.taxonomy.listing import Clustered
 from vitw_ray.taxonomy.naming import Named
 from vitw_ray.taxonomy.naming_actor import name_by_model
-from vitw_ray.taxonomy.tree import build_tree, cluster_id
-
-UNITS: tuple[tuple[Facet, ...], ...] = (VALUE_FACETS, ("tasks",))  # labels are few, tasks many
+from vitw_ray.taxonomy.tasks import TaskGrower, TaskTree, assign_tasks
+from vitw_ray.taxonomy.texts import scratch, write_tasks, write_values
+from vitw_ray.taxonomy.tree import build_tree
 
 
 def build_taxonomy(context: StageContext) -> StageReport:
     """Grow the three trees, and assign each conversation's task to its cluster."""
+    storage = context.storage
+    storage.delete_prefix(scratch(context))  # of an attempt that was killed
     leaves = _leaves(context)
-    grown = _grow(context, leaves)
-    names, naming = _names(context, leaves, grown)
-    # Ids of task clusters are keyed: their members are private texts.
-    key: dict[Facet, bytes] = {"tasks": context.keyed.digest("task cluster", b"")}
-    trees = {
-        facet: build_tree(
-            facet,
-            *_columns(leaves[facet]),
-            grown[facet].levels,
-            names[facet],
-            key=key.get(facet, b""),
-        )
-        for facet in FACETS
+    labels = {label for of_facet in leaves.values() for label, _ in of_facet}
+    embedded = embed_texts(context, [write_values(context, labels), write_tasks(context)])
+    grown, tasks = _grow(context, leaves, embedded)
+    levels, names, naming = _names(context, leaves, grown)
+    trees: dict[Facet, pa.Table] = {
+        facet: build_tree(facet, *_columns(leaves[facet]), levels[facet], names[facet])
+        for facet in VALUE_FACETS
     }
-    taxonomy = pa.concat_tables([TAXONOMY.empty_table(), *trees.values()])
-    files = [context.folder.write_table("taxonomy", taxonomy)]
-    files += _assign_tasks(context, _cluster_of_task(leaves["tasks"], grown["tasks"], key["tasks"]))
+    trees["tasks"] = tasks.tree
+    taxonomy = pa.concat_tables([TAXONOMY.empty_table(), *(trees[facet] for facet in FACETS)])
+    files = [context.folder.write_table("taxonomy", taxonomy), *assign_tasks(context, tasks)]
+    storage.delete_prefix(scratch(context))
+    blocks = [block for of_kind in embedded.blocks.values() for block in of_kind]
     return StageReport(
         files=files,
-        rows_in=sum(len(of_facet) for of_facet in leaves.values()),
+        rows_in=sum(map(len, leaves.values())) + sum(b.texts for b in embedded.blocks["tasks"]),
         rows_out=taxonomy.num_rows,
-        details={"nodes_per_level": {f: _nodes_per_level(trees[f]) for f in FACETS}, **naming},
+        details={
+            "embedder": describe_embedder(context.config),
+            "texts_embedded": sum(block.texts for block in blocks),
+            "vector_files": sorted(block.vector_path for block in blocks),
+            "vector_files_reused": embedded.reused,
+            "nodes_per_level": {f: _nodes_per_level(trees[f]) for f in FACETS},
+            **naming,
+        },
     )
 
 
-def _grow(context: StageContext, leaves: Mapping[Facet, Leaves]) -> dict[Facet, Grown]:
-    execution = context.config.execution
-    by_model = VALUE_FACETS if context.config.taxonomy.naming == "model" else ()
-    grower = Grower(context.config, leaves, unnamed=by_model)
-    gpus = execution.gpus_per_actor if execution.device == "gpu" else 0.0
-    units = [{"facets": facets} for facets in UNITS]
-    grown = cluster.stream(units, grower, gpus=gpus)
-    return {one.facet: one for of_unit in grown for one in of_unit}
+def _leaves(context: StageContext) -> dict[ValueFacet, Leaves]:
+    labels = read_table(context.storage, context.tables["labels"])
+    kept = labels.filter(pc.field("kept")).to_pylist()
+    return {
+        facet: sorted((r["label"], r["conversations"]) for r in kept if r["facet"] == facet)
+        for facet in VALUE_FACETS
+    }
+
+
+def _grow(
+    context: StageContext, leaves: Mapping[ValueFacet, Leaves], embedded: Embedded
+) -> tuple[dict[ValueFacet, Grown], TaskTree]:
+    """Labels are few and tasks many: a worker for both value facets, and one for the tasks."""
+    config, storage, execution = context.config, context.storage, context.config.execution
+    by_model = VALUE_FACETS if config.taxonomy.naming == "model" else ()
+    growers = {
+        "values": ValueGrower(config, storage, leaves, embedded.blocks["values"], by_model),
+        "tasks": TaskGrower(
+            config, storage, context.keyed, embedded.blocks["tasks"], scratch(context)
+        ),
+    }
+
+    def grow(unit: cluster.Unit) -> tuple[str, Any]:
+        return unit["of"], growers[unit["of"]]()
+
+    gpus = min(execution.gpus_per_actor, 1.0) if execution.device == "gpu" else 0.0
+    grown = dict(cluster.stream([{"of": name} for name in growers], grow, gpus=gpus))
+    return {one.facet: one for one in grown["values"]}, grown["tasks"]
 
 
 def _names(
-    context: StageContext, leaves: Mapping[Facet, Leaves], grown: Mapping[Facet, Grown]
-) -> tuple[dict[Facet, Sequence[Sequence[Named]]], dict[str, Any]]:
-    """Names of all levels, and what the manifest says of how a model found them."""
-    names: dict[Facet, Sequence[Sequence[Named]]] = {f: g.names or [] for f, g in grown.items()}
+    context: StageContext, leaves: Mapping[ValueFacet, Leaves], grown: Mapping[ValueFacet, Grown]
+) -> tuple[
+    dict[ValueFacet, Sequence[Parents]],
+    dict[ValueFacet, Sequence[Sequence[Named]]],
+    dict[str, Any],
+]:
+    """All levels and their names, and what the manifest says of how a model found them."""
+    levels: dict[ValueFacet, Sequence[Parents]] = {
+        facet: of_facet.levels for facet, of_facet in grown.items()
+    }
+    names: dict[ValueFacet, Sequence[Sequence[Named]]] = {
+        facet: of_facet.names or [] for facet, of_facet in grown.items()
+    }
     unnamed: dict[ValueFacet, Clustered] = {
-        facet: Clustered(*_columns(leaves[facet]), vectors, grown[facet].levels)
-        for facet in VALUE_FACETS
-        if (vectors := grown[facet].vectors) is not None
+        facet: Clustered(*_columns(leaves[facet]), of_facet.vectors, of_facet.levels)
+        for facet, of_facet in grown.items()
+        if of_facet.vectors is not None
     }
     if not unnamed:
-        return names, {}
+        return levels, names, {}
     by_model = name_by_model(context.config, unnamed)
-    return {**names, **by_model.names}, {"naming": by_model.details()}
+    found = {"naming": by_model.details()}
+    return {**levels, **by_model.levels}, {**names, **by_model.names}, found
 
 
 def _columns(leaves: Leaves) -> tuple[list[str], np.ndarray]:
-    texts = [text for text, _ in leaves]
-    return texts, np.array([conversations for _, conversations in leaves], dtype=np.int64)
+    labels = [label for label, _ in leaves]
+    return labels, np.array([conversations for _, conversations in leaves], dtype=np.int64)
 
 
 def _nodes_per_level(tree: pa.Table) -> dict[str, int]:
     counts = Counter(tree["level"].to_pylist())
     return {str(level): n for level, n in sorted(counts.items())}
-
-
-def _leaves(context: StageContext) -> dict[Facet, Leaves]:
-    labels = read_table(context.storage, context.tables["labels"])
-    kept = labels.filter(pc.field("kept")).to_pylist()
-    leaves: dict[Facet, Leaves] = {
-        facet: sorted((r["label"], r["conversations"]) for r in kept if r["facet"] == facet)
-        for facet in VALUE_FACETS
-    }
-    leaves["tasks"] = sorted(_count_tasks(context).items())
-    return leaves
-
-
-def _count_tasks(context: StageContext) -> Counter[str]:
-    storage, parts = context.storage, context.tables["extractions"].files
-
-    def count_part(unit: cluster.Unit) -> Counter[str]:
-        return Counter(task for _, task in tasks_of(storage, parts[unit["part"]]))
-
-    counts = Counter[str]()
-    for found in cluster.stream([{"part": n} for n in range(len(parts))], count_part):
-        counts.update(found)
-    return counts
-
-
-def tasks_of(storage: Storage, part: FileEntry) -> Iterable[tuple[str, str]]:
-    """Id and task of each subjective conversation of a part of `extractions`."""
-    table = read_part(storage, part, ["conversation_id", "is_subjective", "task"])
-    table = table.filter(pc.field("is_subjective") & ~pc.field("task").is_null())
-    ids, tasks = table["conversation_id"].to_pylist(), table["task"].to_pylist()
-    return zip(ids, tasks, strict=True)
-
-
-def _cluster_of_task(tasks: Leaves, grown: Grown, key: bytes) -> dict[str, str]:
-    """The level-1 cluster of each task text."""
-    if not tasks:
-        return {}
-    nodes = dict(zip((text for text, _ in tasks), grown.levels[0].tolist(), strict=True))
-    members: dict[int, list[str]] = {}
-    for text, node in nodes.items():
-        members.setdefault(node, []).append(text)
-    ids = {node: cluster_id("tasks", 1, under, key) for node, under in members.items()}
-    return {text: ids[node] for text, node in nodes.items()}
-
-
-def _assign_tasks(context: StageContext, cluster_of_task: Mapping[str, str]) -> list[FileEntry]:
-    storage, folder = context.storage, context.folder
-    parts = context.tables["extractions"].files
-    shared = [cluster.share(dict(cluster_of_task))]
-
-    def assign_part(unit: cluster.Unit) -> FileEntry:
-        clusters = cluster.shared(shared[0])
-        rows = [
-            {"conversation_id": identity, "cluster_id": clusters[task]}
-            for identity, task in tasks_of(storage, parts[unit["part"]])
-        ]
-        table = pa.Table.from_pylist(rows, TASK_ASSIGNMENTS)
-        return folder.write_table("task_assignments", table, unit["part"], private=True)
-
-    files = cluster.stream([{"part": n} for n in range(len(parts))], assign_part)
-    return sorted(files, key=lambda file: file.path)

@@ -11,11 +11,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from vitw_ray.extraction.language_model import Completion
-from vitw_ray.extraction.parsing import InvalidAnswer, parse
 from vitw_ray.extraction.questions import Question
 from vitw_ray.records import ValueFacet
-from vitw_ray.taxonomy.naming import MAX_NAME_WORDS, Named
+from vitw_ray.taxonomy.naming import MAX_NAME_WORDS
 
 PROMPTS = Path(__file__).parent / "prompts"
 MAX_DESCRIPTION_WORDS = 30  # ours: one full sentence
@@ -26,12 +24,15 @@ WHO: dict[ValueFacet, str] = {
 }
 
 
-def _words(fewest: int, most: int) -> str:
-    """Pattern of so many words, the first with a capital.
+def words(fewest: int, most: int) -> str:
+    """Pattern of so many words, the first with a capital; without anchors.
 
     Short repeats within a repeat: xgrammar 0.2 fails on a character class repeated over 128 times.
     """
     return rf"[A-Z][A-Za-z'\-]{{0,23}}(,? [A-Za-z][A-Za-z'\-]{{0,23}}){{{fewest - 1},{most - 1}}}"
+
+
+NAME = rf"^{words(1, MAX_NAME_WORDS)}$"
 
 
 class GroupAnswer(BaseModel):
@@ -40,9 +41,9 @@ class GroupAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     description: Annotated[
-        str, StringConstraints(pattern=rf"^{_words(3, MAX_DESCRIPTION_WORDS)}\.$")
+        str, StringConstraints(pattern=rf"^{words(3, MAX_DESCRIPTION_WORDS)}\.$")
     ]
-    name: Annotated[str, StringConstraints(pattern=rf"^{_words(1, MAX_NAME_WORDS)}$")]
+    name: Annotated[str, StringConstraints(pattern=NAME)]
 
 
 @cache
@@ -54,15 +55,6 @@ def group_question(facet: ValueFacet) -> Question:
         after=_prompt("group_cue"),
         answer=GroupAnswer,
     )
-
-
-def accept(completion: Completion, question: Question) -> Named | None:
-    """Name and description as a model wrote them; None when they are not of the form."""
-    try:
-        found = parse(completion.text, question)
-    except InvalidAnswer:
-        return None
-    return found["name"], found["description"]
 
 
 def _prompt(name: str) -> str:

@@ -2,10 +2,11 @@
 
 Labels have passed their threshold and will be published; conversations and task texts have no way
 in here. A label is written by a model that read a stranger's text, so only a plain one is shown: it
-can hold neither a line break nor the marks that headings and fences are made of.
+can hold neither a line break nor the marks that headings and fences are made of. Names are plain
+however they were found; so is a description up to its full stop, or it is not shown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
-from vitw_ray.taxonomy.naming import PLAIN
+from vitw_ray.taxonomy.naming import PLAIN, Named
+from vitw_ray.taxonomy.neighbourhoods import centres, nearest
 
 SHOWN = 50  # Clio, 5.1: 50 members and the 50 nearest others; ours takes the nearest members too
 
@@ -62,19 +64,19 @@ def show_level(clustered: Clustered, level: int, names_below: Sequence[str]) -> 
     """
     above = nodes_of_leaves(clustered.levels[:level])
     clusters, vectors = above[-1], clustered.vectors.astype(np.float64)
-    centres = _centres(vectors, clusters)
-    centres_below = _centres(vectors, above[-2]) if names_below else np.empty((0, len(vectors.T)))
+    middle = centres(vectors, clusters)
+    middle_below = centres(vectors, above[-2]) if names_below else np.empty((0, len(vectors.T)))
     parents = clustered.levels[level - 1] if names_below else np.empty(0, np.int32)
     shown: list[Shown] = []
-    for number, centre in enumerate(centres):
+    for number, centre in enumerate(middle):
         to_labels, inside = vectors @ centre, clusters == number
-        others = np.arange(len(centres)) != number
+        others = np.arange(len(middle)) != number
         shown.append(
             Shown(
-                members=_plain(clustered.labels, _nearest(to_labels, inside)),
-                groups=_plain(names_below, _nearest(centres_below @ centre, parents == number)),
-                outside=_plain(clustered.labels, _nearest(to_labels, ~inside)),
-                neighbours=tuple(_nearest(centres @ centre, others)[:SHOWN]),
+                members=_plain(clustered.labels, nearest(to_labels, inside)),
+                groups=_plain(names_below, nearest(middle_below @ centre, parents == number)),
+                outside=_plain(clustered.labels, nearest(to_labels, ~inside)),
+                neighbours=tuple(nearest(middle @ centre, others)[:SHOWN]),
             )
         )
     return shown
@@ -95,17 +97,34 @@ def listing(shown: Shown, taken: Sequence[str] = ()) -> str:
     )
 
 
-def _centres(vectors: NDArray[np.float64], clusters: Parents) -> NDArray[np.float64]:
-    """(k, d) unit vectors of the means of k clusters."""
-    sums = np.zeros((clusters.max(initial=-1) + 1, vectors.shape[1]))
-    np.add.at(sums, clusters, vectors)
-    return sums / np.linalg.norm(sums, axis=1, keepdims=True).clip(min=1e-12)
+def list_groups(parts: Mapping[str, Sequence[Named]], *, room: int, numbered: str = "") -> str:
+    """Groups under headings, by name and description, one a line.
+
+    Args:
+        parts: named groups by the heading over them.
+        room: characters; where descriptions would take more, there are names alone.
+        numbered: the heading whose groups are numbered from 1.
+    """
+    full = _list_groups(parts, numbered, described=True)
+    return full if len(full) <= room else _list_groups(parts, numbered, described=False)
 
 
-def _nearest(closeness: NDArray[np.float64], among: NDArray[np.bool_]) -> list[int]:
-    """Numbers of the chosen rows, the closest first."""
-    chosen = np.flatnonzero(among)
-    return chosen[np.argsort(-closeness[chosen], kind="stable")].tolist()
+def _list_groups(parts: Mapping[str, Sequence[Named]], numbered: str, *, described: bool) -> str:
+    blocks: list[str] = []
+    for heading, groups in parts.items():
+        lines = [_line(group, described=described) for group in groups]
+        if heading == numbered:
+            lines = [f"{number}. {line}" for number, line in enumerate(lines, 1)]
+        else:
+            lines = [f"- {line}" for line in lines]
+        blocks += ["\n".join([f"{heading}:", *lines])] if lines else []
+    return "\n\n".join(blocks)
+
+
+def _line(group: Named, *, described: bool) -> str:
+    name, description = group
+    plain = PLAIN.fullmatch(description.removesuffix("."))
+    return f"{name}: {description}" if described and plain else name
 
 
 def _plain(texts: Sequence[str], order: Sequence[int]) -> tuple[str, ...]:

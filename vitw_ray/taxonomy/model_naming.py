@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from vitw_ray.errors import StageFailed
-from vitw_ray.extraction.language_model import LanguageModel, ModelFailure
 from vitw_ray.records import ValueFacet
-from vitw_ray.taxonomy.group_question import accept, group_question
-from vitw_ray.taxonomy.hierarchy import nodes_of_leaves
+from vitw_ray.taxonomy.group_question import group_question
+from vitw_ray.taxonomy.group_requests import INVALID, Asked
+from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.listing import Clustered, Shown, listing, show_level
 from vitw_ray.taxonomy.naming import Named, name_clusters
 
@@ -29,7 +29,7 @@ Place = tuple[ValueFacet, int]
 """A cluster of the level at hand."""
 Reply = Named | str
 """An answer of the right form, or the short code of why there is none."""
-INVALID, DUPLICATE = "invalid", "duplicate"
+DUPLICATE = "duplicate"
 
 
 @dataclass
@@ -38,18 +38,22 @@ class ModelNames:
 
     Attributes:
         names: for each facet and level from 1 up, what each cluster is called.
+        levels: the clusters that have these names, as `build_levels` gives them.
         clusters: how many there are.
         asked_again: those whose first answer could not stand.
         by_members: those that had to be named by their members.
         refused: answers that could not stand, by the short code of why.
+        climbed: how levels above the first were raised, where the model had a part in that.
         model: its settings as they were resolved.
     """
 
     names: dict[ValueFacet, list[list[Named]]]
+    levels: dict[ValueFacet, list[Parents]]
     clusters: int = 0
     asked_again: int = 0
     by_members: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    climbed: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def details(self) -> dict[str, Any]:
@@ -59,6 +63,7 @@ class ModelNames:
             "asked_again": self.asked_again,
             "by_members": self.by_members,
             "refused": dict(sorted(self.refused.items())),
+            **({"climbed": dict(self.climbed)} if self.climbed else {}),
             "model": dict(self.model),
         }
 
@@ -114,34 +119,34 @@ def name_the_rest(clustered: Clustered, level: int, stand: Mapping[int, Named]) 
     return [named[number] for number in sorted(named)]
 
 
-async def name_facets(
-    model: LanguageModel, facets: Mapping[ValueFacet, Clustered], *, at_once: int
-) -> ModelNames:
+async def name_facets(asked: Asked, facets: Mapping[ValueFacet, Clustered]) -> ModelNames:
     """Name every cluster of the value facets.
 
     Args:
-        model: answers; is open.
+        asked: the model; is open.
         facets: labels and their clusters.
-        at_once: requests under way at the same time, at most.
 
     Raises:
         StageFailed: the model answered no request of the first level.
     """
-    found = ModelNames({facet: [] for facet in facets})
-    free = asyncio.Semaphore(at_once)
+    found = ModelNames(
+        names={facet: [] for facet in facets},
+        levels={facet: list(clustered.levels) for facet, clustered in facets.items()},
+    )
     for level in range(1, max((len(c.levels) for c in facets.values()), default=0) + 1):
         there: dict[ValueFacet, Clustered] = {
             facet: c for facet, c in facets.items() if len(c.levels) >= level
         }
-        await _name_level(model, free, there, level, found)
-        if found.refused and found.clusters == found.by_members:
-            _refuse_silence(found)
-    found.model = model.describe()
+        await name_level(asked, there, level, found)
+        refuse_silence(found)
+    found.model = asked.model.describe()
     return found
 
 
-def _refuse_silence(found: ModelNames) -> None:
-    if not found.refused.keys() & {INVALID, DUPLICATE}:
+def refuse_silence(found: ModelNames) -> None:
+    """Fail where a model said nothing at all, not even something that could not stand."""
+    silent = found.refused and found.clusters == found.by_members
+    if silent and not found.refused.keys() & {INVALID, DUPLICATE}:
         codes = ", ".join(f"{code} {n}" for code, n in sorted(found.refused.items()))
         raise StageFailed(
             f"the model answered about none of {found.clusters} clusters ({codes})",
@@ -149,27 +154,26 @@ def _refuse_silence(found: ModelNames) -> None:
         )
 
 
-async def _name_level(
-    model: LanguageModel,
-    free: asyncio.Semaphore,
-    facets: Mapping[ValueFacet, Clustered],
-    level: int,
-    found: ModelNames,
+async def name_level(
+    asked: Asked, facets: Mapping[ValueFacet, Clustered], level: int, found: ModelNames
 ) -> None:
-    """Two rounds of questions; what then has no name gets that of its members."""
+    """Name one level of some facets, those below being named: `found` gets the names and counts.
+
+    Two rounds of questions; what then has no name gets that of its members.
+    """
     shown: dict[Place, Shown] = {}
     for facet, clustered in facets.items():
         below = [name for name, _ in found.names[facet][-1]] if level > 1 else []
         for number, one in enumerate(show_level(clustered, level, below)):
             shown[facet, number] = one
     speaking = {place: listing(one) for place, one in shown.items() if one.members or one.groups}
-    first = await _ask_all(model, free, speaking, attempt=0)
+    first = await _ask_all(asked, speaking, attempt=0)
     stand, refused = settle(first, {})
     again = {
         place: listing(shown[place], names_to_avoid(place, shown[place], first[place], stand))
         for place in refused
     }
-    second = await _ask_all(model, free, again, attempt=1)
+    second = await _ask_all(asked, again, attempt=1)
     stand, refused_again = settle(second, stand)
     for facet, clustered in facets.items():
         of_facet = {number: named for (other, number), named in stand.items() if other == facet}
@@ -180,19 +184,12 @@ async def _name_level(
     found.refused.update([*refused.values(), *refused_again.values()])
 
 
-async def _ask_all(
-    model: LanguageModel, free: asyncio.Semaphore, listings: Mapping[Place, str], attempt: int
-) -> dict[Place, Reply]:
+async def _ask_all(asked: Asked, listings: Mapping[Place, str], attempt: int) -> dict[Place, Reply]:
     """One request for each listing, begun in their order."""
 
     async def ask(facet: ValueFacet, text: str) -> Reply:
-        question = group_question(facet)
-        async with free:
-            try:
-                completion = await model.ask(model.read_text(text), question, attempt)
-            except ModelFailure as failure:
-                return failure.code
-        return accept(completion, question) or INVALID
+        answer = await asked.ask(text, group_question(facet), attempt)
+        return answer if isinstance(answer, str) else (answer["name"], answer["description"])
 
     replies = await asyncio.gather(*(ask(facet, text) for (facet, _), text in listings.items()))
     return dict(zip(listings, replies, strict=True))

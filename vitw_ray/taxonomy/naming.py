@@ -37,6 +37,12 @@ Named = tuple[str, str]
 """Name and description of a cluster."""
 
 
+def is_name(text: str) -> bool:
+    """Whether a cluster may be called that: at most ten words of the allow-listed alphabet."""
+    words = text.split()
+    return bool(PLAIN.fullmatch(text)) and len(words) <= MAX_NAME_WORDS and text == " ".join(words)
+
+
 def name_clusters(
     phrases: Sequence[str],
     vectors: NDArray[np.float32],
@@ -112,8 +118,8 @@ def _names(shown: dict[str, float], words: Sequence[str], noun: Noun) -> Iterato
             if other >= SECOND_VOICE * voice and not _share_stem(first, phrase)
         )
         for parts in ([first, *islice(second, 1)], [first]):
-            if len(" and ".join(parts).split()) <= MAX_NAME_WORDS:
-                yield _capitalised(" and ".join(parts))
+            if is_name(name := " ".join(" and ".join(parts).split())):
+                yield _capitalised(name)
     for length in range(min(NAME_WORDS, len(words)), 0, -1):
         yield _capitalised(_listed(words[:length]))
     yield from (f"Other {noun} {_letters(number)}" for number in count())

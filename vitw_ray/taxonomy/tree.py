@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vitw_ray.records import TAXONOMY, VALUE_FACETS, Facet
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
+from vitw_ray.taxonomy.naming import MAX_NAME_WORDS, is_name
 
 PCT_TOLERANCE = 1e-6  # ours: rounding of a few thousand float64 shares stays far below
 
@@ -91,9 +92,11 @@ def _ids(facet: Facet, level: int, labels: Sequence[str], nodes: Parents, key: b
 def check_tree(table: pa.Table) -> list[str]:
     """What is wrong with a taxonomy, one sentence per broken rule and facet; empty when sound.
 
-    For each facet: ids are unique, no name is empty, levels have no gap, every node but those of
-    the top has exactly one parent and that one level up, every node above the bottom has children
-    whose conversations add up to its own, and the shares of each level add up to 100.
+    For each facet: ids are unique, no name is empty, a cluster's name is of at most ten words in
+    the allow-listed alphabet and differs from its siblings' by more than capitals, levels have no
+    gap, every node but those of the top has exactly one parent and that one level up, every node
+    above the bottom has children whose conversations add up to its own, and the shares of each
+    level add up to 100.
     """
     broken: list[str] = []
     for facet in sorted(set(table["facet"].to_pylist())):
@@ -130,6 +133,7 @@ def _problems(facet: str, nodes: list[dict[str, Any]]) -> Iterator[str]:
         yield f"{len(nodes) - len(level_of)} ids are not unique"
     if nameless := sum(not node["name"].strip() for node in nodes):
         yield f"{nameless} names are empty"
+    yield from _name_problems([node for node in nodes if node["level"] > 0])
     bottom, top = 0 if facet in VALUE_FACETS else 1, max(level_of.values())
     present = sorted(set(level_of.values()))
     if present != list(range(bottom, top + 1)):
@@ -146,6 +150,14 @@ def _problems(facet: str, nodes: list[dict[str, Any]]) -> Iterator[str]:
     if crowned:
         yield f"{crowned} nodes of the top level have a parent"
     yield from _sum_problems(bottom, nodes)
+
+
+def _name_problems(clusters: list[dict[str, Any]]) -> Iterator[str]:
+    if odd := sum(not is_name(node["name"]) for node in clusters):
+        yield f"{odd} names of clusters are not plain, or of more than {MAX_NAME_WORDS} words"
+    among = {(n["level"], n["parent_cluster_id"], n["name"].casefold()) for n in clusters}
+    if twice := len(clusters) - len(among):
+        yield f"{twice} clusters bear the name of a sibling"
 
 
 def _sum_problems(bottom: int, nodes: list[dict[str, Any]]) -> Iterator[str]:

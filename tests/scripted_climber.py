@@ -1,0 +1,120 @@
+"""A language model that puts groups together by topic, from a script: each step may be replaced."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scripted_model import ScriptedModel, completion
+
+from vitw_ray.extraction.language_model import Completion, ModelFailure, Reading
+from vitw_ray.extraction.questions import Question
+from vitw_ray.taxonomy.climb_steps import Means
+from vitw_ray.taxonomy.embed import Hashing
+from vitw_ray.taxonomy.group_requests import Asked
+from vitw_ray.taxonomy.naming import Named
+from vitw_ray.taxonomy.neighbourhoods import KMeansSettings
+
+Script = Callable[[str, Question, int], Any]
+"""From the text between the fences, the question and the attempt to what the model answers: text,
+an object to be written as JSON, or a failure."""
+
+
+def lists(text: str) -> dict[str, list[str]]:
+    """The lines under each heading, without the mark before them."""
+    blocks = (block.split("\n") for block in text.strip().split("\n\n"))
+    return {heading[:-1]: [line.split(" ", 1)[1] for line in lines] for heading, *lines in blocks}
+
+
+def names(text: str, heading: str) -> list[str]:
+    """The names under a heading, without descriptions."""
+    return [line.split(":")[0] for line in lists(text).get(heading, [])]
+
+
+def topic(name: str) -> str:
+    """What the groups of these tests are about: the first word of the name."""
+    return name.split()[0].capitalize()
+
+
+def numbers_of(question: Question) -> list[int]:
+    """The bounds that are in a question's name."""
+    return [int(part) for part in question.name.split("_")[1:]]
+
+
+def name_by_topic(text: str, question: Question, attempt: int) -> Any:
+    inside = lists(text)["Values inside"][0].capitalize()
+    return {"description": "Values of one kind.", "name": f"{inside} {'too' * attempt}".strip()}
+
+
+def propose_topics(text: str, question: Question, attempt: int) -> Any:
+    fewest, most = numbers_of(question)
+    topics = list(dict.fromkeys(topic(name) for name in names(text, "Groups")))
+    topics += [f"Nothing {'at all ' * n}here" for n in range(fewest - len(topics))]
+    return {
+        "groups": [
+            {"description": f"Whatever is about {one}.", "name": f"{one} of every kind"}
+            for one in topics[:most]
+        ]
+    }
+
+
+def keep_one_of_each(text: str, question: Question, attempt: int) -> Any:
+    _, fewest, most = numbers_of(question)
+    proposals = names(text, "Proposals")
+    first = [n for n, name in enumerate(proposals, 1) if proposals.index(name) == n - 1]
+    return {"kept": first[: max(most, fewest)]}
+
+
+def put_under_its_topic(text: str, question: Question, attempt: int) -> Any:
+    (group,), wider = names(text, "Group"), names(text, "Wider groups")
+    fits = [n for n, name in enumerate(wider, 1) if topic(name) == topic(group)]
+    return {"because": "Both are about the same.", "number": (fits or [1])[0]}
+
+
+SENSIBLE: dict[str, Script] = {
+    "group": name_by_topic,
+    "propose": propose_topics,
+    "deduplicate": keep_one_of_each,
+    "assign": put_under_its_topic,
+}
+
+
+class Climber(ScriptedModel):
+    """Keeps the texts that it was shown and what it said, by step."""
+
+    def __init__(self, **scripts: Script) -> None:
+        self.scripts = SENSIBLE | scripts
+        self.shown: dict[str, list[str]] = {step: [] for step in SENSIBLE}
+        self.said: dict[str, list[Any]] = {step: [] for step in SENSIBLE}
+        super().__init__(self._answer)
+
+    def _answer(self, reading: Reading, question: Question, attempt: int) -> Completion:
+        step = question.name.split("_")[0]
+        self.shown[step].append(reading.text)
+        answer = self.scripts[step](reading.text, question, attempt)
+        self.said[step].append(answer)
+        if isinstance(answer, ModelFailure):
+            raise answer
+        return completion(answer if isinstance(answer, str) else json.dumps(answer))
+
+
+def embed(texts: Sequence[str]) -> np.ndarray:
+    """Vectors that lie together by topic."""
+    hashing = Hashing()
+    rows = hashing.encode([topic(text) for text in texts]) + 0.3 * hashing.encode(texts)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def means(model: ScriptedModel, *, seed: int = 0, room: int = 10_000) -> Means:
+    """What a climb takes."""
+    return Means(Asked(model, at_once=8), embed, KMeansSettings(seed, iterations=10), room)
+
+
+def groups_of(topics: int, each: int) -> list[Named]:
+    """Named groups of so many topics, so many of each."""
+    words = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("ab", "eb", "ib", "ob", "ub")]
+    return [
+        (f"{one.capitalize()} {other}", f"Values of {one} such as {other}.")
+        for one in words[:topics]
+        for other in words[-each:]
+    ]

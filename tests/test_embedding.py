@@ -1,0 +1,258 @@
+"""Texts are embedded once: by however many actors, with whatever kills, in however many runs."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import taxonomy_stage
+from ray.cloudpickle import register_pickle_by_value
+from taxonomy_stage import CountingEmbedder, embedded, stage_context
+from whole_runs import plant_files, table_bytes, tree_bytes
+
+from vitw_ray.config import Execution
+from vitw_ray.errors import StageFailed
+from vitw_ray.keys import Keyed
+from vitw_ray.storage import Storage
+from vitw_ray.taxonomy import build, embedding
+from vitw_ray.taxonomy.embed import Hashing
+from vitw_ray.taxonomy.embedding import BlockEmbedder, embed_texts
+from vitw_ray.taxonomy.texts import Texts, write_counts, write_tasks, write_values
+from vitw_ray.taxonomy.vector_files import read_blocks
+
+pytestmark = pytest.mark.ray
+register_pickle_by_value(taxonomy_stage)  # workers do not find modules of the tests
+
+ROOT = Path(__file__).resolve().parents[1]
+LABELS = [f"{a} {b}" for a in ("calm", "kind", "fair", "bold") for b in ("mind", "care", "work")]
+TASKS = [f"task {n % 70} of {n % 7}" for n in range(150)]  # 70 different ones
+BLOCK = 8
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch, local_ray):
+    monkeypatch.setattr(embedding, "BLOCK_TEXTS", {"cpu": BLOCK})
+
+
+def embed(folder, labels=LABELS, tasks=TASKS, *, actors=2, kill=False):
+    """Embed in a folder that may have seen other runs; the calls it took, and what was found."""
+    log = folder / f"log-{time.time_ns()}"
+    log.mkdir(parents=True)
+    if kill:
+        (log / "kill").touch()
+    context = stage_context(folder / "run", labels, tasks, actors=actors)
+    kinds = [write_values(context, labels), write_tasks(context)]
+    found = embed_texts(context, kinds, partial(CountingEmbedder, str(log)))
+    return embedded(log), found, context
+
+
+def vector_files(folder):
+    return {
+        name: content
+        for name, content in tree_bytes(folder / "run" / "private").items()
+        if name.startswith("vectors-")
+    }
+
+
+def contents(folder):
+    return {name: digest for name, (_, digest) in vector_files(folder).items()}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory, local_ray):
+    """An undisturbed run: its folder, and what `embed` said of it."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "BLOCK_TEXTS", {"cpu": BLOCK})
+        return folder, *embed(folder)
+
+
+@pytest.fixture
+def again(first, tmp_path):
+    """A copy of its folder, for another run."""
+    return Path(shutil.copytree(first[0], tmp_path / "again"))
+
+
+def test_every_text_is_embedded_once_and_keeps_its_count(first):
+    _, calls, found, context = first
+    assert sum(calls) == len(set(LABELS)) + len(set(TASKS))
+    assert max(calls) < 3 * BLOCK
+    assert len(calls) == sum(map(len, found.blocks.values()))
+    tasks = read_blocks(context.storage, found.blocks["tasks"])
+    counts = dict(zip(tasks.texts, tasks.conversations.tolist(), strict=True))
+    assert counts == {task: TASKS.count(task) for task in TASKS}
+    assert np.allclose(np.linalg.norm(tasks.vectors, axis=1), 1, atol=1e-5)
+
+
+def test_any_number_of_actors_writes_the_same_files(first, tmp_path):
+    embed(tmp_path, actors=3)
+    assert contents(tmp_path) == contents(first[0])
+
+
+def test_a_rerun_embeds_nothing_and_changes_no_byte(first, again):
+    before = vector_files(again)
+    calls, found, _ = embed(again)
+    assert calls == []
+    assert found.blocks == first[2].blocks
+    assert found.reused == len(first[1]) > 4
+    assert vector_files(again) == before
+
+
+def test_a_new_label_costs_the_block_that_it_belongs_to(again):
+    calls, found, _ = embed(again, labels=[*LABELS, "dry wit"])
+    assert len(calls) == 1
+    assert len(found.blocks["values"]) > 1
+
+
+def test_a_killed_actor_costs_the_block_in_its_hands(first, tmp_path):
+    calls, _, _ = embed(tmp_path, kill=True)
+    assert not list(tmp_path.rglob("kill")), "nobody was killed"
+    assert len(calls) <= len(first[1]) + 2  # two actors, a block in the hands of each
+    assert contents(tmp_path) == contents(first[0])
+
+
+def test_without_the_secret_the_name_of_a_vector_file_does_not_tell_its_texts(tmp_path):
+    storage = Storage(str(tmp_path))
+    texts = Texts("tasks", write_counts(storage, "private/runs", {"a task": 1}), 1)
+    names = {
+        BlockEmbedder(
+            storage=storage,
+            keyed=Keyed(secret),
+            kinds=[texts],
+            folder="private/scratch",
+            vectors="private/vectors",
+            make=Hashing,
+        )({"kind": 0, "block": 0, "blocks": 1})[0].vector_path
+        for secret in (b"one secret", b"another secret", b"one secret")
+    }
+    assert len(names) == 2
+    assert len(storage.list("private/vectors")) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "texts", "expected"),
+    [
+        ({"actors": 8}, 100, (1, 1.0, 0.0)),
+        ({"actors": 8}, 2_000, (8, 1.0, 0.0)),
+        ({"actors": 2, "cpus_per_actor": 6.0}, 2_000, (2, 1.0, 0.0)),
+        ({"device": "gpu", "gpus_per_actor": 2.0}, 100, (1, 1.0, 1.0)),
+        ({"device": "gpu", "gpus_per_actor": 0.25}, 100, (1, 1.0, 0.25)),
+    ],
+)
+def test_a_few_texts_load_one_model_and_an_encoder_takes_a_core_and_a_gpu_at_most(
+    given, texts, expected, monkeypatch
+):
+    monkeypatch.setattr(embedding, "BLOCK_TEXTS", {"cpu": 100, "gpu": 100})
+    found = embedding._for_embedders(Execution(**given), texts)
+    assert (found.actors, found.cpus_per_actor, found.gpus_per_actor) == expected
+
+
+class Nan(CountingEmbedder):
+    def encode(self, texts):
+        raise StageFailed(f"no vector for {len(texts)} texts", "choose another")
+
+
+@pytest.mark.slow
+def test_an_embedder_that_fails_ends_the_run_with_its_own_words(tmp_path):
+    context = stage_context(tmp_path, LABELS, [])
+    register_pickle_by_value(sys.modules[__name__])
+    with pytest.raises(StageFailed, match="no vector for"):
+        embed_texts(context, [write_values(context, LABELS)], partial(Nan, str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "tasks"),
+    [
+        ([], []),
+        ([], ["one task"] * 3),
+        pytest.param(["calm mind"], [], marks=pytest.mark.slow),
+    ],
+)
+def test_next_to_nothing_makes_a_small_tree_and_leaves_no_scratch(tmp_path, labels, tasks):
+    report = build.build_taxonomy(stage_context(tmp_path, labels, tasks))
+    tables = {file.table: pq.read_table(tmp_path / file.path) for file in report.files}
+    facets = set(tables["taxonomy"]["facet"].to_pylist())
+    assert facets == ({"ai_values", "human_values"} if labels else set()) | (
+        {"tasks"} if tasks else set()
+    )
+    assigned = tables["task_assignments"].num_rows if "task_assignments" in tables else 0
+    assert assigned == len(tasks)
+    assert not list((tmp_path / "private").rglob("scratch"))
+
+
+def test_the_manifest_names_the_embedder_and_its_files_and_they_are_private(tmp_path):
+    report = build.build_taxonomy(stage_context(tmp_path, LABELS, TASKS))
+    details = report.details
+    assert details["embedder"]["name"] == "hashing"
+    assert details["texts_embedded"] == len(LABELS) + len(set(TASKS))
+    prefix = f"private/vectors-{details['embedder']['key']}/"
+    assert all(path.startswith(prefix) for path in details["vector_files"])
+    assert {str(f.relative_to(tmp_path)) for f in tmp_path.glob(f"{prefix}*")} == set(
+        details["vector_files"]
+    )
+    public = [f for f in (tmp_path / "after").rglob("*") if f.is_file()]
+    assert [f.parent.name for f in public] == ["taxonomy"]
+
+
+DRIVER = """
+import sys
+sys.path.insert(0, {tests!r})
+from functools import partial
+from pathlib import Path
+import taxonomy_stage
+from ray.cloudpickle import register_pickle_by_value
+from whole_runs import run_quietly, small_config
+from vitw_ray.taxonomy import build, embedding
+
+register_pickle_by_value(taxonomy_stage)
+embedding.BLOCK_TEXTS = {{"cpu": {block}}}
+make = partial(taxonomy_stage.CountingEmbedder, {log!r}, {seconds})
+build.embed_texts = partial(embedding.embed_texts, make=make)
+run_quietly(small_config({inputs!r}, {output!r}, Path({secret!r})))
+"""
+
+
+@pytest.mark.slow
+def test_a_driver_killed_while_it_embeds_loses_at_most_the_blocks_in_flight(tmp_path):
+    inputs, log = plant_files(tmp_path / "in", rows=300), tmp_path / "log"
+    log.mkdir()
+
+    def driver(output: str, log: Path, seconds: float) -> subprocess.Popen:
+        code = DRIVER.format(
+            tests=str(ROOT / "tests"), block=BLOCK, log=str(log), seconds=seconds,
+            inputs=inputs, output=str(tmp_path / output), secret=str(tmp_path / "secret"),
+        )  # fmt: skip
+        environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, start_new_session=True,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    first = driver("out", log, 1.0)
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "out").glob("private/vectors-*/*"))) < 4:
+        assert first.poll() is None, first.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    begun = len(embedded(log))
+    second = driver("out", log, 0.0)
+    _, errors = second.communicate(timeout=240)
+    assert second.returncode == 0, errors[-2000:]
+    made = len(list((tmp_path / "out").glob("private/vectors-*/*")))
+    assert 4 <= begun < made, "the kill came too early or too late to show anything"
+    assert len(embedded(log)) - made <= 2  # two actors
+    calm = tmp_path / "calm-log"
+    calm.mkdir()
+    third = driver("calm", calm, 0.0)
+    assert third.wait(timeout=240) == 0
+    assert table_bytes(tmp_path / "out") == table_bytes(tmp_path / "calm")
+    assert len(embedded(calm)) == made

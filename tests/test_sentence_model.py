@@ -1,0 +1,273 @@
+"""Any sentence-transformers model of safe files gives the library's own vectors, only faster."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_embedder import DIM, make_tiny_embedder, texts
+
+from vitw_ray.command_line import config_from
+from vitw_ray.config import RunConfig, TaxonomyConfig
+from vitw_ray.errors import ConfigError, StageFailed
+from vitw_ray.extraction.model_files import resolve_revision
+from vitw_ray.pipeline import STAGES, run
+from vitw_ray.taxonomy.embed import embed_unique, load_embedder
+from vitw_ray.taxonomy.embedder_files import describe_embedder, find_embedder
+from vitw_ray.taxonomy.embedder_profiles import PROFILES, EmbedderProfile
+from vitw_ray.taxonomy.sentence_model import SentenceModel
+
+MIN_COSINE = 0.9999
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(autouse=True)
+def _files_are_read_anew():
+    resolve_revision.cache_clear()
+    find_embedder.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    pytest.importorskip("sentence_transformers")
+    return make_tiny_embedder(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny):
+    return load_embedder(str(tiny))
+
+
+@pytest.fixture
+def copy(tiny, tmp_path) -> Path:
+    return Path(shutil.copytree(tiny, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize(
+    ("made", "prompt"),
+    [
+        ({}, ""),
+        ({"pooling": "cls", "normalize": False, "prompts": {"query": "the "}}, ""),
+        ({"pooling": "lasttoken", "decoder": True, "normalize": False}, ""),
+        (
+            {"prompts": {"a": "truth of ", "b": "work of "}, "default_prompt": "a"},
+            "truth of ",
+        ),
+        ({"prompts": {"Clustering": "care for "}}, "care for "),
+    ],
+    ids=["mean", "cls", "last token", "its default prompt", "its prompt for clustering"],
+)
+def test_the_rows_are_those_of_the_librarys_own_loop(tmp_path, made, prompt):
+    transformers = pytest.importorskip("sentence_transformers")
+    folder = make_tiny_embedder(tmp_path / "model", **made)
+    sample = texts(70)
+    rows = load_embedder(str(folder)).encode(sample)
+    stock = transformers.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    expected = stock.encode(sample, prompt=prompt, normalize_embeddings=True)
+    assert rows.dtype == np.float32
+    assert (rows * expected).sum(axis=1).min() > MIN_COSINE
+    other = stock.encode(sample, prompt=prompt + "honesty ", normalize_embeddings=True)
+    assert (rows * other).sum(axis=1).min() < MIN_COSINE
+
+
+def test_a_profiles_prompt_comes_before_the_models_own(tmp_path):
+    folder = make_tiny_embedder(tmp_path / "model", prompts={"clustering": "work of "})
+    profile = EmbedderProfile(model=str(folder), prompt="truth of ")
+    files = find_embedder(str(folder))
+    ours = SentenceModel(type(files)("mine", profile, files.revision))
+    plain = SentenceModel(
+        type(files)("plain", EmbedderProfile(model=str(folder), prompt=""), files.revision)
+    )
+    assert np.allclose(ours.encode(["care"]), plain.encode(["truth of care"]), atol=1e-6)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=200), min_size=1, max_size=12))
+def test_any_text_in_any_script_and_of_any_length_gets_a_unit_row(loaded, some):
+    rows = embed_unique(loaded, some)
+    assert rows.shape == (len(some), DIM)
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    assert (embed_unique(loaded, some[::-1])[::-1] == rows).all()
+
+
+def test_what_is_longer_than_the_model_reads_is_cut(loaded):
+    long = "kindness " * 500
+    assert np.allclose(loaded.encode([long])[0], loaded.encode([long + "truth"])[0], atol=1e-6)
+
+
+def test_two_threads_that_encode_at_once_get_the_rows_of_one(loaded):
+    from concurrent.futures import ThreadPoolExecutor
+
+    samples = [texts(60, seed) for seed in range(6)]
+    alone = [loaded.encode(sample) for sample in samples]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(loaded.encode, samples))
+    assert all((a == b).all() for a, b in zip(alone, together, strict=True))
+
+
+def test_texts_without_a_finite_vector_are_counted_and_not_told(copy):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(copy / "model.safetensors")
+    pieces = json.loads((copy / "tokenizer.json").read_text())["model"]["vocab"]
+    weights["embeddings.word_embeddings.weight"][pieces["kindness"]] = float("nan")
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    sample = ["honesty", "kindness", "truth", "patience and kindness"]
+    with pytest.raises(StageFailed, match="no finite vector for 2 of 4 texts") as failed:
+        load_embedder(str(copy)).encode(sample)
+    assert str(copy) in failed.value.problem
+    assert "kindness" not in str(failed.value)
+
+
+def only_a_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def a_module_that_is_a_pickle(folder: Path) -> None:
+    (folder / "1_Pooling" / "pytorch_model.bin").write_bytes(b"pickled")
+
+
+def code_of_its_own(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "modeling.Model"}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def a_module_of_its_own(folder: Path) -> None:
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["type"] = "modeling.Model"
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (only_a_pickle, "safetensors"),
+        (a_module_that_is_a_pickle, "safetensors"),
+        (code_of_its_own, "code of its own"),
+        (a_module_of_its_own, "code of its own"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json"),
+    ],
+)
+def test_pickles_and_code_are_refused_before_anything_is_loaded(copy, damage, said):
+    damage(copy)
+    with pytest.raises(ConfigError, match=rf"--embedder .*{said}"):
+        find_embedder(str(copy))
+
+
+def key(folder: Path) -> str:
+    resolve_revision.cache_clear()
+    find_embedder.cache_clear()
+    return describe_embedder(RunConfig(taxonomy=TaxonomyConfig(embedder=str(folder))))["key"]
+
+
+def test_a_folder_that_moves_keeps_its_vectors_and_its_tree(copy, tiny):
+    assert key(copy) == key(tiny)
+    stage = next(stage for stage in STAGES if stage.name == "taxonomy")
+    trees = {
+        stage.key(RunConfig(taxonomy=TaxonomyConfig(embedder=name)), {})
+        for name in (str(copy), str(tiny), "minilm", "hashing")
+    }
+    assert len(trees) == 3
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "1_Pooling/config.json", "tokenizer.json"])
+def test_another_byte_in_any_file_that_decides_a_vector_is_another_key(copy, tiny, file):
+    with (copy / file).open("ab") as handle:
+        handle.write(b" ")
+    assert key(copy) != key(tiny)
+
+
+def test_a_folder_that_changed_since_the_run_was_planned_is_refused(copy):
+    revision = find_embedder(str(copy)).revision
+    with (copy / "tokenizer.json").open("ab") as handle:
+        handle.write(b" ")
+    resolve_revision.cache_clear()
+    find_embedder.cache_clear()
+    with pytest.raises(ConfigError, match="not revision"):
+        load_embedder(str(copy), revision=revision)
+
+
+def test_of_a_model_on_the_hub_only_data_of_the_named_commit_is_fetched(tiny, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    fetched = []
+
+    def snapshot_download(model, *, revision, allow_patterns):
+        fetched.append((model, revision))
+        assert not [name for name in allow_patterns if name.endswith((".py", ".bin", ".pt", "*"))]
+        return str(tiny)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    embedder = load_embedder("owner/name", revision=COMMIT)
+    assert embedder.encode(["honesty"]).shape == (1, DIM)
+    assert fetched == [("owner/name", COMMIT)]
+
+
+FROM_CACHE = """
+from vitw_ray.taxonomy.embed import load_embedder
+from vitw_ray.taxonomy.embedder_files import find_embedder
+files = find_embedder("owner/name")
+print(files.revision, load_embedder("owner/name", revision=files.revision).encode(["care"]).shape)
+"""
+
+
+@pytest.mark.slow
+def test_without_a_hub_a_model_in_this_machines_cache_is_found_and_loaded(tiny, tmp_path):
+    place = tmp_path / "models--owner--name"
+    shutil.copytree(tiny, place / "snapshots" / COMMIT)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(COMMIT)
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_CACHE], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == f"{COMMIT} (1, {DIM})\n", done.stderr[-2000:]
+
+
+def test_a_hub_that_is_out_of_reach_is_named_with_a_way_out(monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def snapshot_download(*_, **__):
+        raise OSError("no route")
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    with pytest.raises(ConfigError, match="cannot be fetched") as refused:
+        load_embedder("mpnet", revision=COMMIT)
+    assert "folder" in refused.value.fix
+
+
+def test_an_embedder_that_is_neither_profile_nor_id_nor_folder_is_refused_with_the_profiles():
+    with pytest.raises(ConfigError, match="--embedder mpnett") as refused:
+        config_from(["--embedder", "mpnett"], "a job")
+    assert all(name in refused.value.problem for name in (*PROFILES, "hashing"))
+
+
+def test_a_run_whose_embedder_cannot_be_found_ends_before_it_begins(tmp_path):
+    config = config_from(
+        ["--embedder", str(tmp_path / "gone"), "--output", str(tmp_path / "out")], "a job"
+    )
+    with pytest.raises(ConfigError, match=r"--embedder .*gone is no folder"):
+        run(config)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_revision_of_what_is_no_model_is_refused():
+    with pytest.raises(ConfigError, match="--embedder-revision"):
+        TaxonomyConfig(embedder="hashing", embedder_revision="main")
+
+
+def test_a_revision_of_the_packaged_model_is_refused_unless_it_is_its_own():
+    assert find_embedder("minilm", PROFILES["minilm"].revision) == find_embedder("minilm")
+    with pytest.raises(ConfigError, match="--embedder-revision"):
+        find_embedder("minilm", COMMIT)
+
+
+def test_every_profile_is_described_by_a_model_id_of_the_hub():
+    assert all(profile.model.count("/") == 1 for profile in PROFILES.values())
+    assert [name for name, profile in PROFILES.items() if profile.packaged] == ["minilm"]

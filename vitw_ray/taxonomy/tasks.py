@@ -1,0 +1,136 @@
+"""The tree of tasks: texts that are private and many, one for each conversation.
+
+It is grown, named and written out in a worker that reads texts and vectors from storage: the driver
+sees clusters, and of a text no more than a keyed hash. Texts appear in the tree only through names
+with enough support.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vitw_ray import cluster
+from vitw_ray.config import RunConfig
+from vitw_ray.errors import StageFailed
+from vitw_ray.keys import Keyed
+from vitw_ray.records import TASK_ASSIGNMENTS, TAXONOMY
+from vitw_ray.run_folder import FileEntry
+from vitw_ray.stages import StageContext
+from vitw_ray.storage import Storage
+from vitw_ray.taxonomy.grow import grow_levels
+from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
+from vitw_ray.taxonomy.naming import name_clusters
+from vitw_ray.taxonomy.texts import tasks_of
+from vitw_ray.taxonomy.tree import build_tree, cluster_id
+from vitw_ray.taxonomy.vector_files import Block, read_blocks
+
+KEY_BYTES = 16
+KEY = f"S{KEY_BYTES}"  # numpy's type of a task's keyed hash
+CLUSTERS = pa.schema(
+    [
+        pa.field("key", pa.binary(KEY_BYTES), nullable=False),
+        pa.field("cluster", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class TaskTree:
+    """Rows of `taxonomy`, the ids of its level 1 by number, and the file of `CLUSTERS`."""
+
+    tree: pa.Table
+    ids: tuple[str, ...] = ()
+    clusters: str | None = None
+
+
+NO_TASKS = TaskTree(TAXONOMY.empty_table())
+
+
+@dataclass(frozen=True)
+class TaskGrower:
+    """Grows the tree of tasks and notes the cluster of each below `folder`."""
+
+    config: RunConfig
+    storage: Storage
+    keyed: Keyed
+    blocks: Sequence[Block]
+    folder: str
+
+    def __call__(self) -> TaskTree:
+        """The tree; a task weighs as much as the conversations that have it."""
+        if not self.blocks:
+            return NO_TASKS
+        tasks = read_blocks(self.storage, self.blocks)
+        levels = grow_levels(self.config.taxonomy, "tasks", tasks.vectors, tasks.conversations)
+        names = [
+            name_clusters(
+                tasks.texts,
+                tasks.vectors,
+                tasks.conversations,
+                nodes,
+                noun="tasks",
+                min_conversations=self.config.labels.min_conversations,
+            )
+            for nodes in nodes_of_leaves(levels)
+        ]
+        key = self.keyed.digest("task cluster", b"")  # of ids: their members are private
+        tree = build_tree("tasks", tasks.texts, tasks.conversations, levels, names, key=key)
+        members: list[list[str]] = [[] for _ in range(int(levels[0].max()) + 1)]
+        for text, node in zip(tasks.texts, levels[0].tolist(), strict=True):
+            members[node].append(text)
+        ids = tuple(cluster_id("tasks", 1, under, key) for under in members)
+        return TaskTree(tree, ids, self._write(tasks.texts, levels[0]))
+
+    def _write(self, texts: Sequence[str], clusters: Parents) -> str:
+        keys = _keys(self.keyed, texts)
+        order = np.argsort(keys)
+        sorted_keys = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(KEY_BYTES), len(keys), [None, pa.py_buffer(keys[order].tobytes())]
+        )
+        table = pa.table([sorted_keys, clusters[order]], schema=CLUSTERS)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        path = f"{self.folder}/task-clusters.parquet"
+        self.storage.write(path, buffer.getvalue())
+        return path
+
+
+def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
+    """Write `task_assignments`, part by part: 20 bytes a task are shared among the workers."""
+    storage, folder, keyed = context.storage, context.folder, context.keyed
+    parts = context.tables["extractions"].files
+    keys, numbers = np.empty(0, KEY), np.empty(0, np.int32)
+    if tasks.clusters is not None:
+        with storage.open(tasks.clusters) as handle:
+            table = pq.read_table(handle).combine_chunks()
+        keys = np.frombuffer(table["key"].chunk(0).buffers()[1], KEY)
+        numbers = table["cluster"].to_numpy()
+    shared = [cluster.share((keys, numbers, tasks.ids))]
+
+    def assign(unit: cluster.Unit) -> FileEntry:
+        keys, numbers, ids = cluster.shared(shared[0])
+        rows = list(tasks_of(storage, parts[unit["part"]]))
+        wanted = _keys(keyed, [task for _, task in rows])
+        places = np.searchsorted(keys, wanted)
+        if len(wanted) and not np.array_equal(keys[places.clip(max=len(keys) - 1)], wanted):
+            raise StageFailed(
+                f"tasks of part {unit['part']} are in no cluster",
+                "keep other programs out of the run folder, and run again",
+            )
+        table = pa.table(
+            [[identity for identity, _ in rows], [ids[n] for n in numbers[places]]],
+            schema=TASK_ASSIGNMENTS,
+        )
+        return folder.write_table("task_assignments", table, unit["part"], private=True)
+
+    files = cluster.stream([{"part": n} for n in range(len(parts))], assign)
+    return sorted(files, key=lambda file: file.path)
+
+
+def _keys(keyed: Keyed, texts: Sequence[str]) -> np.ndarray:
+    """(n,) keyed hash of each text."""
+    return np.array([keyed.digest("task", text.encode(), KEY_BYTES) for text in texts], KEY)
