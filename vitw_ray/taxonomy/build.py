@@ -23,6 +23,7 @@ from vitw_ray.taxonomy.hierarchy import Parents
 from vitw_ray.taxonomy.listing import Clustered
 from vitw_ray.taxonomy.naming import Named
 from vitw_ray.taxonomy.naming_actor import name_by_model
+from vitw_ray.taxonomy.phrases import in_phrases
 from vitw_ray.taxonomy.tasks import TaskGrower, TaskTree, assign_tasks
 from vitw_ray.taxonomy.texts import scratch, write_tasks, write_values
 from vitw_ray.taxonomy.tree import build_tree
@@ -34,7 +35,9 @@ def build_taxonomy(context: StageContext) -> StageReport:
     storage.delete_prefix(scratch(context))  # of an attempt that was killed
     leaves = _leaves(context)
     labels = {label for of_facet in leaves.values() for label, _ in of_facet}
-    embedded = embed_texts(context, [write_values(context, labels), write_tasks(context)])
+    embedded = embed_texts(
+        context, [write_values(context, in_phrases(sorted(labels))), write_tasks(context)]
+    )
     grown, tasks = _grow(context, leaves, embedded)
     levels, names, naming = _names(context, leaves, grown)
     trees: dict[Facet, pa.Table] = {
@@ -56,6 +59,7 @@ def build_taxonomy(context: StageContext) -> StageReport:
             "vector_files": sorted(block.vector_path for block in blocks),
             "vector_files_reused": embedded.reused,
             "nodes_per_level": {f: _nodes_per_level(trees[f]) for f in FACETS},
+            "quality": {f: g.quality for f, g in grown.items()} | {"tasks": list(tasks.quality)},
             **naming,
         },
     )

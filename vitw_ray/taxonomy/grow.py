@@ -1,7 +1,8 @@
 """Levels over the leaves of a facet, grown in a worker from vectors in storage."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from vitw_ray.records import Facet, ValueFacet
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.hierarchy import Parents, build_levels, level_sizes, nodes_of_leaves
 from vitw_ray.taxonomy.naming import Named, name_clusters
+from vitw_ray.taxonomy.phrases import in_phrases, mean_of_phrases
+from vitw_ray.taxonomy.quality import describe_levels, resampled_agreement
 from vitw_ray.taxonomy.vector_files import Block, read_blocks
 
 Leaves = Sequence[tuple[str, int]]
@@ -19,7 +22,7 @@ Leaves = Sequence[tuple[str, int]]
 
 @dataclass(frozen=True)
 class Grown:
-    """One facet's levels, as `build_levels` gives them, and its (n, d) vectors or its names.
+    """One facet's levels and how good they are, and its (n, d) vectors or its names.
 
     Leaves that are named by their members are named where they grow. Else there are no names yet,
     and the vectors come along.
@@ -27,6 +30,7 @@ class Grown:
 
     facet: ValueFacet
     levels: list[Parents]
+    quality: list[dict[str, Any]] = field(default_factory=list)
     vectors: NDArray[np.float32] | None = None
     names: list[list[Named]] | None = None
 
@@ -50,7 +54,8 @@ class ValueGrower:
             if not leaves:
                 grown.append(Grown(facet, []))
                 continue
-            vectors = embedded.vectors[[row_of[label] for label, _ in leaves]]
+            rows = [row_of[text] for text in in_phrases([label for label, _ in leaves])]
+            vectors = mean_of_phrases(embedded.vectors[rows])
             grown.append(self._grow(facet, leaves, vectors))
         return grown
 
@@ -59,14 +64,16 @@ class ValueGrower:
         conversations = np.array([n for _, n in leaves], dtype=np.int64)
         # From names, levels above the first grow where these are found: see climbing.py.
         by_names = self.config.taxonomy.climbing == "names" and facet in self.unnamed
-        levels = grow_levels(self.config.taxonomy, facet, vectors, highest=1 if by_names else None)
+        highest = 1 if by_names else None
+        levels = grow_levels(self.config.taxonomy, facet, vectors, highest=highest)
+        quality = grown_quality(self.config.taxonomy, facet, vectors, levels)
         if facet in self.unnamed:
-            return Grown(facet, levels, vectors=vectors)
+            return Grown(facet, levels, quality, vectors=vectors)
         names = [
             name_clusters(labels, vectors, conversations, nodes, noun="values")
             for nodes in nodes_of_leaves(levels)
         ]
-        return Grown(facet, levels, names=names)
+        return Grown(facet, levels, quality, names=names)
 
 
 def grow_levels(
@@ -92,6 +99,34 @@ def grow_levels(
         iterations=config.kmeans_iterations,
         weights=weights,
     )
+
+
+def grown_quality(
+    config: TaxonomyConfig,
+    facet: Facet,
+    vectors: NDArray[np.float32],
+    levels: Sequence[Parents],
+    weights: NDArray[np.int64] | None = None,
+) -> list[dict[str, Any]]:
+    """A row per grown level, for the manifest: see `describe_levels` and `resampled_agreement`.
+
+    Args:
+        config: as of `grow_levels`, and so are `facet`, `vectors` and `weights`.
+        facet: what was clustered.
+        vectors: (n, d) unit rows of its leaves.
+        levels: as `grow_levels` gave them.
+        weights: (n,) how many times a leaf counts.
+    """
+
+    def grow(kept: NDArray[np.bool_]) -> list[Parents]:
+        heavy = None if weights is None else weights[kept]
+        return grow_levels(config, facet, vectors[kept], heavy, highest=len(levels))
+
+    agreement = resampled_agreement(vectors, levels, grow)
+    return [
+        row | {"resampled_agreement": found}
+        for row, found in zip(describe_levels(vectors, levels), agreement, strict=True)
+    ]
 
 
 def configured_sizes(config: TaxonomyConfig, facet: Facet) -> tuple[int, ...] | None:

@@ -6,8 +6,9 @@ with enough support.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from vitw_ray.records import TASK_ASSIGNMENTS, TAXONOMY
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.grow import grow_levels
+from vitw_ray.taxonomy.grow import grow_levels, grown_quality
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.naming import name_clusters
 from vitw_ray.taxonomy.texts import tasks_of
@@ -40,11 +41,12 @@ CLUSTERS = pa.schema(
 
 @dataclass(frozen=True)
 class TaskTree:
-    """Rows of `taxonomy`, the ids of its level 1 by number, and the file of `CLUSTERS`."""
+    """Rows of `taxonomy`, the ids of its level 1 by number, the file of `CLUSTERS`, quality."""
 
     tree: pa.Table
     ids: tuple[str, ...] = ()
     clusters: str | None = None
+    quality: Sequence[Mapping[str, Any]] = ()
 
 
 NO_TASKS = TaskTree(TAXONOMY.empty_table())
@@ -83,7 +85,10 @@ class TaskGrower:
         for text, node in zip(tasks.texts, levels[0].tolist(), strict=True):
             members[node].append(text)
         ids = tuple(cluster_id("tasks", 1, under, key) for under in members)
-        return TaskTree(tree, ids, self._write(tasks.texts, levels[0]))
+        quality = grown_quality(
+            self.config.taxonomy, "tasks", tasks.vectors, levels, tasks.conversations
+        )
+        return TaskTree(tree, ids, self._write(tasks.texts, levels[0]), quality)
 
     def _write(self, texts: Sequence[str], clusters: Parents) -> str:
         keys = _keys(self.keyed, texts)

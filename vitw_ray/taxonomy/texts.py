@@ -55,9 +55,9 @@ def scratch(context: StageContext) -> str:
     return f"{PRIVATE}/{context.folder.name}/scratch"
 
 
-def write_values(context: StageContext, labels: Iterable[str]) -> Texts:
-    """The labels of all value facets, each once; how many have one depends on the facet."""
-    counts = dict.fromkeys(labels, 0)
+def write_values(context: StageContext, texts: Iterable[str]) -> Texts:
+    """What is embedded for the value facets, each text once; the facet says how many have one."""
+    counts = dict.fromkeys(texts, 0)
     return Texts("values", write_counts(context.storage, scratch(context), counts), len(counts))
 
 
