@@ -15,6 +15,15 @@ _BETWEEN_2_AND_4 = np.float32(3)  # where float32 is spaced by GRID: there addin
 Rows = NDArray[np.float32]
 """(n, d) points in the unit ball, coordinates multiples of `GRID`, which float32 holds exactly."""
 
+Basis = NDArray[np.float32]
+"""(d, e) nearly orthonormal columns, to see rows in e < d coordinates; multiples of `BASIS_GRID`,
+no column longer than 1."""
+
+BASIS_GRID = 2.0**-11  # ours: with rows rounded to 2**-12, float32 holds their products exactly:
+BASIS_SCALE = 0.98  # ours: room for the rounding of the columns
+POWER_ITERATIONS = 2
+_COARSE = np.float32(3 * 2**10)  # units of 2**-23, and by their lengths no sum is larger than 1
+
 
 def to_grid(points: ArrayLike, out: Rows | None = None) -> Rows:
     """The points with every coordinate rounded to a multiple of `GRID`, in `out` or a new array."""
@@ -29,3 +38,24 @@ def squared_lengths(rows: Rows) -> NDArray[np.float64]:
     """(n,) exact squared lengths of rows on the grid."""
     exact = rows.astype(np.float64)
     return np.einsum("nd,nd->n", exact, exact)
+
+
+def projected(rows: Rows, basis: Basis) -> Rows:
+    """(n, e) the rows in the coordinates of a basis: exact, of rows rounded to a coarser grid."""
+    coarse = rows + _COARSE
+    coarse -= _COARSE
+    return to_grid(coarse @ basis)
+
+
+def lifted(points: Rows, basis: Basis) -> Rows:
+    """(k, d) what has these (k, e) coordinates, as near as the basis is orthonormal."""
+    return to_grid(points.astype(np.float64) @ basis.astype(np.float64).T)
+
+
+def principal_basis(sample: Rows, size: int, rng: np.random.Generator) -> Basis:
+    """Nearly the first principal axes of a sample, by subspace iteration from random ones."""
+    points = sample.astype(np.float64)
+    axes = rng.standard_normal((sample.shape[1], size))
+    for _ in range(POWER_ITERATIONS):
+        axes, _ = np.linalg.qr(points.T @ (points @ axes))
+    return (np.rint(axes * BASIS_SCALE / BASIS_GRID) * BASIS_GRID).astype(np.float32)

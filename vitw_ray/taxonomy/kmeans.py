@@ -15,7 +15,7 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, Rows, squared_lengths, to_grid
+from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, Basis, Rows, squared_lengths, to_grid
 from vitw_ray.taxonomy.seeding import draw, plus_plus
 from vitw_ray.taxonomy.shards import Candidates, Shard, Totals
 
@@ -80,18 +80,20 @@ def lloyd(
     spherical: bool,
     search: Search = lambda iteration, centroids: None,
     min_gain: float = 0.0,
+    basis: Basis | None = None,
 ) -> KMeansResult:
     """Assign and move in turn, ending with an assignment.
 
     Ends after so many iterations, when no centroid moves, or when an iteration lowers the objective
-    by a smaller share than `min_gain`. Without a `search` rows are compared with all centroids.
+    by a smaller share than `min_gain`. Without a `search` rows are compared with all centroids. With a
+    basis all is in its coordinates.
     """
     objective: list[float] = []
     imbalance: list[float] = []
     splits: list[int] = []
     while True:
         candidates = search(len(objective), centroids)
-        totals = reduce(add, [shard.assign(centroids, candidates) for shard in shards])
+        totals = reduce(add, [shard.assign(centroids, candidates, basis) for shard in shards])
         spreads = _spreads(centroids, totals)
         objective.append(float(spreads.sum()))
         shares = totals.counts / totals.counts.sum()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vitw_ray.taxonomy.grid import Rows
+from vitw_ray.taxonomy.grid import Basis, Rows
 from vitw_ray.taxonomy.shards import ArrayShard, Candidates, Shard, Totals
 
 Load = Callable[[], tuple[ArrayLike, ArrayLike | None]]
@@ -74,13 +74,15 @@ class RayShards:
             found[shard_of == i] = part
         return found
 
-    def assign(self, centroids: Rows, candidates: Candidates | None = None) -> Totals:
+    def assign(
+        self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
+    ) -> Totals:
         """Every row to its nearest centroid; totals of all shards."""
         import ray
 
         if candidates is None:
             self._calls = []  # what came before it no longer matters
-        call = ray.put((centroids, candidates))
+        call = ray.put((centroids, candidates, basis))
         totals = reduce(add, self._each("assign", [(call,)] * len(self._holders)))
         self._calls.append(call)
         return totals
@@ -140,7 +142,7 @@ class _Holder:
     def sample(self, rows: NDArray[np.int64]) -> Rows:
         return self._shard.sample(rows)
 
-    def assign(self, call: tuple[Rows, Candidates | None]) -> Totals:
+    def assign(self, call: tuple[Rows, Candidates | None, Basis | None]) -> Totals:
         return self._shard.assign(*call)
 
     def labels(self) -> NDArray[np.int32]:

@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
-from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, Rows, squared_lengths, to_grid
+from vitw_ray.taxonomy.grid import (
+    GRID,
+    SQUARE_GRID,
+    Basis,
+    Rows,
+    projected,
+    squared_lengths,
+    to_grid,
+)
 from vitw_ray.taxonomy.nearest import nearest
 
 BLOCK_ROWS = 1024  # ours: 3 MB of float64 at 384 dimensions
@@ -59,10 +67,13 @@ class Shard(Protocol):
         """The rows with these numbers (0-based within the shard), in the order asked for."""
         ...
 
-    def assign(self, centroids: Rows, candidates: Candidates | None = None) -> Totals:
+    def assign(
+        self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
+    ) -> Totals:
         """Put every row into the cluster of its exactly nearest centroid.
 
-        Nearest of all, or, with candidates, of those that its present cluster leads to.
+        Nearest of all, or, with candidates, of those that its present cluster leads to. With a
+        basis, rows, centroids and totals are in its coordinates.
         """
         ...
 
@@ -91,7 +102,8 @@ class ArrayShard:
         self.weights = _checked_weights(weights, len(points))
         self.squares = np.rint(lengths / SQUARE_GRID).astype(np.int64) * self.weights
         self._labels = np.zeros(len(points), np.int32)
-        self._totals: Totals | None = None
+        self._view = _View(None, self.rows, self.squares)
+        self._totals: Totals | None = None  # of the view and the labels
 
     def shape(self) -> tuple[int, int]:
         """Number of rows, and length of a row."""
@@ -105,36 +117,42 @@ class ArrayShard:
         """The cluster of each row; 0 before the first search."""
         return self._labels
 
-    def assign(self, centroids: Rows, candidates: Candidates | None = None) -> Totals:
+    def assign(
+        self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
+    ) -> Totals:
         """Every row to its nearest centroid: an exact result, in blocks that only bound memory."""
-        before, known = self._labels, self._totals
+        before, known, view = self._labels, self._totals, self._view
+        if not _same(basis, view.basis):
+            view, known = self._seen_in(basis), None
         if candidates is None:
-            self._labels = nearest(self.rows, centroids).astype(np.int32)
+            self._labels = nearest(view.rows, centroids).astype(np.int32)
         else:
-            self._labels = self._nearest_among(centroids, candidates)
+            self._labels = _nearest_among(view.rows, before, centroids, candidates)
         changed = np.flatnonzero(self._labels != before)
         if known is None or len(known.counts) != len(centroids) or 2 * len(changed) > len(before):
             totals = _zeros(*centroids.shape)
-            self._add(totals, np.arange(len(before)), self._labels)
+            self._add(totals, view, np.arange(len(before)), self._labels)
         else:  # sums are exact: rows can be taken out of one cluster and put into another
             totals = Totals(known.sums.copy(), known.counts.copy(), known.squares.copy())
-            self._add(totals, changed, before, sign=-1)
-            self._add(totals, changed, self._labels)
-        self._totals = totals
+            self._add(totals, view, changed, before, sign=-1)
+            self._add(totals, view, changed, self._labels)
+        self._totals, self._view = totals, view
         return totals
 
-    def _nearest_among(self, centroids: Rows, candidates: Candidates) -> NDArray[np.int32]:
-        labels = np.empty_like(self._labels)
-        for members, rows in groups_of(self._labels, candidates):
-            near = centroids[members]
-            for block in _blocks(len(rows)):
-                part = rows[block]
-                labels[part] = members[nearest(self.rows[part], near)]
-        return labels
+    def _seen_in(self, basis: Basis | None) -> "_View":
+        if basis is None:
+            return _View(None, self.rows, self.squares)
+        rows = np.empty((len(self.rows), basis.shape[1]), np.float32)
+        squares = np.empty(len(rows), np.int64)
+        for block in _blocks(len(rows)):
+            rows[block] = projected(self.rows[block], basis)
+            squares[block] = np.rint(squared_lengths(rows[block]) / SQUARE_GRID)
+        return _View(basis, rows, squares * self.weights)
 
     def _add(
         self,
         totals: Totals,
+        view: "_View",
         rows: NDArray[np.int64],
         labels: NDArray[np.int32],
         sign: Literal[1, -1] = 1,
@@ -147,10 +165,38 @@ class ArrayShard:
             weights = sign * self.weights[part].astype(np.float64)
             members = csr_matrix((weights, (place, np.arange(len(part)))))
             # A whole number of grid steps below 2**53: nothing is lost in float64.
-            sums = members @ self.rows[part].astype(np.float64) / GRID
+            sums = members @ view.rows[part].astype(np.float64) / GRID
             totals.sums[clusters] += sums.astype(np.int64)
         np.add.at(totals.counts, labels[rows], sign * self.weights[rows])
-        np.add.at(totals.squares, labels[rows], sign * self.squares[rows])
+        np.add.at(totals.squares, labels[rows], sign * view.squares[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Rows in the coordinates of a basis, and their weighted squared lengths."""
+
+    basis: Basis | None
+    rows: Rows
+    squares: NDArray[np.int64]
+
+
+def _same(one: Basis | None, other: Basis | None) -> bool:
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
+
+
+def _nearest_among(
+    rows: Rows, labels: NDArray[np.int32], centroids: Rows, candidates: Candidates
+) -> NDArray[np.int32]:
+    found = np.empty_like(labels)
+    for members, chosen in groups_of(labels, candidates):
+        if len(members) == 1:
+            found[chosen] = members
+            continue
+        near = centroids[members]
+        for block in _blocks(len(chosen)):
+            part = chosen[block]
+            found[part] = members[nearest(rows[part], near)]
+    return found
 
 
 def _zeros(k: int, dim: int) -> Totals:

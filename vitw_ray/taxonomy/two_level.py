@@ -1,15 +1,15 @@
 """k-means with many clusters over many rows: cells first, clusters within cells, then a polish.
 
-Lloyd's iterations cost rows x k; these cost rows x (cells + `WIDTH`):
+Lloyd's iterations cost rows x k x d; these cost rows x (cells + `WIDTH`) x `FIT_DIM`:
 
-1. Cells: about sqrt(k) clusters of a sample.
-2. Each cell of the sample gets its share of the k clusters by the rows it holds, k-means++ starts
-   within it, and a few iterations among its own.
-3. All rows go down the tree: to their cell, and to the nearest of its clusters.
+1. Rows are seen along their `FIT_DIM` principal axes, which keep the cost of clusterings (Cohen et
+   al., 2015; Makarychev et al., 2019).
+2. Cells: about sqrt(k) clusters of a sample. Each gets its share of the k clusters by the rows it
+   holds, and k-means++ starts within it.
+3. All rows go down: to their cell, and to the nearest of its clusters.
 4. Polish: a row is compared with the clusters around the cell of its own cluster, whatever cell
-   those came from, so that errors at the borders of cells heal and clusters wander between cells.
-
-The third step is also how new rows find their cluster.
+   those started in, so that errors at the borders of cells heal and clusters wander between cells.
+5. The clusters' means in all dimensions, and a last look around.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.taxonomy.grid import Rows
+from vitw_ray.taxonomy.grid import Basis, Rows, lifted, principal_basis, projected
 from vitw_ray.taxonomy.kmeans import KMeansResult, check_k, kmeans, lloyd
 from vitw_ray.taxonomy.nearest import nearest
 from vitw_ray.taxonomy.seeding import draw, plus_plus, share_out
 from vitw_ray.taxonomy.shards import ArrayShard, Candidates, Shard
 
-FIT_ROWS = 32  # ours: rows of the sample for each cluster ...
+FIT_DIM = 96  # ours
+SEED_ROWS = 8  # ours: rows of the sample for each cluster ...
 CELL_ROWS = 64  # ... and for each cell
-SEED_ROWS = 8
 CELL_ITERATIONS = 6
-LEAF_ITERATIONS = 4
-POLISH = 10
-WIDTH = 64
+POLISH = 12
+WIDTH = 256
 MIN_GAIN = 1e-3
 
 
@@ -41,39 +40,54 @@ def two_level_kmeans(
     seed: int,
     spherical: bool = True,
     polish: int = POLISH,
-    fit_rows: int = FIT_ROWS,
+    fit_rows: int | None = None,
     width: int = WIDTH,
     min_gain: float = MIN_GAIN,
-    leaf_iterations: int = LEAF_ITERATIONS,
     n_cells: int | None = None,
+    fit_dim: int = FIT_DIM,
+    full: int = 1,
 ) -> KMeansResult:
     check_k(shards, k)
     rng = np.random.default_rng(seed)
-    sample = draw(shards, fit_rows * k, rng)
-    fitted = ArrayShard(sample)
     n_cells = n_cells or round(np.sqrt(k))
-    cells = _cells(sample, n_cells, rng, spherical)
-    leaves, below = _leaves(fitted, sample, cells, k, rng)
-    cell_of = np.repeat(np.arange(len(cells), dtype=np.int32), np.diff(below.starts))
-    beside = Candidates(cell_of, below.starts, below.members)
+    sample = draw(shards, max(SEED_ROWS * k, CELL_ROWS * n_cells), rng)
+    basis = principal_basis(sample[::4], fit_dim, rng) if sample.shape[1] > fit_dim else None
+    seen = sample if basis is None else projected(sample, basis)
+    cells = _cells(seen, n_cells, rng, spherical)
+    leaves, below = _leaves(seen, cells, k, rng)
+    fitted = shards if fit_rows is None else [ArrayShard(draw(shards, fit_rows * k, rng))]
+    for shard in fitted:
+        shard.assign(cells, None, basis)
     found = lloyd(
-        [fitted],
+        fitted,
         leaves,
-        iterations=leaf_iterations,
-        spherical=spherical,
-        search=lambda i, _: below if i == 0 else beside,
-    )
-    for shard in shards:
-        shard.assign(cells)
-    found = lloyd(
-        shards,
-        found.centroids,
         iterations=polish + 1,
         spherical=spherical,
-        search=lambda i, c: below if i == 0 else around(c, cells, width),
+        search=lambda i, c: around(c, cells, width) if i else below,
         min_gain=min_gain,
+        basis=basis,
     )
-    return replace(found, cells=cells)
+    near = around(found.centroids, cells, width)
+    if fit_rows is not None:
+        for shard in shards:
+            shard.assign(cells, None, basis)
+            shard.assign(found.centroids, from_cells(near), basis)
+    if basis is None and fit_rows is None:
+        return replace(found, cells=cells)
+    whole = lloyd(
+        shards,
+        found.centroids if basis is None else lifted(found.centroids, basis),
+        iterations=full + 1,
+        spherical=spherical,
+        search=lambda i, _: near if i else _stay(k),
+    )
+    return replace(
+        whole,
+        cells=cells if basis is None else lifted(cells, basis),
+        objective=found.objective + whole.objective,
+        imbalance=found.imbalance + whole.imbalance,
+        splits=found.splits + (0,) + whole.splits,
+    )
 
 
 def tree_assign(
@@ -88,42 +102,11 @@ def tree_assign(
         looks: how often; each look but the first starts from the cluster that the last one found.
     """
     near = around(found.centroids, found.cells, width)
-    down = Candidates(np.arange(len(found.cells), dtype=np.int32), near.starts, near.members)
     for shard in shards:
         shard.assign(found.cells)
         for look in range(looks):
-            shard.assign(found.centroids, near if look else down)
+            shard.assign(found.centroids, near if look else from_cells(near))
     return np.concatenate([shard.labels() for shard in shards])
-
-
-def _cells(sample: Rows, n: int, rng: np.random.Generator, spherical: bool) -> Rows:
-    rows = rng.choice(len(sample), min(len(sample), CELL_ROWS * n), replace=False)
-    seed = int(rng.integers(2**31))
-    found = kmeans(
-        [ArrayShard(sample[rows])], n, iterations=CELL_ITERATIONS, seed=seed, spherical=spherical
-    )
-    return found.centroids[found.counts > 0]
-
-
-def _leaves(
-    fitted: ArrayShard, sample: Rows, cells: Rows, k: int, rng: np.random.Generator
-) -> tuple[Rows, Candidates]:
-    totals = fitted.assign(cells)
-    shares = share_out(k, totals.counts)
-    order = fitted.labels().argsort(kind="stable")
-    parts = np.split(order, totals.counts.cumsum()[:-1])
-    leaves = [
-        plus_plus(_some(sample, rows, SEED_ROWS * int(share), rng), int(share), rng)
-        for rows, share in zip(parts, shares, strict=True)
-        if share
-    ]
-    starts = np.concatenate([[0], shares.cumsum()])
-    below = Candidates(np.arange(len(cells), dtype=np.int32), starts, np.arange(k, dtype=np.int32))
-    return np.concatenate(leaves), below
-
-
-def _some(sample: Rows, rows: NDArray[np.int64], n: int, rng: np.random.Generator) -> Rows:
-    return sample[rows if len(rows) <= n else rng.choice(rows, n, replace=False)]
 
 
 def around(centroids: Rows, centres: Rows, width: int) -> Candidates:
@@ -144,3 +127,35 @@ def around(centroids: Rows, centres: Rows, width: int) -> Candidates:
     groups, members = np.nonzero(seen)
     starts = np.searchsorted(groups, np.arange(len(centres) + 1))
     return Candidates(group, starts, members.astype(np.int32))
+
+
+def from_cells(near: Candidates) -> Candidates:
+    """The same groups, for rows that are in the cells themselves."""
+    return replace(near, group=np.arange(len(near.starts) - 1, dtype=np.int32))
+
+
+def _stay(k: int) -> Candidates:
+    every = np.arange(k, dtype=np.int32)
+    return Candidates(every, np.arange(k + 1), every)
+
+
+def _cells(sample: Rows, n: int, rng: np.random.Generator, spherical: bool) -> Rows:
+    rows = rng.choice(len(sample), min(len(sample), CELL_ROWS * n), replace=False)
+    seed = int(rng.integers(2**31))
+    found = kmeans(
+        [ArrayShard(sample[rows])], n, iterations=CELL_ITERATIONS, seed=seed, spherical=spherical
+    )
+    return found.centroids[found.counts > 0]
+
+
+def _leaves(sample: Rows, cells: Rows, k: int, rng: np.random.Generator) -> tuple[Rows, Candidates]:
+    cell = nearest(sample, cells)
+    counts = np.bincount(cell, minlength=len(cells))
+    shares = share_out(k, counts)
+    parts = np.split(cell.argsort(kind="stable"), counts.cumsum()[:-1])
+    leaves = [
+        plus_plus(sample[rows], int(share), rng) for rows, share in zip(parts, shares, strict=True)
+    ]
+    starts = np.concatenate([[0], shares.cumsum()])
+    every = np.arange(k, dtype=np.int32)
+    return np.concatenate(leaves), Candidates(every[: len(cells)], starts, every)
