@@ -15,7 +15,7 @@ from vitw_ray.taxonomy.grid import Rows
 
 BLOCK_SCORES = 2**20  # ours: 4 MB of float32, near a core's cache, and enough for a matrix product
 EXACT_ROWS = 1024  # ours: 33 MB of scores against 4,096 centroids
-FAISS_FROM = 256  # ours: centroids from which FAISS, which keeps no matrix of scores, is faster
+FAISS_FROM = 10**9  # ours: centroids from which FAISS, which keeps no matrix of scores, is faster
 ROUNDING = 2.0**-24  # unit roundoff of float32
 
 TwoBest = Callable[[Rows, Rows], tuple[NDArray[np.int64], NDArray[np.float32]]]

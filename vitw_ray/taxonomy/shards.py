@@ -24,7 +24,9 @@ from vitw_ray.taxonomy.grid import (
 )
 from vitw_ray.taxonomy.nearest import nearest
 
-BLOCK_ROWS = 1024  # ours: 3 MB of float64 at 384 dimensions
+BLOCK_ROWS = 1024  # ours: of a search; with as many candidates, 4 MB of scores
+CACHED = 2**17  # ours: numbers of a block that is read and converted; 1 MB of float64
+SUMMED = 2**20  # ours: numbers of a block that is summed, where every block has a cost of its own
 MAX_WEIGHT = 2**29  # so that the squared lengths of all rows add up within an int64
 
 
@@ -96,7 +98,7 @@ class ArrayShard:
             raise ValueError(f"points have shape {points.shape}: give one row per point, (n, d)")
         self.rows = np.empty(points.shape, np.float32)
         lengths = np.empty(len(points))
-        for block in _blocks(len(points)):
+        for block in _blocks(len(points), CACHED // max(1, points.shape[1])):
             lengths[block] = squared_lengths(to_grid(points[block], self.rows[block]))
         _check_lengths(lengths)
         self.weights = _checked_weights(weights, len(points))
@@ -144,7 +146,7 @@ class ArrayShard:
             return _View(None, self.rows, self.squares)
         rows = np.empty((len(self.rows), basis.shape[1]), np.float32)
         squares = np.empty(len(rows), np.int64)
-        for block in _blocks(len(rows)):
+        for block in _blocks(len(rows), CACHED // self.rows.shape[1]):
             rows[block] = projected(self.rows[block], basis)
             squares[block] = np.rint(squared_lengths(rows[block]) / SQUARE_GRID)
         return _View(basis, rows, squares * self.weights)
@@ -158,12 +160,14 @@ class ArrayShard:
         sign: Literal[1, -1] = 1,
     ) -> None:
         """Add these rows to the totals, under these labels of all rows, or take them away."""
-        rows = rows[labels[rows].argsort(kind="stable")]  # few clusters in each block
-        for block in _blocks(len(rows)):
+        rows = rows[_order(labels[rows])]  # few clusters in each block
+        for block in _blocks(len(rows), SUMMED // view.rows.shape[1]):
             part = rows[block]
-            clusters, place = np.unique(labels[part], return_inverse=True)
+            clusters, starts = np.unique(labels[part], return_index=True)
             weights = sign * self.weights[part].astype(np.float64)
-            members = csr_matrix((weights, (place, np.arange(len(part)))))
+            places = np.append(starts, len(part))
+            shape = (len(clusters), len(part))
+            members = csr_matrix((weights, np.arange(len(part)), places), shape)
             # A whole number of grid steps below 2**53: nothing is lost in float64.
             sums = members @ view.rows[part].astype(np.float64) / GRID
             totals.sums[clusters] += sums.astype(np.int64)
@@ -209,12 +213,19 @@ def groups_of(
     """For each group that has any: the numbers of its candidates, and of the rows it has."""
     groups = candidates.group[labels]
     ends = np.bincount(groups, minlength=len(candidates.starts) - 1).cumsum()
-    parts = np.split(groups.argsort(kind="stable"), ends[:-1])
+    parts = np.split(_order(groups), ends[:-1])
     return ((candidates.of(group), rows) for group, rows in enumerate(parts) if len(rows))
 
 
-def _blocks(n: int) -> Iterator[slice]:
-    return (slice(start, start + BLOCK_ROWS) for start in range(0, n, BLOCK_ROWS))
+def _order(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Positions by label, and by position where labels are equal."""
+    small = len(labels) and labels.max() < 2**16  # numpy counts numbers of 16 bits, others it sorts
+    return (labels.astype(np.uint16) if small else labels).argsort(kind="stable")
+
+
+def _blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
+    size = max(1, size)
+    return (slice(start, start + size) for start in range(0, n, size))
 
 
 def _check_lengths(squared: NDArray[np.float64]) -> None:

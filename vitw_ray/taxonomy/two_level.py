@@ -120,9 +120,8 @@ def around(centroids: Rows, centres: Rows, width: int) -> Candidates:
     group = nearest(centroids, centres).astype(np.int32)
     exact = centroids.astype(np.float64)
     far = np.einsum("kd,kd->k", exact, exact) / 2 - centres.astype(np.float64) @ exact.T
-    seen = np.zeros((len(centres), len(centroids)), bool)
-    near = far.argsort(axis=1, kind="stable")[:, :width]
-    np.put_along_axis(seen, near, True, axis=1)
+    last = min(width, len(centroids)) - 1
+    seen = far <= np.partition(far, last, axis=1)[:, last, None]
     seen[group, np.arange(len(centroids))] = True
     groups, members = np.nonzero(seen)
     starts = np.searchsorted(groups, np.arange(len(centres) + 1))
