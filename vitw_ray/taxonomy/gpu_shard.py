@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vitw_ray.taxonomy.grid import GRID, Rows
+from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, Basis, Rows
 from vitw_ray.taxonomy.nearest import gap_margin
-from vitw_ray.taxonomy.shards import ArrayShard, Candidates, Totals, groups_of
+from vitw_ray.taxonomy.shards import ArrayShard, Candidates, Totals, groups_of, same_basis
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,12 +31,13 @@ class GpuShard:
         host = ArrayShard(points, weights)
         self._rows = torch.from_numpy(host.rows).to(device)
         self._weights = torch.from_numpy(host.weights).to(device)
-        self._squares = torch.from_numpy(host.squares).to(device)
+        self._own_squares = torch.from_numpy(host.squares).to(device)
+        self._see_in(None)
         self._labels = torch.zeros(len(host.rows), dtype=torch.int64, device=device)
 
-    def shape(self) -> tuple[int, int]:
-        """Number of rows, and length of a row."""
-        return self._rows.shape[0], self._rows.shape[1]
+    def count(self) -> int:
+        """Number of rows."""
+        return len(self._rows)
 
     def sample(self, rows: NDArray[np.int64]) -> Rows:
         """The rows with these numbers."""
@@ -48,17 +49,36 @@ class GpuShard:
         """The cluster of each row; 0 before the first search."""
         return self._labels.cpu().numpy().astype(np.int32)
 
-    def assign(self, centroids: Rows, candidates: Candidates | None = None) -> Totals:
+    def assign(
+        self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
+    ) -> Totals:
         """Every row to its nearest centroid, and the totals of all."""
         import torch
 
-        centres = torch.tensor(centroids, device=self._rows.device)
+        if not same_basis(basis, self._basis):
+            self._see_in(basis)
+        centres = torch.tensor(centroids, device=self._labels.device)
         if candidates is None:
-            parts = self._rows.split(BLOCK_ROWS)
+            parts = self._seen.split(BLOCK_ROWS)
             self._labels = torch.cat([_nearest(part, centres) for part in parts])
         else:
             self._labels = self._nearest_among(centres, candidates)
         return self._totals(len(centroids))
+
+    def _see_in(self, basis: Basis | None) -> None:
+        import torch
+
+        self._basis, self._seen, self._squares = basis, self._rows, self._own_squares
+        if basis is not None:
+            axes = torch.tensor(basis, device=self._rows.device)
+            parts = [
+                _rounded(_rounded(part, 3 * 2**10) @ axes, 3)
+                for part in self._rows.split(BLOCK_ROWS)
+            ]
+            self._seen = torch.cat(parts)
+            lengths = [(part.double() ** 2).sum(dim=1) for part in parts]
+            squares = (torch.cat(lengths) / SQUARE_GRID).round().long()
+            self._squares = squares * self._weights
 
     def _nearest_among(self, centres: "Tensor", candidates: Candidates) -> "Tensor":
         import torch
@@ -67,23 +87,28 @@ class GpuShard:
         for members, rows in groups_of(self.labels(), candidates):
             numbers = torch.tensor(members, dtype=torch.int64, device=labels.device)
             for part in torch.from_numpy(rows).to(labels.device).split(BLOCK_ROWS):
-                labels[part] = numbers[_nearest(self._rows[part], centres[numbers])]
+                labels[part] = numbers[_nearest(self._seen[part], centres[numbers])]
         return labels
 
     def _totals(self, k: int) -> Totals:
         import torch
 
-        device, dim = self._rows.device, self._rows.shape[1]
+        device, dim = self._labels.device, self._seen.shape[1]
         sums = torch.zeros((k, dim), dtype=torch.float64, device=device)
-        for start in range(0, len(self._rows), BLOCK_ROWS):
+        for start in range(0, len(self._seen), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
-            weighted = self._rows[block].double() * self._weights[block, None]
+            weighted = self._seen[block].double() * self._weights[block, None]
             sums.index_add_(0, self._labels[block], weighted)
         counts, squares = torch.zeros((2, k), dtype=torch.int64, device=device)
         counts.index_add_(0, self._labels, self._weights)
         squares.index_add_(0, self._labels, self._squares)
         whole = (sums / GRID).long()
         return Totals(whole.cpu().numpy(), counts.cpu().numpy(), squares.cpu().numpy())
+
+
+def _rounded(rows: "Tensor", shift: int) -> "Tensor":
+    """To the spacing of float32 around the shift (see `grid`)."""
+    return rows + shift - shift
 
 
 def _nearest(rows: "Tensor", centres: "Tensor") -> "Tensor":

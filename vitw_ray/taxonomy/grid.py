@@ -29,7 +29,8 @@ def to_grid(points: ArrayLike, out: Rows | None = None) -> Rows:
     """The points with every coordinate rounded to a multiple of `GRID`, in `out` or a new array."""
     points = np.asarray(points)
     rows = np.empty(points.shape, np.float32) if out is None else out
-    np.add(points, _BETWEEN_2_AND_4, out=rows, casting="same_kind")
+    with np.errstate(over="ignore"):  # infinity is found where rows are checked
+        np.add(points, _BETWEEN_2_AND_4, out=rows, casting="same_kind")
     rows -= _BETWEEN_2_AND_4
     return rows
 
@@ -42,9 +43,14 @@ def squared_lengths(rows: Rows) -> NDArray[np.float64]:
 
 def projected(rows: Rows, basis: Basis) -> Rows:
     """(n, e) the rows in the coordinates of a basis: exact, of rows rounded to a coarser grid."""
-    coarse = rows + _COARSE
-    coarse -= _COARSE
-    return to_grid(coarse @ basis)
+    return to_grid(coarse(rows) @ basis)
+
+
+def coarse(rows: Rows) -> Rows:
+    """The rows rounded to multiples of 2**-12."""
+    rounded = rows + _COARSE
+    rounded -= _COARSE
+    return rounded
 
 
 def lifted(points: Rows, basis: Basis) -> Rows:

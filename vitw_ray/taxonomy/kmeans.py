@@ -67,7 +67,7 @@ def kmeans(
 
 def check_k(shards: Sequence[Shard], k: int) -> None:
     """Raise ValueError unless `k` is between 1 and the number of rows."""
-    total = sum(shard.shape()[0] for shard in shards)
+    total = sum(shard.count() for shard in shards)
     if not 1 <= k <= total:
         raise ValueError(f"k is {k}: give 1 to {total}, the number of rows")
 

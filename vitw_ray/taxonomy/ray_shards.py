@@ -56,21 +56,20 @@ class RayShards:
         self._starts = [(make, load) for load in loads]
         self._calls: list[Any] = []  # references to arguments of `assign`, since the last full one
         self._holders = [self._actor.remote(*start) for start in self._starts]
-        shapes = list(self._each("shape"))
-        self._ends = np.cumsum([n for n, _ in shapes])
-        self._dim = shapes[0][1]
+        self._ends = np.cumsum(list(self._each("count")))
 
-    def shape(self) -> tuple[int, int]:
-        """Number of rows of all shards, and length of a row."""
-        return int(self._ends[-1]), self._dim
+    def count(self) -> int:
+        """Number of rows of all shards."""
+        return int(self._ends[-1])
 
     def sample(self, rows: NDArray[np.int64]) -> Rows:
         """The rows with these numbers, in the order asked for."""
         shard_of = np.searchsorted(self._ends, rows, side="right")
         starts = np.concatenate([[0], self._ends[:-1]])
         asked = [rows[shard_of == i] - start for i, start in enumerate(starts)]
-        found = np.empty((len(rows), self._dim), np.float32)
-        for i, part in enumerate(self._each("sample", [(wanted,) for wanted in asked])):
+        parts = list(self._each("sample", [(wanted,) for wanted in asked]))
+        found = np.empty((len(rows), parts[0].shape[1]), np.float32)
+        for i, part in enumerate(parts):
             found[shard_of == i] = part
         return found
 
@@ -136,8 +135,8 @@ class _Holder:
         # Not in the constructor: there Ray would hide a refused load behind a dead actor.
         return self._make(*self._load())
 
-    def shape(self) -> tuple[int, int]:
-        return self._shard.shape()
+    def count(self) -> int:
+        return self._shard.count()
 
     def sample(self, rows: NDArray[np.int64]) -> Rows:
         return self._shard.sample(rows)

@@ -13,7 +13,7 @@ ALL_DISTANCES = 512  # ours: rows of a sample; 2 MB of distances
 
 def draw(shards: Sequence[Shard], size: int, rng: np.random.Generator) -> Rows:
     """At most `size` rows, drawn by their global number and in its order."""
-    ends = np.cumsum([shard.shape()[0] for shard in shards])
+    ends = np.cumsum([shard.count() for shard in shards])
     total = int(ends[-1])
     rows = np.sort(rng.choice(total, size, replace=False)) if total > size else np.arange(total)
     cuts = np.split(rows, np.searchsorted(rows, ends[:-1]))

@@ -61,8 +61,8 @@ class Totals:
 class Shard(Protocol):
     """A set of rows, wherever it lies; it may itself stand for many shards that work at once."""
 
-    def shape(self) -> tuple[int, int]:
-        """Number of rows, and length of a row."""
+    def count(self) -> int:
+        """Number of rows."""
         ...
 
     def sample(self, rows: NDArray[np.int64]) -> Rows:
@@ -107,9 +107,9 @@ class ArrayShard:
         self._view = _View(None, self.rows, self.squares)
         self._totals: Totals | None = None  # of the view and the labels
 
-    def shape(self) -> tuple[int, int]:
-        """Number of rows, and length of a row."""
-        return self.rows.shape
+    def count(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
 
     def sample(self, rows: NDArray[np.int64]) -> Rows:
         """The rows with these numbers."""
@@ -124,7 +124,7 @@ class ArrayShard:
     ) -> Totals:
         """Every row to its nearest centroid: an exact result, in blocks that only bound memory."""
         before, known, view = self._labels, self._totals, self._view
-        if not _same(basis, view.basis):
+        if not same_basis(basis, view.basis):
             view, known = self._seen_in(basis), None
         if candidates is None:
             self._labels = nearest(view.rows, centroids).astype(np.int32)
@@ -184,7 +184,8 @@ class _View:
     squares: NDArray[np.int64]
 
 
-def _same(one: Basis | None, other: Basis | None) -> bool:
+def same_basis(one: Basis | None, other: Basis | None) -> bool:
+    """Whether two bases see rows alike."""
     return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
