@@ -38,7 +38,7 @@ def test_tensors_find_the_integers_of_one_array_even_where_float32_sees_a_tie():
 def test_the_whole_fit_is_the_same():
     from vitw_ray.taxonomy.gpu_shard import GpuShard
 
-    points = unit_rows(2000, 16)
+    points = unit_rows(2000, 120)
     found = two_level_kmeans([GpuShard(points, device="cpu")], 50, seed=0)
     expected = two_level_kmeans([ArrayShard(points)], 50, seed=0)
     assert found.labels.tolist() == expected.labels.tolist()
