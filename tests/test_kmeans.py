@@ -17,15 +17,6 @@ from vitw_ray.taxonomy.nearest import nearest
 from vitw_ray.taxonomy.shards import ArrayShard
 
 
-@pytest.fixture(params=["faiss", "blas"])
-def search(request, monkeypatch):
-    """Both ways to search, whatever the number of centroids."""
-    if request.param == "faiss":
-        pytest.importorskip("faiss")
-    way = getattr(nearest_module, f"two_best_{request.param}")
-    monkeypatch.setattr(nearest_module, "_two_best", lambda _: way)
-
-
 def unit_rows(n, dim, seed=0):
     rows = np.random.default_rng(seed).standard_normal((n, dim))
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -70,7 +61,7 @@ def test_assignment_is_the_integer_nearest_centroid_even_where_float32_sees_a_ti
 
 @pytest.mark.parametrize("spherical", [True, False])
 @pytest.mark.parametrize("cuts", [[100], [1, 899], [13, 14, 14, 500, 640, 641]])
-def test_division_into_shards_does_not_change_a_bit(search, cuts, spherical):
+def test_division_into_shards_does_not_change_a_bit(cuts, spherical):
     points = unit_rows(900, 24) if spherical else near_ties(900, 24)
     whole = kmeans([ArrayShard(points)], 30, iterations=8, seed=3, spherical=spherical)
     shards = [ArrayShard(part) for part in np.split(points, cuts)]
@@ -103,7 +94,7 @@ def test_last_bits_of_the_points_do_not_draw_another_start():
     assert one.labels.tolist() == other.labels.tolist()
 
 
-def test_block_size_does_not_change_a_bit(search, monkeypatch):
+def test_block_size_does_not_change_a_bit(monkeypatch):
     points = near_ties(900, 24)
     whole = kmeans([ArrayShard(points)], 20, iterations=5, seed=0, spherical=False)
     monkeypatch.setattr(shards_module, "BLOCK_ROWS", 17)

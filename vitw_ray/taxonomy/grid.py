@@ -21,7 +21,7 @@ no column longer than 1."""
 
 BASIS_GRID = 2.0**-11  # ours: with rows rounded to 2**-12, float32 holds their products exactly:
 BASIS_SCALE = 0.98  # ours: room for the rounding of the columns
-POWER_ITERATIONS = 2
+POWER_ITERATIONS = 2  # ours: enough to tell large axes from small ones
 _COARSE = np.float32(3 * 2**10)  # units of 2**-23, and by their lengths no sum is larger than 1
 
 

@@ -1,12 +1,9 @@
 """The nearest centroid of each row, decided exactly.
 
-The two best are searched in float32, by FAISS against many centroids (on a GPU by its GPU kernels)
-and by BLAS against few. Where they are closer to each other than float32 can tell apart, the row is
-scored again in float64, which is exact on the grid: under one row in a hundred.
+The two best are searched in float32, by BLAS on the CPU and by FAISS on a GPU (see `gpu_shard`).
+Where they are closer to each other than float32 can tell apart, the row is scored again in float64,
+which is exact on the grid: under one row in a hundred.
 """
-
-from collections.abc import Callable
-from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +12,19 @@ from vitw_ray.taxonomy.grid import Rows
 
 BLOCK_SCORES = 2**20  # ours: 4 MB of float32, near a core's cache, and enough for a matrix product
 EXACT_ROWS = 1024  # ours: 33 MB of scores against 4,096 centroids
-FAISS_FROM = 10**9  # ours: centroids from which FAISS, which keeps no matrix of scores, is faster
 ROUNDING = 2.0**-24  # unit roundoff of float32
 
-TwoBest = Callable[[Rows, Rows], tuple[NDArray[np.int64], NDArray[np.float32]]]
-"""Rows and at least two centroids to each row's nearest centroid, and by how much less its squared
-distance is than that of the next."""
 
-
-def nearest(rows: Rows, centroids: Rows, two_best: TwoBest | None = None) -> NDArray[np.int64]:
+def nearest(rows: Rows, centroids: Rows) -> NDArray[np.int64]:
     """(n,) number of each row's exactly nearest centroid, the lowest among equally near ones."""
     if len(centroids) == 1:
         return np.zeros(len(rows), np.int64)
-    two_best = two_best or _two_best(len(centroids))
-    labels, gaps = two_best(rows, centroids)
+    labels, gaps = _two_best(rows, centroids)
     doubtful = np.flatnonzero(gaps <= gap_margin(rows.shape[1]))
-    if len(doubtful):
-        exact = centroids.astype(np.float64)
-        half_norms = np.einsum("kd,kd->k", exact, exact) / 2
+    if len(doubtful) == 0:
+        return labels
+    exact = centroids.astype(np.float64)
+    half_norms = np.einsum("kd,kd->k", exact, exact) / 2
     for start in range(0, len(doubtful), EXACT_ROWS):
         chosen = doubtful[start : start + EXACT_ROWS]
         labels[chosen] = (half_norms - rows[chosen].astype(np.float64) @ exact.T).argmin(axis=1)
@@ -46,20 +38,8 @@ def gap_margin(dim: int) -> float:
     return 8 * (dim + 8) * ROUNDING
 
 
-def _two_best(centroids: int) -> TwoBest:
-    return two_best_faiss if centroids >= FAISS_FROM and find_spec("faiss") else two_best_blas
-
-
-def two_best_faiss(rows: Rows, centroids: Rows) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """On the CPU, by FAISS."""
-    import faiss
-
-    squares, candidates = faiss.knn(rows, centroids, 2)
-    return candidates[:, 0].copy(), squares[:, 1] - squares[:, 0]
-
-
-def two_best_blas(rows: Rows, centroids: Rows) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """On the CPU, by a matrix product in blocks."""
+def _two_best(rows: Rows, centroids: Rows) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Each row's nearest centroid, and by how much its squared distance is below the next."""
     labels = np.empty(len(rows), np.int64)
     gaps = np.empty(len(rows), np.float32)
     half_norms = np.einsum("kd,kd->k", centroids, centroids) / 2

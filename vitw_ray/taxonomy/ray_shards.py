@@ -52,7 +52,7 @@ class RayShards:
         import ray
 
         options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "scheduling_strategy": "SPREAD"}
-        self._actor = ray.remote(_Holder).options(**options)
+        self._actor: Any = ray.remote(_Holder).options(**options)
         self._starts = [(make, load) for load in loads]
         self._calls: list[Any] = []  # references to arguments of `assign`, since the last full one
         self._holders = [self._actor.remote(*start) for start in self._starts]
@@ -110,11 +110,12 @@ class RayShards:
 
     def _wait(self, i: int, result: Any, method: str, arguments: tuple[Any, ...]) -> Any:
         import ray
+        from ray.exceptions import RayActorError
 
         for start in range(STARTS):
             try:
                 return ray.get(result)
-            except ray.exceptions.RayActorError:
+            except RayActorError:
                 if start == STARTS - 1:
                     raise
                 log.warning("shard %d of %d was lost: starting it again", i, len(self._holders))

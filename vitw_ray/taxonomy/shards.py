@@ -96,7 +96,7 @@ class ArrayShard:
         points = np.asarray(points)
         if points.ndim != 2:
             raise ValueError(f"points have shape {points.shape}: give one row per point, (n, d)")
-        self.rows = np.empty(points.shape, np.float32)
+        self.rows: Rows = np.empty(points.shape, np.float32)
         lengths = np.empty(len(points))
         for block in _blocks(len(points), CACHED // max(1, points.shape[1])):
             lengths[block] = squared_lengths(to_grid(points[block], self.rows[block]))
