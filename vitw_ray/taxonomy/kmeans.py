@@ -22,11 +22,14 @@ from vitw_ray.taxonomy.shards import Candidates, Shard, Totals
 SAMPLE_ROWS = 4096  # ours: k-means++ sees every row of a list of labels ...
 SAMPLE_ROWS_PER_CENTRE = 4  # ... and a share of more that costs it less than Lloyd's iterations
 SPLIT_STEP = 1 / 1024  # how far the halves of a split centre move apart (FAISS's EPS)
+WORTH = 4.0  # ours: how sure a gain must be; a split gains less than all that a cluster costs more
+AFTER_RELOCATION = 3  # ours: iterations in which the halves of split clusters part
 
 log = logging.getLogger(__name__)
 
-Search = Callable[[int, Rows], Candidates | None]
-"""Iteration, from 0, and centroids to the candidates of its assignment; None: all centroids."""
+Search = Callable[[int, Rows, Rows], Candidates | None]
+"""Iteration, from 0, the centroids of its assignment and those of the last one, which rows are in,
+to the candidates; None: all centroids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +81,30 @@ def lloyd(
     *,
     iterations: int,
     spherical: bool,
-    search: Search = lambda iteration, centroids: None,
+    search: Search = lambda iteration, centroids, before: None,
     min_gain: float = 0.0,
     basis: Basis | None = None,
+    relocate_below: float = -np.inf,
 ) -> KMeansResult:
     """Assign and move in turn, ending with an assignment.
 
-    Ends after so many iterations, when no centroid moves, or when an iteration lowers the objective
-    by a smaller share than `min_gain`. Without a `search` rows are compared with all centroids. With a
-    basis all is in its coordinates.
+    Args:
+        shards: the rows.
+        centroids: (k, d) to start from.
+        iterations: assignments at most; they end earlier when no centroid moves.
+        spherical: keep centroids on the unit sphere; otherwise they are means.
+        search: with which centroids rows are compared; without it with all.
+        min_gain: end when an iteration lowers the objective by a smaller share.
+        basis: all is in its coordinates.
+        relocate_below: when an iteration first lowers the objective by a smaller share, clusters
+            that share what one could hold are moved, once, to where one holds what two should.
     """
     objective: list[float] = []
     imbalance: list[float] = []
     splits: list[int] = []
+    before, patience = centroids, 0
     while True:
-        candidates = search(len(objective), centroids)
+        candidates = search(len(objective), centroids, before)
         totals = reduce(add, [shard.assign(centroids, candidates, basis) for shard in shards])
         spreads = _spreads(centroids, totals)
         objective.append(float(spreads.sum()))
@@ -102,12 +114,20 @@ def lloyd(
             "iteration %d: objective %.6g, imbalance %.2f, %d empty clusters split before",
             *(len(objective), objective[-1], imbalance[-1], splits[-1] if splits else 0),
         )
-        if len(objective) >= iterations or _settled(objective, min_gain):
+        moved = _move(centroids, totals, spherical)
+        given_up = np.zeros(len(centroids), bool)
+        if _gain(objective) < relocate_below:
+            given_up, relocate_below = superfluous(moved, totals.counts, spreads), -np.inf
+            patience = AFTER_RELOCATION if given_up.any() else 0
+        settled = patience <= 0 and _gain(objective) < min_gain
+        patience -= 1
+        if len(objective) >= iterations or settled:
             break
-        moved, split = _split_largest(_move(centroids, totals, spherical), totals.counts, spreads)
+        excess = _excess(totals.counts, spreads) if given_up.any() else spreads
+        moved, split = _split_largest(moved, np.where(given_up, 0, totals.counts), excess)
         if np.array_equal(moved, centroids):
             break
-        centroids = moved
+        before, centroids = centroids, moved
         splits.append(split)
     return KMeansResult(
         centroids=centroids,
@@ -119,8 +139,11 @@ def lloyd(
     )
 
 
-def _settled(objective: Sequence[float], min_gain: float) -> bool:
-    return len(objective) > 1 and objective[-2] - objective[-1] < min_gain * objective[-2]
+def _gain(objective: Sequence[float]) -> float:
+    """Share by which the last iteration lowered the objective."""
+    if len(objective) < 2:
+        return 1.0
+    return (objective[-2] - objective[-1]) / objective[-2] if objective[-2] else 0.0
 
 
 def _spreads(centroids: Rows, totals: Totals) -> NDArray[np.float64]:
@@ -131,6 +154,37 @@ def _spreads(centroids: Rows, totals: Totals) -> NDArray[np.float64]:
     # A mean below half a grid step is what the rounding of the squared lengths leaves.
     steps = (means + squared_lengths(centroids)) / GRID
     return np.where(steps < 0.5, 0.0, steps) * GRID * totals.counts
+
+
+def superfluous(
+    centroids: Rows, counts: NDArray[np.int64], spreads: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """(k,) clusters to give up, because another one gains more from being split.
+
+    Merging a cluster with the nearest costs what Ward's method says; splitting another gains some
+    of what it costs more than its like.
+    """
+    exact = centroids.astype(np.float64)
+    norms = squared_lengths(centroids)
+    squares = norms[:, None] + norms - 2 * (exact @ exact.T)
+    np.fill_diagonal(squares, np.inf)
+    other = squares.argmin(axis=1)
+    pairs = counts * counts[other] / np.maximum(counts + counts[other], 1)
+    cost = np.where(counts > 0, pairs * squares.min(axis=1), np.inf)
+    gains = np.sort(_excess(counts, spreads))[::-1]
+    given_up, kept = np.zeros(len(counts), bool), np.zeros(len(counts), bool)
+    for cluster in cost.argsort(kind="stable"):
+        if gains[given_up.sum()] < WORTH * cost[cluster]:
+            break
+        if not kept[cluster] and not given_up[other[cluster]]:
+            given_up[cluster] = kept[other[cluster]] = True
+    return given_up
+
+
+def _excess(counts: NDArray[np.int64], spreads: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k,) what each cluster costs more than as many rows of the median cluster."""
+    median = np.median(spreads[counts > 0] / counts[counts > 0])
+    return np.maximum(spreads - median * counts, 0)
 
 
 def _move(centroids: Rows, totals: Totals, spherical: bool) -> Rows:

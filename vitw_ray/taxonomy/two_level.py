@@ -31,7 +31,8 @@ CELL_ROWS = 64  # ... and for each cell
 CELL_ITERATIONS = 6  # ours: cells are polished away, they need not be good
 SIGHT = 256  # ours: clusters around a cell in the polish; 128 leave inertia 0.9 % higher
 LAST_SIGHT = 64  # ours: when labels have settled
-MIN_GAIN = 1e-3  # ours: of the objective in an iteration, or the polish ends
+RELOCATE_BELOW = 2e-2  # ours: gain of an iteration by which clusters have taken their places
+MIN_GAIN = 7e-4  # ours: of the objective in an iteration, or the polish ends
 
 
 def two_level_kmeans(
@@ -72,7 +73,7 @@ def two_level_kmeans(
     sample = draw(shards, max(SEED_ROWS * k, CELL_ROWS * n_cells), rng)
     basis = principal_basis(sample, FIT_DIM, rng) if sample.shape[1] > FIT_DIM else None
     seen = sample if basis is None else projected(sample, basis)
-    cells = _cells(seen, n_cells, rng, spherical)
+    cells = _cells(seen, n_cells, rng, spherical and basis is None)
     leaves, below = _leaves(seen, cells, k, rng)
     fitted = shards if fit_rows is None else [ArrayShard(draw(shards, fit_rows * k, rng))]
     for shard in fitted:
@@ -81,10 +82,11 @@ def two_level_kmeans(
         fitted,
         leaves,
         iterations=iterations + 1,
-        spherical=spherical,
-        search=lambda i, c: around(c, cells, SIGHT) if i else below,
+        spherical=spherical and basis is None,
+        search=lambda i, now, before: around(now, cells, SIGHT, before) if i else below,
         min_gain=MIN_GAIN,
         basis=basis,
+        relocate_below=RELOCATE_BELOW,
     )
     near = around(polished.centroids, cells, LAST_SIGHT)
     if fit_rows is not None:
@@ -96,7 +98,7 @@ def two_level_kmeans(
         polished.centroids if basis is None else lifted(polished.centroids, basis),
         iterations=2,
         spherical=spherical,
-        search=lambda i, _: near if i else _stay(k),
+        search=lambda i, *_: near if i else _stay(k),
     )
     return replace(
         final,
@@ -128,23 +130,26 @@ def tree_assign(
     return np.concatenate([shard.labels() for shard in shards])
 
 
-def around(centroids: Rows, centres: Rows, sight: int) -> Candidates:
+def around(centroids: Rows, centres: Rows, sight: int, before: Rows | None = None) -> Candidates:
     """Groups of clusters around centres: a row looks among its group's own and the nearest others.
 
     Args:
-        centroids: (k, d); each belongs to the group of its nearest centre.
-        centres: (g, d)
+        centroids: (k, d)
+        centres: (g, d); a cluster belongs to the group of the nearest one.
         sight: how many centroids around its centre a group looks at, besides its own.
+        before: (k, d) where clusters were when rows came to them, if they were elsewhere: a cluster
+            that was moved far away leaves its rows behind.
     """
-    group = nearest(centroids, centres).astype(np.int32)
+    here = nearest(centroids, centres)
+    home = here if before is None else nearest(before, centres)
     exact = centroids.astype(np.float64)
     far = np.einsum("kd,kd->k", exact, exact) / 2 - centres.astype(np.float64) @ exact.T
     last = min(sight, len(centroids)) - 1
     seen = far <= np.partition(far, last, axis=1)[:, last, None]
-    seen[group, np.arange(len(centroids))] = True
+    seen[here, np.arange(len(centroids))] = seen[home, np.arange(len(centroids))] = True
     groups, members = np.nonzero(seen)
     starts = np.searchsorted(groups, np.arange(len(centres) + 1))
-    return Candidates(group, starts, members.astype(np.int32))
+    return Candidates(home.astype(np.int32), starts, members.astype(np.int32))
 
 
 def from_cells(near: Candidates) -> Candidates:
