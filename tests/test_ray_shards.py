@@ -126,15 +126,27 @@ def test_rows_that_are_refused_are_named_where_the_fit_is(ray_shards):
         ray_shards(points, 2)
 
 
+class WeighedShard(ArrayShard):
+    """Keeps the size of all that would travel to and from an actor."""
+
+    def __init__(self, points):
+        super().__init__(points)
+        self.sent, self.returned = [], []
+
+    def assign(self, *call):
+        totals = super().assign(*call)
+        self.sent.append(len(pickle.dumps(call, 5)))
+        self.returned.append(len(pickle.dumps(totals, 5)))
+        return totals
+
+
 def test_no_more_than_centroids_go_out_and_totals_come_back():
-    rows, dim, k = 4000, 384, 400
-    shard = ArrayShard(unit_rows(rows, dim))
-    centroids = to_grid(unit_rows(k, dim, 1))
-    cells = to_grid(unit_rows(20, dim, 2))
-    for candidates in (None, around(centroids, cells, 64)):
-        totals = shard.assign(centroids, candidates)
-        assert len(pickle.dumps((centroids, candidates), 5)) <= 1.1 * k * 4 * dim
-        assert len(pickle.dumps(totals, 5)) <= 1.1 * k * (8 * dim + 8)
+    dim, k = 384, 400
+    shard = WeighedShard(unit_rows(4000, dim))
+    kmeans([shard], k, iterations=2, seed=0)
+    two_level_kmeans([shard], k, seed=0)
+    assert max(shard.sent) <= 1.1 * k * 4 * dim
+    assert max(shard.returned) <= 1.1 * k * (8 * dim + 8)
 
 
 CLUSTER = """
