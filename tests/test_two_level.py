@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
-from vitw_ray.taxonomy.grid import GRID, to_grid
-from vitw_ray.taxonomy.kmeans import kmeans
+from vitw_ray.taxonomy.grid import GRID, principal_basis, projected, to_grid
+from vitw_ray.taxonomy.kmeans import kmeans, lloyd
+from vitw_ray.taxonomy.nearest import nearest
 from vitw_ray.taxonomy.seeding import share_out
 from vitw_ray.taxonomy.shards import ArrayShard, Candidates
 from vitw_ray.taxonomy.two_level import around, tree_assign, two_level_kmeans
@@ -125,6 +126,59 @@ def test_as_good_as_a_full_lloyd_on_topics_and_near_it_on_a_cloud():
         full = kmeans([shard], 120, iterations=20, seed=0)
         ours = two_level_kmeans([shard], 120, seed=0)
         assert ours.objective[-1] <= allowed * full.objective[-1] * 1.005
+
+
+def test_a_weight_counts_as_that_many_equal_rows_along_a_basis_too():
+    points, weights = unit_rows(60, 40), np.random.default_rng(1).integers(1, 9, 60)
+    basis = principal_basis(to_grid(points), 8, np.random.default_rng(0))
+    centroids = projected(to_grid(points[:5]), basis)
+    heavy = ArrayShard(points, weights).assign(centroids, None, basis)
+    repeated = ArrayShard(np.repeat(points, weights, axis=0)).assign(centroids, None, basis)
+    for name in ("sums", "counts", "squares"):
+        assert getattr(heavy, name).tolist() == getattr(repeated, name).tolist()
+
+
+def test_a_projection_rounds_nothing_on_the_way():
+    rows = to_grid(unit_rows(30, 200))
+    basis = principal_basis(rows, 20, np.random.default_rng(0))
+    rounded = np.rint(rows.astype(np.float64) * 2**12).astype(int).astype(object)
+    axes = np.rint(basis.astype(np.float64) * 2**11).astype(int).astype(object)
+    exact = (rounded @ axes).astype(np.float64) / 2**23
+    assert projected(rows, basis).tolist() == to_grid(exact).tolist()
+
+
+def test_principal_axes_hold_all_of_rows_that_lie_in_them():
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(200, 20)))[0]
+    rows = to_grid(unit_rows(400, 20) @ turn.T)
+    basis = principal_basis(rows, 30, np.random.default_rng(0))
+    lengths = np.linalg.norm(projected(rows, basis), axis=1)
+    np.testing.assert_allclose(lengths, 0.98, atol=0.01)
+
+
+def test_a_cluster_that_shares_a_blob_moves_to_where_one_holds_two():
+    points, truth = make_blobs(1200, 16, centers=12, cluster_std=0.5, random_state=3)
+    points = points / np.abs(points).max() / 4
+    firsts = [int(np.flatnonzero(truth == blob)[0]) for blob in range(12)]
+    again = int(np.flatnonzero(truth == 1)[1])
+    start = to_grid(points[[again, *firsts[1:]]])  # two in blob 1, none in blob 0
+    scores = []
+    for below in (-np.inf, 0.02):
+        shard = ArrayShard(points)
+        found = lloyd([shard], start, iterations=30, spherical=False, relocate_below=below)
+        scores.append(adjusted_rand_score(truth, found.labels))
+    assert scores[0] < 0.95
+    assert scores[1] == 1.0
+
+
+def test_rows_of_a_cluster_that_moved_far_look_around_where_they_are():
+    before, centres = to_grid(unit_rows(40, 6)), to_grid(unit_rows(5, 6, 1))
+    now = before.copy()
+    now[3] = -before[3]
+    candidates = around(now, centres, 4, before)
+    assert candidates.group.tolist() == nearest(before, centres).tolist()
+    there = nearest(now, centres)[3]
+    assert there != candidates.group[3]
+    assert 3 in candidates.of(there)
 
 
 def test_objective_falls_in_every_polish():

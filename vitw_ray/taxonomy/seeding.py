@@ -70,7 +70,7 @@ def share_out(k: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
         members: (cells,) rows in each.
     """
     exact = k * members / members.sum()
-    shares = np.clip(np.floor(exact).astype(np.int64), np.minimum(members, 1), members)
+    shares = np.floor(exact).astype(np.int64)
     while (missing := k - int(shares.sum())) != 0:
         step = 1 if missing > 0 else -1
         open_to = shares < members if missing > 0 else shares > 1
