@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from vitw_ray.taxonomy.agglomerate import agglomerate
 from vitw_ray.taxonomy.consensus import cluster_often, smooth, together
-from vitw_ray.taxonomy.kmeans import Rows, kmeans, to_grid
+from vitw_ray.taxonomy.grid import Rows, to_grid
+from vitw_ray.taxonomy.kmeans import kmeans
 from vitw_ray.taxonomy.shards import ArrayShard
 
 Parents = NDArray[np.int32]
