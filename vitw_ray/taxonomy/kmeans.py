@@ -8,7 +8,7 @@ IEEE 754.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, Basis, Rows, squared_lengths, to_grid
 from vitw_ray.taxonomy.seeding import draw, plus_plus
 from vitw_ray.taxonomy.shards import Candidates, Shard, Totals
+from vitw_ray.taxonomy.vacancies import split_costliest, superfluous
 
 SAMPLE_ROWS = 4096  # ours: k-means++ sees every row of a list of labels ...
 SAMPLE_ROWS_PER_CENTRE = 4  # ... and a share of more that costs it less than Lloyd's iterations
-SPLIT_STEP = 1 / 1024  # how far the halves of a split centre move apart (FAISS's EPS)
-WORTH = 4.0  # ours: how sure a gain must be; a split gains less than all that a cluster costs more
 AFTER_RELOCATION = 3  # ours: iterations in which the halves of split clusters part
 
 log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ class KMeansResult:
     counts: NDArray[np.int64]  # (k,) weight of each cluster; 0 where one stayed empty
     objective: tuple[float, ...]  # weighted sum of squared distances, one per iteration
     imbalance: tuple[float, ...]  # k sum n_i**2 / n**2, 1 when all clusters weigh the same
-    splits: tuple[int, ...]  # empty clusters given half of another, one number per iteration
+    splits: tuple[int, ...]  # empty or superfluous clusters given half of another, per move
     cells: Rows | None = None  # (g, d) of two levels: the way of a row to its cluster
 
 
@@ -99,51 +98,60 @@ def lloyd(
         relocate_below: when an iteration first lowers the objective by a smaller share, clusters
             that share what one could hold are moved, once, to where one holds what two should.
     """
-    objective: list[float] = []
-    imbalance: list[float] = []
-    splits: list[int] = []
+    course = _Course()
     before, patience = centroids, 0
     while True:
-        candidates = search(len(objective), centroids, before)
+        candidates = search(len(course.objective), centroids, before)
         totals = reduce(add, [shard.assign(centroids, candidates, basis) for shard in shards])
         spreads = _spreads(centroids, totals)
-        objective.append(float(spreads.sum()))
-        shares = totals.counts / totals.counts.sum()
-        imbalance.append(len(shares) * float(shares @ shares))
-        log.info(
-            "iteration %d: objective %.6g, imbalance %.2f, %d empty clusters split before",
-            *(len(objective), objective[-1], imbalance[-1], splits[-1] if splits else 0),
-        )
-        moved = _move(centroids, totals, spherical)
-        given_up = np.zeros(len(centroids), bool)
-        if _gain(objective) < relocate_below:
-            given_up, relocate_below = superfluous(moved, totals.counts, spreads), -np.inf
-            patience = AFTER_RELOCATION if given_up.any() else 0
-        settled = patience <= 0 and _gain(objective) < min_gain
-        patience -= 1
-        if len(objective) >= iterations or settled:
+        course.note(totals.counts, spreads)
+        gain = course.gain()
+        moved, free, wanting = _move(centroids, totals, spherical), totals.counts == 0, spreads
+        if gain < relocate_below:
+            free, wanting = superfluous(moved, totals.counts, spreads)
+            patience, relocate_below = AFTER_RELOCATION, -np.inf
+        if len(course.objective) >= iterations or (patience <= 0 and gain < min_gain):
             break
-        excess = _excess(totals.counts, spreads) if given_up.any() else spreads
-        moved, split = _split_largest(moved, np.where(given_up, 0, totals.counts), excess)
+        moved, split = split_costliest(moved, free, wanting)
         if np.array_equal(moved, centroids):
             break
-        before, centroids = centroids, moved
-        splits.append(split)
+        before, centroids, patience = centroids, moved, patience - 1
+        course.splits.append(split)
     return KMeansResult(
         centroids=centroids,
         labels=np.concatenate([shard.labels() for shard in shards]),
         counts=totals.counts,
-        objective=tuple(objective),
-        imbalance=tuple(imbalance),
-        splits=tuple(splits),
+        objective=tuple(course.objective),
+        imbalance=tuple(course.imbalance),
+        splits=tuple(course.splits),
     )
 
 
-def _gain(objective: Sequence[float]) -> float:
-    """Share by which the last iteration lowered the objective."""
-    if len(objective) < 2:
-        return 1.0
-    return (objective[-2] - objective[-1]) / objective[-2] if objective[-2] else 0.0
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """How a fit goes, iteration by iteration: for its result, and the log."""
+
+    objective: list[float] = field(default_factory=list)
+    imbalance: list[float] = field(default_factory=list)
+    splits: list[int] = field(default_factory=list)
+
+    def note(self, counts: NDArray[np.int64], spreads: NDArray[np.float64]) -> None:
+        shares = counts / counts.sum()
+        self.objective.append(float(spreads.sum()))
+        self.imbalance.append(len(shares) * float(shares @ shares))
+        log.info(
+            "k-means, iteration %d: objective %.6g, imbalance %.2f, %d clusters split before it",
+            len(self.objective),
+            self.objective[-1],
+            self.imbalance[-1],
+            self.splits[-1] if self.splits else 0,
+        )
+
+    def gain(self) -> float:
+        """Share by which the last iteration lowered the objective."""
+        if len(self.objective) < 2 or self.objective[-2] == 0:
+            return 1.0
+        return 1 - self.objective[-1] / self.objective[-2]
 
 
 def _spreads(centroids: Rows, totals: Totals) -> NDArray[np.float64]:
@@ -156,37 +164,6 @@ def _spreads(centroids: Rows, totals: Totals) -> NDArray[np.float64]:
     return np.where(steps < 0.5, 0.0, steps) * GRID * totals.counts
 
 
-def superfluous(
-    centroids: Rows, counts: NDArray[np.int64], spreads: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """(k,) clusters to give up, because another one gains more from being split.
-
-    Merging a cluster with the nearest costs what Ward's method says; splitting another gains some
-    of what it costs more than its like.
-    """
-    exact = centroids.astype(np.float64)
-    norms = squared_lengths(centroids)
-    squares = norms[:, None] + norms - 2 * (exact @ exact.T)
-    np.fill_diagonal(squares, np.inf)
-    other = squares.argmin(axis=1)
-    pairs = counts * counts[other] / np.maximum(counts + counts[other], 1)
-    cost = np.where(counts > 0, pairs * squares.min(axis=1), np.inf)
-    gains = np.sort(_excess(counts, spreads))[::-1]
-    given_up, kept = np.zeros(len(counts), bool), np.zeros(len(counts), bool)
-    for cluster in cost.argsort(kind="stable"):
-        if gains[given_up.sum()] < WORTH * cost[cluster]:
-            break
-        if not kept[cluster] and not given_up[other[cluster]]:
-            given_up[cluster] = kept[other[cluster]] = True
-    return given_up
-
-
-def _excess(counts: NDArray[np.int64], spreads: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(k,) what each cluster costs more than as many rows of the median cluster."""
-    median = np.median(spreads[counts > 0] / counts[counts > 0])
-    return np.maximum(spreads - median * counts, 0)
-
-
 def _move(centroids: Rows, totals: Totals, spherical: bool) -> Rows:
     filled = totals.counts > 0
     means = to_grid(totals.sums * GRID / np.maximum(totals.counts, 1)[:, None])
@@ -196,29 +173,3 @@ def _move(centroids: Rows, totals: Totals, spherical: bool) -> Rows:
         filled &= norms > 0
         means = to_grid(means / np.where(filled, norms, 1)[:, None])
     return np.where(filled[:, None], means, centroids)
-
-
-def _split_largest(
-    centroids: Rows, counts: NDArray[np.int64], spreads: NDArray[np.float64]
-) -> tuple[Rows, int]:
-    """Give each empty cluster half of the one that costs most (FAISS chooses it by size).
-
-    By spread and not by count, because a heavy row, or many equal rows, cannot be split.
-    """
-    points, left = centroids.copy(), spreads.copy()
-    coordinates = np.arange(points.shape[1])
-    directions = max(1, int(coordinates[-1]).bit_length())
-    split = 0
-    for empty in np.flatnonzero(counts == 0):
-        donor = int(left.argmax())
-        if left[donor] == 0:
-            break
-        # Signs by one bit of the coordinate's number: the next split goes another way, so that a
-        # cluster split twice gives four different centres.
-        step = np.where(coordinates >> split % directions & 1, -SPLIT_STEP, SPLIT_STEP)
-        centre = points[donor].astype(np.float64)
-        points[empty], points[donor] = to_grid(centre * (1 + step)), to_grid(centre * (1 - step))
-        left[donor] /= 2
-        left[empty] = left[donor]
-        split += 1
-    return points, split

@@ -38,7 +38,7 @@ class RayShards:
 
     Raises:
         ray.exceptions.RayActorError: an actor died `STARTS` times in one call.
-        ValueError: what a load returned is refused (see `ArrayShard`).
+        ValueError: there are no loads, or what one returned is refused (see `ArrayShard`).
     """
 
     def __init__(
@@ -51,6 +51,8 @@ class RayShards:
     ) -> None:
         import ray
 
+        if not loads:
+            raise ValueError("there are no shards: give at least one load")
         options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "scheduling_strategy": "SPREAD"}
         self._actor: Any = ray.remote(_Holder).options(**options)
         self._starts = [(make, load) for load in loads]

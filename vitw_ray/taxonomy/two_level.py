@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.taxonomy.grid import Rows, lifted, principal_basis, projected
+from vitw_ray.taxonomy.grid import Basis, Rows, lifted, principal_basis, projected
 from vitw_ray.taxonomy.kmeans import KMeansResult, check_k, kmeans, lloyd
 from vitw_ray.taxonomy.nearest import nearest
 from vitw_ray.taxonomy.seeding import draw, plus_plus, share_out
@@ -73,7 +73,8 @@ def two_level_kmeans(
     sample = draw(shards, max(SEED_ROWS * k, CELL_ROWS * n_cells), rng)
     basis = principal_basis(sample, FIT_DIM, rng) if sample.shape[1] > FIT_DIM else None
     seen = sample if basis is None else projected(sample, basis)
-    cells = _cells(seen, n_cells, rng, spherical and basis is None)
+    unit = spherical and basis is None  # along some axes, unit rows have any length
+    cells = _cells(seen, n_cells, rng, unit)
     leaves, below = _leaves(seen, cells, k, rng)
     fitted = shards if fit_rows is None else [ArrayShard(draw(shards, fit_rows * k, rng))]
     for shard in fitted:
@@ -82,7 +83,7 @@ def two_level_kmeans(
         fitted,
         leaves,
         iterations=iterations + 1,
-        spherical=spherical and basis is None,
+        spherical=unit,
         search=lambda i, now, before: around(now, cells, SIGHT, before) if i else below,
         min_gain=MIN_GAIN,
         basis=basis,
@@ -93,19 +94,26 @@ def two_level_kmeans(
         for shard in shards:
             shard.assign(cells, None, basis)
             shard.assign(polished.centroids, from_cells(near), basis)
-    final = lloyd(
-        shards,
-        polished.centroids if basis is None else lifted(polished.centroids, basis),
-        iterations=2,
-        spherical=spherical,
-        search=lambda i, *_: near if i else _stay(k),
-    )
+    final = _in_all_dimensions(shards, polished.centroids, basis, near, spherical)
     return replace(
         final,
         objective=polished.objective + final.objective,
         imbalance=polished.imbalance + final.imbalance,
         splits=polished.splits + final.splits,
         cells=cells if basis is None else lifted(cells, basis),
+    )
+
+
+def _in_all_dimensions(
+    shards: Sequence[Shard], found: Rows, basis: Basis | None, near: Candidates, spherical: bool
+) -> KMeansResult:
+    """The means of the clusters that rows are in, and a last look around."""
+    return lloyd(
+        shards,
+        found if basis is None else lifted(found, basis),
+        iterations=2,
+        spherical=spherical,
+        search=lambda i, *_: near if i else _stay(len(found)),
     )
 
 

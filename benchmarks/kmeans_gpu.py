@@ -4,7 +4,7 @@ Ours keeps the rows on the GPU and adds exact sums there; FAISS's `Kmeans(gpu=Tr
 people run. Seconds of wall for one iteration, all rows and centroids, from runs of 2 and of 2 +
 `MOVES` iterations, so that the start counts for neither.
 
-    python benchmarks/bench_kmeans_gpu.py [--quick]
+    python benchmarks/kmeans_gpu.py [--quick]
 """
 
 import time

@@ -5,7 +5,7 @@ of wall and CPU, its peak memory (rows included) and its inertia, measured alike
 get all cores, ours one: its matrices are too small to share out. All three look for plain means, as
 scikit-learn knows no others; that one passes over the rows five times at most.
 
-    python benchmarks/bench_kmeans_million.py [--quick] [--unstructured]
+    python benchmarks/kmeans_million.py [--quick] [--unstructured]
 """
 
 import argparse
