@@ -18,6 +18,7 @@ from vitw_ray.taxonomy.climb_questions import climb_questions
 from vitw_ray.taxonomy.climb_steps import Means
 from vitw_ray.taxonomy.climbing import climb_facets
 from vitw_ray.taxonomy.embed import embed_unique, load_embedder
+from vitw_ray.taxonomy.embedder_files import describe_embedder
 from vitw_ray.taxonomy.group_question import group_question
 from vitw_ray.taxonomy.group_requests import Asked
 from vitw_ray.taxonomy.grow import configured_sizes
@@ -69,7 +70,8 @@ class ClusterNamer:
     def _means(self, asked: Asked) -> Means:
         settings = self._config.taxonomy
         # On the CPU: names are few, and an engine leaves no room on its GPU.
-        embedder = load_embedder(settings.embedder, "cpu", settings.embedder_revision)
+        revision = describe_embedder(self._config).get("revision")
+        embedder = load_embedder(settings.embedder, "cpu", revision)
         return Means(
             asked,
             embed=partial(embed_unique, embedder),
