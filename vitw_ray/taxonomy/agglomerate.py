@@ -43,7 +43,7 @@ def agglomerate(
     nearest, least = np.empty(len(weight), np.int64), np.empty(len(weight))
     stale = np.arange(len(weight))
     for left in range(len(weight), size - 1, -1):
-        for node in stale:
+        for node in stale.tolist():
             row = costs(node)
             nearest[node] = row.argmin()
             least[node] = row[nearest[node]]
