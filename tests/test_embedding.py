@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from vitw_ray.storage import Storage
 from vitw_ray.taxonomy import build, embedding
 from vitw_ray.taxonomy.embed import Hashing
 from vitw_ray.taxonomy.embedding import BlockEmbedder, embed_texts
+from vitw_ray.taxonomy.hierarchy import level_sizes
 from vitw_ray.taxonomy.texts import Texts, write_counts, write_tasks, write_values
 from vitw_ray.taxonomy.vector_files import read_blocks
 
@@ -187,18 +189,38 @@ def test_next_to_nothing_makes_a_small_tree_and_leaves_no_scratch(tmp_path, labe
     assert not list((tmp_path / "private").rglob("scratch"))
 
 
-def test_the_manifest_names_the_embedder_and_its_files_and_they_are_private(tmp_path):
-    report = build.build_taxonomy(stage_context(tmp_path, LABELS, TASKS))
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, local_ray):
+    """Folder and report of a stage with labels and tasks."""
+    folder = tmp_path_factory.mktemp("built")
+    return folder, build.build_taxonomy(stage_context(folder, LABELS, TASKS))
+
+
+def test_the_manifest_names_the_embedder_and_its_files_and_they_are_private(built):
+    folder, report = built
     details = report.details
     assert details["embedder"]["name"] == "hashing"
     assert details["texts_embedded"] == len(LABELS) + len(set(TASKS))
     prefix = f"private/vectors-{details['embedder']['key']}/"
     assert all(path.startswith(prefix) for path in details["vector_files"])
-    assert {str(f.relative_to(tmp_path)) for f in tmp_path.glob(f"{prefix}*")} == set(
-        details["vector_files"]
-    )
-    public = [f for f in (tmp_path / "after").rglob("*") if f.is_file()]
-    assert [f.parent.name for f in public] == ["taxonomy"]
+    there = {str(file.relative_to(folder)) for file in folder.glob(f"{prefix}*")}
+    assert there == set(details["vector_files"])
+    public = [file for file in (folder / "after").rglob("*") if file.is_file()]
+    assert [file.parent.name for file in public] == ["taxonomy"]
+
+
+def test_tasks_bypass_the_labels_and_their_tree_of_clios_sizes_starts_at_level_1(built):
+    folder, report = built
+    rows = [row for f in report.files for row in pq.read_table(folder / f.path).to_pylist()]
+    nodes = [row for row in rows if row.get("facet") == "tasks"]
+    sizes = [sum(row["level"] == level for row in nodes) for level in range(5)]
+    assert sizes == [0, *level_sizes(len(set(TASKS)), None), 0]
+    assigned = [row for row in rows if "conversation_id" in row]
+    counted = Counter(row["cluster_id"] for row in assigned)
+    assert len(assigned) == len({row["conversation_id"] for row in assigned}) == len(TASKS)
+    assert counted == {
+        row["cluster_id"]: row["conversations"] for row in nodes if row["level"] == 1
+    }
 
 
 DRIVER = """

@@ -9,17 +9,12 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from vitw_ray.taxonomy import kmeans as kmeans_module
+from vitw_ray.taxonomy import nearest as nearest_module
 from vitw_ray.taxonomy import shards as shards_module
-from vitw_ray.taxonomy.kmeans import GRID, kmeans, to_grid
-from vitw_ray.taxonomy.shards import ArrayShard, nearest
-
-
-@pytest.fixture(params=["faiss", "numpy"])
-def search(request, monkeypatch):
-    """Both ways to search, whichever package is installed."""
-    if request.param == "faiss":
-        pytest.importorskip("faiss")
-    monkeypatch.setattr(shards_module, "find_spec", lambda _: request.param == "faiss" or None)
+from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, to_grid
+from vitw_ray.taxonomy.kmeans import kmeans
+from vitw_ray.taxonomy.nearest import nearest
+from vitw_ray.taxonomy.shards import ArrayShard
 
 
 def unit_rows(n, dim, seed=0):
@@ -66,14 +61,13 @@ def test_assignment_is_the_integer_nearest_centroid_even_where_float32_sees_a_ti
 
 @pytest.mark.parametrize("spherical", [True, False])
 @pytest.mark.parametrize("cuts", [[100], [1, 899], [13, 14, 14, 500, 640, 641]])
-def test_division_into_shards_does_not_change_a_bit(search, cuts, spherical):
+def test_division_into_shards_does_not_change_a_bit(cuts, spherical):
     points = unit_rows(900, 24) if spherical else near_ties(900, 24)
     whole = kmeans([ArrayShard(points)], 30, iterations=8, seed=3, spherical=spherical)
     shards = [ArrayShard(part) for part in np.split(points, cuts)]
     divided = kmeans(shards, 30, iterations=8, seed=3, spherical=spherical)
     assert divided.labels.tolist() == whole.labels.tolist()
     assert divided.centroids.tobytes() == whole.centroids.tobytes()
-    assert divided.distances.tobytes() == whole.distances.tobytes()
     assert (divided.objective, divided.splits) == (whole.objective, whole.splits)
 
 
@@ -100,11 +94,12 @@ def test_last_bits_of_the_points_do_not_draw_another_start():
     assert one.labels.tolist() == other.labels.tolist()
 
 
-def test_block_size_does_not_change_a_bit(search, monkeypatch):
+def test_block_size_does_not_change_a_bit(monkeypatch):
     points = near_ties(900, 24)
     whole = kmeans([ArrayShard(points)], 20, iterations=5, seed=0, spherical=False)
     monkeypatch.setattr(shards_module, "BLOCK_ROWS", 17)
-    monkeypatch.setattr(shards_module, "EXACT_ROWS", 5)
+    monkeypatch.setattr(nearest_module, "EXACT_ROWS", 5)
+    monkeypatch.setattr(nearest_module, "BLOCK_SCORES", 90)
     blocks = kmeans([ArrayShard(points)], 20, iterations=5, seed=0, spherical=False)
     assert blocks.centroids.tobytes() == whole.centroids.tobytes()
     assert blocks.labels.tolist() == whole.labels.tolist()
@@ -118,16 +113,19 @@ def test_a_weight_counts_as_that_many_equal_rows():
     repeated = ArrayShard(np.repeat(points, weights, axis=0)).assign(centroids)
     assert heavy.sums.tolist() == repeated.sums.tolist()
     assert heavy.counts.tolist() == repeated.counts.tolist()
-    assert heavy.spreads.tolist() == repeated.spreads.tolist()
+    assert heavy.squares.tolist() == repeated.squares.tolist()
 
 
 def test_sums_are_those_of_integer_arithmetic():
     points, centroids = to_grid(unit_rows(500, 8)), to_grid(unit_rows(4, 8, seed=2))
-    found = ArrayShard(points).assign(centroids)
+    shard = ArrayShard(points)
+    found = shard.assign(centroids)
     units = np.rint(points.astype(np.float64) / GRID).astype(np.int64)
     for cluster in range(4):
-        expected = units[found.labels == cluster].sum(axis=0)
-        assert found.sums[cluster].tolist() == expected.tolist()
+        members = shard.labels() == cluster
+        assert found.sums[cluster].tolist() == units[members].sum(axis=0).tolist()
+        squares = (units[members] ** 2).sum() * GRID**2
+        assert found.squares[cluster] * SQUARE_GRID == pytest.approx(squares, abs=1e-7)
 
 
 def test_single_starts_on_blobs_are_as_good_as_those_of_scikit_learn():
@@ -149,7 +147,7 @@ def test_single_starts_on_blobs_are_as_good_as_those_of_scikit_learn():
 def test_from_the_same_start_lloyd_ends_where_scikit_learn_does(monkeypatch):
     points, _ = blobs(7)
     start = to_grid(points[:12])
-    monkeypatch.setattr(kmeans_module, "_plus_plus", lambda *_: start)
+    monkeypatch.setattr(kmeans_module, "plus_plus", lambda *_: start)
     ours = kmeans([ArrayShard(points)], 12, iterations=100, seed=0, spherical=False)
     theirs = KMeans(12, init=start, n_init=1, max_iter=100, tol=0).fit(points)
     assert adjusted_rand_score(theirs.labels_, ours.labels) == 1.0
@@ -166,12 +164,12 @@ def test_objective_falls_until_no_label_changes():
     assert longer.objective == found.objective
 
 
-def test_labels_and_distances_belong_to_the_centroids_returned():
+def test_labels_counts_and_objective_belong_to_the_centroids_returned():
     points = to_grid(unit_rows(300, 8))
     found = kmeans([ArrayShard(points)], 10, iterations=3, seed=0)
     assert nearest(points, found.centroids).tolist() == found.labels.tolist()
     offsets = points.astype(np.float64) - found.centroids[found.labels]
-    np.testing.assert_allclose(found.distances, (offsets**2).sum(axis=1), rtol=1e-6)
+    assert found.objective[-1] == pytest.approx((offsets**2).sum(), rel=1e-6)
     np.testing.assert_allclose(np.linalg.norm(found.centroids, axis=1), 1, atol=1e-5)
     assert found.counts.tolist() == np.bincount(found.labels, minlength=10).tolist()
 
@@ -179,7 +177,7 @@ def test_labels_and_distances_belong_to_the_centroids_returned():
 def test_empty_clusters_take_half_of_the_costliest(monkeypatch):
     points, _ = blobs(2)
     start = to_grid(np.concatenate([points[:3], np.full((9, 16), 0.2)]))  # nine lie far from all
-    monkeypatch.setattr(kmeans_module, "_plus_plus", lambda *_: start)
+    monkeypatch.setattr(kmeans_module, "plus_plus", lambda *_: start)
     found = kmeans([ArrayShard(points)], 12, iterations=50, seed=0, spherical=False)
     assert found.splits[0] >= 8
     assert found.counts.min() > 0
@@ -192,7 +190,7 @@ def test_clusters_split_more_than_once_at_a_time_fall_into_different_parts(monke
     points = np.concatenate([wide, narrow])
     far = np.full((4, 16), [0.25, -0.25] * 8)
     start = to_grid(np.concatenate([wide[:1], narrow[:1], far]))
-    monkeypatch.setattr(kmeans_module, "_plus_plus", lambda *_: start)
+    monkeypatch.setattr(kmeans_module, "plus_plus", lambda *_: start)
     found = kmeans([ArrayShard(points)], 6, iterations=2, seed=0, spherical=False)
     assert found.splits == (4,)
     assert found.counts.min() > 0
@@ -224,7 +222,9 @@ def test_k_outside_the_number_of_rows_is_refused(k):
     ("points", "weights", "message"),
     [
         ([[2.0, 0.0]], None, "outside the unit ball"),
-        ([[float("nan"), 0.0]], None, "outside the unit ball"),
+        ([[0.5, 0.0], [float("nan"), 0.0]], None, "point 1 holds NaN or infinity: leave it out"),
+        ([[1e300, 0.0]], None, "point 0 holds NaN or infinity"),
+        ([1.0, 0.0], None, "one row per point"),
         ([[1.0, 0.0]], [0], "positive"),
         ([[1.0, 0.0]], [1, 1], "one positive number per row"),
         ([[1.0, 0.0]], [2**29], "divide the rows"),

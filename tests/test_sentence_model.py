@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -101,14 +103,28 @@ def test_what_is_longer_than_the_model_reads_is_cut(loaded):
     assert np.allclose(loaded.encode([long])[0], loaded.encode([long + "truth"])[0], atol=1e-6)
 
 
-def test_two_threads_that_encode_at_once_get_the_rows_of_one(loaded):
-    from concurrent.futures import ThreadPoolExecutor
+class OneAtATime:
+    """A tokenizer that two callers at once would break, as they break a real one."""
 
+    def __init__(self, tokenizer) -> None:
+        self._tokenizer, self._inside = tokenizer, 0
+        self.pad = tokenizer.pad
+
+    def __call__(self, *args, **kwargs):
+        self._inside += 1
+        time.sleep(0.01)
+        assert self._inside == 1
+        self._inside -= 1
+        return self._tokenizer(*args, **kwargs)
+
+
+def test_of_two_threads_that_encode_at_once_one_tokenises(tiny):
+    embedder = load_embedder(str(tiny))
+    embedder._tokenizer = OneAtATime(embedder._tokenizer)
     samples = [texts(60, seed) for seed in range(6)]
-    alone = [loaded.encode(sample) for sample in samples]
     with ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(loaded.encode, samples))
-    assert all((a == b).all() for a, b in zip(alone, together, strict=True))
+        together = list(pool.map(embedder.encode, samples))
+    assert all((embedder.encode(x) == y).all() for x, y in zip(samples, together, strict=True))
 
 
 def test_texts_without_a_finite_vector_are_counted_and_not_told(copy):

@@ -68,16 +68,14 @@ def disconnect() -> None:
     ray.shutdown()
 
 
-def stream(
-    units: Sequence[Unit], function: Callable[[Unit], Any], *, gpus: float = 0.0
-) -> Iterator[Any]:
+def stream(units: Sequence[Unit], function: Callable[[Unit], Any]) -> Iterator[Any]:
     """Run a function once for each unit, as tasks of one CPU; yield its results as they come."""
     if not units:
         return
     import ray.data
 
     dataset = ray.data.from_items(list(units), override_num_blocks=len(units))
-    yield from _results(dataset.map(_Guarded(function), num_cpus=1, num_gpus=gpus or None))
+    yield from _results(dataset.map(_Guarded(function), num_cpus=1))
 
 
 def stream_through_actors(

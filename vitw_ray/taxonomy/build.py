@@ -78,7 +78,7 @@ def _grow(
     context: StageContext, leaves: Mapping[ValueFacet, Leaves], embedded: Embedded
 ) -> tuple[dict[ValueFacet, Grown], TaskTree]:
     """Labels are few and tasks many: a worker for both value facets, and one for the tasks."""
-    config, storage, execution = context.config, context.storage, context.config.execution
+    config, storage = context.config, context.storage
     by_model = VALUE_FACETS if config.taxonomy.naming == "model" else ()
     growers = {
         "values": ValueGrower(config, storage, leaves, embedded.blocks["values"], by_model),
@@ -90,8 +90,7 @@ def _grow(
     def grow(unit: cluster.Unit) -> tuple[str, Any]:
         return unit["of"], growers[unit["of"]]()
 
-    gpus = min(execution.gpus_per_actor, 1.0) if execution.device == "gpu" else 0.0
-    grown = dict(cluster.stream([{"of": name} for name in growers], grow, gpus=gpus))
+    grown = dict(cluster.stream([{"of": name} for name in growers], grow))
     return {one.facet: one for one in grown["values"]}, grown["tasks"]
 
 

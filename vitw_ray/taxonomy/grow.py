@@ -14,6 +14,7 @@ from vitw_ray.taxonomy.hierarchy import Parents, build_levels, level_sizes, node
 from vitw_ray.taxonomy.naming import Named, name_clusters
 from vitw_ray.taxonomy.phrases import in_phrases, mean_of_phrases
 from vitw_ray.taxonomy.quality import describe_levels, resampled_agreement
+from vitw_ray.taxonomy.shards import Shard
 from vitw_ray.taxonomy.vector_files import Block, read_blocks
 
 Leaves = Sequence[tuple[str, int]]
@@ -82,6 +83,7 @@ def grow_levels(
     vectors: NDArray[np.float32],
     weights: NDArray[np.int64] | None = None,
     highest: int | None = None,
+    shards: Sequence[Shard] | None = None,
 ) -> list[Parents]:
     """The levels of a facet with the sizes that its configuration or Clio's ratio gives.
 
@@ -91,6 +93,7 @@ def grow_levels(
         vectors: (n, d) unit rows of its leaves, at least one.
         weights: (n,) how many times a leaf counts; default once.
         highest: level at which to stop; default: the top.
+        shards: where many rows are to be clustered; default: here.
     """
     return build_levels(
         vectors,
@@ -98,6 +101,7 @@ def grow_levels(
         seed=config.taxonomy_seed,
         iterations=config.kmeans_iterations,
         weights=weights,
+        shards=shards,
     )
 
 

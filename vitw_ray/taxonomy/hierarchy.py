@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from vitw_ray.taxonomy.agglomerate import agglomerate
 from vitw_ray.taxonomy.consensus import cluster_often, smooth, together
-from vitw_ray.taxonomy.kmeans import Rows, kmeans, to_grid
-from vitw_ray.taxonomy.shards import ArrayShard
+from vitw_ray.taxonomy.grid import Rows, to_grid
+from vitw_ray.taxonomy.shards import ArrayShard, Shard
+from vitw_ray.taxonomy.two_level import two_level_kmeans
 
 Parents = NDArray[np.int32]
 """(nodes below,) number of each node's parent, from 0 without gaps."""
@@ -66,6 +67,7 @@ def build_levels(
     seed: int,
     iterations: int,
     weights: ArrayLike | None = None,
+    shards: Sequence[Shard] | None = None,
 ) -> list[Parents]:
     """Cluster the leaves, then their clusters, and so on to the top.
 
@@ -76,8 +78,10 @@ def build_levels(
         vectors: (n, d) unit rows, one per leaf.
         sizes: clusters on each level from 1 up, as `level_sizes` gives them.
         seed: of everything drawn.
-        iterations: Lloyd iterations at most, of each k-means of more than `NODES` points.
+        iterations: polishing iterations at most, of each k-means of more than `NODES` points.
         weights: (n,) positive integers, how many times a leaf counts; default once.
+        shards: the same rows and weights where they are to be clustered while there are more than
+            `NODES`; default: here. Where makes no difference to the levels.
 
     Returns:
         One array per level. No cluster is empty: where leaves coincide, a level has at most as many
@@ -94,13 +98,16 @@ def build_levels(
     for size in sizes:
         if size <= NODES:
             break
-        points, weight, parents = _segment(points, weight, size, seed=seed, iterations=iterations)
+        shards = shards or [ArrayShard(points, weight)]
+        points, weight, parents = _segment(shards, size, seed=seed, iterations=iterations)
+        shards = None
         levels.append(parents)
     rest = sizes[len(levels) :]
     if not rest:
         return levels
     if len(points) > NODES:
-        points, weight, node = _segment(points, weight, NODES, seed=seed, iterations=iterations)
+        shards = shards or [ArrayShard(points, weight)]
+        points, weight, node = _segment(shards, NODES, seed=seed, iterations=iterations)
     else:
         points, weight, node = _distinct(points, weight)
     found = _levels_of_nodes(points, weight, rest, seed)
@@ -108,10 +115,10 @@ def build_levels(
 
 
 def _segment(
-    points: Rows, weight: NDArray[np.int64], k: int, *, seed: int, iterations: int
+    shards: Sequence[Shard], k: int, *, seed: int, iterations: int
 ) -> tuple[Rows, NDArray[np.int64], Parents]:
     """Centres of at most k clusters, their weights, and the cluster of each point."""
-    found = kmeans([ArrayShard(points, weight)], k, iterations=iterations, seed=seed)
+    found = two_level_kmeans(shards, k, iterations=iterations, seed=seed)
     filled, parents = np.unique(found.labels, return_inverse=True)
     return found.centroids[filled], found.counts[filled], parents.astype(np.int32)
 

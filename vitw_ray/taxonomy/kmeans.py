@@ -1,76 +1,47 @@
-"""k-means, written once against an object with four methods: one array, or many machines.
+"""k-means, written once against an object with four methods: one array, a GPU, or many machines.
 
 The result is a function of the rows alone, not of how they are divided over shards, of block sizes,
-threads or the BLAS library, because nothing that decides is ever rounded. All coordinates are
-multiples of `GRID` inside the unit ball, so a scalar product or a squared distance is a multiple of
-`GRID`**2 that float64 holds exactly, in whatever order it is added up; sums over rows are int64 in
-units of `GRID`. The few operations left over (a division, a square root) act on one number and are
-correctly rounded by IEEE 754.
+threads or the BLAS library, because nothing that decides is ever rounded (see `grid`). The few
+operations left over (a division, a square root) act on one number and are correctly rounded by
+IEEE 754.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-GRID = 2.0**-22  # ours: squared distances take 46 of 53 bits, and a coordinate loses 1e-7
+from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, Basis, Rows, squared_lengths, to_grid
+from vitw_ray.taxonomy.seeding import draw, plus_plus
+from vitw_ray.taxonomy.shards import Candidates, Shard, Totals
+from vitw_ray.taxonomy.vacancies import split_costliest, superfluous
+
 SAMPLE_ROWS = 4096  # ours: k-means++ sees every row of a list of labels ...
 SAMPLE_ROWS_PER_CENTRE = 4  # ... and a share of more that costs it less than Lloyd's iterations
-SPLIT_STEP = 1 / 1024  # how far the halves of a split centre move apart (FAISS's EPS)
+AFTER_RELOCATION = 3  # ours: iterations in which the halves of split clusters part
 
-Rows = NDArray[np.float32]
-"""(n, d) points in the unit ball, coordinates multiples of `GRID`, which float32 holds exactly."""
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What one shard of n rows says about k centroids. Integers, so shards merge by addition."""
-
-    labels: NDArray[np.int32]  # (n,) nearest centroid, the lowest number among equally near ones
-    distances: NDArray[np.float32]  # (n,) squared Euclidean distance to it
-    sums: NDArray[np.int64]  # (k, d) weighted sum of the rows of each cluster, in units of GRID
-    counts: NDArray[np.int64]  # (k,) weight of each cluster
-    spreads: NDArray[np.int64]  # (k,) weighted sum of its squared distances, in units of GRID
-
-
-class Shard(Protocol):
-    """A set of rows, wherever it lives; it may itself stand for many shards that work at once."""
-
-    def count(self) -> int:
-        """Number of rows."""
-        ...
-
-    def dim(self) -> int:
-        """Length of a row."""
-        ...
-
-    def sample(self, rows: NDArray[np.int64]) -> Rows:
-        """The rows with these numbers (0-based within the shard), in the order asked for."""
-        ...
-
-    def assign(self, centroids: Rows) -> Assignment:
-        """Every row to its nearest centroid, exactly."""
-        ...
+Search = Callable[[int, Rows, Rows], Candidates | None]
+"""Iteration, from 0, the centroids of its assignment and those of the last one, which rows are in,
+to the candidates; None: all centroids."""
 
 
 @dataclass(frozen=True, slots=True)
 class KMeansResult:
-    """Clusters of n rows; `labels` and `distances` belong to `centroids`, rows in global order."""
+    """Clusters of n rows; `labels` and `counts` belong to `centroids`, rows in global order."""
 
     centroids: Rows  # (k, d)
     labels: NDArray[np.int32]  # (n,)
-    distances: NDArray[np.float32]  # (n,) squared
     counts: NDArray[np.int64]  # (k,) weight of each cluster; 0 where one stayed empty
     objective: tuple[float, ...]  # weighted sum of squared distances, one per iteration
-    splits: tuple[int, ...]  # empty clusters given half of another, one number per iteration
-
-
-def to_grid(points: ArrayLike) -> Rows:
-    """The points with every coordinate rounded to a multiple of `GRID`."""
-    # Exact but for the one rounding that is meant: the scale is a power of two.
-    return (np.rint(np.asarray(points) / GRID) * GRID).astype(np.float32)
+    imbalance: tuple[float, ...]  # k sum n_i**2 / n**2, 1 when all clusters weigh the same
+    splits: tuple[int, ...]  # empty or superfluous clusters given half of another, per move
+    cells: Rows | None = None  # (g, d) of two levels: the way of a row to its cluster
 
 
 def kmeans(
@@ -90,113 +61,115 @@ def kmeans(
     Raises:
         ValueError: `k` is not between 1 and the number of rows.
     """
+    check_k(shards, k)
+    rng = np.random.default_rng(seed)
+    sample = draw(shards, max(SAMPLE_ROWS, SAMPLE_ROWS_PER_CENTRE * k), rng)
+    return lloyd(shards, plus_plus(sample, k, rng), iterations=iterations, spherical=spherical)
+
+
+def check_k(shards: Sequence[Shard], k: int) -> None:
+    """Raise ValueError unless `k` is between 1 and the number of rows."""
     total = sum(shard.count() for shard in shards)
     if not 1 <= k <= total:
         raise ValueError(f"k is {k}: give 1 to {total}, the number of rows")
-    centroids = _plus_plus(shards, k, seed)
-    objective: list[float] = []
-    splits: list[int] = []
+
+
+def lloyd(
+    shards: Sequence[Shard],
+    centroids: Rows,
+    *,
+    iterations: int,
+    spherical: bool,
+    search: Search = lambda iteration, centroids, before: None,
+    min_gain: float = 0.0,
+    basis: Basis | None = None,
+    relocate_below: float = -np.inf,
+) -> KMeansResult:
+    """Assign and move in turn, ending with an assignment.
+
+    Args:
+        shards: the rows.
+        centroids: (k, d) to start from.
+        iterations: assignments at most; they end earlier when no centroid moves.
+        spherical: keep centroids on the unit sphere; otherwise they are means.
+        search: with which centroids rows are compared; without it with all.
+        min_gain: end when an iteration lowers the objective by a smaller share.
+        basis: all is in its coordinates.
+        relocate_below: when an iteration first lowers the objective by a smaller share, clusters
+            that share what one could hold are moved, once, to where one holds what two should.
+    """
+    course = _Course()
+    before, patience = centroids, 0
     while True:
-        parts = [shard.assign(centroids) for shard in shards]
-        sums = np.sum([part.sums for part in parts], axis=0)
-        counts = np.sum([part.counts for part in parts], axis=0)
-        spreads = np.sum([part.spreads for part in parts], axis=0)
-        objective.append(int(spreads.sum()) * GRID)
-        moved = _move(centroids, sums, counts, spherical)
-        moved, split = _split_largest(moved, counts, spreads)
-        splits.append(split)
-        if len(objective) >= iterations or np.array_equal(moved, centroids):
+        candidates = search(len(course.objective), centroids, before)
+        totals = reduce(add, [shard.assign(centroids, candidates, basis) for shard in shards])
+        spreads = _spreads(centroids, totals)
+        course.note(totals.counts, spreads)
+        gain = course.gain()
+        moved, free, wanting = _move(centroids, totals, spherical), totals.counts == 0, spreads
+        if gain < relocate_below:
+            free, wanting = superfluous(moved, totals.counts, spreads)
+            patience, relocate_below = AFTER_RELOCATION, -np.inf
+        if len(course.objective) >= iterations or (patience <= 0 and gain < min_gain):
             break
-        centroids = moved
+        moved, split = split_costliest(moved, free, wanting)
+        if np.array_equal(moved, centroids):
+            break
+        before, centroids, patience = centroids, moved, patience - 1
+        course.splits.append(split)
     return KMeansResult(
         centroids=centroids,
-        labels=np.concatenate([part.labels for part in parts]),
-        distances=np.concatenate([part.distances for part in parts]),
-        counts=counts,
-        objective=tuple(objective),
-        splits=tuple(splits[:-1]),  # the last was never used
+        labels=np.concatenate([shard.labels() for shard in shards]),
+        counts=totals.counts,
+        objective=tuple(course.objective),
+        imbalance=tuple(course.imbalance),
+        splits=tuple(course.splits),
     )
 
 
-def _move(
-    centroids: Rows, sums: NDArray[np.int64], counts: NDArray[np.int64], spherical: bool
-) -> Rows:
-    filled = counts > 0
-    moved = centroids.copy()
-    moved[filled] = to_grid(sums[filled] * GRID / counts[filled, None])
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """How a fit goes, iteration by iteration: for its result, and the log."""
+
+    objective: list[float] = field(default_factory=list)
+    imbalance: list[float] = field(default_factory=list)
+    splits: list[int] = field(default_factory=list)
+
+    def note(self, counts: NDArray[np.int64], spreads: NDArray[np.float64]) -> None:
+        shares = counts / counts.sum()
+        self.objective.append(float(spreads.sum()))
+        self.imbalance.append(len(shares) * float(shares @ shares))
+        log.info(
+            "k-means, iteration %d: objective %.6g, imbalance %.2f, %d clusters split before it",
+            len(self.objective),
+            self.objective[-1],
+            self.imbalance[-1],
+            self.splits[-1] if self.splits else 0,
+        )
+
+    def gain(self) -> float:
+        """Share by which the last iteration lowered the objective."""
+        if len(self.objective) < 2 or self.objective[-2] == 0:
+            return 1.0
+        return 1 - self.objective[-1] / self.objective[-2]
+
+
+def _spreads(centroids: Rows, totals: Totals) -> NDArray[np.float64]:
+    """(k,) weighted sum of squared distances, from sums alone: |x|² - 2 c x + |c|²."""
+    weights = np.maximum(totals.counts, 1)
+    along = np.einsum("kd,kd->k", centroids, totals.sums, dtype=np.float64) * GRID
+    means = totals.squares * SQUARE_GRID / weights - 2 * along / weights
+    # A mean below half a grid step is what the rounding of the squared lengths leaves.
+    steps = (means + squared_lengths(centroids)) / GRID
+    return np.where(steps < 0.5, 0.0, steps) * GRID * totals.counts
+
+
+def _move(centroids: Rows, totals: Totals, spherical: bool) -> Rows:
+    filled = totals.counts > 0
+    means = to_grid(totals.sums * GRID / np.maximum(totals.counts, 1)[:, None])
     if spherical:
         # From the rounded means: their squares add up exactly, so the norm has one possible value.
-        means = moved.astype(np.float64)
-        norms = np.sqrt(np.einsum("kd,kd->k", means, means))
+        norms = np.sqrt(squared_lengths(means))
         filled &= norms > 0
-        moved[filled] = to_grid(means[filled] / norms[filled, None])
-    return moved
-
-
-def _split_largest(
-    centroids: Rows, counts: NDArray[np.int64], spreads: NDArray[np.int64]
-) -> tuple[Rows, int]:
-    """Give each empty cluster half of the one that costs most (FAISS chooses it by size).
-
-    By spread and not by count, because a heavy row, or many equal rows, cannot be split.
-    """
-    points, left = centroids.astype(np.float64), spreads.copy()
-    coordinates = np.arange(points.shape[1])
-    directions = max(1, int(coordinates[-1]).bit_length())
-    split = 0
-    for empty in np.flatnonzero(counts == 0):
-        donor = int(left.argmax())
-        if left[donor] == 0:
-            break
-        # Signs by one bit of the coordinate's number: the next split goes another way, so that a
-        # cluster split twice gives four different centres.
-        step = np.where(coordinates >> split % directions & 1, -SPLIT_STEP, SPLIT_STEP)
-        points[empty] = points[donor] * (1 + step)
-        points[donor] *= 1 - step
-        left[donor] //= 2
-        left[empty] = left[donor]
-        split += 1
-    return to_grid(points), split
-
-
-def _plus_plus(shards: Sequence[Shard], k: int, seed: int) -> Rows:
-    """Greedy k-means++ on a sample: of a few rows drawn by squared distance, keep the best."""
-    rng = np.random.default_rng(seed)
-    sample = _draw(shards, max(SAMPLE_ROWS, SAMPLE_ROWS_PER_CENTRE * k), rng)
-    points = sample.astype(np.float64)
-    norms = np.einsum("md,md->m", points, points)
-
-    def distances_to(rows: NDArray[np.intp]) -> NDArray[np.int64]:
-        """(m, t) squared, in units of `GRID`: integers, so that draws and sums are exact too."""
-        squares = norms[:, None] + norms[rows] - 2 * (points @ points[rows].T)
-        return np.rint(squares / GRID).astype(np.int64)
-
-    trials = 2 + int(np.log(k))  # the greedy variant, as in scikit-learn
-    chosen = [int(rng.integers(len(points)))]
-    nearest = distances_to(np.array(chosen))[:, 0]
-    while len(chosen) < k:
-        cumulative = nearest.cumsum()
-        # Not `integers`: which draws that rejects depends on the total, so that a change of 1e-7
-        # in one point would draw all others anew.
-        draws = rng.random(trials) * cumulative[-1]
-        # Past the end only when every row coincides with a centre: then any row will do.
-        rows = np.searchsorted(cumulative, draws, side="right").clip(max=len(points) - 1)
-        reach = np.minimum(nearest[:, None], distances_to(rows))
-        best = int(reach.sum(axis=0).argmin())
-        chosen.append(int(rows[best]))
-        nearest = reach[:, best]
-    return sample[chosen]
-
-
-def _draw(shards: Sequence[Shard], size: int, rng: np.random.Generator) -> Rows:
-    """At most `size` rows, drawn by their global number and in its order."""
-    ends = np.cumsum([shard.count() for shard in shards])
-    total = int(ends[-1])
-    rows = np.arange(total)
-    if total > size:
-        rows = np.sort(rng.choice(total, size, replace=False))
-    cuts = np.split(rows, np.searchsorted(rows, ends[:-1]))
-    starts = [0, *ends[:-1]]
-    return np.concatenate(
-        [shard.sample(cut - start) for shard, cut, start in zip(shards, cuts, starts, strict=True)]
-    )
+        means = to_grid(means / np.where(filled, norms, 1)[:, None])
+    return np.where(filled[:, None], means, centroids)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.taxonomy.hierarchy import Parents, build_levels
+from vitw_ray.taxonomy.hierarchy import Parents
+from vitw_ray.taxonomy.kmeans import kmeans
+from vitw_ray.taxonomy.shards import ArrayShard
 
 OUTSIDE = 10  # ours: a quarter of a neighbourhood; Clio's number is not known
 
@@ -101,10 +103,13 @@ def spread(vectors: Vectors, k: int, settings: KMeansSettings) -> list[int]:
 
 
 def _clusters(vectors: Vectors, k: int, settings: KMeansSettings) -> list[NDArray[np.intp]]:
-    (clusters,) = build_levels(
-        vectors.astype(np.float32), (k,), seed=settings.seed, iterations=settings.iterations
+    found = kmeans(
+        [ArrayShard(vectors)],
+        min(k, len(vectors)),
+        iterations=settings.iterations,
+        seed=settings.seed,
     )
-    return [np.flatnonzero(clusters == number) for number in range(clusters.max() + 1)]
+    return [np.flatnonzero(found.labels == number) for number in np.unique(found.labels)]
 
 
 def centres(vectors: Vectors, clusters: Parents) -> NDArray[np.float64]:

@@ -61,7 +61,6 @@ class SentenceModel:
         self._model.eval()
         self._tokenizer: Any = self._model.tokenizer
         self._tokenising = Lock()  # a tokenizer keeps the cut of one call in itself
-        self._computing = Lock()
         self._prompt = self._prompt_of(files)
         limits = (files.profile.max_tokens, self._model.max_seq_length)
         self._max_tokens = int(min(limit for limit in limits if limit))
@@ -134,13 +133,12 @@ class SentenceModel:
             return
         import torch
 
-        with self._computing:
-            threads = torch.get_num_threads()
-            torch.set_num_threads(1)
-            try:
-                yield
-            finally:
-                torch.set_num_threads(threads)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def length_batches(pieces: Sequence[Sequence[int]], budget: int) -> Iterator[list[int]]:

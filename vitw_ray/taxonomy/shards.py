@@ -1,122 +1,249 @@
-"""Rows for k-means that lie in one array of this process.
+"""Rows for k-means: what the algorithm asks of them, and the rows that lie in one array.
 
-Nearest centroids are searched in float32 and decided exactly: where the two best are closer to
-each other than float32 can tell apart, the row is scored again in float64, which is exact on the
-grid (see `kmeans`). That is under three rows in a thousand, on labels as on unstructured points.
+A shard is its rows and the cluster that each is in. The state after any call depends on the rows
+and on the calls since the last search among all centroids, on nothing else: a lost shard comes back
+by making those calls again.
 """
 
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
-from vitw_ray.taxonomy.kmeans import GRID, Assignment, Rows, to_grid
+from vitw_ray.taxonomy.grid import (
+    GRID,
+    SQUARE_GRID,
+    Basis,
+    Rows,
+    projected,
+    squared_lengths,
+    to_grid,
+)
+from vitw_ray.taxonomy.nearest import nearest
 
-BLOCK_ROWS = 8192  # ours: 25 MB of float64 at 384 dimensions, and enough for one matrix product
-EXACT_ROWS = 1024  # ours: 33 MB of scores against 4,096 centroids
-MAX_WEIGHT = 2**29  # so many squared distances, at most 4 each, still fit float64's 53 bits
-ROUNDING = 2.0**-24  # unit roundoff of float32
+BLOCK_ROWS = 1024  # ours: of a search; with as many candidates, 4 MB of scores
+CACHED = 2**17  # ours: numbers of a block that is read and converted; 1 MB of float64
+SUMMED = 2**20  # ours: numbers of a block that is summed, where every block has a cost of its own
+MAX_WEIGHT = 2**29  # so that the squared lengths of all rows add up within an int64
 
-TwoNearest = Callable[[Rows, Rows], tuple[NDArray[np.int64], NDArray[np.float32]]]
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """With which centroids a row is compared, by the cluster it is in: those of its group."""
+
+    group: NDArray[np.int32]  # (clusters until now,) the group of each
+    starts: NDArray[np.int64]  # (groups + 1,) where each group's centroids start in `members`
+    members: NDArray[np.int32]  # numbers of centroids, ascending within each group
+
+    def of(self, group: int) -> NDArray[np.int32]:
+        """Numbers of a group's centroids."""
+        return self.members[self.starts[group] : self.starts[group + 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What n rows add up to in each of k clusters. Integers, so shards merge by addition."""
+
+    sums: NDArray[np.int64]  # (k, d) weighted sum of the rows, in units of GRID
+    counts: NDArray[np.int64]  # (k,) weight of the rows
+    squares: NDArray[np.int64]  # (k,) weighted sum of squared lengths, in units of SQUARE_GRID
+
+    def __add__(self, other: "Totals") -> "Totals":
+        """The totals of both."""
+        return Totals(
+            self.sums + other.sums, self.counts + other.counts, self.squares + other.squares
+        )
+
+
+class Shard(Protocol):
+    """A set of rows, wherever it lies; it may itself stand for many shards that work at once."""
+
+    def count(self) -> int:
+        """Number of rows."""
+        ...
+
+    def sample(self, rows: NDArray[np.int64]) -> Rows:
+        """The rows with these numbers (0-based within the shard), in the order asked for."""
+        ...
+
+    def assign(
+        self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
+    ) -> Totals:
+        """Put every row into the cluster of its exactly nearest centroid.
+
+        Nearest of all, or, with candidates, of those that its present cluster leads to. With a
+        basis, rows, centroids and totals are in its coordinates.
+        """
+        ...
+
+    def labels(self) -> NDArray[np.int32]:
+        """(n,) the cluster that each row is in."""
+        ...
 
 
 class ArrayShard:
     """An (n, d) array of points in the unit ball, each with an integer weight (default 1).
 
     Raises:
-        ValueError: a point outside the unit ball, or weights that are not positive, not one per
-            row, or too heavy for exact sums.
+        ValueError: points that are no (n, d) array, not finite or outside the unit ball, or
+            weights that are not positive, not one per row, or too heavy for exact sums.
     """
 
     def __init__(self, points: ArrayLike, weights: ArrayLike | None = None) -> None:
-        self._rows = to_grid(points)
-        if not np.all(np.einsum("nd,nd->n", self._rows, self._rows) < 1.001):
-            raise ValueError("a point lies outside the unit ball: scale the points down")
-        self._weights = np.ones(len(self._rows), np.int64)
-        if weights is not None:
-            self._weights = np.asarray(weights, np.int64)
-        if self._weights.shape != self._rows.shape[:1] or np.any(self._weights < 1):
-            raise ValueError("weights are not one positive number per row")
-        if self._weights.sum() >= MAX_WEIGHT:
-            raise ValueError(f"weights add up to {MAX_WEIGHT} or more: divide the rows over shards")
+        points = np.asarray(points)
+        if points.ndim != 2:
+            raise ValueError(f"points have shape {points.shape}: give one row per point, (n, d)")
+        self.rows: Rows = np.empty(points.shape, np.float32)
+        lengths = np.empty(len(points))
+        for block in _blocks(len(points), CACHED // max(1, points.shape[1])):
+            lengths[block] = squared_lengths(to_grid(points[block], self.rows[block]))
+        _check_lengths(lengths)
+        self.weights = _checked_weights(weights, len(points))
+        self.squares = np.rint(lengths / SQUARE_GRID).astype(np.int64) * self.weights
+        self._labels = np.zeros(len(points), np.int32)
+        self._view = _View(None, self.rows, self.squares)
+        self._totals: Totals | None = None  # of the view and the labels
 
     def count(self) -> int:
         """Number of rows."""
-        return self._rows.shape[0]
-
-    def dim(self) -> int:
-        """Length of a row."""
-        return self._rows.shape[1]
+        return len(self.rows)
 
     def sample(self, rows: NDArray[np.int64]) -> Rows:
         """The rows with these numbers."""
-        return self._rows[rows]
+        return self.rows[rows]
 
-    def assign(self, centroids: Rows) -> Assignment:
+    def labels(self) -> NDArray[np.int32]:
+        """The cluster of each row; 0 before the first search."""
+        return self._labels
+
+    def assign(
+        self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
+    ) -> Totals:
         """Every row to its nearest centroid: an exact result, in blocks that only bound memory."""
-        k, exact_centroids = len(centroids), centroids.astype(np.float64)
-        labels = np.empty(self.count(), np.int32)
-        distances = np.empty(self.count(), np.float32)
-        sums, counts, spreads = np.zeros(centroids.shape), np.zeros(k), np.zeros(k)
-        for start in range(0, self.count(), BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            labels[block] = nearest(self._rows[block], centroids)
-            rows, weights = self._rows[block].astype(np.float64), self._weights[block]
-            offsets = rows - exact_centroids[labels[block]]
-            squares = np.einsum("nd,nd->n", offsets, offsets)
-            distances[block] = squares
-            members = csr_matrix(
-                (weights.astype(np.float64), (labels[block], np.arange(len(rows)))), (k, len(rows))
-            )
-            sums += members @ rows
-            counts += np.bincount(labels[block], weights, k)
-            spreads += np.bincount(labels[block], np.rint(squares / GRID) * weights, k)
-        # Every float above is a whole number of grid steps below 2**53: nothing is lost here.
-        return Assignment(
-            labels=labels,
-            distances=distances,
-            sums=(sums / GRID).astype(np.int64),
-            counts=counts.astype(np.int64),
-            spreads=spreads.astype(np.int64),
-        )
+        before, known, view = self._labels, self._totals, self._view
+        if not same_basis(basis, view.basis):
+            view, known = self._seen_in(basis), None
+        if candidates is None:
+            self._labels = nearest(view.rows, centroids).astype(np.int32)
+        else:
+            self._labels = _nearest_among(view.rows, before, centroids, candidates)
+        changed = np.flatnonzero(self._labels != before)
+        if known is None or len(known.counts) != len(centroids) or 2 * len(changed) > len(before):
+            totals = _zeros(*centroids.shape)
+            self._add(totals, view, np.arange(len(before)), self._labels)
+        else:  # sums are exact: rows can be taken out of one cluster and put into another
+            totals = Totals(known.sums.copy(), known.counts.copy(), known.squares.copy())
+            self._add(totals, view, changed, before, sign=-1)
+            self._add(totals, view, changed, self._labels)
+        self._totals, self._view = totals, view
+        return totals
+
+    def _seen_in(self, basis: Basis | None) -> "_View":
+        if basis is None:
+            return _View(None, self.rows, self.squares)
+        rows = np.empty((len(self.rows), basis.shape[1]), np.float32)
+        squares = np.empty(len(rows), np.int64)
+        for block in _blocks(len(rows), CACHED // self.rows.shape[1]):
+            rows[block] = projected(self.rows[block], basis)
+            squares[block] = np.rint(squared_lengths(rows[block]) / SQUARE_GRID)
+        return _View(basis, rows, squares * self.weights)
+
+    def _add(
+        self,
+        totals: Totals,
+        view: "_View",
+        rows: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        sign: Literal[1, -1] = 1,
+    ) -> None:
+        """Add these rows to the totals, under these labels of all rows, or take them away."""
+        rows = rows[_order(labels[rows])]  # few clusters in each block
+        for block in _blocks(len(rows), SUMMED // view.rows.shape[1]):
+            part = rows[block]
+            clusters, starts = np.unique(labels[part], return_index=True)
+            weights = sign * self.weights[part].astype(np.float64)
+            places = np.append(starts, len(part))
+            shape = (len(clusters), len(part))
+            members = csr_matrix((weights, np.arange(len(part)), places), shape)
+            # A whole number of grid steps below 2**53: nothing is lost in float64.
+            sums = members @ view.rows[part].astype(np.float64) / GRID
+            totals.sums[clusters] += sums.astype(np.int64)
+        np.add.at(totals.counts, labels[rows], sign * self.weights[rows])
+        np.add.at(totals.squares, labels[rows], sign * view.squares[rows])
 
 
-def nearest(rows: Rows, centroids: Rows) -> NDArray[np.int64]:
-    """(n,) number of each row's exactly nearest centroid, the lowest among equally near ones."""
-    if len(centroids) == 1:
-        return np.zeros(len(rows), np.int64)
-    two_nearest = _two_nearest_faiss if find_spec("faiss") else _two_nearest_numpy
-    candidates, squares = two_nearest(rows, centroids)
-    labels = candidates[:, 0].copy()
-    # A float32 scalar product of d terms is off by at most d roundings; a squared distance of unit
-    # vectors holds four of them, the gap between two distances eight.
-    margin = 8 * (rows.shape[1] + 8) * ROUNDING
-    doubtful = np.flatnonzero(squares[:, 1] - squares[:, 0] <= margin)
-    exact = centroids.astype(np.float64)
-    half_norms = np.einsum("kd,kd->k", exact, exact) / 2
-    for start in range(0, len(doubtful), EXACT_ROWS):
-        chosen = doubtful[start : start + EXACT_ROWS]
-        labels[chosen] = (half_norms - rows[chosen].astype(np.float64) @ exact.T).argmin(axis=1)
-    return labels
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Rows in the coordinates of a basis, and their weighted squared lengths."""
+
+    basis: Basis | None
+    rows: Rows
+    squares: NDArray[np.int64]
 
 
-def _two_nearest_faiss(
-    rows: Rows, centroids: Rows
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    import faiss
-
-    squares, candidates = faiss.knn(rows, centroids, 2)
-    return candidates, squares
+def same_basis(one: Basis | None, other: Basis | None) -> bool:
+    """Whether two bases see rows alike."""
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
-def _two_nearest_numpy(
-    rows: Rows, centroids: Rows
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    norms = np.einsum("kd,kd->k", centroids, centroids)
-    squares = norms - 2 * (rows @ centroids.T)  # less the row's own norm, which decides nothing
-    two = np.argpartition(squares, 1, axis=1)[:, :2]
-    best = np.take_along_axis(squares, two, axis=1)
-    order = best.argsort(axis=1)
-    return np.take_along_axis(two, order, axis=1), np.take_along_axis(best, order, axis=1)
+def _nearest_among(
+    rows: Rows, labels: NDArray[np.int32], centroids: Rows, candidates: Candidates
+) -> NDArray[np.int32]:
+    found = np.empty_like(labels)
+    for members, chosen in groups_of(labels, candidates):
+        if len(members) == 1:
+            found[chosen] = members
+            continue
+        near = centroids[members]
+        for block in _blocks(len(chosen)):
+            part = chosen[block]
+            found[part] = members[nearest(rows[part], near)]
+    return found
+
+
+def _zeros(k: int, dim: int) -> Totals:
+    return Totals(np.zeros((k, dim), np.int64), np.zeros(k, np.int64), np.zeros(k, np.int64))
+
+
+def groups_of(
+    labels: NDArray[np.int32], candidates: Candidates
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    """For each group that has any: the numbers of its candidates, and of the rows it has."""
+    groups = candidates.group[labels]
+    ends = np.bincount(groups, minlength=len(candidates.starts) - 1).cumsum()
+    parts = np.split(_order(groups), ends[:-1])
+    return ((candidates.of(group), rows) for group, rows in enumerate(parts) if len(rows))
+
+
+def _order(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Positions by label, and by position where labels are equal."""
+    small = len(labels) and labels.max() < 2**16  # numpy counts numbers of 16 bits, others it sorts
+    return (labels.astype(np.uint16) if small else labels).argsort(kind="stable")
+
+
+def _blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
+    size = max(1, size)
+    return (slice(start, start + size) for start in range(0, n, size))
+
+
+def _check_lengths(squared: NDArray[np.float64]) -> None:
+    if not np.isfinite(squared).all():
+        row = int(np.flatnonzero(~np.isfinite(squared))[0])
+        raise ValueError(f"point {row} holds NaN or infinity: leave it out, or embed it again")
+    if not np.all(squared < 1.001):
+        row = int(squared.argmax())
+        raise ValueError(f"point {row} lies outside the unit ball: scale the points down")
+
+
+def _checked_weights(weights: ArrayLike | None, rows: int) -> NDArray[np.int64]:
+    if weights is None:
+        return np.ones(rows, np.int64)
+    checked = np.asarray(weights, np.int64)
+    if checked.shape != (rows,) or np.any(checked < 1):
+        raise ValueError("weights are not one positive number per row")
+    if checked.sum() >= MAX_WEIGHT:
+        raise ValueError(f"weights add up to {MAX_WEIGHT} or more: divide the rows over shards")
+    return checked

@@ -6,7 +6,8 @@ with enough support.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +23,18 @@ from vitw_ray.records import TASK_ASSIGNMENTS, TAXONOMY
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
+from vitw_ray.taxonomy.gpu_shard import GpuShard
 from vitw_ray.taxonomy.grow import grow_levels, grown_quality
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.naming import name_clusters
+from vitw_ray.taxonomy.ray_shards import RayShards
+from vitw_ray.taxonomy.shards import ArrayShard, Shard
 from vitw_ray.taxonomy.texts import tasks_of
 from vitw_ray.taxonomy.tree import build_tree, cluster_id
-from vitw_ray.taxonomy.vector_files import Block, read_blocks
+from vitw_ray.taxonomy.vector_files import Block, read_blocks, shares
 
+ROWS_PER_SHARD = 250_000  # ours: 0.4 GB of vectors of 384 numbers
+SHARD_CPUS = 0.1  # ours: who waits for them holds a whole one, and all of them must find a place
 KEY_BYTES = 16
 KEY = f"S{KEY_BYTES}"  # numpy's type of a task's keyed hash
 CLUSTERS = pa.schema(
@@ -61,13 +67,17 @@ class TaskGrower:
     keyed: Keyed
     blocks: Sequence[Block]
     folder: str
+    rows_per_shard: int = ROWS_PER_SHARD
 
     def __call__(self) -> TaskTree:
         """The tree; a task weighs as much as the conversations that have it."""
         if not self.blocks:
             return NO_TASKS
         tasks = read_blocks(self.storage, self.blocks)
-        levels = grow_levels(self.config.taxonomy, "tasks", tasks.vectors, tasks.conversations)
+        with self._shards() as shards:
+            levels = grow_levels(
+                self.config.taxonomy, "tasks", tasks.vectors, tasks.conversations, shards=shards
+            )
         names = [
             name_clusters(
                 tasks.texts,
@@ -89,6 +99,27 @@ class TaskGrower:
             self.config.taxonomy, "tasks", tasks.vectors, levels, tasks.conversations
         )
         return TaskTree(tree, ids, self._write(tasks.texts, levels[0]), quality)
+
+    @contextmanager
+    def _shards(self) -> Iterator[Sequence[Shard] | None]:
+        """Rows in actors that cluster them at once, when they fill two and more; else None."""
+        execution, total = self.config.execution, sum(block.texts for block in self.blocks)
+        rows = max(self.rows_per_shard, -(-total // execution.actors))  # the GPUs of extractors
+        loads = shares(self.storage, self.blocks, rows)
+        if len(loads) < 2:
+            yield None
+            return
+        on_gpu = execution.device == "gpu"
+        shards = RayShards(
+            loads,
+            make=GpuShard if on_gpu else ArrayShard,
+            num_cpus=SHARD_CPUS,
+            num_gpus=min(1.0, execution.gpus_per_actor) if on_gpu else 0.0,
+        )
+        try:
+            yield [shards]
+        finally:
+            shards.close()
 
     def _write(self, texts: Sequence[str], clusters: Parents) -> str:
         keys = _keys(self.keyed, texts)

@@ -1,0 +1,84 @@
+"""Stage 4, second half, on a GPU: iterations over 8 million rows, next to FAISS's own k-means.
+
+Ours keeps the rows on the GPU and adds exact sums there; FAISS's `Kmeans(gpu=True)` is what most
+people run. Seconds of wall for one iteration, all rows and centroids, from runs of 2 and of 2 +
+`MOVES` iterations, so that the start counts for neither.
+
+    python benchmarks/kmeans_gpu.py [--quick]
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from bench_kmeans import DIM, Rows, inertia, topical
+from harness import Result, arguments, ratio
+
+from vitw_ray.taxonomy.gpu_shard import GpuShard
+from vitw_ray.taxonomy.grid import to_grid
+from vitw_ray.taxonomy.kmeans import lloyd
+from vitw_ray.taxonomy.two_level import two_level_kmeans
+
+MOVES = 10
+ROUNDS = 3
+PART_ROWS = 100_000
+
+
+def rows_of(n: int, k: int) -> Rows:
+    rows = np.empty((n, DIM), np.float32)
+    for part, start in enumerate(range(0, n, PART_ROWS)):
+        rows[start : start + PART_ROWS] = topical(min(PART_ROWS, n - start), k, part)
+    return rows
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def an_iteration(run: Callable[[int], object]) -> float:
+    return (seconds(lambda: run(2 + MOVES)) - seconds(lambda: run(2))) / MOVES
+
+
+def faiss_gpu(rows: Rows, start: Rows, iterations: int) -> Rows:
+    import faiss
+
+    clustering = faiss.Kmeans(
+        DIM, len(start), niter=iterations, spherical=True, gpu=True,
+        max_points_per_centroid=len(rows),
+    )  # fmt: skip
+    clustering.train(rows, init_centroids=start)
+    return np.asarray(clustering.centroids)
+
+
+def main() -> None:
+    quick = arguments(__doc__).quick
+    n, k = (200_000, 512) if quick else (8_000_000, 4_096)
+    rows = rows_of(n, k)
+    shard, start = GpuShard(rows), to_grid(rows[:k])
+    taken: dict[str, list[float]] = {"ours": [], "faiss": []}
+    for _ in range(ROUNDS):
+        taken["ours"].append(
+            an_iteration(lambda i: lloyd([shard], start, iterations=i, spherical=True))
+        )
+        taken["faiss"].append(an_iteration(lambda i: faiss_gpu(rows, start, i)))
+    two_levels: list[Rows] = []
+    whole = seconds(lambda: two_levels.append(two_level_kmeans([shard], k, seed=0).centroids))
+    ours = lloyd([shard], start, iterations=2 + MOVES, spherical=True).centroids
+    theirs, sample = faiss_gpu(rows, start, 2 + MOVES), rows[:: max(1, n // 100_000)]
+    spreads = [inertia(sample, centroids) for centroids in (ours, theirs, two_levels[0])]
+    result = Result("kmeans_gpu", quick, work={"rows": n, "k": k, "dim": DIM, "moves": MOVES})
+    result.ratios["iteration_over_faiss_gpu"] = ratio(taken["faiss"], taken["ours"])
+    result.ratios["inertia"] = spreads[0] / spreads[1]
+    result.ratios["two_level_inertia"] = spreads[2] / spreads[1]
+    result.rates = {f"{who}_iteration_s": float(np.median(s)) for who, s in taken.items()}
+    result.rates["two_level_s"] = whole
+    for name, spread in zip(("ours", "faiss"), spreads, strict=False):
+        result.rows.append((name, f"{result.rates[f'{name}_iteration_s']:.3f}", f"{spread:.5f}"))
+    result.rows.append(("two levels, whole", f"{whole:.3f}", f"{spreads[2]:.5f}"))
+    result.report(("k-means", "iteration s", "inertia"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""A shard of tensors finds the integers of one array; here on the CPU, tests/gpu has the GPU."""
+
+import numpy as np
+import pytest
+
+from vitw_ray.taxonomy.grid import GRID, to_grid
+from vitw_ray.taxonomy.shards import ArrayShard
+from vitw_ray.taxonomy.two_level import around, two_level_kmeans
+
+pytest.importorskip("torch")
+
+
+def unit_rows(n, dim, seed=0):
+    rows = np.random.default_rng(seed).standard_normal((n, dim))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def same_totals(one, other):
+    return all(
+        getattr(one, name).tolist() == getattr(other, name).tolist()
+        for name in ("sums", "counts", "squares")
+    )
+
+
+def test_tensors_find_the_integers_of_one_array_even_where_float32_sees_a_tie():
+    from vitw_ray.taxonomy.gpu_shard import GpuShard
+
+    points, weights = unit_rows(500, 8), np.random.default_rng(0).integers(1, 5, 500)
+    near = to_grid(points[:10] * 0.9)
+    centroids = np.concatenate([near, to_grid(near + GRID), near])  # close pairs, and equals
+    here, there = ArrayShard(points, weights), GpuShard(points, weights, device="cpu")
+    for candidates in (None, around(centroids, near[:4], 8)):
+        expected, found = (shard.assign(centroids, candidates) for shard in (here, there))
+        assert same_totals(found, expected)
+        assert there.labels().tolist() == here.labels().tolist()
+
+
+def test_the_whole_fit_is_the_same():
+    from vitw_ray.taxonomy.gpu_shard import GpuShard
+
+    points = unit_rows(2000, 120)
+    found = two_level_kmeans([GpuShard(points, device="cpu")], 50, seed=0)
+    expected = two_level_kmeans([ArrayShard(points)], 50, seed=0)
+    assert found.labels.tolist() == expected.labels.tolist()
+    assert found.centroids.tobytes() == expected.centroids.tobytes()

@@ -1,0 +1,70 @@
+"""Where tasks are clustered makes no difference to their tree."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vitw_ray.config import Execution, LabelsConfig, RunConfig, TaxonomyConfig
+from vitw_ray.keys import Keyed
+from vitw_ray.storage import Storage
+from vitw_ray.taxonomy import hierarchy, tasks
+from vitw_ray.taxonomy.tasks import TaskGrower
+from vitw_ray.taxonomy.vector_files import Block, write_vectors
+
+BLOCKS, TEXTS, DIM = 4, 60, 12
+NODES = 40
+
+
+@pytest.fixture
+def storage(tmp_path) -> Storage:
+    (tmp_path / "private").mkdir()
+    return Storage(str(tmp_path))
+
+
+@pytest.fixture
+def blocks(storage):
+    """Texts around a few topics."""
+    rng = np.random.default_rng(0)
+    topics = rng.normal(size=(12, DIM))
+    found = []
+    for number in range(BLOCKS):
+        rows = topics[rng.integers(12, size=TEXTS)] + 0.5 * rng.normal(size=(TEXTS, DIM))
+        rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        block = Block("tasks", number, TEXTS, f"private/t{number}", f"private/v{number}")
+        texts = [f"task {number} {i:02d}" for i in range(TEXTS)]
+        conversations = rng.integers(1, 9, TEXTS)
+        pq.write_table(
+            pa.table({"text": texts, "conversations": conversations}),
+            f"{storage.root}/{block.text_path}",
+        )
+        write_vectors(storage, block.vector_path, rows)
+        found.append(block)
+    return found
+
+
+@pytest.mark.ray
+def test_tasks_in_several_actors_have_the_tree_of_one_worker(
+    storage, blocks, local_ray, monkeypatch
+):
+    monkeypatch.setattr(hierarchy, "NODES", NODES)
+    config = RunConfig(
+        labels=LabelsConfig(min_conversations=2),
+        taxonomy=TaxonomyConfig(embedder="hashing", task_levels=(50, 12, 3)),
+        execution=Execution(actors=3),
+    )
+    made: list[int] = []
+
+    class Counted(tasks.RayShards):
+        def __init__(self, loads, **options):
+            made.append(len(loads))
+            super().__init__(loads, **options)
+
+    monkeypatch.setattr(tasks, "RayShards", Counted)
+    trees = [
+        TaskGrower(config, storage, Keyed(b"a secret of sixteen bytes"), blocks, "private", rows)()
+        for rows in (10**6, 2 * TEXTS, TEXTS)
+    ]
+    assert made == [2, 2]  # never more shards than extractors had actors
+    assert trees[0].tree.num_rows > NODES
+    assert trees[1].tree == trees[2].tree == trees[0].tree

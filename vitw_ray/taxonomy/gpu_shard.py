@@ -1,0 +1,159 @@
+"""Rows for k-means that lie in the memory of one GPU: the same integers as an `ArrayShard`.
+
+FAISS's kernels search in float32; what float32 cannot tell apart is decided in float64, and sums
+are added in float64 in whatever order the GPU likes: on the grid both are exact.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, Basis, Rows
+from vitw_ray.taxonomy.nearest import gap_margin
+from vitw_ray.taxonomy.shards import ArrayShard, Candidates, Totals, groups_of, same_basis
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BLOCK_ROWS = 2**17  # ours: 0.4 GB of float64 at 384 dimensions, and 2 GB of scores against 4,096
+
+
+class GpuShard:
+    """Points and weights as for `ArrayShard`, held by a torch device ("cpu" is for tests)."""
+
+    def __init__(
+        self, points: ArrayLike, weights: ArrayLike | None = None, device: str = "cuda"
+    ) -> None:
+        import torch
+
+        host = ArrayShard(points, weights)
+        self._rows = torch.from_numpy(host.rows).to(device)
+        self._weights = torch.from_numpy(host.weights).to(device)
+        self._own_squares = torch.from_numpy(host.squares).to(device)
+        self._see_in(None)
+        self._labels = torch.zeros(len(host.rows), dtype=torch.int64, device=device)
+
+    def count(self) -> int:
+        """Number of rows."""
+        return len(self._rows)
+
+    def sample(self, rows: NDArray[np.int64]) -> Rows:
+        """The rows with these numbers."""
+        import torch
+
+        return self._rows[torch.from_numpy(rows).to(self._rows.device)].cpu().numpy()
+
+    def labels(self) -> NDArray[np.int32]:
+        """The cluster of each row; 0 before the first search."""
+        return self._labels.cpu().numpy().astype(np.int32)
+
+    def assign(
+        self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
+    ) -> Totals:
+        """Every row to its nearest centroid, and the totals of all."""
+        import torch
+
+        if not same_basis(basis, self._basis):
+            self._see_in(basis)
+        centres = torch.tensor(centroids, device=self._labels.device)
+        if candidates is None:
+            parts = self._seen.split(BLOCK_ROWS)
+            self._labels = torch.cat([_nearest(part, centres) for part in parts])
+        else:
+            self._labels = self._nearest_among(centres, candidates)
+        return self._totals(len(centroids))
+
+    def _see_in(self, basis: Basis | None) -> None:
+        import torch
+
+        self._basis, self._seen, self._squares = basis, self._rows, self._own_squares
+        if basis is not None:
+            axes = torch.tensor(basis, device=self._rows.device)
+            parts = [
+                _rounded(_rounded(part, 3 * 2**10) @ axes, 3)
+                for part in self._rows.split(BLOCK_ROWS)
+            ]
+            self._seen = torch.cat(parts)
+            lengths = [(part.double() ** 2).sum(dim=1) for part in parts]
+            squares = (torch.cat(lengths) / SQUARE_GRID).round().long()
+            self._squares = squares * self._weights
+
+    def _nearest_among(self, centres: "Tensor", candidates: Candidates) -> "Tensor":
+        import torch
+
+        labels = torch.empty_like(self._labels)
+        for members, rows in groups_of(self.labels(), candidates):
+            numbers = torch.tensor(members, dtype=torch.int64, device=labels.device)
+            for part in torch.from_numpy(rows).to(labels.device).split(BLOCK_ROWS):
+                labels[part] = numbers[_nearest(self._seen[part], centres[numbers])]
+        return labels
+
+    def _totals(self, k: int) -> Totals:
+        import torch
+
+        device, dim = self._labels.device, self._seen.shape[1]
+        sums = torch.zeros((k, dim), dtype=torch.float64, device=device)
+        for start in range(0, len(self._seen), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            weighted = self._seen[block].double() * self._weights[block, None]
+            sums.index_add_(0, self._labels[block], weighted)
+        counts, squares = torch.zeros((2, k), dtype=torch.int64, device=device)
+        counts.index_add_(0, self._labels, self._weights)
+        squares.index_add_(0, self._labels, self._squares)
+        whole = (sums / GRID).long()
+        return Totals(whole.cpu().numpy(), counts.cpu().numpy(), squares.cpu().numpy())
+
+
+def _rounded(rows: "Tensor", shift: int) -> "Tensor":
+    """To the spacing of float32 around the shift (see `grid`)."""
+    return rows + shift - shift
+
+
+def _nearest(rows: "Tensor", centres: "Tensor") -> "Tensor":
+    """(n,) number of each row's exactly nearest centroid (see `nearest.nearest`)."""
+    import torch
+
+    if len(centres) == 1:
+        return torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+    search = _two_best_faiss if rows.is_cuda else _two_best_torch
+    labels, gaps = search(rows, centres)
+    doubtful = torch.nonzero(gaps <= gap_margin(rows.shape[1]))[:, 0]
+    exact = centres.double()
+    half_norms = (exact**2).sum(dim=1) / 2
+    for chosen in doubtful.split(BLOCK_ROWS // 8):
+        scores = half_norms - rows[chosen].double() @ exact.T
+        # Not argmin, which promises no order among equals.
+        ties = scores == scores.amin(dim=1, keepdim=True)
+        labels[chosen] = _first(ties)
+    return labels
+
+
+def _first(marks: "Tensor") -> "Tensor":
+    """(n,) number of the first mark in each line."""
+    import torch
+
+    numbers = torch.arange(marks.shape[1], device=marks.device)
+    return torch.where(marks, numbers, marks.shape[1]).amin(dim=1)
+
+
+def _two_best_torch(rows: "Tensor", centres: "Tensor") -> tuple["Tensor", "Tensor"]:
+    scores = 2 * rows @ centres.T - (centres**2).sum(dim=1)
+    best, numbers = scores.topk(2, dim=1)
+    return numbers[:, 0].clone(), best[:, 0] - best[:, 1]
+
+
+def _two_best_faiss(rows: "Tensor", centres: "Tensor") -> tuple["Tensor", "Tensor"]:
+    import faiss
+    import faiss.contrib.torch_utils  # teaches FAISS to take tensors
+
+    squares, numbers = faiss.knn_gpu(_resources(), rows, centres, 2)
+    return numbers[:, 0].clone(), squares[:, 1] - squares[:, 0]
+
+
+@cache
+def _resources() -> Any:
+    import faiss
+
+    return faiss.StandardGpuResources()
