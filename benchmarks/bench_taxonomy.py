@@ -7,7 +7,7 @@ own embeddings, then on its centres, and so on. Stability is the adjusted Rand i
 over seeds, over random nine tenths of the labels (on the labels they share), over embedders, over
 sizes. No part of the pipeline sees the released tree. Needs `reference/` under VITW_RAY_DATA.
 
-    python benchmarks/bench_taxonomy.py [--quick]
+    python benchmarks/bench_taxonomy.py [--quick] [--ablations]
 """
 
 import csv
@@ -20,7 +20,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from harness import ROOT, Result, arguments, with_one_thread
+from harness import ROOT, Result, parser_of, with_one_thread
 from numpy.typing import NDArray
 
 from vitw_ray.taxonomy import consensus, hierarchy
@@ -28,7 +28,7 @@ from vitw_ray.taxonomy.agglomerate import agglomerate
 from vitw_ray.taxonomy.embed import embed_unique, load_embedder
 from vitw_ray.taxonomy.hierarchy import Parents, build_levels, nodes_of_leaves
 from vitw_ray.taxonomy.kmeans import kmeans
-from vitw_ray.taxonomy.phrases import in_phrases, mean_of_phrases
+from vitw_ray.taxonomy.phrases import PHRASES, in_phrases, mean_of_phrases
 from vitw_ray.taxonomy.quality import pairwise_f1, silhouette
 from vitw_ray.taxonomy.shards import ArrayShard
 
@@ -198,12 +198,29 @@ def unit(rows: NDArray[np.floating]) -> Rows:
 
 
 def main() -> None:
-    quick = arguments(__doc__).quick
+    parser = parser_of(__doc__)
+    parser.add_argument("--ablations", action="store_true", help="what each idea is worth, instead")
+    given = parser.parse_args()
     with_one_thread()
     released = Released()
-    seeds, subsamples = (2, 2) if quick else (10, 5)
-    work = {"labels": len(released.labels), "known": len(released.known), "seeds": seeds}
-    result = Result("taxonomy", quick, work=work)
+    if given.ablations:
+        result = Result("taxonomy_ablations", given.quick)
+        phrases = embed_unique(load_embedder("minilm"), in_phrases(released.labels))
+        ablations(Table(result, released, ABLATION_SEEDS, ABLATION_SEEDS), by_label(phrases))
+    else:
+        result = Result("taxonomy", given.quick)
+        measure(result, released, *((2, 2) if given.quick else (10, 5)))
+    result.report(("tree", "AMI 1 / 2 / 3", "F1", "ARI of seeds", "ARI of 90 %", "singletons"))
+
+
+def by_label(phrases: Rows) -> NDArray[np.float32]:
+    """(labels, phrases, d) of the rows of all phrases."""
+    return phrases.reshape(-1, len(PHRASES), phrases.shape[1])
+
+
+def measure(result: Result, released: Released, seeds: int, subsamples: int) -> None:
+    """Ours beside what else there is."""
+    result.work |= {"labels": len(released.labels), "known": len(released.known), "seeds": seeds}
     start = time.perf_counter()
     phrases = embed_unique(load_embedder("minilm"), in_phrases(released.labels))
     rows = mean_of_phrases(phrases)
@@ -214,11 +231,11 @@ def main() -> None:
         "clustering_s": time.perf_counter() - embedded,
         "embedding_and_clustering_s": time.perf_counter() - start,
     }
-    phrases = phrases.reshape(len(released.labels), -1, phrases.shape[1])
+    labels_alone = by_label(phrases)[:, 0]
     table = Table(result, released, seeds, subsamples)
     mean, tree = table.add("ours", ours, rows)
-    of_plain, _ = table.add("plain", plain, phrases[:, 0])
-    table.add("Ward", ward, phrases[:, 0], seeds=1)
+    of_plain, _ = table.add("plain", plain, labels_alone)
+    table.add("Ward", ward, labels_alone, seeds=1)
     words = tfidf(released.labels)
     of_words, _ = table.add("plain, TF-IDF", plain, words)
     of_chance, _ = table.add("random", chance, rows)
@@ -235,12 +252,9 @@ def main() -> None:
             f"ari_over_seeds_{at}": result.work["ours"]["ari_over_seeds"][level],
             f"ari_subsamples_{at}": result.work["ours"]["ari_over_subsamples"][level],
             f"ari_subsamples_plain_{at}": result.work["plain"]["ari_over_subsamples"][level],
-            f"silhouette_{at}": silhouette(phrases[:, 0], tree[level]) or 0.0,
+            f"silhouette_{at}": silhouette(labels_alone, tree[level]) or 0.0,
         }
     other_trees(result, released, tree, rows, words)
-    if not quick:
-        ablations(Table(result, released, ABLATION_SEEDS, ABLATION_SEEDS), phrases)
-    result.report(("tree", "AMI 1 / 2 / 3", "F1", "ARI of seeds", "ARI of 90 %", "singletons"))
 
 
 def other_trees(
