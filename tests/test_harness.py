@@ -18,6 +18,7 @@ import bench_embed  # noqa: E402
 import bench_extract  # noqa: E402
 import bench_kmeans  # noqa: E402
 import bench_statistics  # noqa: E402
+import bench_taxonomy  # noqa: E402
 import extract_routes  # noqa: E402
 import extract_tokens  # noqa: E402
 import harness  # noqa: E402
@@ -208,3 +209,20 @@ def test_a_steady_rate_counts_from_the_engine_being_ready():
     finished = [110.0, 104.0, 108.0]
     timing = extract_routes.Timing(seconds=60.0, ready=100.0, finished=finished)
     assert timing.steady == pytest.approx(0.3)
+
+
+def test_a_tree_that_is_the_same_for_every_subsample_holds_and_a_random_one_does_not():
+    rows = np.arange(400, dtype=np.float32)[:, None]
+
+    def by_value(rows, seed):
+        return [(rows[:, 0] // size).astype(np.int32) for size in (10, 50, 100)]
+
+    assert bench_taxonomy.over_subsamples(by_value, rows, 3) == [1.0] * 3
+    assert np.all(np.abs(bench_taxonomy.over_subsamples(bench_taxonomy.chance, rows, 3)) < 0.1)
+
+
+def test_random_trees_nest():
+    lower, *upper = bench_taxonomy.chance(np.zeros((3307, 1), np.float32), 0)
+    for level in upper:
+        assert len(set(zip(lower.tolist(), level.tolist(), strict=True))) == len(set(lower))
+        lower = level

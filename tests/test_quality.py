@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics.cluster import pair_confusion_matrix
 
-from vitw_ray.taxonomy.quality import describe_levels, pairwise_f1, silhouette
+from vitw_ray.taxonomy.quality import (
+    KEPT_SHARE,
+    describe_levels,
+    pairwise_f1,
+    resampled_agreement,
+    silhouette,
+)
 
 clusterings = st.integers(2, 30).flatmap(
     lambda n: st.tuples(*(st.lists(st.integers(-2, 5), min_size=n, max_size=n) for _ in range(2)))
@@ -45,3 +51,31 @@ def test_silhouette_is_not_defined_for_one_cluster_or_for_as_many_as_leaves():
 def test_silhouette_of_many_leaves_is_that_of_an_even_sample():
     vectors = np.tile(np.eye(2, dtype=np.float32), (5000, 1))
     assert silhouette(vectors, np.tile(np.array([0, 1], np.int32), 5000)) == 1.0
+
+
+LEVELS = [np.repeat(np.arange(10, dtype=np.int32), 10), np.repeat(np.arange(2, dtype=np.int32), 5)]
+
+
+def test_a_tree_that_holds_agrees_with_that_of_nine_tenths_of_its_leaves():
+    kept_share = []
+
+    def grow(kept):
+        kept_share.append(kept.mean())
+        return [LEVELS[0][kept], LEVELS[1]]
+
+    assert resampled_agreement(np.eye(100, dtype=np.float32), LEVELS, grow) == [1.0, 1.0]
+    assert kept_share == [0.9] == [KEPT_SHARE]
+
+
+def test_a_tree_that_does_not_hold_agrees_as_by_chance():
+    def grow(kept):
+        drawn = np.random.default_rng(0).integers(0, 10, kept.sum())
+        return [drawn, LEVELS[1]]
+
+    found = resampled_agreement(np.eye(100, dtype=np.float32), LEVELS, grow)
+    assert all(abs(level) < 0.1 for level in found)
+
+
+def test_a_tree_of_many_leaves_is_not_grown_again(monkeypatch):
+    monkeypatch.setattr("vitw_ray.taxonomy.quality.MANY_LEAVES", 99)
+    assert resampled_agreement(np.eye(100, dtype=np.float32), LEVELS, None) == [None, None]

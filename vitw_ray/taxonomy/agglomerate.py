@@ -43,14 +43,14 @@ def agglomerate(
     nearest, least = np.empty(len(weight), np.int64), np.empty(len(weight))
     stale = np.arange(len(weight))
     for left in range(len(weight), size - 1, -1):
-        for node in stale:
+        for node in stale.tolist():
             row = costs(node)
             nearest[node] = row.argmin()
             least[node] = row[nearest[node]]
         if left == size:
             break
-        first = int(least.argmin())
-        one, other = sorted((first, int(nearest[first])))
+        one = int(least.argmin())  # costs are the same from both sides: `one` is the lower
+        other = int(nearest[one])
         joined = weight[one] * distance[one] + weight[other] * distance[other]
         weight[one] += weight[other]
         joined /= weight[one]
@@ -58,7 +58,7 @@ def agglomerate(
         distance[one] = distance[:, one] = joined
         distance[other] = distance[:, other] = np.inf
         clusters[clusters == other] = one
-        nearest[one], least[other] = other, np.inf  # so that `one` is stale, and `other` is gone
+        least[other] = np.inf
         stale = np.flatnonzero(((nearest == one) | (nearest == other)) & np.isfinite(least))
         to_one = costs(one)
         closer = to_one < least

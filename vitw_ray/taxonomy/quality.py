@@ -108,5 +108,6 @@ def pairwise_f1(one: ArrayLike, other: ArrayLike) -> float:
     return 2 * _pairs(both) / together if together else 1.0
 
 
-def _pairs(sizes: NDArray[np.int64]) -> int:
-    return int((sizes * (sizes - 1) // 2).sum())
+def _pairs(sizes: ArrayLike) -> int:
+    counts = np.asarray(sizes, np.int64)
+    return int((counts * (counts - 1) // 2).sum())
