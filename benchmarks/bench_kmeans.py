@@ -5,8 +5,8 @@ cells and promises the same bits for any number of shards. Both on the unit sphe
 measured alike for both, in float64, against all centroids; ours over FAISS's: below 1 is better.
 Topical rows lie around themes within themes, as labels do; unstructured ones fill a subspace, where
 no clustering is much better than another. On topical rows one polish is enough to be better than
-FAISS; what more of them give has a row of its own. Shards are then moved into Ray actors, and what they take
-and what they are sent is counted.
+FAISS; what more of them give has a row of its own. Shards are then moved into Ray actors, and what
+they take and what they are sent is counted.
 
     python benchmarks/bench_kmeans.py [--quick] [--faiss-as-installed]
 """
