@@ -33,7 +33,7 @@ SIGHT = 320  # ours: clusters around a cell in the polish; 256 leave inertia 0.2
 FIRST_SIGHT = 32  # ours: in the first iteration, and twice as many in each after it
 LAST_SIGHT = 64  # ours: when labels have settled
 RELOCATE_BELOW = 2e-2  # ours: gain of an iteration by which clusters have taken their places
-MIN_GAIN = 7e-4  # ours: of the objective in an iteration, or the polish ends
+MIN_GAIN = 1.5e-3  # ours: of the objective in an iteration, or the polish ends
 
 
 def two_level_kmeans(
