@@ -145,8 +145,8 @@ class Weighed(ArrayShard):
         return totals
 
 
-def load_part(path: Path, part: int) -> tuple[Rows, None]:
-    return np.array_split(np.load(path, mmap_mode="r"), SHARDS)[part], None
+def load_part(path: Path, part: int, parts: int) -> tuple[Rows, None]:
+    return np.array_split(np.load(path, mmap_mode="r"), parts)[part], None
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def actors(rows: Rows) -> Iterator[RayShards]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.npy"
         np.save(path, rows)
-        yield RayShards([partial(load_part, path, part) for part in range(SHARDS)])
+        yield RayShards([partial(load_part, path, part, SHARDS) for part in range(SHARDS)])
     ray.shutdown()
 
 
