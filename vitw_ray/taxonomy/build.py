@@ -24,6 +24,7 @@ from vitw_ray.taxonomy.listing import Clustered
 from vitw_ray.taxonomy.naming import Named
 from vitw_ray.taxonomy.naming_actor import name_by_model
 from vitw_ray.taxonomy.phrases import in_phrases
+from vitw_ray.taxonomy.quality import describe_levels
 from vitw_ray.taxonomy.tasks import TaskGrower, TaskTree, assign_tasks
 from vitw_ray.taxonomy.texts import scratch, write_tasks, write_values
 from vitw_ray.taxonomy.tree import build_tree
@@ -59,7 +60,7 @@ def build_taxonomy(context: StageContext) -> StageReport:
             "vector_files": sorted(block.vector_path for block in blocks),
             "vector_files_reused": embedded.reused,
             "nodes_per_level": {f: _nodes_per_level(trees[f]) for f in FACETS},
-            "quality": {f: g.quality for f, g in grown.items()} | {"tasks": list(tasks.quality)},
+            "quality": _quality(grown, levels) | {"tasks": list(tasks.quality)},
             **naming,
         },
     )
@@ -118,6 +119,17 @@ def _names(
     by_model = name_by_model(context.config, unnamed)
     found = {"naming": by_model.details()}
     return {**levels, **by_model.levels}, {**names, **by_model.names}, found
+
+
+def _quality(
+    grown: Mapping[ValueFacet, Grown], levels: Mapping[ValueFacet, Sequence[Parents]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows of all levels, those among them that a model raised from names."""
+    quality: dict[str, list[dict[str, Any]]] = {f: list(one.quality) for f, one in grown.items()}
+    for facet, one in grown.items():
+        if one.vectors is not None and len(one.levels) < len(levels[facet]):
+            quality[facet] += describe_levels(one.vectors, levels[facet])[len(one.levels) :]
+    return quality
 
 
 def _columns(leaves: Leaves) -> tuple[list[str], np.ndarray]:
