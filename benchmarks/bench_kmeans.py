@@ -26,10 +26,10 @@ import psutil
 from harness import ROUNDS, Result, interleave, parser_of, ratio, spread, with_one_thread
 from numpy.typing import NDArray
 
-from vitw_ray.taxonomy.kmeans import KMeansResult
-from vitw_ray.taxonomy.ray_shards import RayShards
-from vitw_ray.taxonomy.shards import ArrayShard, Shard, Totals
-from vitw_ray.taxonomy.two_level import two_level_kmeans
+from vitw_ray.taxonomy.kmeans.lloyd import KMeansResult
+from vitw_ray.taxonomy.kmeans.ray_shards import RayShards
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Shard, Totals
+from vitw_ray.taxonomy.kmeans.two_level import two_level_kmeans
 
 DIM = 384  # of all-MiniLM-L6-v2
 MOVES = 20  # as --kmeans-iterations

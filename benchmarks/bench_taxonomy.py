@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 
 from vitw_ray.taxonomy import consensus, hierarchy
 from vitw_ray.taxonomy.agglomerate import agglomerate
-from vitw_ray.taxonomy.embed import embed_unique, load_embedder
+from vitw_ray.taxonomy.embedding.embed import embed_unique, load_embedder
+from vitw_ray.taxonomy.embedding.phrases import PHRASES, in_phrases, mean_of_phrases
 from vitw_ray.taxonomy.hierarchy import Parents, build_levels, nodes_of_leaves
-from vitw_ray.taxonomy.kmeans import kmeans
-from vitw_ray.taxonomy.phrases import PHRASES, in_phrases, mean_of_phrases
+from vitw_ray.taxonomy.kmeans.lloyd import kmeans
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard
 from vitw_ray.taxonomy.quality import pairwise_f1, silhouette
-from vitw_ray.taxonomy.shards import ArrayShard
 
 SIZES = (266, 26, 5)  # paper, 1.5
 ITERATIONS = 20  # as --kmeans-iterations

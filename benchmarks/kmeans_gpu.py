@@ -14,10 +14,10 @@ import numpy as np
 from bench_kmeans import DIM, Rows, inertia, topical
 from harness import Result, arguments, ratio
 
-from vitw_ray.taxonomy.gpu_shard import GpuShard
-from vitw_ray.taxonomy.grid import to_grid
-from vitw_ray.taxonomy.kmeans import lloyd
-from vitw_ray.taxonomy.two_level import two_level_kmeans
+from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
+from vitw_ray.taxonomy.kmeans.grid import to_grid
+from vitw_ray.taxonomy.kmeans.lloyd import lloyd
+from vitw_ray.taxonomy.kmeans.two_level import two_level_kmeans
 
 MOVES = 10
 ROUNDS = 3

@@ -22,8 +22,8 @@ import numpy as np
 from bench_kmeans import DIM, Rows, faiss_kernels, inertia, topical, unstructured
 from harness import ONE_THREAD, Result, parser_of
 
-from vitw_ray.taxonomy.shards import ArrayShard
-from vitw_ray.taxonomy.two_level import two_level_kmeans
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard
+from vitw_ray.taxonomy.kmeans.two_level import two_level_kmeans
 
 MOVES = 20
 EPOCHS = 5

@@ -9,11 +9,11 @@ from scripted_model import ScriptedModel, completion
 
 from vitw_ray.extraction.language_model import Completion, ModelFailure, Reading
 from vitw_ray.extraction.questions import Question
-from vitw_ray.taxonomy.climb_steps import Means
-from vitw_ray.taxonomy.embed import Hashing
-from vitw_ray.taxonomy.group_requests import Asked
-from vitw_ray.taxonomy.naming import Named
-from vitw_ray.taxonomy.neighbourhoods import KMeansSettings
+from vitw_ray.taxonomy.embedding.embed import Hashing
+from vitw_ray.taxonomy.naming.climb_steps import Means
+from vitw_ray.taxonomy.naming.group_requests import Asked
+from vitw_ray.taxonomy.naming.member_naming import Named
+from vitw_ray.taxonomy.naming.neighbourhoods import KMeansSettings
 
 Script = Callable[[str, Question, int], Any]
 """From the text between the fences, the question and the attempt to what the model answers: text,

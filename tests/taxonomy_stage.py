@@ -86,7 +86,7 @@ class CountingEmbedder:
         self._log, self._seconds = Path(log), seconds
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        from vitw_ray.taxonomy.embed import Hashing
+        from vitw_ray.taxonomy.embedding.embed import Hashing
 
         with (self._log / f"{os.getpid()}.txt").open("a") as file:
             file.write(f"{len(texts)}\n")

@@ -6,7 +6,7 @@ import pytest
 
 from vitw_ray.config import RunConfig
 from vitw_ray.extraction.parsing import InvalidAnswer, parse
-from vitw_ray.taxonomy.climb_questions import (
+from vitw_ray.taxonomy.naming.climb_questions import (
     MOST_LISTED,
     assign_question,
     climb_questions,

@@ -19,10 +19,10 @@ from scripted_climber import (
 )
 
 from vitw_ray.extraction.language_model import ModelFailure
-from vitw_ray.taxonomy import climb_steps
-from vitw_ray.taxonomy.climb_steps import LEAST, MOST, MOST_MEMBERS, bounds
-from vitw_ray.taxonomy.climbing import raise_level
-from vitw_ray.taxonomy.listing import list_groups
+from vitw_ray.taxonomy.naming import climb_steps
+from vitw_ray.taxonomy.naming.climb_steps import LEAST, MOST, MOST_MEMBERS, bounds
+from vitw_ray.taxonomy.naming.climbing import raise_level
+from vitw_ray.taxonomy.naming.listing import list_groups
 
 STEPS = ("propose", "deduplicate", "assign")
 

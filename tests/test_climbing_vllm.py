@@ -18,7 +18,7 @@ from vitw_ray.config import (
     RunConfig,
     TaxonomyConfig,
 )
-from vitw_ray.taxonomy.naming import is_name
+from vitw_ray.taxonomy.naming.member_naming import is_name
 from vitw_ray.taxonomy.tree import check_tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray.errors import ConfigError
-from vitw_ray.taxonomy import embed
-from vitw_ray.taxonomy.embed import Embedder, embed_unique, load_embedder
-from vitw_ray.taxonomy.sentence_model import BATCH_TOKENS, length_batches
+from vitw_ray.taxonomy.embedding import embed
+from vitw_ray.taxonomy.embedding.embed import Embedder, embed_unique, load_embedder
+from vitw_ray.taxonomy.embedding.sentence_model import BATCH_TOKENS, length_batches
 
 texts = st.lists(st.text(max_size=12), max_size=30)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from vitw_ray.taxonomy.grid import GRID, to_grid
-from vitw_ray.taxonomy.shards import ArrayShard
-from vitw_ray.taxonomy.two_level import around, two_level_kmeans
+from vitw_ray.taxonomy.kmeans.grid import GRID, to_grid
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard
+from vitw_ray.taxonomy.kmeans.two_level import around, two_level_kmeans
 
 pytest.importorskip("torch")
 
@@ -23,7 +23,7 @@ def same_totals(one, other):
 
 
 def test_tensors_find_the_integers_of_one_array_even_where_float32_sees_a_tie():
-    from vitw_ray.taxonomy.gpu_shard import GpuShard
+    from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
 
     points, weights = unit_rows(500, 8), np.random.default_rng(0).integers(1, 5, 500)
     near = to_grid(points[:10] * 0.9)
@@ -36,7 +36,7 @@ def test_tensors_find_the_integers_of_one_array_even_where_float32_sees_a_tie():
 
 
 def test_the_whole_fit_is_the_same():
-    from vitw_ray.taxonomy.gpu_shard import GpuShard
+    from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
 
     points = unit_rows(2000, 120)
     found = two_level_kmeans([GpuShard(points, device="cpu")], 50, seed=0)

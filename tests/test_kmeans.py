@@ -8,13 +8,13 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
-from vitw_ray.taxonomy import kmeans as kmeans_module
-from vitw_ray.taxonomy import nearest as nearest_module
-from vitw_ray.taxonomy import shards as shards_module
-from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, to_grid
-from vitw_ray.taxonomy.kmeans import kmeans
-from vitw_ray.taxonomy.nearest import nearest
-from vitw_ray.taxonomy.shards import ArrayShard
+from vitw_ray.taxonomy.kmeans import lloyd as kmeans_module
+from vitw_ray.taxonomy.kmeans import nearest as nearest_module
+from vitw_ray.taxonomy.kmeans import shards as shards_module
+from vitw_ray.taxonomy.kmeans.grid import GRID, SQUARE_GRID, to_grid
+from vitw_ray.taxonomy.kmeans.lloyd import kmeans
+from vitw_ray.taxonomy.kmeans.nearest import nearest
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard
 
 
 def unit_rows(n, dim, seed=0):

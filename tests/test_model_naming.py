@@ -17,11 +17,11 @@ from vitw_ray.errors import StageFailed
 from vitw_ray.extraction.language_model import ModelFailure
 from vitw_ray.extraction.parsing import InvalidAnswer, parse
 from vitw_ray.records import VALUE_FACETS
-from vitw_ray.taxonomy.group_question import group_question
-from vitw_ray.taxonomy.group_requests import Asked
-from vitw_ray.taxonomy.listing import SHOWN, Clustered, listing, show_level
-from vitw_ray.taxonomy.model_naming import name_facets
-from vitw_ray.taxonomy.naming import is_name
+from vitw_ray.taxonomy.naming.group_question import group_question
+from vitw_ray.taxonomy.naming.group_requests import Asked
+from vitw_ray.taxonomy.naming.listing import SHOWN, Clustered, listing, show_level
+from vitw_ray.taxonomy.naming.member_naming import is_name
+from vitw_ray.taxonomy.naming.model_naming import name_facets
 
 NAME = re.compile(r"[A-Z][A-Za-z ,'\-]*")
 WORDS = [f"{a} {b}" for a in ("calm", "kind", "open", "fair") for b in ("mind", "care", "work")]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitw_ray.taxonomy.naming import is_name, name_clusters
+from vitw_ray.taxonomy.naming.member_naming import is_name, name_clusters
 
 NAME = re.compile(r"[A-Z][A-Za-z ,'\-]*")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitw_ray.taxonomy.grid import to_grid
-from vitw_ray.taxonomy.kmeans import kmeans
-from vitw_ray.taxonomy.shards import ArrayShard
-from vitw_ray.taxonomy.two_level import around, two_level_kmeans
+from vitw_ray.taxonomy.kmeans.grid import to_grid
+from vitw_ray.taxonomy.kmeans.lloyd import kmeans
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard
+from vitw_ray.taxonomy.kmeans.two_level import around, two_level_kmeans
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.ray
@@ -58,7 +58,7 @@ def mortal(points, weights, marker, call):
 def ray_shards(local_ray, tmp_path):
     from ray import cloudpickle
 
-    from vitw_ray.taxonomy.ray_shards import RayShards
+    from vitw_ray.taxonomy.kmeans.ray_shards import RayShards
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see tests
     made = []
@@ -157,9 +157,9 @@ from ray.cluster_utils import Cluster
 
 sys.path.insert(0, sys.argv[2])
 from test_ray_shards import load_part, unit_rows
-from vitw_ray.taxonomy.ray_shards import RayShards
-from vitw_ray.taxonomy.shards import ArrayShard
-from vitw_ray.taxonomy.two_level import two_level_kmeans
+from vitw_ray.taxonomy.kmeans.ray_shards import RayShards
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard
+from vitw_ray.taxonomy.kmeans.two_level import two_level_kmeans
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
 nodes = [cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20) for _ in range(2)]

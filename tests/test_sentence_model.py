@@ -20,10 +20,10 @@ from vitw_ray.config import RunConfig, TaxonomyConfig
 from vitw_ray.errors import ConfigError, StageFailed
 from vitw_ray.extraction.model_files import resolve_revision
 from vitw_ray.pipeline import STAGES, run
-from vitw_ray.taxonomy.embed import embed_unique, load_embedder
-from vitw_ray.taxonomy.embedder_files import describe_embedder, find_embedder
-from vitw_ray.taxonomy.embedder_profiles import PROFILES, EmbedderProfile
-from vitw_ray.taxonomy.sentence_model import SentenceModel
+from vitw_ray.taxonomy.embedding.embed import embed_unique, load_embedder
+from vitw_ray.taxonomy.embedding.embedder_files import describe_embedder, find_embedder
+from vitw_ray.taxonomy.embedding.embedder_profiles import PROFILES, EmbedderProfile
+from vitw_ray.taxonomy.embedding.sentence_model import SentenceModel
 
 MIN_COSINE = 0.9999
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -226,8 +226,8 @@ def test_of_a_model_on_the_hub_only_data_of_the_named_commit_is_fetched(tiny, mo
 
 
 FROM_CACHE = """
-from vitw_ray.taxonomy.embed import load_embedder
-from vitw_ray.taxonomy.embedder_files import find_embedder
+from vitw_ray.taxonomy.embedding.embed import load_embedder
+from vitw_ray.taxonomy.embedding.embedder_files import find_embedder
 files = find_embedder("owner/name")
 print(files.revision, load_embedder("owner/name", revision=files.revision).encode(["care"]).shape)
 """

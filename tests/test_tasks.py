@@ -9,8 +9,8 @@ from vitw_ray.config import Execution, LabelsConfig, RunConfig, TaxonomyConfig
 from vitw_ray.keys import Keyed
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy import hierarchy, tasks
+from vitw_ray.taxonomy.embedding.vector_files import Block, write_vectors
 from vitw_ray.taxonomy.tasks import TaskGrower
-from vitw_ray.taxonomy.vector_files import Block, write_vectors
 
 BLOCKS, TEXTS, DIM = 4, 60, 12
 NODES = 40

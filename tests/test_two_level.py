@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
-from vitw_ray.taxonomy.grid import GRID, principal_basis, projected, to_grid
-from vitw_ray.taxonomy.kmeans import kmeans, lloyd
-from vitw_ray.taxonomy.nearest import nearest
-from vitw_ray.taxonomy.seeding import share_out
-from vitw_ray.taxonomy.shards import ArrayShard, Candidates
-from vitw_ray.taxonomy.two_level import around, tree_assign, two_level_kmeans
+from vitw_ray.taxonomy.kmeans.grid import GRID, principal_basis, projected, to_grid
+from vitw_ray.taxonomy.kmeans.lloyd import kmeans, lloyd
+from vitw_ray.taxonomy.kmeans.nearest import nearest
+from vitw_ray.taxonomy.kmeans.seeding import share_out
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates
+from vitw_ray.taxonomy.kmeans.two_level import around, tree_assign, two_level_kmeans
 
 
 def unit_rows(n, dim, seed=0):

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from vitw_ray.errors import StageFailed
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.vector_files import Block, read_blocks, shares, write_vectors
+from vitw_ray.taxonomy.embedding.vector_files import Block, read_blocks, shares, write_vectors
 
 
 def block_of(storage, number, texts, rows):

@@ -16,7 +16,7 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.execution import Execution
 from vitw_ray.extraction.profiles import profile_of
 from vitw_ray.setting_checks import at_least, between, json_object
-from vitw_ray.taxonomy.embedder_profiles import HASHING, embedder_profile
+from vitw_ray.taxonomy.embedding.embedder_profiles import HASHING, embedder_profile
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
 """The planted conversations that ship with the package."""

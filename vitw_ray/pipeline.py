@@ -27,8 +27,8 @@ from vitw_ray.statistics.analyze import analyze
 from vitw_ray.storage import Storage
 from vitw_ray.summary import folder_name, summarise
 from vitw_ray.taxonomy.build import build_taxonomy
-from vitw_ray.taxonomy.embedder_files import embedder_key
-from vitw_ray.taxonomy.embedder_profiles import HASHING
+from vitw_ray.taxonomy.embedding.embedder_files import embedder_key
+from vitw_ray.taxonomy.embedding.embedder_profiles import HASHING
 from vitw_ray.versions import versions
 
 STAGES = (

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from vitw_ray.taxonomy.grid import GRID, to_grid
-from vitw_ray.taxonomy.kmeans import kmeans
-from vitw_ray.taxonomy.shards import ArrayShard
-from vitw_ray.taxonomy.two_level import two_level_kmeans
+from vitw_ray.taxonomy.kmeans.grid import GRID, to_grid
+from vitw_ray.taxonomy.kmeans.lloyd import kmeans
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard
+from vitw_ray.taxonomy.kmeans.two_level import two_level_kmeans
 
 pytestmark = pytest.mark.gpu
 
@@ -22,7 +22,7 @@ def gpu_shard():
     faiss = pytest.importorskip("faiss")
     if not torch.cuda.is_available() or not getattr(faiss, "get_num_gpus", lambda: 0)():
         pytest.skip("no GPU that both torch and FAISS can use")
-    from vitw_ray.taxonomy.gpu_shard import GpuShard
+    from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
 
     return GpuShard
 

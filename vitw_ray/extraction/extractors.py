@@ -10,7 +10,7 @@ from vitw_ray.extraction.model_files import resolve_revision
 from vitw_ray.extraction.profiles import profile_of
 from vitw_ray.extraction.questions import questions_for
 from vitw_ray.keys import code_digest, content_key
-from vitw_ray.taxonomy.embedder_profiles import EMBEDDER_CODE
+from vitw_ray.taxonomy.embedding.embedder_profiles import EMBEDDER_CODE
 
 # Source and data files that decide what an extractor answers, relative to the package.
 _ASKED = (
@@ -33,8 +33,8 @@ EXTRACTOR_CODE = {
         "extraction/lexicon",
         "conversations/transcript.py",
         *EMBEDDER_CODE,
-        "taxonomy/embedder_profiles.py",
-        "taxonomy/embedder_files.py",
+        "taxonomy/embedding/embedder_profiles.py",
+        "taxonomy/embedding/embedder_files.py",
     ),
     "simulated": ("extraction/simulated.py",),
 }

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from vitw_ray.taxonomy.grid import Rows, to_grid
-from vitw_ray.taxonomy.nearest import nearest
+from vitw_ray.taxonomy.kmeans.grid import Rows, to_grid
+from vitw_ray.taxonomy.kmeans.nearest import nearest
 
 RUNS = 60  # ours: see benchmarks/README.md
 ITERATIONS = 5  # ours: what is averaged over many starts need not have converged

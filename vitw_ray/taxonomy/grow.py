@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from vitw_ray.config import RunConfig, TaxonomyConfig
 from vitw_ray.records import Facet, ValueFacet
 from vitw_ray.storage import Storage
+from vitw_ray.taxonomy.embedding.phrases import in_phrases, mean_of_phrases
+from vitw_ray.taxonomy.embedding.vector_files import Block, read_blocks
 from vitw_ray.taxonomy.hierarchy import Parents, build_levels, level_sizes, nodes_of_leaves
-from vitw_ray.taxonomy.naming import Named, name_clusters
-from vitw_ray.taxonomy.phrases import in_phrases, mean_of_phrases
+from vitw_ray.taxonomy.kmeans.shards import Shard
+from vitw_ray.taxonomy.naming.member_naming import Named, name_clusters
 from vitw_ray.taxonomy.quality import describe_levels, resampled_agreement
-from vitw_ray.taxonomy.shards import Shard
-from vitw_ray.taxonomy.vector_files import Block, read_blocks
 
 Leaves = Sequence[tuple[str, int]]
 """(label, conversations) of each kept label of a facet, sorted by label."""

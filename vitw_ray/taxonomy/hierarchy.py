@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from vitw_ray.taxonomy.agglomerate import agglomerate
 from vitw_ray.taxonomy.consensus import cluster_often, smooth, together
-from vitw_ray.taxonomy.grid import Rows, to_grid
-from vitw_ray.taxonomy.shards import ArrayShard, Shard
-from vitw_ray.taxonomy.two_level import two_level_kmeans
+from vitw_ray.taxonomy.kmeans.grid import Rows, to_grid
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Shard
+from vitw_ray.taxonomy.kmeans.two_level import two_level_kmeans
 
 Parents = NDArray[np.int32]
 """(nodes below,) number of each node's parent, from 0 without gaps."""

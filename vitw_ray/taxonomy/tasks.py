@@ -23,15 +23,15 @@ from vitw_ray.records import TASK_ASSIGNMENTS, TAXONOMY
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.gpu_shard import GpuShard
+from vitw_ray.taxonomy.embedding.texts import tasks_of
+from vitw_ray.taxonomy.embedding.vector_files import Block, read_blocks, shares
 from vitw_ray.taxonomy.grow import grow_levels, grown_quality
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
-from vitw_ray.taxonomy.naming import name_clusters
-from vitw_ray.taxonomy.ray_shards import RayShards
-from vitw_ray.taxonomy.shards import ArrayShard, Shard
-from vitw_ray.taxonomy.texts import tasks_of
+from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
+from vitw_ray.taxonomy.kmeans.ray_shards import RayShards
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Shard
+from vitw_ray.taxonomy.naming.member_naming import name_clusters
 from vitw_ray.taxonomy.tree import build_tree, cluster_id
-from vitw_ray.taxonomy.vector_files import Block, read_blocks, shares
 
 ROWS_PER_SHARD = 250_000  # ours: 0.4 GB of vectors of 384 numbers
 SHARD_CPUS = 0.1  # ours: who waits for them holds a whole one, and all of them must find a place

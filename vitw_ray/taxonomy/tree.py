@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vitw_ray.records import TAXONOMY, VALUE_FACETS, Facet
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
-from vitw_ray.taxonomy.naming import MAX_NAME_WORDS, is_name
+from vitw_ray.taxonomy.naming.member_naming import MAX_NAME_WORDS, is_name
 
 PCT_TOLERANCE = 1e-6  # ours: rounding of a few thousand float64 shares stays far below
 

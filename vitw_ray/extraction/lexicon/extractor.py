@@ -12,7 +12,7 @@ from vitw_ray.extraction.lexicon.signals import read_replies, read_signals
 from vitw_ray.extraction.lexicon.situation import Catalogue
 from vitw_ray.extraction.lexicon.vocabulary import vocabulary
 from vitw_ray.records import Conversation
-from vitw_ray.taxonomy.embed import Embedder, embed_unique, load_embedder
+from vitw_ray.taxonomy.embedding.embed import Embedder, embed_unique, load_embedder
 
 
 class LexiconExtractor:

@@ -15,10 +15,10 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, Basis, Rows, squared_lengths, to_grid
-from vitw_ray.taxonomy.seeding import draw, plus_plus
-from vitw_ray.taxonomy.shards import Candidates, Shard, Totals
-from vitw_ray.taxonomy.vacancies import split_costliest, superfluous
+from vitw_ray.taxonomy.kmeans.grid import GRID, SQUARE_GRID, Basis, Rows, squared_lengths, to_grid
+from vitw_ray.taxonomy.kmeans.seeding import draw, plus_plus
+from vitw_ray.taxonomy.kmeans.shards import Candidates, Shard, Totals
+from vitw_ray.taxonomy.kmeans.vacancies import split_costliest, superfluous
 
 SAMPLE_ROWS = 4096  # ours: k-means++ sees every row of a list of labels ...
 SAMPLE_ROWS_PER_CENTRE = 4  # ... and a share of more that costs it less than Lloyd's iterations

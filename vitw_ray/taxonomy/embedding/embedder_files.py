@@ -14,7 +14,7 @@ from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction.model_files import check_folder, resolve_revision
 from vitw_ray.keys import code_digest, content_key
-from vitw_ray.taxonomy.embedder_profiles import (
+from vitw_ray.taxonomy.embedding.embedder_profiles import (
     EMBEDDER_CODE,
     HASHING,
     EmbedderProfile,

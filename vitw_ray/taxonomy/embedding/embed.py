@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from vitw_ray.taxonomy.embedder_profiles import HASHING
+from vitw_ray.taxonomy.embedding.embedder_profiles import HASHING
 
 BLOCK_TEXTS = 4096  # ours: wide enough to sort by length, small enough to share out among workers
 
@@ -42,8 +42,8 @@ def load_embedder(
     """
     if name == HASHING:
         return Hashing()
-    from vitw_ray.taxonomy.embedder_files import find_embedder
-    from vitw_ray.taxonomy.sentence_model import SentenceModel
+    from vitw_ray.taxonomy.embedding.embedder_files import find_embedder
+    from vitw_ray.taxonomy.embedding.sentence_model import SentenceModel
 
     return SentenceModel(find_embedder(name, revision), device)
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
-from vitw_ray.taxonomy.naming import PLAIN, Named
-from vitw_ray.taxonomy.neighbourhoods import centres, nearest
+from vitw_ray.taxonomy.naming.member_naming import PLAIN, Named
+from vitw_ray.taxonomy.naming.neighbourhoods import centres, nearest
 
 SHOWN = 50  # Clio, 5.1: 50 members and the 50 nearest others; ours takes the nearest members too
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
-from vitw_ray.taxonomy.grid import (
+from vitw_ray.taxonomy.kmeans.grid import (
     GRID,
     SQUARE_GRID,
     Basis,
@@ -22,7 +22,7 @@ from vitw_ray.taxonomy.grid import (
     squared_lengths,
     to_grid,
 )
-from vitw_ray.taxonomy.nearest import nearest
+from vitw_ray.taxonomy.kmeans.nearest import nearest
 
 BLOCK_ROWS = 1024  # ours: of a search; with as many candidates, 4 MB of scores
 CACHED = 2**17  # ours: numbers of a block that is read and converted; 1 MB of float64

@@ -20,10 +20,10 @@ from vitw_ray.keys import Keyed
 from vitw_ray.progress import Progress
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
-from vitw_ray.taxonomy.embed import Embedder, load_embedder
-from vitw_ray.taxonomy.embedder_files import describe_embedder
-from vitw_ray.taxonomy.texts import Texts, read_block, scratch
-from vitw_ray.taxonomy.vector_files import Block, write_vectors
+from vitw_ray.taxonomy.embedding.embed import Embedder, load_embedder
+from vitw_ray.taxonomy.embedding.embedder_files import describe_embedder
+from vitw_ray.taxonomy.embedding.texts import Texts, read_block, scratch
+from vitw_ray.taxonomy.embedding.vector_files import Block, write_vectors
 
 # Ours: enough texts of each length that hardly a batch is padded; seconds of work on either device.
 BLOCK_TEXTS = {"cpu": 4096, "gpu": 65_536}

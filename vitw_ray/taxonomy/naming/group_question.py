@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from vitw_ray.extraction.questions import Question
 from vitw_ray.records import ValueFacet
-from vitw_ray.taxonomy.naming import MAX_NAME_WORDS
+from vitw_ray.taxonomy.naming.member_naming import MAX_NAME_WORDS
 
 PROMPTS = Path(__file__).parent / "prompts"
 MAX_DESCRIPTION_WORDS = 30  # ours: one full sentence

@@ -7,7 +7,7 @@ for ever, while elsewhere one holds what two should.
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.taxonomy.grid import Rows, squared_lengths, to_grid
+from vitw_ray.taxonomy.kmeans.grid import Rows, squared_lengths, to_grid
 
 SPLIT_STEP = 1 / 1024  # how far the halves of a split centre move apart (FAISS's EPS)
 WORTH = 4.0  # ours: how sure a gain must be; a split gains less than all that a cluster costs more

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vitw_ray.errors import ConfigError, StageFailed
-from vitw_ray.taxonomy.embedder_files import EmbedderFiles
+from vitw_ray.taxonomy.embedding.embedder_files import EmbedderFiles
 
 # Ours: a CPU core is fastest while a batch stays in its cache (256-512; 4096 is a quarter slower);
 # a GPU is busy from some thousand tokens on, and larger batches only hold more padding.

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vitw_ray.taxonomy.grid import GRID, SQUARE_GRID, Basis, Rows
-from vitw_ray.taxonomy.nearest import gap_margin
-from vitw_ray.taxonomy.shards import ArrayShard, Candidates, Totals, groups_of, same_basis
+from vitw_ray.taxonomy.kmeans.grid import GRID, SQUARE_GRID, Basis, Rows
+from vitw_ray.taxonomy.kmeans.nearest import gap_margin
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, Totals, groups_of, same_basis
 
 if TYPE_CHECKING:
     from torch import Tensor

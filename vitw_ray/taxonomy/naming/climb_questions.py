@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from vitw_ray.extraction.questions import Question
 from vitw_ray.records import VALUE_FACETS, ValueFacet
-from vitw_ray.taxonomy.group_question import NAME, WHO, words
+from vitw_ray.taxonomy.naming.group_question import NAME, WHO, words
 
 PROMPTS = Path(__file__).parent / "prompts"
 MOST_LISTED = 100  # ours: names of so many groups take under 1,024 tokens

@@ -12,7 +12,7 @@ from vitw_ray.errors import ConfigError
 HASHING = "hashing"
 """The name of the one embedder that is no model."""
 # Source files that, with a profile and a revision, decide a vector; relative to the package.
-EMBEDDER_CODE = ("taxonomy/embed.py", "taxonomy/sentence_model.py")
+EMBEDDER_CODE = ("taxonomy/embedding/embed.py", "taxonomy/embedding/sentence_model.py")
 MAX_TOKENS = 512  # ours: labels and task phrases have under 40; most encoders learnt no further
 
 

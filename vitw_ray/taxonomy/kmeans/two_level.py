@@ -18,11 +18,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.taxonomy.grid import Basis, Rows, lifted, principal_basis, projected
-from vitw_ray.taxonomy.kmeans import KMeansResult, check_k, kmeans, lloyd
-from vitw_ray.taxonomy.nearest import nearest
-from vitw_ray.taxonomy.seeding import draw, plus_plus, share_out
-from vitw_ray.taxonomy.shards import ArrayShard, Candidates, Shard
+from vitw_ray.taxonomy.kmeans.grid import Basis, Rows, lifted, principal_basis, projected
+from vitw_ray.taxonomy.kmeans.lloyd import KMeansResult, check_k, kmeans, lloyd
+from vitw_ray.taxonomy.kmeans.nearest import nearest
+from vitw_ray.taxonomy.kmeans.seeding import draw, plus_plus, share_out
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, Shard
 
 FIT_DIM = 96  # ours: a quarter of all-MiniLM-L6-v2's 384
 CELLS = 2.0  # ours: times sqrt(k); half as many are faster and leave inertia 0.2 % higher

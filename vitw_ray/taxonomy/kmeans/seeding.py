@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.taxonomy.grid import GRID, Rows, squared_lengths
-from vitw_ray.taxonomy.shards import Shard
+from vitw_ray.taxonomy.kmeans.grid import GRID, Rows, squared_lengths
+from vitw_ray.taxonomy.kmeans.shards import Shard
 
 ALL_DISTANCES = 512  # ours: rows of a sample; 2 MB of distances
 

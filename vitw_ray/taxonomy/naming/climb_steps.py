@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitw_ray.records import ValueFacet
-from vitw_ray.taxonomy.climb_questions import (
+from vitw_ray.taxonomy.naming.climb_questions import (
     MOST_LISTED,
     MOST_PROPOSED,
     assign_question,
     deduplicate_question,
     propose_question,
 )
-from vitw_ray.taxonomy.group_requests import Asked, Tally, ask_twice
-from vitw_ray.taxonomy.listing import list_groups
-from vitw_ray.taxonomy.naming import Named
-from vitw_ray.taxonomy.neighbourhoods import (
+from vitw_ray.taxonomy.naming.group_requests import Asked, Tally, ask_twice
+from vitw_ray.taxonomy.naming.listing import list_groups
+from vitw_ray.taxonomy.naming.member_naming import Named
+from vitw_ray.taxonomy.naming.neighbourhoods import (
     KMeansSettings,
     Neighbourhood,
     divide,

@@ -8,7 +8,7 @@ which is exact on the grid: under one row in a hundred.
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.taxonomy.grid import Rows
+from vitw_ray.taxonomy.kmeans.grid import Rows
 
 BLOCK_SCORES = 2**20  # ours: 4 MB of float32, near a core's cache, and enough for a matrix product
 EXACT_ROWS = 1024  # ours: 33 MB of scores against 4,096 centroids

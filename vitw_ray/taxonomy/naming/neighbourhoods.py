@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitw_ray.taxonomy.hierarchy import Parents
-from vitw_ray.taxonomy.kmeans import kmeans
-from vitw_ray.taxonomy.shards import ArrayShard
+from vitw_ray.taxonomy.kmeans.lloyd import kmeans
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard
 
 OUTSIDE = 10  # ours: a quarter of a neighbourhood; Clio's number is not known
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vitw_ray.taxonomy.grid import Basis, Rows
-from vitw_ray.taxonomy.shards import ArrayShard, Candidates, Shard, Totals
+from vitw_ray.taxonomy.kmeans.grid import Basis, Rows
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, Shard, Totals
 
 Load = Callable[[], tuple[ArrayLike, ArrayLike | None]]
 """Points (n, d) and weights (or None) of one shard; pickled to its actor, and called again, with

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from vitw_ray.records import ValueFacet
-from vitw_ray.taxonomy.climb_questions import STEPS
-from vitw_ray.taxonomy.climb_steps import (
+from vitw_ray.taxonomy.hierarchy import Parents
+from vitw_ray.taxonomy.naming.climb_questions import STEPS
+from vitw_ray.taxonomy.naming.climb_steps import (
     Below,
     Means,
     assign,
@@ -24,12 +25,11 @@ from vitw_ray.taxonomy.climb_steps import (
     neighbourhoods_of,
     propose,
 )
-from vitw_ray.taxonomy.group_requests import Tally
-from vitw_ray.taxonomy.hierarchy import Parents
-from vitw_ray.taxonomy.listing import Clustered
-from vitw_ray.taxonomy.model_naming import ModelNames, name_level, refuse_silence
-from vitw_ray.taxonomy.naming import Named
-from vitw_ray.taxonomy.neighbourhoods import spread
+from vitw_ray.taxonomy.naming.group_requests import Tally
+from vitw_ray.taxonomy.naming.listing import Clustered
+from vitw_ray.taxonomy.naming.member_naming import Named
+from vitw_ray.taxonomy.naming.model_naming import ModelNames, name_level, refuse_silence
+from vitw_ray.taxonomy.naming.neighbourhoods import spread
 
 
 @dataclass

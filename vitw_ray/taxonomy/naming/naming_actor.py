@@ -14,18 +14,18 @@ from vitw_ray.config import RunConfig
 from vitw_ray.extraction.language_model import LanguageModel
 from vitw_ray.extraction.models import make_language_model
 from vitw_ray.records import VALUE_FACETS, ValueFacet
-from vitw_ray.taxonomy.climb_questions import climb_questions
-from vitw_ray.taxonomy.climb_steps import Means
-from vitw_ray.taxonomy.climbing import climb_facets
-from vitw_ray.taxonomy.embed import embed_unique, load_embedder
-from vitw_ray.taxonomy.embedder_files import describe_embedder
-from vitw_ray.taxonomy.group_question import group_question
-from vitw_ray.taxonomy.group_requests import Asked
+from vitw_ray.taxonomy.embedding.embed import embed_unique, load_embedder
+from vitw_ray.taxonomy.embedding.embedder_files import describe_embedder
 from vitw_ray.taxonomy.grow import configured_sizes
 from vitw_ray.taxonomy.hierarchy import level_sizes
-from vitw_ray.taxonomy.listing import Clustered
-from vitw_ray.taxonomy.model_naming import ModelNames, name_facets
-from vitw_ray.taxonomy.neighbourhoods import KMeansSettings
+from vitw_ray.taxonomy.naming.climb_questions import climb_questions
+from vitw_ray.taxonomy.naming.climb_steps import Means
+from vitw_ray.taxonomy.naming.climbing import climb_facets
+from vitw_ray.taxonomy.naming.group_question import group_question
+from vitw_ray.taxonomy.naming.group_requests import Asked
+from vitw_ray.taxonomy.naming.listing import Clustered
+from vitw_ray.taxonomy.naming.model_naming import ModelNames, name_facets
+from vitw_ray.taxonomy.naming.neighbourhoods import KMeansSettings
 
 CHARACTERS_PER_TOKEN = 3  # ours: plain English has four and more, so a list that fits does fit
 MakeModel = Callable[[RunConfig], LanguageModel]

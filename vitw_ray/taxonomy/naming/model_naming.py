@@ -19,11 +19,11 @@ import numpy as np
 
 from vitw_ray.errors import StageFailed
 from vitw_ray.records import ValueFacet
-from vitw_ray.taxonomy.group_question import group_question
-from vitw_ray.taxonomy.group_requests import INVALID, Asked
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
-from vitw_ray.taxonomy.listing import Clustered, Shown, listing, show_level
-from vitw_ray.taxonomy.naming import Named, name_clusters
+from vitw_ray.taxonomy.naming.group_question import group_question
+from vitw_ray.taxonomy.naming.group_requests import INVALID, Asked
+from vitw_ray.taxonomy.naming.listing import Clustered, Shown, listing, show_level
+from vitw_ray.taxonomy.naming.member_naming import Named, name_clusters
 
 Place = tuple[ValueFacet, int]
 """A cluster of the level at hand."""

@@ -1,0 +1,1 @@
+"""What clusters are called, and the levels that a language model builds from that."""
