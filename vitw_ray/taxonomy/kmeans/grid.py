@@ -21,6 +21,7 @@ no column longer than 1."""
 
 BASIS_GRID = 2.0**-11  # ours: with rows rounded to 2**-12, float32 holds their products exactly:
 BASIS_SCALE = 0.98  # ours: room for the rounding of the columns
+BASIS_ROWS = 2048  # ours: of the sample; twenty for each axis
 POWER_ITERATIONS = 2  # ours: enough to tell large axes from small ones
 _COARSE = np.float32(3 * 2**10)  # units of 2**-23, and by their lengths no sum is larger than 1
 
@@ -60,7 +61,7 @@ def lifted(points: Rows, basis: Basis) -> Rows:
 
 def principal_basis(sample: Rows, size: int, rng: np.random.Generator) -> Basis:
     """Nearly the first principal axes of a sample, by subspace iteration from random ones."""
-    points = sample.astype(np.float64)
+    points = sample[:: -(-len(sample) // BASIS_ROWS)].astype(np.float64)
     axes = rng.standard_normal((sample.shape[1], size))
     for _ in range(POWER_ITERATIONS):
         axes, _ = np.linalg.qr(points.T @ (points @ axes))
