@@ -95,14 +95,15 @@ def grow_levels(
         highest: level at which to stop; default: the top.
         shards: where many rows are to be clustered; default: here.
     """
-    return build_levels(
+    levels = build_levels(
         vectors,
-        level_sizes(len(vectors), configured_sizes(config, facet))[:highest],
+        level_sizes(len(vectors), configured_sizes(config, facet)),
         seed=config.taxonomy_seed,
         iterations=config.kmeans_iterations,
         weights=weights,
         shards=shards,
     )
+    return levels[:highest]
 
 
 def grown_quality(
