@@ -114,5 +114,6 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
 def test_importing_the_module_loads_no_model_library():
     import subprocess
 
-    code = "import sys, vitw_ray.taxonomy.embedding.embed; assert not {'torch', 'ray'} & set(sys.modules)"
+    module = "vitw_ray.taxonomy.embedding.embed"
+    code = f"import sys, {module}; assert not {{'torch', 'ray'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
