@@ -177,7 +177,7 @@ def ablations(table: Table, phrases: NDArray[np.float32]) -> None:
         ("ours, 5 neighbours", hierarchy, "NEIGHBOURS", 5),
         ("ours, 20 neighbours", hierarchy, "NEIGHBOURS", 20),
         ("ours, 20 runs", consensus, "RUNS", 20),
-        ("ours, 60 runs", consensus, "RUNS", 60),
+        ("ours, 120 runs", consensus, "RUNS", 120),
         *(
             (f"ours, damping {damping}", hierarchy, "agglomerate", damped(damping))
             for damping in (0.0, 0.1, 0.4)

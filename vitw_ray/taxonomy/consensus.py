@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from vitw_ray.taxonomy.kmeans.grid import Rows, to_grid
 from vitw_ray.taxonomy.kmeans.nearest import nearest
 
-RUNS = 120  # ours: see benchmarks/README.md
+RUNS = 60  # ours: see benchmarks/README.md
 ITERATIONS = 5  # ours: what is averaged over many starts need not have converged
 ROWS_SHARE = 0.8  # ours: no run sees all rows, so that no few rows decide
 BLOCK_ROWS = 512  # ours: 17 MB of cosines with 4,096 others
