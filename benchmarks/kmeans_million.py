@@ -73,7 +73,8 @@ def run_one(method: str, path: Path, k: int) -> None:
 
 def in_own_process(method: str, path: Path, k: int) -> dict[str, float]:
     command = [sys.executable, __file__, "--method", method, "--rows", str(path), "--k", str(k)]
-    environment = {**os.environ, **faiss_kernels(), **(ONE_THREAD if method == "ours" else {})}
+    own = {"ours": ONE_THREAD, "faiss": faiss_kernels(), "minibatch": {}}
+    environment = {**os.environ, **own[method]}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
