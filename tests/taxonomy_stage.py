@@ -19,6 +19,19 @@ from vitw_ray.storage import Storage
 PART_ROWS = 20
 
 
+def chats_about(tasks: Sequence[str]) -> list[dict[str, object]]:
+    """A subjective conversation about each task, without values: rows of `extractions`."""
+    return [
+        {
+            **{name: None for name in EXTRACTIONS.names},
+            **{"conversation_id": f"c{n:05d}", "source": "test", "extractor": "test"},
+            **{"is_subjective": True, "task": task, "human_values": [], "ai_values": []},
+            **{"prompt_tokens": 0, "output_tokens": 0, "truncated_share": 0.0},
+        }
+        for n, task in enumerate(tasks)
+    ]
+
+
 def stage_context(
     folder: Path,
     labels: Sequence[str],
@@ -40,15 +53,7 @@ def stage_context(
         for facet in VALUE_FACETS
         for label in labels
     ]
-    chats = [
-        {
-            **{name: None for name in EXTRACTIONS.names},
-            **{"conversation_id": f"c{n:05d}", "source": "test", "extractor": "test"},
-            **{"is_subjective": True, "task": task, "human_values": [], "ai_values": []},
-            **{"prompt_tokens": 0, "output_tokens": 0, "truncated_share": 0.0},
-        }
-        for n, task in enumerate(tasks)
-    ]
+    chats = chats_about(tasks)
     parts = [
         before.write_table(
             "extractions", pa.Table.from_pylist(chats[start : start + PART_ROWS], EXTRACTIONS), n

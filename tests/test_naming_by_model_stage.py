@@ -12,6 +12,7 @@ import scripted_namer
 from ray.cloudpickle import register_pickle_by_value
 from scripted_climber import Climber
 from scripted_namer import ScriptedModel, items, name_after_first
+from taxonomy_stage import chats_about
 
 from vitw_ray.command_line import config_from
 from vitw_ray.config import ExtractionConfig, LabelsConfig, RunConfig, TaxonomyConfig
@@ -90,15 +91,7 @@ def context_of(folder, naming, climbing="vectors"):
         for facet in VALUE_FACETS
         for n, label in enumerate(LABELS_OF_TEST)
     ]
-    chats = [
-        {
-            **{name: None for name in EXTRACTIONS.names},
-            **{"conversation_id": f"c{n}", "source": "test", "extractor": "test"},
-            **{"is_subjective": True, "task": TASKS[n % 3], "human_values": [], "ai_values": []},
-            **{"prompt_tokens": 0, "output_tokens": 0, "truncated_share": 0.0},
-        }
-        for n in range(12)
-    ]
+    chats = chats_about([TASKS[n % 3] for n in range(12)])
     storage = Storage(str(folder))
     before = StageFolder(storage, "before")
     return StageContext(

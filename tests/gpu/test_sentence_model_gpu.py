@@ -14,11 +14,8 @@ MIN_COSINE = 0.999  # ours: half precision has three digits
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    torch = pytest.importorskip("torch")
+def pair(gpu, tmp_path_factory):
     pytest.importorskip("sentence_transformers")
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
     folder = str(make_tiny_embedder(tmp_path_factory.mktemp("tiny") / "model"))
     return load_embedder(folder, "gpu"), load_embedder(folder, "cpu")
 

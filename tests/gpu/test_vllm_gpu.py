@@ -42,11 +42,8 @@ def extract_on_gpu(folder: Path) -> tuple[list, dict]:
 
 
 @pytest.fixture(scope="module")
-def extracted(tmp_path_factory):
-    torch = pytest.importorskip("torch")
+def extracted(gpu, tmp_path_factory):
     pytest.importorskip("vllm")
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(extract_on_gpu, tmp_path_factory.mktemp("model")).result()
 
