@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from extract_engine import measure_engine
-from extract_inputs import conversations_of, conversations_table
+from extract_inputs import conversations_of, conversations_table, through_actors
 from extract_throughput import measure_long, measure_routes
 from extract_tokens import measure_tokens
 from harness import Result, parser_of, plant, real_conversations
@@ -30,10 +30,8 @@ from harness import Result, parser_of, plant, real_conversations
 from vitw_ray import cluster
 from vitw_ray.config import SAMPLE, ConversationsConfig, Execution, ExtractionConfig, RunConfig
 from vitw_ray.extraction.answers import in_order
-from vitw_ray.extraction.extract import UnitExtractor, units_of
+from vitw_ray.extraction.extract import UnitExtractor
 from vitw_ray.extraction.extractors import make_extractor
-from vitw_ray.run_folder import load_secret
-from vitw_ray.storage import Storage
 
 COST_S = 0.005  # of one row (ours: an eighth of a GPU's 31 ms, to leave the pipeline less time)
 ACTORS = 2
@@ -83,23 +81,9 @@ def measure_simulated(result: Result, folder: Path, rows: int) -> None:
         extraction=ExtractionConfig(extractor="simulated", simulated_seconds_per_row=COST_S),
         execution=Execution(output=str(folder / "out"), actors=ACTORS),
     )
-    parts, storage = conversations_table(config), Storage(config.execution.output)
+    parts = conversations_table(config)
     start = time.monotonic()
-    units = list(
-        cluster.stream_through_actors(
-            units_of(parts, config.execution.unit_rows),
-            TimedUnits,
-            arguments={
-                "storage": storage,
-                "answers": "private/answers-benchmark",
-                "parts": parts,
-                "config": config,
-                "keyed": load_secret(storage, None),
-                "epoch": 1,
-            },
-            execution=config.execution,
-        )
-    )
+    units = through_actors(TimedUnits, config, parts, "private/answers-benchmark")
     seconds = time.monotonic() - start
     actors = [[u for u in units if u["actor"] == actor] for actor in {u["actor"] for u in units}]
     steady = statistics.mean(steady_efficiency(of_actor) for of_actor in actors)
@@ -140,7 +124,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--only", choices=PARTS, help="one part; default: all of them")
     parser.add_argument("--engine-only", action="store_true", help="no Ray: vLLM and our extractor")
-    parser.add_argument("--model", help="with --engine-only: a folder; default: a tiny model")
+    parser.add_argument("--model", help="with --engine-only: a folder; default: one made here")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="of --engine-only")
     chosen = parser.parse_args()
     only = "engine" if chosen.engine_only else chosen.only

@@ -1,104 +1,192 @@
 """No Ray: vLLM alone against our extractor around it, and what a schema costs.
 
-The same prompts go to `vllm.LLM.generate` and to the extractor that an actor would hold, each in a
-process of its own, in turn. A GPU takes the same path: another vLLM than the pinned one works as
-long as `vllm_engine.py` finds its names there.
+Two engines stand side by side, each in a process of its own, and work in turn: `LLM.generate` on
+the prompts of a share of the conversations, the extractor that an actor would hold on those
+conversations, and `LLM.generate` again. A GPU takes the same path: another vLLM than the pinned
+one works as long as `vllm_engine.py` finds its names there.
 """
 
 import json
-import shutil
 import statistics
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
-from extract_inputs import conversations_of, make_model, short_answers
-from extract_routes import Timing, in_own_process, prompts_of, vllm_alone
-from extract_throughput import steady
+from extract_inputs import conversations_of, make_model, make_model_of_8b, short_answers
+from extract_routes import FinishTimes, in_own_process, load_vllm, prompts_of
 from harness import Result, real_conversations
 
 from vitw_ray.config import SAMPLE, Execution, ExtractionConfig, RunConfig
 from vitw_ray.extraction.extractors import make_extractor
 from vitw_ray.records import Conversation
 
-OUTPUT_TOKENS = 128  # of a model with random weights, whose answers have no end of their own
+OUTPUT_TOKENS = 256  # answers end by themselves at some 80
+WARM_UP_ROWS = 32  # the first requests compile the schema, and kernels on a GPU
+SHARE_OF_GPU = 0.45  # of its memory, for each of the two engines
 
 
-def extract_alone(config: RunConfig, conversations: Sequence[Conversation]) -> tuple[Any, ...]:
-    """Times of all answers, their tokens, and the engine's settings; in a process of its own."""
-    extractor: Any = make_extractor(config)
-    ready, times, tokens = time.time(), [], 0
-    for _, extracted in extractor.extract(conversations):
-        times.append(time.time())
-        tokens += extracted.output_tokens
-    described = dict(extractor.describe())
-    extractor.close()
-    return ready, times, tokens, described
+@dataclass(frozen=True)
+class Pass:
+    """One share of the conversations, once."""
+
+    rows_per_s: float
+    lengths: Sequence[int]  # tokens of each answer
+    cached_tokens: int  # of the prompts
+
+
+class Resident:
+    """A fresh interpreter that keeps what `make` returns there, and works with it."""
+
+    def __init__(self, make: Callable[..., object], *arguments: object) -> None:
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self._pool.submit(_keep, make, arguments).result()
+
+    def __call__(self, work: Callable[..., Any], *arguments: object) -> Any:
+        """Call `work` there, with what is kept and the arguments."""
+        return self._pool.submit(_with_kept, work, arguments).result()
+
+
+_kept: list[Any] = []
+
+
+def _keep(make: Callable[..., object], arguments: Sequence[object]) -> None:
+    _kept.append(make(*arguments))
+
+
+def _with_kept(work: Callable[..., Any], arguments: Sequence[object]) -> Any:
+    return work(_kept[0], *arguments)
+
+
+def generate(
+    engine: Any, prompts: Sequence[Sequence[int]], sampling: Any, lengths: Sequence[int] = ()
+) -> Pass:
+    """One pass of `LLM.generate`; with `lengths`, free of the schema and each so many tokens."""
+    from vllm import SamplingParams
+
+    free = [
+        SamplingParams(
+            max_tokens=length,
+            temperature=0,
+            ignore_eos=True,
+            logit_bias=sampling.logit_bias,
+            output_kind=sampling.output_kind,
+            detokenize=False,
+        )
+        for length in lengths
+    ]
+    engine.reset_prefix_cache()  # the same prompts come again
+    requests: list[Any] = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+    start = time.time()
+    with FinishTimes.noted() as times:
+        outputs = engine.generate(requests, free or sampling, use_tqdm=FinishTimes)
+    return Pass(
+        len(times) / (max(times) - start),
+        [len(output.outputs[0].token_ids) for output in outputs],
+        sum(output.num_cached_tokens or 0 for output in outputs),
+    )
+
+
+def extract(extractor: Any, conversations: Sequence[Conversation]) -> Pass:
+    """One pass of our extractor; all must be answered."""
+    start = time.time()
+    found = [extracted for _, extracted in extractor.extract(conversations)]
+    seconds = time.time() - start
+    if failures := {one.error for one in found} - {None}:
+        raise SystemExit(f"conversations were not answered: {', '.join(sorted(failures))}")
+    return Pass(
+        len(found) / seconds,
+        [one.output_tokens for one in found],
+        sum(one.cached_tokens for one in found),
+    )
+
+
+def describe(extractor: Any) -> dict[str, Any]:
+    """The engine's settings."""
+    return dict(extractor.describe())
+
+
+def engine_config(
+    folder: Path, model: str | None, device: Literal["cpu", "gpu"], texts: Sequence[str]
+) -> RunConfig:
+    """The engine of a run with short answers: random weights would fill all there is room for."""
+    engine_kwargs: dict[str, Any] = {}
+    chosen = model or str(folder / "model")
+    if device == "gpu":
+        engine_kwargs["gpu_memory_utilization"] = SHARE_OF_GPU
+    if model is None and device == "gpu":
+        in_own_process(make_model_of_8b, Path(chosen), texts)
+        engine_kwargs["load_format"] = "dummy"
+    elif model is None:
+        in_own_process(make_model, Path(chosen))
+    return RunConfig(
+        extraction=ExtractionConfig(
+            extractor="vllm",
+            model=chosen,
+            max_output_tokens=OUTPUT_TOKENS,
+            sampling_kwargs=in_own_process(short_answers, chosen),
+            engine_kwargs=json.dumps(engine_kwargs),
+        ),
+        execution=Execution(device=device, gpus_per_actor=1.0 if device == "gpu" else 0.0),
+    )
 
 
 def measure_engine(
     result: Result, folder: Path, model: str | None, device: Literal["cpu", "gpu"], quick: bool
 ) -> None:
-    """Steady rates of both, and of vLLM without a schema."""
-    limit = 300 if quick else 2_000
-    conversations = conversations_of(str(real_conversations() or SAMPLE), limit)
-    copy = folder / "model"
-    extraction: dict[str, Any]
-    if model is None:
-        in_own_process(make_model, copy)
-        extraction = {"sampling_kwargs": in_own_process(short_answers, str(copy))}
-    else:  # its shape alone: weights are made up, so that none need be there
-        shutil.copytree(model, copy, ignore=shutil.ignore_patterns("*.safetensors*", "*.bin"))
-        (copy / "made-up.safetensors").touch()
-        extraction = {"engine_kwargs": json.dumps({"load_format": "dummy"})}
-    config = RunConfig(
-        extraction=ExtractionConfig(
-            extractor="vllm", model=str(copy), max_output_tokens=OUTPUT_TOKENS, **extraction
-        ),
-        execution=Execution(device=device, gpus_per_actor=1.0 if device == "gpu" else 0.0),
+    """Rates of both, and of vLLM without a schema, on shares that differ from round to round."""
+    rows, rounds = (150, 2) if quick else (300, 3)
+    conversations = conversations_of(
+        str(real_conversations() or SAMPLE), WARM_UP_ROWS + rows * rounds
     )
-    requests = in_own_process(prompts_of, config, conversations)
-    free = in_own_process(without_schema, requests)
-    alone, ours, unconstrained = [], [], []
-    described: dict[str, Any] = {}
-    for _ in range(2 if quick else 3):
-        alone.append(vllm_alone(requests, device, own_process=True))
-        start = time.monotonic()
-        ready, times, tokens, described = in_own_process(extract_alone, config, conversations)
-        ours.append(Timing(time.monotonic() - start, ready, times, tokens))
-        alone.append(vllm_alone(requests, device, own_process=True))
-        unconstrained.append(vllm_alone(free, device, own_process=True))
-    first, second = alone[::2], alone[1::2]
-    result.aa_spread = abs(statistics.median(steady(first)) / statistics.median(steady(second)) - 1)
-    rate = statistics.median(steady(alone))
+    texts = [message.content for one in conversations for message in one.messages]
+    config = engine_config(folder, model, device, texts)
+    prompts, sampling, settings = in_own_process(prompts_of, config, conversations)
+    alone = Resident(load_vllm, settings, device, True)
+    extractor = Resident(make_extractor, config)
+    warm_up = alone(generate, prompts[:WARM_UP_ROWS], sampling)
+    extractor(extract, conversations[:WARM_UP_ROWS])
+    alone(generate, prompts[:WARM_UP_ROWS], sampling, warm_up.lengths)
+    passes: dict[str, list[Pass]] = {"before": [], "extractor": [], "after": [], "free": []}
+    for number in range(rounds):
+        share = slice(WARM_UP_ROWS + number, None, rounds)
+        passes["before"].append(alone(generate, prompts[share], sampling))
+        passes["extractor"].append(extractor(extract, conversations[share]))
+        passes["after"].append(alone(generate, prompts[share], sampling))
+        lengths = passes["after"][-1].lengths
+        passes["free"].append(alone(generate, prompts[share], sampling, lengths))
+        last = {name: round(found[-1].rows_per_s, 2) for name, found in passes.items()}
+        print(f"round {number + 1}, rows/s: {last}", file=sys.stderr)
+    rates = {name: [one.rows_per_s for one in found] for name, found in passes.items()}
+    by_round = list(zip(*rates.values(), strict=True))
+    result.aa_spread = statistics.median(abs(a / b - 1) for a, _, b, _ in by_round)
     result.work |= {
-        "rows": len(conversations),
-        "prompt_tokens": sum(map(len, requests[0])),
-        "output_tokens": {"alone": alone[0].output_tokens, "extractor": ours[0].output_tokens},
-        "settings": described,
+        "rows": [len(one.lengths) for one in passes["before"]],
+        "prompt_tokens": sum(map(len, prompts[WARM_UP_ROWS:])),
+        "output_tokens": {
+            name: sum(sum(one.lengths) for one in found) for name, found in passes.items()
+        },
+        "cached_tokens": {
+            name: sum(one.cached_tokens for one in found) for name, found in passes.items()
+        },
+        "rows_per_s": {name: [round(rate, 2) for rate in of] for name, of in rates.items()},
+        "settings": extractor(describe) | ({} if model else {"model": "made by the benchmark"}),
     }
     result.rates |= {
-        "alone_rows_per_s": rate,
-        "extractor_rows_per_s": statistics.median(steady(ours)),
-        "without_schema_rows_per_s": statistics.median(steady(unconstrained)),
+        "alone_rows_per_s": statistics.median(rates["before"] + rates["after"]),
+        "extractor_rows_per_s": statistics.median(rates["extractor"]),
+        "without_schema_rows_per_s": statistics.median(rates["free"]),
     }
     result.ratios |= {
-        "extractor_efficiency_steady": statistics.median(steady(ours)) / rate,
-        "schema_over_free": rate / statistics.median(steady(unconstrained)),
+        "extractor_efficiency_steady": statistics.median(
+            2 * ours / (a + b) for a, ours, b, _ in by_round
+        ),
+        "schema_over_free": statistics.median(b / free for _, _, b, free in by_round),
     }
     result.rows += [
         (f"engine, {name}", f"{value:.4g}", "") for name, value in result.ratios.items()
     ]
-
-
-def without_schema(requests: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-    """The same prompts, free to write as many tokens as an answer may have."""
-    from vllm import SamplingParams
-
-    prompts, _, settings = requests
-    return (
-        prompts,
-        SamplingParams(max_tokens=OUTPUT_TOKENS, temperature=0, ignore_eos=True),
-        settings,
-    )

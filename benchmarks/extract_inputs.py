@@ -9,16 +9,30 @@ from typing import Any
 
 from harness import ROOT, real_conversations
 
+from vitw_ray.cluster import Unit, stream_through_actors
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.shapes import parse
 from vitw_ray.conversations.sources import find_files, iter_rows, recognise
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.extraction.assemble import as_conversations
+from vitw_ray.extraction.extract import UnitExtractor, units_of
 from vitw_ray.extraction.questions import FACET_FIELDS
 from vitw_ray.pipeline import run
 from vitw_ray.records import Conversation, Message
-from vitw_ray.run_folder import FileEntry, StageFolder, read_part, tables_of
+from vitw_ray.run_folder import FileEntry, StageFolder, load_secret, read_part, tables_of
 from vitw_ray.storage import Storage
+
+QWEN3_8B = {
+    "hidden_size": 4096,
+    "intermediate_size": 12_288,
+    "num_hidden_layers": 36,
+    "layer_types": ["full_attention"] * 36,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151_936,
+    "max_position_embeddings": 40_960,
+}
 
 
 def conversations_of(path: str, limit: int) -> list[Conversation]:
@@ -50,6 +64,33 @@ def conversations_in(config: RunConfig, parts: Sequence[FileEntry]) -> list[Conv
     return [c for part in parts for c in as_conversations(read_part(storage, part))]
 
 
+def through_actors(
+    actor: type[UnitExtractor],
+    config: RunConfig,
+    parts: Sequence[FileEntry],
+    answers: str,
+    concurrent_units: int = 1,
+) -> list[Unit]:
+    """The extraction stage's graph over a table, with an actor that also measures."""
+    storage = Storage(config.execution.output)
+    return list(
+        stream_through_actors(
+            units_of(parts, config.execution.unit_rows),
+            actor,
+            arguments={
+                "storage": storage,
+                "answers": answers,
+                "parts": parts,
+                "config": config,
+                "keyed": load_secret(storage, None),
+                "epoch": 1,
+            },
+            execution=config.execution,
+            concurrent_units=concurrent_units,
+        )
+    )
+
+
 def whole_answers() -> list[dict[str, Any]]:
     """Answers to subjective conversations as a model would write them: labelled, else planted."""
     real = real_conversations()
@@ -74,6 +115,16 @@ def make_model(folder: Path, lines: Sequence[str] = (), **shape: int) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     make_tiny_model(folder, lines=lines, **shape)
+
+
+def make_model_of_8b(folder: Path, lines: Sequence[str]) -> None:
+    """A folder that an engine takes for a model of 8 billion weights, all of which it makes up.
+
+    The tokenizer learns 32,768 pieces from `lines`, so that prompts are about as long as theirs.
+    """
+    make_model(folder, lines, vocab_size=32_768, layers=1)
+    config = folder / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **QWEN3_8B}))
 
 
 def short_answers(folder: str) -> str:

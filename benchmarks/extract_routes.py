@@ -12,25 +12,25 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from extract_inputs import conversations_in
+from extract_inputs import conversations_in, through_actors
 from tqdm import tqdm
 
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
-from vitw_ray.extraction.extract import UnitExtractor, units_of
+from vitw_ray.extraction.extract import UnitExtractor
 from vitw_ray.extraction.extractors import concurrent_units
 from vitw_ray.extraction.questions import conversation_text, questions_for
 from vitw_ray.extraction.vllm_engine import prepare_environment
 from vitw_ray.records import Conversation
-from vitw_ray.run_folder import FileEntry, load_secret
-from vitw_ray.storage import Storage
+from vitw_ray.run_folder import FileEntry
 
 
 @dataclass
@@ -69,6 +69,15 @@ def prompts_of(config: RunConfig, conversations: Sequence[Conversation]) -> tupl
 class FinishTimes(tqdm):
     """The progress bar of `LLM.generate`, unseen: notes when requests end."""
 
+    _times: ClassVar[list[float]] = []
+
+    @classmethod
+    @contextmanager
+    def noted(cls) -> Iterator[list[float]]:
+        """The times of all requests that end meanwhile."""
+        cls._times = []
+        yield cls._times
+
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         settings["file"] = io.StringIO()
         self._is_of_answers = not arguments  # others go over the requests as they are taken in
@@ -77,11 +86,18 @@ class FinishTimes(tqdm):
     def update(self, n: float | None = 1) -> bool | None:
         """So many more are finished."""
         if self._is_of_answers:
-            _finished.extend([time.time()] * int(n or 0))
+            self._times.extend([time.time()] * int(n or 0))
         return super().update(n)
 
 
-_finished: list[float] = []
+def load_vllm(settings: dict[str, Any], device: Literal["cpu", "gpu"], own_process: bool) -> Any:
+    """`vllm.LLM`, in a process that is its own or ends with it."""
+    if own_process:  # engine and worker beside this process, as vLLM does by default on a CPU
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
+    prepare_environment(device)
+    from vllm import LLM
+
+    return LLM(**settings)
 
 
 def generate(
@@ -92,19 +108,15 @@ def generate(
     own_process: bool,
 ) -> tuple[float, list[float], int]:
     """All requests to `vllm.LLM.generate`, which is to be called in a process of its own."""
-    if own_process:  # engine and worker beside this process, as vLLM does by default on a CPU
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
-    prepare_environment(device)
-    from vllm import LLM
-
-    engine = LLM(**settings)
+    engine = load_vllm(settings, device, own_process)
     requests: list[Any] = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
     ready = time.time()
-    outputs = engine.generate(requests, sampling, use_tqdm=FinishTimes)
+    with FinishTimes.noted() as times:
+        outputs = engine.generate(requests, sampling, use_tqdm=FinishTimes)
     tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
-    if len(_finished) != len(prompts):
-        raise SystemExit(f"{len(_finished)} ends of {len(prompts)} requests were noted")
-    return ready, list(_finished), tokens
+    if len(times) != len(prompts):
+        raise SystemExit(f"{len(times)} ends of {len(prompts)} requests were noted")
+    return ready, times, tokens
 
 
 def vllm_alone(
@@ -164,25 +176,9 @@ def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Tim
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see this folder
-    storage = Storage(config.execution.output)
     cluster.connect(config.execution)
     created, start = store_bytes(), time.monotonic()
-    results = list(
-        cluster.stream_through_actors(
-            units_of(parts, config.execution.unit_rows),
-            NotedUnits,
-            arguments={
-                "storage": storage,
-                "answers": answers,
-                "parts": parts,
-                "config": config,
-                "keyed": load_secret(storage, None),
-                "epoch": 1,
-            },
-            execution=config.execution,
-            concurrent_units=concurrent_units(config),
-        )
-    )
+    results = through_actors(NotedUnits, config, parts, answers, concurrent_units(config))
     seconds, carried = time.monotonic() - start, store_bytes() - created
     # Small results travel beside the store.
     carried += sum(len(pickle.dumps(result)) for result in results)

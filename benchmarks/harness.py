@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -157,8 +158,18 @@ def commit() -> str:
 
 def hardware() -> dict[str, Any]:
     """Enough to tell two machines apart, and how busy this one was before."""
-    return {
+    found = {
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
         "load": round(LOAD_BEFORE, 2),
     }
+    return found if (gpu := first_gpu()) is None else {**found, "gpu": gpu}
+
+
+def first_gpu() -> str | None:
+    """Its name, where there is one."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    lines = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.splitlines()
+    return lines[0] if lines else None
