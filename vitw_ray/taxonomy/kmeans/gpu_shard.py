@@ -5,14 +5,14 @@ are added in float64 in whatever order the GPU likes: on the grid both are exact
 """
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vitw_ray.taxonomy.kmeans.grid import GRID, SQUARE_GRID, Basis, Rows
 from vitw_ray.taxonomy.kmeans.nearest import gap_margin
-from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, Totals, groups_of, same_basis
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, Totals, same_basis
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +32,8 @@ class GpuShard:
         self._rows = torch.from_numpy(host.rows).to(device)
         self._weights = torch.from_numpy(host.weights).to(device)
         self._own_squares = torch.from_numpy(host.squares).to(device)
-        self._see_in(None)
         self._labels = torch.zeros(len(host.rows), dtype=torch.int64, device=device)
+        self._see_in(None)
 
     def count(self) -> int:
         """Number of rows."""
@@ -57,18 +57,21 @@ class GpuShard:
 
         if not same_basis(basis, self._basis):
             self._see_in(basis)
-        centres = torch.tensor(centroids, device=self._labels.device)
+        before, centres = self._labels, torch.tensor(centroids, device=self._labels.device)
         if candidates is None:
             parts = self._seen.split(BLOCK_ROWS)
             self._labels = torch.cat([_nearest(part, centres) for part in parts])
         else:
             self._labels = self._nearest_among(centres, candidates)
-        return self._totals(len(centroids))
+        self._count_changes(before, len(centroids))
+        totals = ((self._sums / GRID).long(), self._counts, self._in_squares)
+        return Totals(*(np.array(found.cpu()) for found in totals))
 
     def _see_in(self, basis: Basis | None) -> None:
         import torch
 
         self._basis, self._seen, self._squares = basis, self._rows, self._own_squares
+        self._start_totals(0)
         if basis is not None:
             axes = torch.tensor(basis, device=self._rows.device)
             parts = [
@@ -83,27 +86,43 @@ class GpuShard:
     def _nearest_among(self, centres: "Tensor", candidates: Candidates) -> "Tensor":
         import torch
 
+        device = self._labels.device
+        groups = torch.tensor(candidates.group, dtype=torch.int64, device=device)[self._labels]
+        sizes = torch.bincount(groups, minlength=len(candidates.starts) - 1).tolist()
         labels = torch.empty_like(self._labels)
-        for members, rows in groups_of(self.labels(), candidates):
-            numbers = torch.tensor(members, dtype=torch.int64, device=labels.device)
-            for part in torch.from_numpy(rows).to(labels.device).split(BLOCK_ROWS):
-                labels[part] = numbers[_nearest(self._seen[part], centres[numbers])]
+        for group, rows in enumerate(groups.argsort().split(sizes)):
+            if len(rows):
+                numbers = torch.tensor(candidates.of(group), dtype=torch.int64, device=device)
+                near = centres[numbers]
+                for part in rows.split(BLOCK_ROWS):
+                    labels[part] = numbers[_nearest(self._seen[part], near)]
         return labels
 
-    def _totals(self, k: int) -> Totals:
+    def _start_totals(self, k: int) -> None:
         import torch
 
         device, dim = self._labels.device, self._seen.shape[1]
-        sums = torch.zeros((k, dim), dtype=torch.float64, device=device)
-        for start in range(0, len(self._seen), BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            weighted = self._seen[block].double() * self._weights[block, None]
-            sums.index_add_(0, self._labels[block], weighted)
-        counts, squares = torch.zeros((2, k), dtype=torch.int64, device=device)
-        counts.index_add_(0, self._labels, self._weights)
-        squares.index_add_(0, self._labels, self._squares)
-        whole = (sums / GRID).long()
-        return Totals(whole.cpu().numpy(), counts.cpu().numpy(), squares.cpu().numpy())
+        self._sums = torch.zeros((k, dim), dtype=torch.float64, device=device)
+        self._counts, self._in_squares = torch.zeros((2, k), dtype=torch.int64, device=device)
+
+    def _count_changes(self, before: "Tensor", k: int) -> None:
+        """Bring the totals up to date: sums are exact, rows can be taken out of a cluster again."""
+        import torch
+
+        changed = torch.nonzero(self._labels != before)[:, 0]
+        if len(self._sums) == k and 2 * len(changed) <= len(before):
+            self._add(changed, before, -1)
+        else:
+            self._start_totals(k)
+            changed = torch.arange(len(before), device=before.device)
+        self._add(changed, self._labels, 1)
+
+    def _add(self, rows: "Tensor", labels: "Tensor", sign: Literal[1, -1]) -> None:
+        for part in rows.split(BLOCK_ROWS):
+            clusters, weights = labels[part], sign * self._weights[part]
+            self._sums.index_add_(0, clusters, self._seen[part].double() * weights[:, None])
+            self._counts.index_add_(0, clusters, weights)
+            self._in_squares.index_add_(0, clusters, sign * self._squares[part])
 
 
 def _rounded(rows: "Tensor", shift: int) -> "Tensor":
