@@ -9,10 +9,7 @@ from vitw_ray.statistics.contingency import Axis, Facet, deduplicate
 from vitw_ray.statistics.mirroring import count_mirroring, mirroring
 from vitw_ray.statistics.residuals import adjusted_residual
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def single(codes, size: int) -> Facet:

@@ -19,10 +19,7 @@ from vitw_ray.statistics.contingency import (
     to_ancestors,
 )
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 A_SIZE, B_SIZE = 7, 5
 

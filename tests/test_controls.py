@@ -9,10 +9,7 @@ from scipy.special import expit
 
 from vitw_ray.statistics.controls import adjusted_difference, numbered
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def world(rng, n: int, effect: float):

@@ -13,10 +13,7 @@ from vitw_ray.statistics import cooccurrence
 from vitw_ray.statistics.contingency import Facet, deduplicate
 from vitw_ray.statistics.cooccurrence import PairCounts
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 NAMES = [f"label {i}" for i in range(7)]
 conversations = st.lists(st.sets(st.integers(0, 6), max_size=6), max_size=40)

@@ -16,10 +16,7 @@ from vitw_ray.statistics.differences import (
     unmatched,
 )
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 @given(st.data())

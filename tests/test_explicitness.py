@@ -8,10 +8,7 @@ from vitw_ray.records import EXPLICITNESS
 from vitw_ray.statistics.contingency import Axis, Counts
 from vitw_ray.statistics.explicitness import explicitness
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 TYPES = Axis("response_types", ["support", "resistance"])
 

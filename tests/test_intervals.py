@@ -9,10 +9,7 @@ from statsmodels.stats.contingency_tables import Table2x2
 
 from vitw_ray.statistics.intervals import odds_ratio, share, wilson
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 @settings(deadline=None)

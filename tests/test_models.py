@@ -10,10 +10,7 @@ from vitw_ray.statistics.differences import unmatched
 from vitw_ray.statistics.models import compare, groups_of_models, groups_of_periods, task_mix
 from vitw_ray.statistics.side_by_side import pairs
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 NAMES = ["small", "large", "other", "absent"]
 LABELS = Axis("ai_values", ["care", "clarity", "honesty"])

@@ -14,10 +14,7 @@ from vitw_ray.statistics.contingency import Axis
 from vitw_ray.statistics.models import Groups, compare_paired
 from vitw_ray.statistics.paired import ANSWERS, count_paired
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 MODELS, TYPES, LABELS = 3, 2, 4
 LEVELS = {0: (np.arange(LABELS, dtype=np.int32), LABELS), 1: (np.array([0, 0, 1, 1], np.int32), 2)}

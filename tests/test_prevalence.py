@@ -5,10 +5,7 @@ import pytest
 
 from vitw_ray.statistics.prevalence import Reviewed, corrected_prevalence
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def test_the_share_is_rogans_and_gladens():

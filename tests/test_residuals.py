@@ -23,10 +23,7 @@ from vitw_ray.statistics.residuals import (
     whole_table,
 )
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def integers(*numbers: int) -> list[np.ndarray]:

@@ -8,10 +8,7 @@ from vitw_ray.records import RESPONSE_TYPE_SHARES, RESPONSE_TYPES
 from vitw_ray.statistics.contingency import Axis, Counts
 from vitw_ray.statistics.response_types import by_category, by_model
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 TYPES = Axis("response_types", RESPONSE_TYPES)
 # Seven types by two models; ten conversations name no model, and five have no response type.

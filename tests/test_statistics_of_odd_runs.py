@@ -13,10 +13,7 @@ from vitw_ray.statistics.partials import count_block, pack, unpack
 from vitw_ray.statistics.tables import compute, facts
 from vitw_ray.statistics.vocabulary import Vocabulary
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 AI, HUMAN = ["care", "clarity", "honesty"], ["honesty", "speed"]
 

@@ -7,10 +7,7 @@ from vitw_ray.records import VARIATION
 from vitw_ray.statistics.contingency import Axis, Counts
 from vitw_ray.statistics.variation import coefficient_of_variation, corrected, variation
 
-pytestmark = pytest.mark.filterwarnings(
-    "error",
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # left behind by other tests
-)
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def counts(both, columns, rows=None) -> Counts:
