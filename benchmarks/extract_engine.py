@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from extract_inputs import conversations_of, make_model, make_model_of_8b, short_answers
 from extract_routes import FinishTimes, in_own_process, load_vllm, prompts_of
@@ -49,6 +49,13 @@ class Resident:
     def __call__(self, work: Callable[..., Any], *arguments: object) -> Any:
         """Call `work` there, with what is kept and the arguments."""
         return self._pool.submit(_with_kept, work, arguments).result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._pool.submit(_kept.clear).result()
+        self._pool.shutdown()
 
 
 _kept: list[Any] = []

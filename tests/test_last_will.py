@@ -28,6 +28,14 @@ with LastWill().including_children():
     print(child.pid, flush=True)
     time.sleep(60)
 """
+# Comes to its end while a child that heeds no signal goes on.
+ENDING_PARENT = """
+import multiprocessing, signal, time
+from vitw_ray.extraction.last_will import LastWill
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with LastWill().including_children():
+    multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True).start()
+"""
 
 
 def killed_parent(program: str) -> psutil.Process:
@@ -48,6 +56,10 @@ def test_a_child_ends_when_its_parent_is_killed():
 
 def test_a_child_ends_when_its_parent_is_killed_before_it_has_come_up():
     killed_parent(STARTING_PARENT).wait(timeout=30)
+
+
+def test_a_parent_that_comes_to_its_end_does_not_wait_for_its_child():
+    subprocess.run([sys.executable, "-c", ENDING_PARENT], check=True, timeout=30)
 
 
 def test_a_will_that_was_revoked_kills_nobody():

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import active_children
+from multiprocessing.util import Finalize
 
 LOOK_S = 0.05  # between looks for new children (ours: they load for seconds)
 
@@ -31,6 +32,9 @@ class LastWill:
         assert self._executor.stdin is not None
         self._pids = self._executor.stdin
         os.register_at_fork(after_in_child=self._pids.close)  # else a child would hold it open
+        # Before `multiprocessing` waits for children at the end of a process, for as long as it
+        # takes: an engine that nobody has closed does not heed the signal that they get.
+        self._at_exit = Finalize(None, self._pids.close, exitpriority=0)
 
     def include(self, pid: int) -> None:
         """Have this process killed too."""
@@ -61,5 +65,6 @@ class LastWill:
 
     def revoke(self) -> None:
         """Forget it: the processes are ended in another way."""
+        self._at_exit.cancel()
         self._executor.kill()
         self._executor.communicate()
