@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--model", help="with --engine-only: a folder; default: one made here")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="of --engine-only")
     chosen = parser.parse_args()
-    only = "engine" if chosen.engine_only else chosen.only
+    only = f"engine_{chosen.device}" if chosen.engine_only else chosen.only
     result = Result("extract" + (f"_{only}" if only else ""), chosen.quick)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

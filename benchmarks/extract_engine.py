@@ -51,9 +51,11 @@ class Resident:
         return self._pool.submit(_with_kept, work, arguments).result()
 
     def __enter__(self) -> Self:
+        """Itself."""
         return self
 
     def __exit__(self, *failure: object) -> None:
+        """Let go of what is kept, and end the process."""
         self._pool.submit(_kept.clear).result()
         self._pool.shutdown()
 
@@ -121,11 +123,11 @@ def engine_config(
     folder: Path, model: str | None, device: Literal["cpu", "gpu"], texts: Sequence[str]
 ) -> RunConfig:
     """The engine of a run with short answers: random weights would fill all there is room for."""
+    chosen, made_up = model or str(folder / "model"), model is None and device == "gpu"
     engine_kwargs: dict[str, Any] = {}
-    chosen = model or str(folder / "model")
     if device == "gpu":
         engine_kwargs["gpu_memory_utilization"] = SHARE_OF_GPU
-    if model is None and device == "gpu":
+    if made_up:
         in_own_process(make_model_of_8b, Path(chosen), texts)
         engine_kwargs["load_format"] = "dummy"
     elif model is None:
@@ -135,11 +137,39 @@ def engine_config(
             extractor="vllm",
             model=chosen,
             max_output_tokens=OUTPUT_TOKENS,
-            sampling_kwargs=in_own_process(short_answers, chosen),
+            sampling_kwargs=in_own_process(short_answers, chosen, made_up),
             engine_kwargs=json.dumps(engine_kwargs),
         ),
         execution=Execution(device=device, gpus_per_actor=1.0 if device == "gpu" else 0.0),
     )
+
+
+def take_turns(
+    config: RunConfig,
+    requests: tuple[Any, Any, Any],
+    conversations: Sequence[Conversation],
+    rounds: int,
+) -> tuple[dict[str, list[Pass]], dict[str, Any]]:
+    """A list of passes for each of the four, by round, and the engine's settings."""
+    prompts, sampling, settings = requests
+    passes: dict[str, list[Pass]] = {"before": [], "extractor": [], "after": [], "free": []}
+    with (
+        Resident(load_vllm, settings, config.execution.device, True) as alone,
+        Resident(make_extractor, config) as extractor,
+    ):
+        warm_up = alone(generate, prompts[:WARM_UP_ROWS], sampling)
+        extractor(extract, conversations[:WARM_UP_ROWS])
+        alone(generate, prompts[:WARM_UP_ROWS], sampling, warm_up.lengths)
+        for number in range(rounds):
+            share = slice(WARM_UP_ROWS + number, None, rounds)
+            passes["before"].append(alone(generate, prompts[share], sampling))
+            passes["extractor"].append(extractor(extract, conversations[share]))
+            passes["after"].append(alone(generate, prompts[share], sampling))
+            lengths = passes["after"][-1].lengths
+            passes["free"].append(alone(generate, prompts[share], sampling, lengths))
+            last = {name: round(found[-1].rows_per_s, 2) for name, found in passes.items()}
+            print(f"round {number + 1}, rows/s: {last}", file=sys.stderr)
+        return passes, extractor(describe)
 
 
 def measure_engine(
@@ -147,33 +177,18 @@ def measure_engine(
 ) -> None:
     """Rates of both, and of vLLM without a schema, on shares that differ from round to round."""
     rows, rounds = (150, 2) if quick else (300, 3)
-    conversations = conversations_of(
-        str(real_conversations() or SAMPLE), WARM_UP_ROWS + rows * rounds
-    )
+    path = str(real_conversations() or SAMPLE)
+    conversations = conversations_of(path, WARM_UP_ROWS + rows * rounds)
     texts = [message.content for one in conversations for message in one.messages]
     config = engine_config(folder, model, device, texts)
-    prompts, sampling, settings = in_own_process(prompts_of, config, conversations)
-    alone = Resident(load_vllm, settings, device, True)
-    extractor = Resident(make_extractor, config)
-    warm_up = alone(generate, prompts[:WARM_UP_ROWS], sampling)
-    extractor(extract, conversations[:WARM_UP_ROWS])
-    alone(generate, prompts[:WARM_UP_ROWS], sampling, warm_up.lengths)
-    passes: dict[str, list[Pass]] = {"before": [], "extractor": [], "after": [], "free": []}
-    for number in range(rounds):
-        share = slice(WARM_UP_ROWS + number, None, rounds)
-        passes["before"].append(alone(generate, prompts[share], sampling))
-        passes["extractor"].append(extractor(extract, conversations[share]))
-        passes["after"].append(alone(generate, prompts[share], sampling))
-        lengths = passes["after"][-1].lengths
-        passes["free"].append(alone(generate, prompts[share], sampling, lengths))
-        last = {name: round(found[-1].rows_per_s, 2) for name, found in passes.items()}
-        print(f"round {number + 1}, rows/s: {last}", file=sys.stderr)
+    requests = in_own_process(prompts_of, config, conversations)
+    passes, settings = take_turns(config, requests, conversations, rounds)
     rates = {name: [one.rows_per_s for one in found] for name, found in passes.items()}
     by_round = list(zip(*rates.values(), strict=True))
     result.aa_spread = statistics.median(abs(a / b - 1) for a, _, b, _ in by_round)
     result.work |= {
         "rows": [len(one.lengths) for one in passes["before"]],
-        "prompt_tokens": sum(map(len, prompts[WARM_UP_ROWS:])),
+        "prompt_tokens": sum(map(len, requests[0][WARM_UP_ROWS:])),
         "output_tokens": {
             name: sum(sum(one.lengths) for one in found) for name, found in passes.items()
         },
@@ -181,7 +196,7 @@ def measure_engine(
             name: sum(one.cached_tokens for one in found) for name, found in passes.items()
         },
         "rows_per_s": {name: [round(rate, 2) for rate in of] for name, of in rates.items()},
-        "settings": extractor(describe) | ({} if model else {"model": "made by the benchmark"}),
+        "settings": settings if model else settings | {"model": "made by the benchmark"},
     }
     result.rates |= {
         "alone_rows_per_s": statistics.median(rates["before"] + rates["after"]),

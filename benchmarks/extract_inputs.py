@@ -127,12 +127,17 @@ def make_model_of_8b(folder: Path, lines: Sequence[str]) -> None:
     config.write_text(json.dumps({**json.loads(config.read_text()), **QWEN3_8B}))
 
 
-def short_answers(folder: str) -> str:
-    """Sampling that ends strings and lists early: random weights would write 750 tokens, not 80."""
+def short_answers(folder: str, subjective: bool = False) -> str:
+    """Sampling that ends strings and lists early: random weights would write 750 tokens, not 80.
+
+    With `subjective`, no answer ends at the gate, where one that makes no choices would.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = {index: tokenizer.decode([index]) for index in range(len(tokenizer))}
     bias = {index: 1.0 for index, text in texts.items() if '"' in text}
     bias |= {index: 0.3 for index, text in texts.items() if "]" in text}
+    if subjective:
+        bias |= {index: 2.0 for index, text in texts.items() if text == "4"}
     return json.dumps({"logit_bias": bias})

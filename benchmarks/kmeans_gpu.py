@@ -1,10 +1,10 @@
-"""Stage 4, second half, on a GPU: iterations over 8 million rows, next to FAISS's own k-means.
+"""Stage 4, second half, on a GPU: iterations over millions of rows, next to FAISS's own k-means.
 
 Ours keeps the rows on the GPU and adds exact sums there; FAISS's `Kmeans(gpu=True)` is what most
 people run. Seconds of wall for one iteration, all rows and centroids, from runs of 2 and of 2 +
 `MOVES` iterations, so that the start counts for neither.
 
-    python benchmarks/kmeans_gpu.py [--quick]
+    python benchmarks/kmeans_gpu.py [--quick] [--rows 2000000]
 """
 
 import time
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from bench_kmeans import DIM, Rows, inertia, topical
-from harness import Result, arguments, ratio
+from harness import Result, parser_of, ratio
 
 from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
 from vitw_ray.taxonomy.kmeans.grid import to_grid
@@ -65,8 +65,10 @@ def faiss_gpu(rows: Rows, start: Rows, iterations: int) -> Rows:
 
 
 def main() -> None:
-    quick = arguments(__doc__).quick
-    n, k = (200_000, 512) if quick else (8_000_000, 4_096)
+    parser = parser_of(__doc__)
+    parser.add_argument("--rows", type=int, default=8_000_000, help="without --quick")
+    chosen = parser.parse_args()
+    n, k = (200_000, 512) if chosen.quick else (chosen.rows, 4_096)
     rows = rows_of(n, k)
     shard, start = GpuShard(rows), to_grid(rows[:k])
     taken: dict[str, list[float]] = {"ours": [], "faiss": []}
@@ -78,7 +80,9 @@ def main() -> None:
     found = [ours(shard, start, 2 + MOVES), faiss_gpu(rows, start, 2 + MOVES), two_levels[0]]
     sample = rows[:: max(1, n // 100_000)]
     spreads = [inertia(sample, centroids) for centroids in found]
-    result = Result("kmeans_gpu", quick, work={"rows": n, "k": k, "dim": DIM, "moves": MOVES})
+    result = Result(
+        "kmeans_gpu", chosen.quick, work={"rows": n, "k": k, "dim": DIM, "moves": MOVES}
+    )
     result.ratios["iteration_over_faiss_gpu"] = ratio(taken["faiss"], taken["ours"])
     result.ratios["inertia"] = spreads[0] / spreads[1]
     result.ratios["two_level_inertia"] = spreads[2] / spreads[1]

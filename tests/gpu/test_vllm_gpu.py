@@ -6,7 +6,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from tiny_model import make_tiny_model
+from tiny_model import make_tiny_model, terse
 
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.evaluation.planted import PlantedConfig, plant
@@ -21,11 +21,13 @@ def extract_on_gpu(folder: Path) -> tuple[list, dict]:
     from vitw_ray.extraction.answers import in_order
     from vitw_ray.extraction.extractors import make_extractor
 
+    make_tiny_model(folder)
     config = RunConfig(
         extraction=ExtractionConfig(
             extractor="vllm",
-            model=str(make_tiny_model(folder)),
+            model=str(folder),
             max_output_tokens=2_000,
+            sampling_kwargs=terse(folder),
             engine_kwargs=json.dumps({"gpu_memory_utilization": 0.5}),
         ),
         execution=Execution(device="gpu", gpus_per_actor=1.0),
@@ -38,7 +40,9 @@ def extract_on_gpu(folder: Path) -> tuple[list, dict]:
         )
         for row, _ in plant(PlantedConfig(), 0, ROWS)
     ]
-    return in_order(extractor, conversations), dict(extractor.describe())
+    found = in_order(extractor, conversations), dict(extractor.describe())
+    extractor.close()
+    return found
 
 
 @pytest.fixture(scope="module")

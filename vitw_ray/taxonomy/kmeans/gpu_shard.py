@@ -65,7 +65,7 @@ class GpuShard:
             self._labels = self._nearest_among(centres, candidates)
         self._count_changes(before, len(centroids))
         totals = ((self._sums / GRID).long(), self._counts, self._in_squares)
-        return Totals(*(np.array(found.cpu()) for found in totals))
+        return Totals(*(found.cpu().numpy().copy() for found in totals))
 
     def _see_in(self, basis: Basis | None) -> None:
         import torch
