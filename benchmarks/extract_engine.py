@@ -40,10 +40,12 @@ class Pass:
 
 
 class Resident:
-    """A fresh interpreter that keeps what `make` returns there, and works with it."""
+    """A fresh interpreter that keeps what `make` returns there, works with it, and ends it."""
 
-    def __init__(self, make: Callable[..., object], *arguments: object) -> None:
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    def __init__(
+        self, make: Callable[..., object], *arguments: object, end: Callable[[Any], None]
+    ) -> None:
+        self._pool, self._end = ProcessPoolExecutor(1, mp_context=get_context("spawn")), end
         self._pool.submit(_keep, make, arguments).result()
 
     def __call__(self, work: Callable[..., Any], *arguments: object) -> Any:
@@ -55,8 +57,8 @@ class Resident:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        """Let go of what is kept, and end the process."""
-        self._pool.submit(_kept.clear).result()
+        """End what is kept, and the process."""
+        self(self._end)
         self._pool.shutdown()
 
 
@@ -114,6 +116,16 @@ def extract(extractor: Any, conversations: Sequence[Conversation]) -> Pass:
     )
 
 
+def end_vllm(engine: Any) -> None:
+    """Stop the process of an engine that waits for more."""
+    engine.llm_engine.engine_core.shutdown()
+
+
+def end_extractor(extractor: Any) -> None:
+    """The same for the extractor's."""
+    extractor.close()
+
+
 def describe(extractor: Any) -> dict[str, Any]:
     """The engine's settings."""
     return dict(extractor.describe())
@@ -154,8 +166,8 @@ def take_turns(
     prompts, sampling, settings = requests
     passes: dict[str, list[Pass]] = {"before": [], "extractor": [], "after": [], "free": []}
     with (
-        Resident(load_vllm, settings, config.execution.device, True) as alone,
-        Resident(make_extractor, config) as extractor,
+        Resident(load_vllm, settings, config.execution.device, True, end=end_vllm) as alone,
+        Resident(make_extractor, config, end=end_extractor) as extractor,
     ):
         warm_up = alone(generate, prompts[:WARM_UP_ROWS], sampling)
         extractor(extract, conversations[:WARM_UP_ROWS])
