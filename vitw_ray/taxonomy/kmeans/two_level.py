@@ -13,7 +13,7 @@ Lloyd's iterations cost rows x k x d; these cost rows x (clusters in sight) x `F
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,26 +70,10 @@ def two_level_kmeans(
     if fit_rows is not None and fit_rows < 1:
         raise ValueError(f"fit_rows is {fit_rows}: give at least 1 row a cluster, or None for all")
     rng = np.random.default_rng(seed)
-    n_cells = max(1, min(k, round(CELLS * np.sqrt(k))))
-    sample = draw(shards, max(SEED_ROWS * k, CELL_ROWS * n_cells), rng)
-    basis = principal_basis(sample, FIT_DIM, rng) if sample.shape[1] > FIT_DIM else None
-    seen = sample if basis is None else projected(sample, basis)
-    unit = spherical and basis is None  # along some axes, unit rows have any length
-    cells = _cells(seen, n_cells, rng, unit)
-    leaves, below = _leaves(seen, cells, k, rng)
+    start = _start(shards, k, rng, spherical)
     fitted = shards if fit_rows is None else [ArrayShard(draw(shards, fit_rows * k, rng))]
-    for shard in fitted:
-        shard.assign(cells, None, basis)
-    polished = lloyd(
-        fitted,
-        leaves,
-        iterations=iterations + 1,
-        spherical=unit,
-        search=lambda i, now, before: around(now, cells, _sight(i), before) if i else below,
-        min_gain=MIN_GAIN,
-        basis=basis,
-        relocate_below=RELOCATE_BELOW,
-    )
+    polished = _polish(fitted, start, iterations, spherical)
+    cells, basis = start.cells, start.basis
     near = around(polished.centroids, cells, LAST_SIGHT)
     if fit_rows is not None:
         for shard in shards:
@@ -102,6 +86,45 @@ def two_level_kmeans(
         imbalance=polished.imbalance + final.imbalance,
         splits=polished.splits + final.splits,
         cells=cells if basis is None else lifted(cells, basis),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Cells and clusters of a sample, in the coordinates of a basis where there is one."""
+
+    basis: Basis | None
+    cells: Rows  # (g, d)
+    leaves: Rows  # (k, d)
+    below: Candidates  # of each cell, the leaves in it
+
+
+def _start(shards: Sequence[Shard], k: int, rng: np.random.Generator, spherical: bool) -> _Start:
+    n_cells = max(1, min(k, round(CELLS * np.sqrt(k))))
+    sample = draw(shards, max(SEED_ROWS * k, CELL_ROWS * n_cells), rng)
+    basis = principal_basis(sample, FIT_DIM, rng) if sample.shape[1] > FIT_DIM else None
+    seen = sample if basis is None else projected(sample, basis)
+    cells = _cells(seen, n_cells, rng, spherical and basis is None)
+    return _Start(basis, cells, *_leaves(seen, cells, k, rng))
+
+
+def _polish(
+    shards: Sequence[Shard], start: _Start, iterations: int, spherical: bool
+) -> KMeansResult:
+    """Rows go down to the leaves, and leaves to where they belong."""
+    for shard in shards:
+        shard.assign(start.cells, None, start.basis)
+    return lloyd(
+        shards,
+        start.leaves,
+        iterations=iterations + 1,
+        spherical=spherical and start.basis is None,  # along some axes, unit rows have any length
+        search=lambda i, now, before: (
+            around(now, start.cells, _sight(i), before) if i else start.below
+        ),
+        min_gain=MIN_GAIN,
+        basis=start.basis,
+        relocate_below=RELOCATE_BELOW,
     )
 
 
