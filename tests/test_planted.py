@@ -106,7 +106,8 @@ def test_rows_fit_the_schema_of_conversations_and_the_week(rows):
 
 def test_truths_are_valid_answers(rows):
     for _, truth in rows[:3000]:
-        Answer.model_validate({k: v for k, v in truth.items() if k != "conversation_id"})
+        answer = {k: v for k, v in truth.items() if k != "conversation_id"}
+        assert Answer.model_validate(answer).subjectivity == truth["subjectivity"]
 
 
 def test_accounts_have_several_conversations_and_come_back_to_a_topic(rows):
