@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -121,16 +122,6 @@ def end_vllm(engine: Any) -> None:
     engine.llm_engine.engine_core.shutdown()
 
 
-def end_extractor(extractor: Any) -> None:
-    """The same for the extractor's."""
-    extractor.close()
-
-
-def describe(extractor: Any) -> dict[str, Any]:
-    """The engine's settings."""
-    return dict(extractor.describe())
-
-
 def engine_config(
     folder: Path, model: str | None, device: Literal["cpu", "gpu"], texts: Sequence[str]
 ) -> RunConfig:
@@ -167,7 +158,7 @@ def take_turns(
     passes: dict[str, list[Pass]] = {"before": [], "extractor": [], "after": [], "free": []}
     with (
         Resident(load_vllm, settings, config.execution.device, True, end=end_vllm) as alone,
-        Resident(make_extractor, config, end=end_extractor) as extractor,
+        Resident(make_extractor, config, end=methodcaller("close")) as extractor,
     ):
         warm_up = alone(generate, prompts[:WARM_UP_ROWS], sampling)
         extractor(extract, conversations[:WARM_UP_ROWS])
@@ -181,7 +172,7 @@ def take_turns(
             passes["free"].append(alone(generate, prompts[share], sampling, lengths))
             last = {name: round(found[-1].rows_per_s, 2) for name, found in passes.items()}
             print(f"round {number + 1}, rows/s: {last}", file=sys.stderr)
-        return passes, extractor(describe)
+        return passes, extractor(methodcaller("describe"))
 
 
 def measure_engine(
