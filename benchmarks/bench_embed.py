@@ -19,13 +19,13 @@ import numpy as np
 from harness import Result, arguments, interleave, ratio, spread, with_one_thread
 
 from vitw_ray.evaluation.planted import PlantedConfig, plant
+from vitw_ray.inference.embedder import Embedder, load_embedder
+from vitw_ray.inference.sentence_model import BATCH_TOKENS, length_batches
 from vitw_ray.keys import Keyed
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.embedding.blocks import BLOCK_TEXTS, BlockEmbedder
-from vitw_ray.taxonomy.embedding.embed import Embedder, load_embedder
-from vitw_ray.taxonomy.embedding.sentence_model import BATCH_TOKENS, length_batches
-from vitw_ray.taxonomy.embedding.texts import Texts, write_counts
-from vitw_ray.taxonomy.embedding.vector_files import read_blocks
+from vitw_ray.taxonomy.vectors.blocks import BLOCK_TEXTS, BlockEmbedder
+from vitw_ray.taxonomy.vectors.texts import Texts, write_counts
+from vitw_ray.taxonomy.vectors.vector_files import read_blocks
 
 BATCH = 32  # the default of SentenceTransformer.encode
 REPEATED = 0.1  # share of texts that stand in the list before

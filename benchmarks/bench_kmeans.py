@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from vitw_ray.taxonomy.kmeans.lloyd import KMeansResult
 from vitw_ray.taxonomy.kmeans.ray_shards import RayShards
-from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Shard, Totals
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, ClusterSums, Shard
 from vitw_ray.taxonomy.kmeans.two_level import two_level_kmeans
 
 DIM = 384  # of all-MiniLM-L6-v2
@@ -184,7 +184,7 @@ class Weighed(ArrayShard):
 
     sent, returned = 0, 0
 
-    def assign(self, *call: object) -> Totals:  # noqa: D102
+    def assign(self, *call: object) -> ClusterSums:  # noqa: D102
         totals = super().assign(*call)
         self.sent = max(self.sent, len(pickle.dumps(call, 5)))
         self.returned = max(self.returned, len(pickle.dumps(totals, 5)))

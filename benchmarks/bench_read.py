@@ -21,10 +21,10 @@ from harness import Result, arguments, interleave, plant, ratio, real_conversati
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.intake import FileReader
 from vitw_ray.conversations.shapes import SHAPES, parse
-from vitw_ray.conversations.sources import SourceFile, find_files, iter_rows, recognise
+from vitw_ray.conversations.sources import find_files, iter_rows, recognise
 from vitw_ray.keys import Keyed
 from vitw_ray.run_folder import StageFolder
-from vitw_ray.stages import StageContext
+from vitw_ray.stages import SourceFile, StageContext
 from vitw_ray.storage import Storage
 
 
@@ -51,7 +51,7 @@ def intake(file: SourceFile, shape: str, output: Path) -> Callable[[], object]:
         inputs=(file,),
         shapes={file.name: shape},
         tables={},
-        manifests=(),
+        manifests={},
     )
     reader = FileReader(context, "private/runs")
     return lambda: reader({"file": 0})

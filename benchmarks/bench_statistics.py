@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from paper_truth import measure
 from query_engines import DuckDb, Polars
 
-from vitw_ray.statistics.contingency import Counts, Facet, deduplicate, to_ancestors
+from vitw_ray.statistics.contingency import CodedFacet, Counts, deduplicate, to_ancestors
 from vitw_ray.statistics.cooccurrence import PairCounts
 
 AI_VALUES, HUMAN_VALUES, TASKS, TYPES = 3307, 2483, 400, 7  # paper, 1.4 and 2; tasks are ours
@@ -61,13 +61,13 @@ def draw(rng: np.random.Generator, n: int, start: int) -> pa.Table:
     )
 
 
-def facet(column: pa.ListArray, size: int) -> Facet:
+def facet(column: pa.ListArray, size: int) -> CodedFacet:
     rows, codes = column.value_parent_indices().to_numpy(), column.flatten().to_numpy()
-    return Facet(*deduplicate(rows, codes), size)
+    return CodedFacet(*deduplicate(rows, codes), size)
 
 
-def single(column: pa.Array, size: int) -> Facet:
-    return Facet(np.arange(len(column)), column.to_numpy(), size)
+def single(column: pa.Array, size: int) -> CodedFacet:
+    return CodedFacet(np.arange(len(column)), column.to_numpy(), size)
 
 
 def count_block(block: pa.RecordBatch) -> Tables:

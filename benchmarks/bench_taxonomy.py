@@ -23,14 +23,14 @@ import numpy as np
 from harness import ROOT, Result, parser_of, with_one_thread
 from numpy.typing import NDArray
 
+from vitw_ray.inference.embedder import embed_unique, load_embedder
 from vitw_ray.taxonomy import consensus, hierarchy
 from vitw_ray.taxonomy.agglomerate import agglomerate
-from vitw_ray.taxonomy.embedding.embed import embed_unique, load_embedder
-from vitw_ray.taxonomy.embedding.phrases import PHRASES, in_phrases, mean_of_phrases
 from vitw_ray.taxonomy.hierarchy import Parents, build_levels, nodes_of_leaves
 from vitw_ray.taxonomy.kmeans.lloyd import kmeans
 from vitw_ray.taxonomy.kmeans.shards import ArrayShard
 from vitw_ray.taxonomy.quality import pairwise_f1, silhouette
+from vitw_ray.taxonomy.vectors.phrases import PHRASES, in_phrases, mean_of_phrases
 
 SIZES = (266, 26, 5)  # paper, 1.5
 ITERATIONS = 20  # as --kmeans-iterations

@@ -27,8 +27,9 @@ from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.extraction.extract import UnitExtractor
 from vitw_ray.extraction.extractors import concurrent_units
-from vitw_ray.extraction.questions import conversation_text, questions_for
-from vitw_ray.extraction.vllm_engine import prepare_environment
+from vitw_ray.extraction.questions import questions_for
+from vitw_ray.inference.question import conversation_text
+from vitw_ray.inference.vllm_engine import prepare_environment
 from vitw_ray.records import Conversation
 from vitw_ray.run_folder import FileEntry
 
@@ -57,7 +58,7 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def prompts_of(config: RunConfig, conversations: Sequence[Conversation]) -> tuple[Any, Any, Any]:
     """Token ids of all requests, their sampling parameters, and the engine's settings."""
-    from vitw_ray.extraction.vllm_model import VllmModel
+    from vitw_ray.inference.vllm_model import VllmModel
 
     (question,) = questions_for(config.extraction)
     model = VllmModel(config, (question,))
@@ -193,7 +194,7 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
     import ray.data
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-    from vitw_ray.extraction.questions import closing, opening
+    from vitw_ray.inference.question import closing, opening
 
     cluster.connect(config.execution)
     (question,) = questions_for(config.extraction)

@@ -12,7 +12,7 @@ from extract_routes import Timing, in_own_process, pipeline, prompts_of, ray_dat
 from harness import Result, plant
 
 from vitw_ray.config import ConversationsConfig, Execution, ExtractionConfig, RunConfig
-from vitw_ray.extraction.vllm_engine import prepare_environment
+from vitw_ray.inference.vllm_engine import prepare_environment
 from vitw_ray.run_folder import FileEntry
 
 ROUTE_RATIOS = (

@@ -19,16 +19,11 @@ from extract_routes import in_own_process
 from harness import Result, real_conversations
 
 from vitw_ray.config import SAMPLE, ExtractionConfig
-from vitw_ray.conversations.transcript import transcript
-from vitw_ray.extraction.chat_prompt import PromptEncoder
-from vitw_ray.extraction.questions import (
-    FACET_FIELDS,
-    Question,
-    conversation_turns,
-    questions_for,
-    turn_mark,
-)
-from vitw_ray.extraction.vllm_engine import BLOCK_TOKENS, prepare_environment
+from vitw_ray.extraction.questions import FACET_FIELDS, questions_for
+from vitw_ray.inference.chat_prompt import PromptEncoder
+from vitw_ray.inference.question import Question, conversation_turns, turn_mark
+from vitw_ray.inference.transcript import transcript
+from vitw_ray.inference.vllm_engine import BLOCK_TOKENS, prepare_environment
 from vitw_ray.records import Conversation
 
 CACHE_TOKENS = 400_000  # what is left on an 80 GB GPU beside 8 billion weights in fp8

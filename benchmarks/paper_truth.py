@@ -26,14 +26,14 @@ from vitw_ray.evaluation.published import (
     Rates,
     draw,
 )
+from vitw_ray.intervals import wilson
 from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.side_by_side import pairs
 from vitw_ray.statistics.account_groups import ACCOUNT_GROUPS
-from vitw_ray.statistics.contingency import Axis, Counts, Facet, GroupCounts, deduplicate
-from vitw_ray.statistics.intervals import wilson
+from vitw_ray.statistics.contingency import Axis, CodedFacet, Counts, GroupCounts, deduplicate
 from vitw_ray.statistics.mirroring import count_mirroring, mirroring
 from vitw_ray.statistics.models import compare, groups_of_models
 from vitw_ray.statistics.residuals import adjusted_residual, associations
-from vitw_ray.statistics.side_by_side import pairs
 
 CONVERSATIONS, SUBJECTIVE_SHARE = 700_000, 0.44  # paper, 1.1
 SEEDS, QUICK_SEEDS = 20, 2
@@ -116,7 +116,9 @@ def shares(drawn: Drawn, rates: Rates, subjective: int) -> Counter[str]:
     found += outside(kinds, n, np.array(rates.response_types))
     names = list(rates.ai_values)
     to_ai = [names.index(name) if name in rates.ai_values else -1 for name in rates.human_values]
-    group = Facet(np.arange(n), (np.arange(n) % ACCOUNT_GROUPS).astype(np.int32), ACCOUNT_GROUPS)
+    group = CodedFacet(
+        np.arange(n), (np.arange(n) % ACCOUNT_GROUPS).astype(np.int32), ACCOUNT_GROUPS
+    )
     counts = count_mirroring(drawn.human, drawn.ai, to_ai, drawn.response_type, drawn.task, group)
     table = mirroring(counts, Axis("response_types", RESPONSE_TYPES), drawn.ai.size)
     n_of, mirrored = table["conversations"].to_numpy(), table["mirrored"].to_numpy()
@@ -157,7 +159,7 @@ def planted(drawn: Drawn, rates: Rates, residuals: list[float]) -> Counter[str]:
 def nothing_planted(drawn: Drawn, rates: Rates, rng: np.random.Generator) -> Counter[str]:
     """All cells of values by tasks that were dealt out anew, so that nothing goes together."""
     codes = rng.permutation(drawn.task.codes)
-    counts = Counts.of(drawn.ai, Facet(drawn.task.rows, codes, TASKS), drawn.conversations)
+    counts = Counts.of(drawn.ai, CodedFacet(drawn.task.rows, codes, TASKS), drawn.conversations)
     names = list(rates.ai_values)
     table = associations(
         counts,
@@ -196,8 +198,8 @@ def three_models(rates: Rates, rng: np.random.Generator) -> Counter[str]:
     )
     codes = np.concatenate([codes for _, _, codes in parts])
     model = np.repeat(np.arange(3), [size for size, _, _ in parts]).astype(np.int32)
-    facet = Facet(*deduplicate(rows, codes), len(names))
-    counts = GroupCounts.of(facet, Facet(np.arange(model.size), model, 3), model.size)
+    facet = CodedFacet(*deduplicate(rows, codes), len(names))
+    counts = GroupCounts.of(facet, CodedFacet(np.arange(model.size), model, 3), model.size)
     groups = groups_of_models(counts.columns, TASK_STRATA, list(MODELS))
     for pair in pairs(compare(counts, TASK_STRATA, groups, Axis("ai_values", names)), alpha=0.05):
         more = {row["label"] for row in pair.more(-1)}

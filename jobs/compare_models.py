@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from vitw_ray.command_line import run_job
+from vitw_ray.comparison.compare import Comparison, compare_models
 from vitw_ray.config import RunConfig
-from vitw_ray.statistics.comparison import Comparison, compare_models
 
 SHOWN = 5  # of the values that a model shows more
 

@@ -5,7 +5,7 @@ from functools import cache
 
 from tokenizer_families import Family, families
 
-from vitw_ray.extraction.chat_prompt import PromptEncoder
+from vitw_ray.inference.chat_prompt import PromptEncoder
 
 NAMES = ("chatml", "llama3", "gemma", "mistral", "harmony", "unigram")
 

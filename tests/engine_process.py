@@ -67,7 +67,7 @@ def answer_and_catch(
     config: RunConfig, conversations: Sequence[Conversation]
 ) -> tuple[list[Extracted], list[Prompt]]:
     """As `answer`, with the prompts of all requests as the engine was given them."""
-    from vitw_ray.extraction.vllm_engine import VllmEngine
+    from vitw_ray.inference.vllm_engine import VllmEngine
 
     model, run, caught = _extractor(config)._model, VllmEngine.run, []
 
@@ -101,7 +101,7 @@ def answer_within(
 
 def answer_warmly(config: RunConfig, conversations: Sequence[Conversation]) -> list[Extracted]:
     """Results drawn at temperature 1 from what the schema allows, without other settings."""
-    from vitw_ray.extraction.vllm_engine import sampling
+    from vitw_ray.inference.vllm_engine import sampling
 
     model = _extractor(config)._model
     (question,) = model._questions
@@ -126,7 +126,7 @@ def count_schema_checks(config: RunConfig, conversations: Sequence[Conversation]
 
 def start_without_schemas(config: RunConfig) -> None:
     """Make an extractor whose requests lose their schema on the way, as a misnamed option would."""
-    from vitw_ray.extraction import vllm_model
+    from vitw_ray.inference import vllm_model
 
     lawful = vllm_model.sampling
     with pytest.MonkeyPatch.context() as patch:

@@ -5,8 +5,8 @@ import random
 
 import pyarrow as pa
 
+from vitw_ray.facts import RunFacts, RunTotals, StageFacts
 from vitw_ray.records import RESPONSE_TYPES, TABLES
-from vitw_ray.report.page import RunFacts, StageFacts, Totals
 
 CONVERSATIONS, FAILED, SUBJECTIVE = 2814, 9, 1336
 KINDS = {
@@ -96,7 +96,7 @@ def run_facts(**changes) -> RunFacts:
         "note": "Support thresholds are scaled down: a label needs 3 conversations, not 15.",
         "extractor": "lexicon",
         "baseline": True,
-        "totals": Totals(
+        "totals": RunTotals(
             conversations=CONVERSATIONS,
             failed=FAILED,
             subjective=SUBJECTIVE,

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from scripted_model import ScriptedModel, completion
 
-from vitw_ray.extraction.language_model import Completion, ModelFailure, Reading
-from vitw_ray.extraction.questions import Question
-from vitw_ray.taxonomy.embedding.embed import Hashing
-from vitw_ray.taxonomy.naming.climb_steps import Means
-from vitw_ray.taxonomy.naming.group_requests import Asked
+from vitw_ray.inference.embedder import Hashing
+from vitw_ray.inference.language_model import Completion, ModelFailure, Reading
+from vitw_ray.inference.question import Question
+from vitw_ray.taxonomy.climbing.steps import ClimbContext
+from vitw_ray.taxonomy.naming.group_requests import BoundedModel
 from vitw_ray.taxonomy.naming.member_naming import Named
-from vitw_ray.taxonomy.naming.neighbourhoods import KMeansSettings
+from vitw_ray.taxonomy.neighbourhoods import KMeansSettings
 
 Script = Callable[[str, Question, int], Any]
 """From the text between the fences, the question and the attempt to what the model answers: text,
@@ -105,9 +105,11 @@ def embed(texts: Sequence[str]) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def means(model: ScriptedModel, *, seed: int = 0, room: int = 10_000) -> Means:
+def means(model: ScriptedModel, *, seed: int = 0, room: int = 10_000) -> ClimbContext:
     """What a climb takes."""
-    return Means(Asked(model, at_once=8), embed, KMeansSettings(seed, iterations=10), room)
+    return ClimbContext(
+        BoundedModel(model, at_once=8), embed, KMeansSettings(seed, iterations=10), room
+    )
 
 
 def groups_of(topics: int, each: int) -> list[Named]:

@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from vitw_ray.extraction.language_model import Completion, Reading
-from vitw_ray.extraction.questions import Question, conversation_text
+from vitw_ray.inference.language_model import Completion, Reading
+from vitw_ray.inference.question import Question, conversation_text
 from vitw_ray.records import Message
 
 FULL = {

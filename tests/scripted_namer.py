@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from vitw_ray.extraction.language_model import Completion, Reading
+from vitw_ray.inference.language_model import Completion, Reading
 
 Script = Callable[[str, int], str | Exception]
 """From the text between the fences and the attempt to what the model writes, or how it fails."""

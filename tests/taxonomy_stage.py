@@ -73,7 +73,7 @@ def stage_context(
             "labels": TableRef("labels", (kept,)),
             "extractions": TableRef("extractions", tuple(parts)),
         },
-        manifests=(),
+        manifests={},
     )
 
 
@@ -91,7 +91,7 @@ class CountingEmbedder:
         self._log, self._seconds = Path(log), seconds
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        from vitw_ray.taxonomy.embedding.embed import Hashing
+        from vitw_ray.inference.embedder import Hashing
 
         with (self._log / f"{os.getpid()}.txt").open("a") as file:
             file.write(f"{len(texts)}\n")

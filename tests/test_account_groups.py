@@ -5,17 +5,17 @@ import pytest
 
 from vitw_ray.statistics.account_groups import ACCOUNT_GROUPS, account_groups, t_interval
 from vitw_ray.statistics.clustered import ClusteredCounts, residuals_by_account
-from vitw_ray.statistics.contingency import Axis, Facet, deduplicate
+from vitw_ray.statistics.contingency import Axis, CodedFacet, deduplicate
 from vitw_ray.statistics.mirroring import count_mirroring, mirroring
 from vitw_ray.statistics.residuals import adjusted_residual
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def single(codes, size: int) -> Facet:
+def single(codes, size: int) -> CodedFacet:
     codes = np.asarray(codes)
     rows = np.flatnonzero(codes >= 0)
-    return Facet(rows, codes[rows].astype(np.int32), size)
+    return CodedFacet(rows, codes[rows].astype(np.int32), size)
 
 
 def test_conversations_of_an_account_share_a_group_and_those_without_one_spread():
@@ -42,7 +42,9 @@ def planted(rng, accounts: int, each: int, own_taste: float):
         shown = np.where(
             rng.random(account.size) < own_taste, taste[account], rng.random(account.size) < 0.2
         )
-        facets.append(Facet(*deduplicate(np.flatnonzero(shown), np.zeros(shown.sum(), int)), 1))
+        facets.append(
+            CodedFacet(*deduplicate(np.flatnonzero(shown), np.zeros(shown.sum(), int)), 1)
+        )
     return *facets, account
 
 
@@ -78,7 +80,8 @@ def test_cells_counted_in_blocks_add_up():
     def count(low, high):
         inside = [(r >= low) & (r < high) for r, _ in held]
         a, b = (
-            Facet(*deduplicate(r[i] - low, c[i]), 5) for (r, c), i in zip(held, inside, strict=True)
+            CodedFacet(*deduplicate(r[i] - low, c[i]), 5)
+            for (r, c), i in zip(held, inside, strict=True)
         )
         return ClusteredCounts.of(a, b, cells, single(group[low:high], 4))
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitw_ray.records import EXTRACTIONS, RESPONSE_TYPES, TASK_ASSIGNMENTS
-from vitw_ray.statistics.block import Block
+from vitw_ray.statistics.block import ConversationBlock
+from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.partials import add, count_block
 from vitw_ray.statistics.tables import compute
-from vitw_ray.statistics.vocabulary import Vocabulary
 
-VOCABULARY = Vocabulary(
+VOCABULARY = Codebook(
     ai_levels=[["care", "clarity", "honesty"], ["x:l1:a", "x:l1:b"]],
     ai_ancestors=[np.array([0, 1, 2], np.int32), np.array([0, 1, 1], np.int32)],
     ai_codes={"care": 0, "clarity": 1, "honesty": 2, "Honesty": 2},
@@ -88,7 +88,7 @@ def holds(row, facet: str) -> set[str]:
 @settings(max_examples=60, deadline=None)
 @given(rows)
 def test_associations_count_the_conversations_that_hold_both(found):
-    merged = count_block(Block.of(*tables(found), VOCABULARY))
+    merged = count_block(ConversationBlock.of(*tables(found), VOCABULARY))
     observed = {
         (r["row"], r["column_facet"], r["column"]): r["observed"]
         for r in compute(merged, {}, VOCABULARY, 0.05)["associations"].to_pylist()
@@ -112,7 +112,7 @@ def test_associations_count_the_conversations_that_hold_both(found):
 @settings(max_examples=60, deadline=None)
 @given(rows)
 def test_mirroring_counts_conversations_with_a_label_on_both_sides(found):
-    merged = count_block(Block.of(*tables(found), VOCABULARY))
+    merged = count_block(ConversationBlock.of(*tables(found), VOCABULARY))
     table = compute(merged, {}, VOCABULARY, 0.05)["mirroring"].to_pylist()
     for row in (r for r in table if r["level"] == 0):
         of_type = [
@@ -130,13 +130,15 @@ def test_mirroring_counts_conversations_with_a_label_on_both_sides(found):
 @settings(max_examples=40, deadline=None)
 @given(rows, st.lists(st.integers(0, 30), max_size=3), st.randoms())
 def test_any_blocks_in_any_order_give_the_same_tables(found, cuts, random):
-    whole = compute(count_block(Block.of(*tables(found), VOCABULARY)), {}, VOCABULARY, 0.05)
+    whole = compute(
+        count_block(ConversationBlock.of(*tables(found), VOCABULARY)), {}, VOCABULARY, 0.05
+    )
     edges = sorted({0, len(found), *(min(cut, len(found)) for cut in cuts)})
     blocks = [found[a:b] for a, b in pairwise(edges)] or [found]
     random.shuffle(blocks)
     merged = {}
     for block in blocks:
-        merged = add(merged, count_block(Block.of(*tables(block), VOCABULARY)))
+        merged = add(merged, count_block(ConversationBlock.of(*tables(block), VOCABULARY)))
     assert compute(merged, {}, VOCABULARY, 0.05) == whole
 
 
@@ -146,7 +148,7 @@ def test_response_types_are_shared_out_over_all_models_and_each():
          "response_type": kind, "model": model}
         for kind, model in (("reframing", "m"), ("reframing", None), ("no_values", "n"))
     ]  # fmt: skip
-    merged = count_block(Block.of(*tables(found), VOCABULARY))
+    merged = count_block(ConversationBlock.of(*tables(found), VOCABULARY))
     table = compute(merged, {}, VOCABULARY, 0.05)["response_types"].to_pylist()
     shares = {
         (r["model"], r["response_type"]): r["share"] for r in table if r["over_facet"] is None
@@ -157,8 +159,8 @@ def test_response_types_are_shared_out_over_all_models_and_each():
 
 
 def test_no_labels_no_tasks_and_no_models_give_empty_tables_and_no_error():
-    empty = Vocabulary([[]], [np.zeros(0, np.int32)], {}, [], {}, [], [])
-    made = compute(count_block(Block.of(*tables([]), empty)), {}, empty, 0.05)
+    empty = Codebook([[]], [np.zeros(0, np.int32)], {}, [], {}, [], [])
+    made = compute(count_block(ConversationBlock.of(*tables([]), empty)), {}, empty, 0.05)
     assert made["associations"].num_rows == 0
     assert made["variation"].num_rows == 0
     assert all(row["conversations"] == 0 for row in made["mirroring"].to_pylist())

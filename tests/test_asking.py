@@ -10,17 +10,11 @@ from scripted_model import FULL, ScriptedModel, answered, completion
 
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.answers import Answer, Extracted
-from vitw_ray.extraction.asking import extract_one
-from vitw_ray.extraction.language_model import ModelFailure, Reading
-from vitw_ray.extraction.parsing import InvalidAnswer, as_values, parse
-from vitw_ray.extraction.questions import (
-    FACET_FIELDS,
-    FENCE,
-    conversation_turns,
-    opening,
-    questions_for,
-    turn_mark,
-)
+from vitw_ray.extraction.asking import as_values, extract_one
+from vitw_ray.extraction.questions import FACET_FIELDS, questions_for
+from vitw_ray.inference.language_model import ModelFailure, Reading
+from vitw_ray.inference.parsing import InvalidAnswer, parse
+from vitw_ray.inference.question import FENCE, conversation_turns, opening, turn_mark
 from vitw_ray.records import Message
 
 MESSAGES = (

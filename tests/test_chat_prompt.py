@@ -13,15 +13,9 @@ from tokenizer_families import Family
 
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.errors import ConfigError
-from vitw_ray.extraction.chat_prompt import PromptEncoder
-from vitw_ray.extraction.questions import (
-    FENCE,
-    closing,
-    conversation_turns,
-    opening,
-    questions_for,
-    turn_mark,
-)
+from vitw_ray.extraction.questions import questions_for
+from vitw_ray.inference.chat_prompt import PromptEncoder
+from vitw_ray.inference.question import FENCE, closing, conversation_turns, opening, turn_mark
 from vitw_ray.records import Message
 
 ONE_PASS = questions_for(ExtractionConfig())[0]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from vitw_ray.config import RunConfig
-from vitw_ray.extraction.parsing import InvalidAnswer, parse
-from vitw_ray.taxonomy.naming.climb_questions import (
+from vitw_ray.inference.parsing import InvalidAnswer, parse
+from vitw_ray.taxonomy.climbing.questions import (
     MOST_LISTED,
     assign_question,
     climb_questions,

@@ -18,10 +18,10 @@ from scripted_climber import (
     topic,
 )
 
-from vitw_ray.extraction.language_model import ModelFailure
-from vitw_ray.taxonomy.naming import climb_steps
-from vitw_ray.taxonomy.naming.climb_steps import LEAST, MOST, MOST_MEMBERS, bounds
-from vitw_ray.taxonomy.naming.climbing import raise_level
+from vitw_ray.inference.language_model import ModelFailure
+from vitw_ray.taxonomy.climbing import steps as climb_steps
+from vitw_ray.taxonomy.climbing.climbing import raise_level
+from vitw_ray.taxonomy.climbing.steps import LEAST, MOST, MOST_MEMBERS, bounds
 from vitw_ray.taxonomy.naming.listing import list_groups
 
 STEPS = ("propose", "deduplicate", "assign")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scripted_climber import SENSIBLE, Climber, embed, groups_of, lists, means, names, numbers_of
 
 from vitw_ray.errors import StageFailed
-from vitw_ray.extraction.language_model import ModelFailure
+from vitw_ray.inference.language_model import ModelFailure
+from vitw_ray.taxonomy.climbing.climbing import climb_facets
 from vitw_ray.taxonomy.hierarchy import build_levels
-from vitw_ray.taxonomy.naming.climbing import climb_facets
 from vitw_ray.taxonomy.naming.listing import Clustered
 from vitw_ray.taxonomy.naming.member_naming import is_name
 from vitw_ray.taxonomy.tree import build_tree, check_tree

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitw_ray.taxonomy.consensus import ROWS_SHARE, RUNS, Run, cluster_often, smooth, together
+from vitw_ray.taxonomy.consensus import ROWS_SHARE, RUNS, Partition, cluster_often, smooth, together
 
 
 def unit_rows(n, dim=8, seed=0):
@@ -61,7 +61,7 @@ def test_a_heavy_row_draws_its_centre():
 @given(st.integers(1, 15), st.integers(1, 4), st.integers(0, 10**6))
 def test_together_is_the_share_of_runs_for_every_pair_of_rows(n, n_runs, seed):
     rng = np.random.default_rng(seed)
-    runs = [Run(3, rng.integers(0, 3, n).astype(np.int32)) for _ in range(n_runs)]
+    runs = [Partition(3, rng.integers(0, 3, n).astype(np.int32)) for _ in range(n_runs)]
     nodes = np.unique(rng.integers(0, 5, n), return_inverse=True)[1].astype(np.int32)
     weights = rng.integers(1, 9, n)
     pairs = np.mean([run.labels[:, None] == run.labels for run in runs], axis=0)

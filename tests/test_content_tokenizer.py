@@ -10,8 +10,8 @@ from naughty_strings import CONTROL_WORDS, naughty_strings
 from tokenizer_families import Family
 
 from vitw_ray.config import ExtractionConfig
-from vitw_ray.extraction.chat_prompt import PromptEncoder
 from vitw_ray.extraction.questions import questions_for
+from vitw_ray.inference.chat_prompt import PromptEncoder
 
 ONE_PASS = questions_for(ExtractionConfig())[0]
 

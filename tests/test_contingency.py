@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from vitw_ray.statistics import contingency
 from vitw_ray.statistics.contingency import (
+    CodedFacet,
     Counts,
-    Facet,
-    Tally,
+    SparseCounts,
     code_of_row,
     cross,
     deduplicate,
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.filterwarnings("error")
 A_SIZE, B_SIZE = 7, 5
 
 
-def facet(held: list[set[int]], size: int) -> Facet:
+def facet(held: list[set[int]], size: int) -> CodedFacet:
     pairs = [(row, code) for row, codes in enumerate(held) for code in sorted(codes)]
     rows, codes = zip(*pairs, strict=True) if pairs else ((), ())
-    return Facet(np.array(rows, np.int64), np.array(codes, np.int32), size)
+    return CodedFacet(np.array(rows, np.int64), np.array(codes, np.int32), size)
 
 
 def codes_of_conversations(size: int, most: int = 6) -> st.SearchStrategy[set[int]]:
@@ -143,7 +143,7 @@ def test_an_ancestor_counts_once_for_all_its_labels_and_missing_ones_drop(held):
 )
 def test_a_facet_that_would_be_counted_wrongly_is_refused(rows, codes, message):
     with pytest.raises(ValueError, match=message):
-        Facet(np.array(rows, np.int64), np.array(codes, np.int32), 4)
+        CodedFacet(np.array(rows, np.int64), np.array(codes, np.int32), 4)
 
 
 def test_rows_beyond_the_block_are_refused():
@@ -162,7 +162,7 @@ def test_code_of_row_has_minus_one_where_there_is_none_and_refuses_lists():
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 30))
 def test_tallies_add_up_to_the_tally_of_all_keys(keys, cut):
     array = np.array(keys, np.int64)
-    parts = Tally.of(array[cut:]).add(Tally.of(array[:cut]))
+    parts = SparseCounts.of(array[cut:]).add(SparseCounts.of(array[:cut]))
     expected = {key: keys.count(key) for key in sorted(set(keys))}
     assert dict(zip(parts.keys.tolist(), parts.counts.tolist(), strict=True)) == expected
     assert parts.keys.tolist() == list(expected)

@@ -7,7 +7,7 @@ import statsmodels.api as sm
 from scipy.sparse import csr_array
 from scipy.special import expit
 
-from vitw_ray.statistics.controls import adjusted_difference, numbered
+from vitw_ray.comparison.controls import adjusted_difference, numbered
 
 pytestmark = pytest.mark.filterwarnings("error")
 

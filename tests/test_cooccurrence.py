@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vitw_ray.records import COOCCURRENCE
 from vitw_ray.statistics import cooccurrence
-from vitw_ray.statistics.contingency import Facet, deduplicate
+from vitw_ray.statistics.contingency import CodedFacet, deduplicate
 from vitw_ray.statistics.cooccurrence import PairCounts
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -19,9 +19,11 @@ NAMES = [f"label {i}" for i in range(7)]
 conversations = st.lists(st.sets(st.integers(0, 6), max_size=6), max_size=40)
 
 
-def facet(held) -> Facet:
+def facet(held) -> CodedFacet:
     pairs = [(row, code) for row, codes in enumerate(held) for code in codes]
-    return Facet(*deduplicate([row for row, _ in pairs], [code for _, code in pairs]), len(NAMES))
+    return CodedFacet(
+        *deduplicate([row for row, _ in pairs], [code for _, code in pairs]), len(NAMES)
+    )
 
 
 def table(counts: PairCounts):
@@ -56,7 +58,7 @@ def test_any_split_of_the_rows_in_any_order_gives_the_same_table(held, cuts, ran
 
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_a_facet_of_hardly_any_labels_has_no_pairs(size):
-    empty = Facet(np.zeros(0, np.int64), np.zeros(0, np.int32), size)
+    empty = CodedFacet(np.zeros(0, np.int64), np.zeros(0, np.int32), size)
     assert cooccurrence.cooccurrence(PairCounts.of(empty), "ai_values", NAMES[:size]).num_rows == 0
 
 

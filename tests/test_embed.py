@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray.errors import ConfigError
-from vitw_ray.taxonomy.embedding import embed
-from vitw_ray.taxonomy.embedding.embed import Embedder, embed_unique, load_embedder
-from vitw_ray.taxonomy.embedding.sentence_model import BATCH_TOKENS, length_batches
+from vitw_ray.inference import embedder as embed
+from vitw_ray.inference.embedder import Embedder, embed_unique, load_embedder
+from vitw_ray.inference.sentence_model import BATCH_TOKENS, length_batches
 
 texts = st.lists(st.text(max_size=12), max_size=30)
 
@@ -114,6 +114,6 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
 def test_importing_the_module_loads_no_model_library():
     import subprocess
 
-    module = "vitw_ray.taxonomy.embedding.embed"
+    module = "vitw_ray.inference.embedder"
     code = f"import sys, {module}; assert not {{'torch', 'ray'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])

@@ -20,16 +20,16 @@ from whole_runs import plant_files, table_bytes, tree_bytes
 
 from vitw_ray.config import Execution
 from vitw_ray.errors import StageFailed
+from vitw_ray.inference.embedder import Hashing
 from vitw_ray.keys import Keyed
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy import build
-from vitw_ray.taxonomy.embedding import blocks as embedding
-from vitw_ray.taxonomy.embedding.blocks import BlockEmbedder, embed_texts
-from vitw_ray.taxonomy.embedding.embed import Hashing
-from vitw_ray.taxonomy.embedding.phrases import in_phrases
-from vitw_ray.taxonomy.embedding.texts import Texts, write_counts, write_tasks, write_values
-from vitw_ray.taxonomy.embedding.vector_files import read_blocks
 from vitw_ray.taxonomy.hierarchy import level_sizes
+from vitw_ray.taxonomy.vectors import blocks as embedding
+from vitw_ray.taxonomy.vectors.blocks import BlockEmbedder, embed_texts
+from vitw_ray.taxonomy.vectors.phrases import in_phrases
+from vitw_ray.taxonomy.vectors.texts import Texts, write_counts, write_tasks, write_values
+from vitw_ray.taxonomy.vectors.vector_files import read_blocks
 
 pytestmark = pytest.mark.ray
 register_pickle_by_value(taxonomy_stage)  # workers do not find modules of the tests
@@ -234,7 +234,7 @@ import taxonomy_stage
 from ray.cloudpickle import register_pickle_by_value
 from whole_runs import run_quietly, small_config
 from vitw_ray.taxonomy import build
-from vitw_ray.taxonomy.embedding import blocks as embedding
+from vitw_ray.taxonomy.vectors import blocks as embedding
 
 register_pickle_by_value(taxonomy_stage)
 embedding.BLOCK_TEXTS = {{"cpu": {block}}}

@@ -9,8 +9,8 @@ import pytest
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction.extractors import concurrent_units, extractor_key
-from vitw_ray.extraction.model_files import resolve_revision
-from vitw_ray.extraction.profiles import PROFILES, profile_of
+from vitw_ray.inference.weights import resolve_revision
+from vitw_ray.profiles import READER_PROFILES, profile_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -135,7 +135,7 @@ def test_an_engine_never_waits_for_the_next_unit():
     assert concurrent_units(RunConfig()) == 1
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", READER_PROFILES)
 def test_a_profile_leaves_room_for_the_default_prompt_and_says_what_it_needs(name):
     profile = profile_of(name)
     assert "/" in profile.model

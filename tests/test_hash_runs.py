@@ -2,8 +2,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitw_ray.conversations.runs import RUN, Cutoffs, RunWriter, settle
-from vitw_ray.hash_runs import read_range, write_run
+from vitw_ray.conversations.runs import RUN, Cutoffs, RunWriter, divide
+from vitw_ray.hash_runs import read_range, write_sorted_run
 from vitw_ray.keys import RING_BITS, range_bounds
 from vitw_ray.storage import Storage
 
@@ -19,7 +19,7 @@ def test_every_row_of_every_run_is_read_in_exactly_one_range(tmp_path_factory, p
     for piece in pieces:
         rows = [{"hash": h, "name": str(n)} for n, h in enumerate(piece)]
         written += [(row["hash"], row["name"]) for row in rows]
-        paths.append(write_run(storage, "runs", pa.Table.from_pylist(rows, NUMBERS)))
+        paths.append(write_sorted_run(storage, "runs", pa.Table.from_pylist(rows, NUMBERS)))
     read = [
         (row["hash"], row["name"])
         for n in range(ranges)
@@ -43,7 +43,7 @@ def row(identity, content, file="a", number=0, **more):
 
 
 def settled(rows, cutoffs=None):
-    return settle(pa.Table.from_pylist(rows, RUN), cutoffs or Cutoffs())
+    return divide(pa.Table.from_pylist(rows, RUN), cutoffs or Cutoffs())
 
 
 def test_of_rows_with_one_id_the_smallest_content_stays_and_the_others_are_rejects():

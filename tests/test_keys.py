@@ -1,17 +1,14 @@
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitw_ray.config import ConversationsConfig, LabelsConfig
+from vitw_ray.config import ConversationsConfig
 from vitw_ray.keys import (
     RING_BITS,
     Keyed,
     canonical_json,
-    code_digest,
-    content_key,
     digest_of_files,
     id_hash,
     message_bytes,
@@ -52,18 +49,6 @@ def test_a_keyed_hash_differs_by_secret_and_by_purpose():
     assert a.fingerprint != b.fingerprint
 
 
-def test_every_setting_of_a_stage_changes_its_key():
-    base = LabelsConfig()
-    changed = [
-        replace(base, merge_case=False),
-        replace(base, merge_hyphens=False),
-        replace(base, merge_plurals=False),
-        replace(base, min_conversations=16),
-        replace(base, min_accounts=6),
-    ]
-    assert len({content_key({"settings": config}) for config in [base, *changed]}) == 6
-
-
 def test_canonical_json_does_not_depend_on_the_order_of_keys_and_keeps_dates():
     config = ConversationsConfig(created_from="2025-02-18")  # type: ignore[arg-type]
     assert json.loads(canonical_json(config))["created_from"] == "2025-02-18"
@@ -73,12 +58,6 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys_and_keeps_dates():
 def test_what_cannot_be_put_into_a_key_is_refused():
     with pytest.raises(TypeError, match="object"):
         canonical_json({"x": object()})
-
-
-def test_the_code_digest_sees_every_file_and_refuses_a_name_that_is_gone():
-    assert code_digest("labels") != code_digest("labels/normalize.py")
-    with pytest.raises(FileNotFoundError, match="no_such"):
-        code_digest("no_such.py")
 
 
 @given(st.permutations([("part-0", "aa"), ("part-1", "bb"), ("part-2", "cc")]))

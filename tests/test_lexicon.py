@@ -31,8 +31,8 @@ from vitw_ray.extraction.lexicon.phrases import Phrases, stems
 from vitw_ray.extraction.lexicon.signals import read_replies, read_signals
 from vitw_ray.extraction.lexicon.situation import Catalogue
 from vitw_ray.extraction.lexicon.vocabulary import vocabulary
+from vitw_ray.inference.embedder import Hashing, embed_unique, load_embedder
 from vitw_ray.records import Conversation, Message
-from vitw_ray.taxonomy.embedding.embed import Hashing, embed_unique, load_embedder
 
 DOMAINS = {"Practical", "Epistemic", "Social", "Protective", "Personal"}
 LABELS = {value.label for value in vocabulary().values}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitw_ray.records import MIRRORING
-from vitw_ray.statistics.contingency import Axis, Facet, deduplicate
+from vitw_ray.statistics.contingency import Axis, CodedFacet, deduplicate
 from vitw_ray.statistics.mirroring import count_mirroring, mirroring
 from vitw_ray.statistics.mirroring_chance import MirroringCounts, share_by_chance, summed
 
@@ -25,19 +25,19 @@ conversation = st.tuples(
 )
 
 
-def facet(held, size: int) -> Facet:
+def facet(held, size: int) -> CodedFacet:
     pairs = [(row, code) for row, codes in enumerate(held) for code in codes]
-    return Facet(*deduplicate([row for row, _ in pairs], [code for _, code in pairs]), size)
+    return CodedFacet(*deduplicate([row for row, _ in pairs], [code for _, code in pairs]), size)
 
 
-def single(codes, size: int) -> Facet:
+def single(codes, size: int) -> CodedFacet:
     return facet([[] if code is None else [code] for code in codes], size)
 
 
 GROUPS = 3  # of accounts
 
 
-def groups(n: int, first=0) -> Facet:
+def groups(n: int, first=0) -> CodedFacet:
     return single((first + np.arange(n)) % GROUPS, GROUPS)
 
 

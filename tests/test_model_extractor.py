@@ -9,9 +9,9 @@ from scripted_model import FULL, ScriptedModel, answered
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.errors import StageFailed
 from vitw_ray.extraction.answers import in_order
-from vitw_ray.extraction.language_model import ModelFailure, Reading
 from vitw_ray.extraction.model_extractor import EventLoop, ModelExtractor
 from vitw_ray.extraction.questions import questions_for
+from vitw_ray.inference.language_model import ModelFailure, Reading
 from vitw_ray.records import Conversation, Message
 
 QUESTIONS = questions_for(ExtractionConfig())

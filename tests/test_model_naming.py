@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from scripted_namer import ScriptedModel, answer, items, name_after_first
 
 from vitw_ray.errors import StageFailed
-from vitw_ray.extraction.language_model import ModelFailure
-from vitw_ray.extraction.parsing import InvalidAnswer, parse
+from vitw_ray.inference.language_model import ModelFailure
+from vitw_ray.inference.parsing import InvalidAnswer, parse
 from vitw_ray.records import VALUE_FACETS
 from vitw_ray.taxonomy.naming.group_question import group_question
-from vitw_ray.taxonomy.naming.group_requests import Asked
+from vitw_ray.taxonomy.naming.group_requests import BoundedModel
 from vitw_ray.taxonomy.naming.listing import SHOWN, Clustered, listing, show_level
 from vitw_ray.taxonomy.naming.member_naming import is_name
 from vitw_ray.taxonomy.naming.model_naming import name_facets
@@ -40,7 +40,7 @@ def named(script, labels=tuple(WORDS), facet="ai_values", **options):
     """What the scripted model's names come to, and the model."""
     model = ScriptedModel(script)
     facets = {facet: clustered(labels, **options)}
-    return asyncio.run(name_facets(Asked(model, at_once=3), facets)), model
+    return asyncio.run(name_facets(BoundedModel(model, at_once=3), facets)), model
 
 
 def level_names(found, level, facet="ai_values"):
@@ -95,7 +95,7 @@ def test_levels_are_named_from_the_bottom_and_shown_the_names_below():
 def test_both_facets_of_a_level_are_asked_about_together_and_do_not_share_their_names():
     model = ScriptedModel(lambda text, attempt: answer("Care"))
     facets = {facet: clustered(WORDS, sizes=(1,)) for facet in VALUE_FACETS}
-    found = asyncio.run(name_facets(Asked(model, at_once=1), facets))
+    found = asyncio.run(name_facets(BoundedModel(model, at_once=1), facets))
     assert [level_names(found, 1, facet) for facet in VALUE_FACETS] == [["Care"], ["Care"]]
     assert [question for _, question, _ in model.asked] == [group_question(f) for f in VALUE_FACETS]
 
@@ -112,7 +112,7 @@ def test_requests_are_many_at_once_but_no_more_than_allowed():
             under_way -= 1
             return await super().ask(reading, question, attempt)
 
-    asked = Asked(Slow(name_after_first), at_once=3)
+    asked = BoundedModel(Slow(name_after_first), at_once=3)
     asyncio.run(name_facets(asked, {"ai_values": clustered(WORDS, (8,))}))
     assert most == 3
 

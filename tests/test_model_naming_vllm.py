@@ -9,8 +9,8 @@ from tiny_model import make_tiny_model
 
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig, TaxonomyConfig
 from vitw_ray.records import VALUE_FACETS
+from vitw_ray.taxonomy.model_actor import name_by_model
 from vitw_ray.taxonomy.naming.listing import Clustered
-from vitw_ray.taxonomy.naming.naming_actor import name_by_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 

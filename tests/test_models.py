@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from vitw_ray.records import MODEL_COMPARISON
+from vitw_ray.side_by_side import pairs
 from vitw_ray.statistics import models
-from vitw_ray.statistics.contingency import Axis, Facet, GroupCounts, deduplicate
+from vitw_ray.statistics.contingency import Axis, CodedFacet, GroupCounts, deduplicate
 from vitw_ray.statistics.differences import unmatched
 from vitw_ray.statistics.models import compare, groups_of_models, groups_of_periods, task_mix
-from vitw_ray.statistics.side_by_side import pairs
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -28,11 +28,11 @@ def world():
         [np.where(model == 0, 0.5, 0.2), np.where(task == 1, 0.7, 0.1), 0 * task + 0.3]
     )
     held = np.nonzero(rng.random((1_500, 3)) < shares.T)
-    return model, task, Facet(*deduplicate(*held), 3)
+    return model, task, CodedFacet(*deduplicate(*held), 3)
 
 
 def counted(model, task, values) -> GroupCounts:
-    column = Facet(np.arange(model.size), (model * STRATA + task).astype(np.int32), 4 * STRATA)
+    column = CodedFacet(np.arange(model.size), (model * STRATA + task).astype(np.int32), 4 * STRATA)
     return GroupCounts.of(values, column, model.size)
 
 
@@ -91,8 +91,10 @@ def test_blocks_add_up_to_the_same_table(world):
     model, task, values = world
     early = values.rows < 600
     parts = [
-        counted(model[600:], task[600:], Facet(values.rows[~early] - 600, values.codes[~early], 3)),
-        counted(model[:600], task[:600], Facet(values.rows[early], values.codes[early], 3)),
+        counted(
+            model[600:], task[600:], CodedFacet(values.rows[~early] - 600, values.codes[~early], 3)
+        ),
+        counted(model[:600], task[:600], CodedFacet(values.rows[early], values.codes[early], 3)),
     ]
     groups = groups_of_models(whole.columns, STRATA, NAMES)
     assert compare(parts[0].add(parts[1]), STRATA, groups, LABELS) == compare(

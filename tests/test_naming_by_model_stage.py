@@ -24,8 +24,8 @@ from vitw_ray.run_folder import StageFolder, TableRef
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy import build
-from vitw_ray.taxonomy.naming import naming_actor
-from vitw_ray.taxonomy.naming.naming_actor import name_by_model
+from vitw_ray.taxonomy import model_actor as naming_actor
+from vitw_ray.taxonomy.model_actor import name_by_model
 from vitw_ray.taxonomy.tree import check_tree
 
 LABELS_OF_TEST = [f"{a} {b}" for a in ("calm", "kind", "fair") for b in ("mind", "care", "work")]
@@ -109,7 +109,7 @@ def context_of(folder, naming, climbing="vectors"):
                 ("extractions", chats, EXTRACTIONS),
             )
         },
-        manifests=(),
+        manifests={},
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitw_ray.taxonomy.naming.neighbourhoods import (
+from vitw_ray.taxonomy.neighbourhoods import (
     OUTSIDE,
     KMeansSettings,
     divide,

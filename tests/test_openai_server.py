@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from vitw_ray.config import Execution, ExtractionConfig
 from vitw_ray.errors import ConfigError
-from vitw_ray.extraction import openai_client, openai_server
-from vitw_ray.extraction.language_model import Completion, ModelFailure
-from vitw_ray.extraction.openai_server import OpenAIServer
-from vitw_ray.extraction.parsing import InvalidAnswer, parse
-from vitw_ray.extraction.questions import closing, conversation_text, opening, questions_for
+from vitw_ray.extraction.questions import questions_for
+from vitw_ray.inference import openai_client, openai_server
+from vitw_ray.inference.language_model import Completion, ModelFailure
+from vitw_ray.inference.openai_server import OpenAIServer
+from vitw_ray.inference.parsing import InvalidAnswer, parse
+from vitw_ray.inference.question import closing, conversation_text, opening
 from vitw_ray.records import Message
 
 KEY = "sk-open-sesame"

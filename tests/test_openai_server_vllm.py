@@ -19,9 +19,9 @@ from tiny_model import make_tiny_model
 from vitw_ray.config import Execution, ExtractionConfig
 from vitw_ray.evaluation.planted import plant
 from vitw_ray.evaluation.planted_truth import PlantedConfig
-from vitw_ray.extraction.openai_server import OpenAIServer
-from vitw_ray.extraction.parsing import parse
 from vitw_ray.extraction.questions import questions_for
+from vitw_ray.inference.openai_server import OpenAIServer
+from vitw_ray.inference.parsing import parse
 from vitw_ray.records import Message
 
 pytestmark = pytest.mark.slow

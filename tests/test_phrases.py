@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from vitw_ray.taxonomy.embedding.embed import embed_unique, load_embedder
-from vitw_ray.taxonomy.embedding.phrases import PHRASES, in_phrases, mean_of_phrases
+from vitw_ray.inference.embedder import embed_unique, load_embedder
+from vitw_ray.taxonomy.vectors.phrases import PHRASES, in_phrases, mean_of_phrases
 
 
 def test_every_label_stands_in_every_phrase_and_once_alone():

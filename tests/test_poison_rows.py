@@ -22,7 +22,7 @@ from naughty_strings import CONTROL_WORDS
 from tiny_model import make_tiny_model
 from vllm_jobs import Job, Row, files_with, planted_rows
 
-from vitw_ray.extraction.extractors import IN_FLIGHT
+from vitw_ray.execution import IN_FLIGHT
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitw_ray.statistics.prevalence import Reviewed, corrected_prevalence
+from vitw_ray.evaluation.prevalence import Reviewed, corrected_prevalence
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray.errors import StageFailed
-from vitw_ray.extraction.language_model import ModelFailure
-from vitw_ray.extraction.recovery import BROKEN_AFTER, DIED, EngineDied, Recovery
+from vitw_ray.inference.language_model import ModelFailure
+from vitw_ray.inference.recovery import BROKEN_AFTER, DIED, EngineDied, Recovery
 
 
 class MortalEngine:

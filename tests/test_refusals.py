@@ -9,8 +9,8 @@ import pytest
 from scipy.stats.contingency import association
 from whole_runs import run_quietly
 
+from vitw_ray.comparison.compare import compare_models
 from vitw_ray.config import ConversationsConfig, Execution, LabelsConfig, RunConfig
-from vitw_ray.statistics.comparison import compare_models
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray.config import LabelsConfig, ReleaseConfig
+from vitw_ray.facts import extractor_name
 from vitw_ray.records import LABELS, TAXONOMY
 from vitw_ray.release import card
 from vitw_ray.release.tables import (
@@ -21,7 +22,6 @@ from vitw_ray.release.tables import (
     values_frequencies,
     values_tree,
 )
-from vitw_ray.report.write import extractor_name
 
 PUBLISHED_NUMBER = re.compile(r"\d+\.\d{1,3}")
 

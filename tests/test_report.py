@@ -13,12 +13,14 @@ from fake_tables import MODELS, empty_tables, fake_tables, run_facts
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vitw_ray import wording
+from vitw_ray.facts import RunTotals
+from vitw_ray.inert import MAX_CHARS, inert
 from vitw_ray.records import RESPONSE_TYPES
-from vitw_ray.report import figures, sections, tree_view, wording
+from vitw_ray.report import figures, sections, tree_view
 from vitw_ray.report.companions import spoken, together
-from vitw_ray.report.inert import MAX_CHARS, inert
 from vitw_ray.report.models_view import models_view
-from vitw_ray.report.page import PAPER, TEMPLATES, Totals, render
+from vitw_ray.report.page import PAPER, TEMPLATES, render
 from vitw_ray.report.pairings import HEAT_COLUMNS, HEAT_ROWS, pairings
 
 SPITE = "\u202e\x07<script>alert(1)</script>\"'><img src=//x onerror=alert(1)>{{ 7*7 }}\u200b"
@@ -158,7 +160,7 @@ def test_tables_without_rows_become_sentences_and_no_figures():
 
 
 def test_a_run_without_one_subjective_conversation_still_has_a_page():
-    nothing = Totals(
+    nothing = RunTotals(
         conversations=0,
         failed=0,
         subjective=0,
@@ -319,7 +321,7 @@ def test_variation_puts_the_commoner_of_equally_steady_labels_first():
 
 
 def test_headline_numbers_are_the_papers_for_the_papers_counts():
-    totals = Totals(
+    totals = RunTotals(
         conversations=700_000,
         failed=0,
         subjective=308_210,

@@ -13,7 +13,7 @@ from statsmodels.stats.contingency_tables import Table
 
 from vitw_ray.records import ASSOCIATIONS
 from vitw_ray.statistics import residuals
-from vitw_ray.statistics.contingency import Axis, Counts, Facet, deduplicate
+from vitw_ray.statistics.contingency import Axis, CodedFacet, Counts, deduplicate
 from vitw_ray.statistics.residuals import (
     adjusted_residual,
     associations,
@@ -41,7 +41,7 @@ def counts() -> Counts:
     pairs = []
     for shares in (row_share, column_share):
         held = np.nonzero(generator.random((n, shares.shape[1])) < shares[topic])
-        pairs.append(Facet(*deduplicate(*held), shares.shape[1]))
+        pairs.append(CodedFacet(*deduplicate(*held), shares.shape[1]))
     return Counts.of(pairs[0], pairs[1], n)
 
 

@@ -13,7 +13,7 @@ from vitw_ray.run_folder import (
     load_secret,
     read_table,
     tables_of,
-    write_run,
+    write_run_file,
 )
 from vitw_ray.storage import Storage
 
@@ -73,12 +73,12 @@ def test_whoever_publishes_second_takes_the_manifest_that_stands(storage):
 
 
 def test_run_json_is_rewritten_only_when_its_content_changes(storage, tmp_path):
-    write_run(storage, {"a": 1, "secret_fingerprint": "", "report": None})
+    write_run_file(storage, {"a": 1, "secret_fingerprint": "", "report": None})
     file = tmp_path / "run" / RUN_FILE
     before = file.stat().st_ino, file.stat().st_mtime_ns
-    write_run(storage, {"report": None, "secret_fingerprint": "", "a": 1})
+    write_run_file(storage, {"report": None, "secret_fingerprint": "", "a": 1})
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == before
-    write_run(storage, {"a": 2, "secret_fingerprint": "", "report": None})
+    write_run_file(storage, {"a": 2, "secret_fingerprint": "", "report": None})
     assert json.loads(file.read_text())["a"] == 2
 
 
@@ -92,7 +92,7 @@ def test_the_secret_is_made_once_and_is_readable_by_its_owner_alone(storage, tmp
 
 def test_a_lost_secret_is_an_error_and_not_a_new_secret(storage, tmp_path):
     keyed = load_secret(storage, None)
-    write_run(storage, {"secret_fingerprint": keyed.fingerprint, "report": None})
+    write_run_file(storage, {"secret_fingerprint": keyed.fingerprint, "report": None})
     (tmp_path / "run" / SECRET).unlink()
     with pytest.raises(SecretLost, match="--secret-file"):
         load_secret(storage, None)
@@ -101,7 +101,7 @@ def test_a_lost_secret_is_an_error_and_not_a_new_secret(storage, tmp_path):
 
 def test_another_secret_than_the_runs_own_is_refused(storage, tmp_path):
     fingerprint = load_secret(storage, None).fingerprint
-    write_run(storage, {"secret_fingerprint": fingerprint, "report": None})
+    write_run_file(storage, {"secret_fingerprint": fingerprint, "report": None})
     other = tmp_path / "other"
     other.write_bytes(b"another secret of enough bytes")
     with pytest.raises(SecretLost, match="not the one"):

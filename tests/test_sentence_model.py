@@ -18,12 +18,12 @@ from tiny_embedder import DIM, make_tiny_embedder, texts
 from vitw_ray.command_line import config_from
 from vitw_ray.config import RunConfig, TaxonomyConfig
 from vitw_ray.errors import ConfigError, StageFailed
-from vitw_ray.extraction.model_files import resolve_revision
+from vitw_ray.inference.embedder import embed_unique, load_embedder
+from vitw_ray.inference.embedder_files import describe_embedder, find_embedder
+from vitw_ray.inference.sentence_model import SentenceModel
+from vitw_ray.inference.weights import resolve_revision
 from vitw_ray.pipeline import STAGES, run
-from vitw_ray.taxonomy.embedding.embed import embed_unique, load_embedder
-from vitw_ray.taxonomy.embedding.embedder_files import describe_embedder, find_embedder
-from vitw_ray.taxonomy.embedding.embedder_profiles import PROFILES, EmbedderProfile
-from vitw_ray.taxonomy.embedding.sentence_model import SentenceModel
+from vitw_ray.profiles import EMBEDDER_PROFILES, EmbedderProfile
 
 MIN_COSINE = 0.9999
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -226,8 +226,8 @@ def test_of_a_model_on_the_hub_only_data_of_the_named_commit_is_fetched(tiny, mo
 
 
 FROM_CACHE = """
-from vitw_ray.taxonomy.embedding.embed import load_embedder
-from vitw_ray.taxonomy.embedding.embedder_files import find_embedder
+from vitw_ray.inference.embedder import load_embedder
+from vitw_ray.inference.embedder_files import find_embedder
 files = find_embedder("owner/name")
 print(files.revision, load_embedder("owner/name", revision=files.revision).encode(["care"]).shape)
 """
@@ -261,7 +261,7 @@ def test_a_hub_that_is_out_of_reach_is_named_with_a_way_out(monkeypatch):
 def test_an_embedder_that_is_neither_profile_nor_id_nor_folder_is_refused_with_the_profiles():
     with pytest.raises(ConfigError, match="--embedder mpnett") as refused:
         config_from(["--embedder", "mpnett"], "a job")
-    assert all(name in refused.value.problem for name in (*PROFILES, "hashing"))
+    assert all(name in refused.value.problem for name in (*EMBEDDER_PROFILES, "hashing"))
 
 
 def test_a_run_whose_embedder_cannot_be_found_ends_before_it_begins(tmp_path):
@@ -279,11 +279,11 @@ def test_a_revision_of_what_is_no_model_is_refused():
 
 
 def test_a_revision_of_the_packaged_model_is_refused_unless_it_is_its_own():
-    assert find_embedder("minilm", PROFILES["minilm"].revision) == find_embedder("minilm")
+    assert find_embedder("minilm", EMBEDDER_PROFILES["minilm"].revision) == find_embedder("minilm")
     with pytest.raises(ConfigError, match="--embedder-revision"):
         find_embedder("minilm", COMMIT)
 
 
 def test_every_profile_is_described_by_a_model_id_of_the_hub():
-    assert all(profile.model.count("/") == 1 for profile in PROFILES.values())
-    assert [name for name, profile in PROFILES.items() if profile.packaged] == ["minilm"]
+    assert all(profile.model.count("/") == 1 for profile in EMBEDDER_PROFILES.values())
+    assert [name for name, profile in EMBEDDER_PROFILES.items() if profile.packaged] == ["minilm"]

@@ -8,17 +8,17 @@ import pyarrow as pa
 import pytest
 
 from vitw_ray.records import EXTRACTIONS, RESPONSE_TYPES, TABLES, TASK_ASSIGNMENTS
-from vitw_ray.statistics.block import Block, period_codes, period_name, values_of
+from vitw_ray.statistics.block import ConversationBlock, period_codes, period_name, values_of
+from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.partials import count_block, pack, unpack
 from vitw_ray.statistics.tables import compute, facts
-from vitw_ray.statistics.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 AI, HUMAN = ["care", "clarity", "honesty"], ["honesty", "speed"]
 
 
-def vocabulary(**changes) -> Vocabulary:
+def vocabulary(**changes) -> Codebook:
     known = {
         "ai_levels": [AI, ["x:l1:a", "x:l1:b"]],
         "ai_ancestors": [np.array([0, 1, 2], np.int32), np.array([0, 1, 1], np.int32)],
@@ -28,7 +28,7 @@ def vocabulary(**changes) -> Vocabulary:
         "tasks": ["tasks:l1:a", "tasks:l1:b"],
         "models": ["m", "n"],
     }
-    return Vocabulary(**(known | changes))
+    return Codebook(**(known | changes))
 
 
 def value(label: str, explicit: bool = True, salience: int | None = None) -> dict:
@@ -61,13 +61,13 @@ def rows(n: int = 40, **changes) -> list[dict]:
     return made
 
 
-def made(found: list[dict], known: Vocabulary) -> tuple[dict[str, pa.Table], dict]:
+def made(found: list[dict], known: Codebook) -> tuple[dict[str, pa.Table], dict]:
     tasks = [
         {"conversation_id": r["conversation_id"], "cluster_id": f"tasks:l1:{r['task']}"}
         for r in found
         if r["task"] and r["is_subjective"]
     ]
-    block = Block.of(
+    block = ConversationBlock.of(
         pa.Table.from_pylist(found, EXTRACTIONS),
         pa.Table.from_pylist(tasks, TASK_ASSIGNMENTS),
         known,

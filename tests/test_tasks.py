@@ -9,8 +9,8 @@ from vitw_ray.config import Execution, LabelsConfig, RunConfig, TaxonomyConfig
 from vitw_ray.keys import Keyed
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy import hierarchy, tasks
-from vitw_ray.taxonomy.embedding.vector_files import Block, write_vectors
 from vitw_ray.taxonomy.tasks import TaskGrower
+from vitw_ray.taxonomy.vectors.vector_files import TextBlock, write_vectors
 
 BLOCKS, TEXTS, DIM = 4, 60, 12
 NODES = 40
@@ -31,7 +31,7 @@ def blocks(storage):
     for number in range(BLOCKS):
         rows = topics[rng.integers(12, size=TEXTS)] + 0.5 * rng.normal(size=(TEXTS, DIM))
         rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-        block = Block("tasks", number, TEXTS, f"private/t{number}", f"private/v{number}")
+        block = TextBlock("tasks", number, TEXTS, f"private/t{number}", f"private/v{number}")
         texts = [f"task {number} {i:02d}" for i in range(TEXTS)]
         conversations = rng.integers(1, 9, TEXTS)
         pq.write_table(

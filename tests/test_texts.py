@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.embedding.texts import Texts, read_block, write_counts
+from vitw_ray.taxonomy.vectors.texts import Texts, read_block, write_counts
 
 counts = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), st.integers(1, 9))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitw_ray.conversations.transcript import MARKER, estimate, transcript
+from vitw_ray.inference.transcript import MARKER, estimate, transcript
 from vitw_ray.records import Message
 
 

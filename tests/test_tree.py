@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitw_ray.records import TAXONOMY
-from vitw_ray.taxonomy.tree import ancestors, build_tree, check_tree, cluster_id
+from vitw_ray.taxonomy.tree import build_tree, check_tree, cluster_id
+from vitw_ray.trees import ancestors
 
 
 @st.composite

@@ -10,11 +10,11 @@ from hypothesis.extra.numpy import arrays
 
 from vitw_ray.errors import StageFailed
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.embedding.vector_files import Block, read_blocks, shares, write_vectors
+from vitw_ray.taxonomy.vectors.vector_files import TextBlock, read_blocks, shares, write_vectors
 
 
 def block_of(storage, number, texts, rows):
-    block = Block("tasks", number, len(texts), f"private/t{number}", f"private/v{number}")
+    block = TextBlock("tasks", number, len(texts), f"private/t{number}", f"private/v{number}")
     table = pa.table({"text": texts, "conversations": [1 + number] * len(texts)})
     pq.write_table(table, f"{storage.root}/{block.text_path}")
     write_vectors(storage, block.vector_path, rows)

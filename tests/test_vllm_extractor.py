@@ -35,7 +35,7 @@ from vitw_ray.errors import ConfigError, StageFailed
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.extraction.answers import Answer, Extracted
 from vitw_ray.extraction.extractors import make_extractor
-from vitw_ray.extraction.questions import conversation_text
+from vitw_ray.inference.question import conversation_text
 from vitw_ray.records import Conversation, Message
 
 TRANSCRIPT_TOKENS = 512

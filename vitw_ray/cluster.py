@@ -112,15 +112,15 @@ def stream_through_actors(
     yield from _results(results)
 
 
-def share(value: Any) -> Any:
+def put_shared(value: Any) -> Any:
     """Put something that all workers read into shared memory once."""
     import ray
 
     return ray.put(value)
 
 
-def shared(reference: Any) -> Any:
-    """What `share` put there."""
+def get_shared(reference: Any) -> Any:
+    """What `put_shared` put there."""
     import ray
 
     return ray.get(reference)

@@ -12,11 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from vitw_ray import paper
 from vitw_ray.errors import ConfigError
 from vitw_ray.execution import Execution
-from vitw_ray.extraction.profiles import profile_of
+from vitw_ray.extractor_kinds import EXTRACTORS, ExtractorName
+from vitw_ray.profiles import HASHING, embedder_profile, profile_of
 from vitw_ray.setting_checks import at_least, between, json_object
-from vitw_ray.taxonomy.embedding.embedder_profiles import HASHING, embedder_profile
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
 """The planted conversations that ship with the package."""
@@ -82,9 +83,6 @@ class ConversationsConfig:
             raise ConfigError("--created-from is after --created-until", "swap the two dates")
 
 
-ExtractorName = Literal["vllm", "openai", "lexicon", "simulated"]
-
-
 @dataclass(frozen=True, kw_only=True)
 class ExtractionConfig:
     """Stage 2: who reads the conversations, and how much of each."""
@@ -117,7 +115,7 @@ class ExtractionConfig:
     transcript_tokens: int = 4096
     """Budget for one conversation (ours: most public chats fit whole); head and tail
     are kept."""
-    subjective_from: int = 3
+    subjective_from: int = paper.SUBJECTIVE_FROM
     """A conversation is subjective from this level on (paper, A.2: levels 3 and 4)."""
     max_error_share: float = 0.05
     """The stage fails when more of its rows than this failed (ours)."""
@@ -134,7 +132,7 @@ class ExtractionConfig:
         between("temperature", self.temperature, 0.0, 2.0)
         for name in ("engine_kwargs", "sampling_kwargs"):
             json_object(name, getattr(self, name))
-        if self.extractor in ("vllm", "openai") and not self.model:
+        if EXTRACTORS[self.extractor].has_model and not self.model:
             raise ConfigError(
                 f"--extractor {self.extractor} names no --model",
                 "add --model: a profile, a model id or a folder",
@@ -151,9 +149,9 @@ class LabelsConfig:
     """`service-orientation` is `service orientation` (29 such twins in the released list)."""
     merge_plurals: bool = True
     """`clear boundary` is `clear boundaries`; the commoner form stays."""
-    min_conversations: int = 15
+    min_conversations: int = paper.MIN_CONVERSATIONS
     """A label needs this many conversations (paper: 0.005 % of 308,210)."""
-    min_accounts: int = 5
+    min_accounts: int = paper.MIN_ACCOUNTS
     """... and this many accounts, when accounts are known (paper's later reports)."""
     min_salience: int = 1
     """Values of less salience (1-5) are not counted (the 2026 sequel: 3); values without one always
@@ -224,7 +222,7 @@ Period = Literal["day", "week", "month"]
 class StatisticsConfig:
     """Stage 5: what counts as significant, and what is compared over time."""
 
-    alpha: float = 0.05
+    alpha: float = paper.ALPHA
     """Two-sided level before Bonferroni (paper, 2: |residual| > 4.33 for 3,307 comparisons)."""
     period: Period = "week"
     """Over time, each period is compared with the one before (ours: the paper read one week)."""
@@ -283,7 +281,7 @@ class RunConfig:
                     f"set --gpus-per-actor {needed}",
                 )
         reader = self.extraction.extractor
-        if self.taxonomy.naming == "model" and reader not in ("vllm", "openai"):
+        if self.taxonomy.naming == "model" and not EXTRACTORS[reader].has_model:
             raise ConfigError(
                 f"--naming model, but --extractor {reader} has no language model",
                 "add --extractor vllm (or openai) and a --model, or choose --naming members",

@@ -1,10 +1,13 @@
 """Where a run works, and how fast: settings that decide no table."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from vitw_ray.errors import ConfigError
 from vitw_ray.setting_checks import at_least
+
+IN_FLIGHT = 1.5  # of the requests that an engine works on: the rest waits for it (ours)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,11 @@ class Execution:
     def requests_at_once(self) -> int:
         """`max_num_seqs`, or what the device can do."""
         return self.max_num_seqs or (512 if self.device == "gpu" else 64)
+
+    @property
+    def requests_in_flight(self) -> int:
+        """Conversations that a model is given at once, those that wait for it included."""
+        return math.ceil(IN_FLIGHT * self.requests_at_once)
 
     @property
     def tokens_at_once(self) -> int:

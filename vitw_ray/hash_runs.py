@@ -19,7 +19,7 @@ from vitw_ray.storage import Storage
 RUN_ROW_GROUP_ROWS = 512  # what one range reads at once (ours: about 3 MB of chats)
 
 
-def write_run(storage: Storage, folder: str, table: pa.Table) -> str:
+def write_sorted_run(storage: Storage, folder: str, table: pa.Table) -> str:
     """Write rows sorted by `hash` under a name of this attempt's own; returns the path."""
     buffer = io.BytesIO()
     table = table.sort_by([("hash", "ascending")])

@@ -12,14 +12,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import date
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import vitw_ray
 from vitw_ray.records import Message
 
-PACKAGE = Path(vitw_ray.__file__).parent
 KEY_LENGTH = 16  # hex digits of a stage key (ours: 64 bits, no accidental twin in one folder)
 
 
@@ -39,26 +35,6 @@ def canonical_json(value: Any) -> bytes:
 def content_key(parts: Mapping[str, Any]) -> str:
     """Name of a result: hash of all that decides it."""
     return hashlib.sha256(canonical_json(parts)).hexdigest()[:KEY_LENGTH]
-
-
-@cache
-def code_digest(*paths: str) -> str:
-    """Hash of source and data files, named relative to the package; folders count whole."""
-    digest = hashlib.sha256()
-    for file in sorted(_files(paths)):
-        digest.update(f"{file.relative_to(PACKAGE).as_posix()}\0".encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def _files(paths: Iterable[str]) -> Iterable[Path]:
-    for path in paths:
-        place = PACKAGE / path
-        if not place.exists():
-            raise FileNotFoundError(f"no source file {path} in the package")
-        for file in place.rglob("*") if place.is_dir() else [place]:
-            if file.is_file() and file.suffix != ".pyc":
-                yield file
 
 
 def digest_of_files(files: Iterable[tuple[str, str]]) -> str:

@@ -1,11 +1,11 @@
-"""The whole road: seven stages in order. Plan, skip what is finished, run the rest.
+"""The pipeline: seven stages, in order. Plan, skip what is finished, run the rest.
 
 conversations -> extractions -> labels -> taxonomy -> statistics -> report, release
 """
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from vitw_ray import cluster
@@ -14,21 +14,27 @@ from vitw_ray.conversations.read import read_conversations, shapes_of
 from vitw_ray.conversations.sources import find_files
 from vitw_ray.extraction.extract import extract
 from vitw_ray.extraction.extractors import extractor_key, extractor_settings
+from vitw_ray.inference.embedder_files import embedder_key
 from vitw_ray.labels.counting import count_labels
 from vitw_ray.lease import acquire
-from vitw_ray.planning import Run, describe, plan
+from vitw_ray.planning import RunSetup, describe, plan
 from vitw_ray.progress import log
 from vitw_ray.release.publish import publish
 from vitw_ray.report.write import TABLES as READ_BY_REPORT
 from vitw_ray.report.write import write_report
-from vitw_ray.run_folder import StageFolder, TableRef, entries, load_secret, tables_of, write_run
-from vitw_ray.stages import Stage, StageContext
+from vitw_ray.run_folder import (
+    StageFolder,
+    TableRef,
+    entries,
+    load_secret,
+    tables_of,
+    write_run_file,
+)
+from vitw_ray.stages import Stage, StageContext, without
 from vitw_ray.statistics.analyze import analyze
 from vitw_ray.storage import Storage
 from vitw_ray.summary import folder_name, summarise
 from vitw_ray.taxonomy.build import build_taxonomy
-from vitw_ray.taxonomy.embedding.embedder_files import embedder_key
-from vitw_ray.taxonomy.embedding.embedder_profiles import HASHING
 from vitw_ray.versions import versions
 
 STAGES = (
@@ -36,15 +42,13 @@ STAGES = (
         1,
         "conversations",
         read_conversations,
-        settings=lambda c: replace(c.conversations, input=("by their content",)),
-        code=("conversations",),
+        settings=lambda c: without(c.conversations, "input"),  # known by its content
     ),
     Stage(
         2,
         "extractions",
         extract,
         settings=extractor_settings,
-        code=("extraction/extract.py", "extraction/assemble.py", "extraction/segments.py"),
         reads=("conversations",),
     ),
     Stage(
@@ -52,7 +56,6 @@ STAGES = (
         "labels",
         count_labels,
         settings=lambda c: c.labels,
-        code=("labels",),
         reads=("extractions",),
     ),
     Stage(
@@ -61,11 +64,10 @@ STAGES = (
         build_taxonomy,
         settings=lambda c: (
             embedder_key(c),
-            replace(c.taxonomy, embedder=HASHING, embedder_revision=None),  # by its key, above
+            without(c.taxonomy, "embedder", "embedder_revision"),  # by its key, above
             c.labels.min_conversations,
             extractor_key(c) if c.taxonomy.naming == "model" else None,
         ),
-        code=("taxonomy",),
         reads=("extractions", "labels"),
     ),
     Stage(
@@ -73,7 +75,6 @@ STAGES = (
         "statistics",
         analyze,
         settings=lambda c: (c.statistics, c.labels.min_salience),
-        code=("statistics",),
         reads=("extractions", "labels", "merges", "taxonomy", "task_assignments"),
     ),
     Stage(
@@ -81,18 +82,16 @@ STAGES = (
         "report",
         write_report,
         settings=lambda c: (c.report, c.labels, c.extraction.extractor, c.statistics.alpha),
-        code=("report", "statistics/intervals.py", "statistics/side_by_side.py"),
         reads=READ_BY_REPORT,
-        after=True,
+        depends_on_run=True,
     ),
     Stage(
         7,
         "release",
         publish,
         settings=lambda c: (c.release, c.labels, c.extraction.extractor),
-        code=("release", "report", "statistics/intervals.py"),
         reads=("labels", "taxonomy"),
-        after=True,
+        depends_on_run=True,
     ),
 )
 
@@ -115,29 +114,29 @@ def run(
     shapes = shapes_of(inputs, config.conversations.source_format)
     with acquire(storage) as lease:
         keyed = load_secret(storage, config.execution.secret_file)
-        this = Run(config, storage, keyed, lease, inputs, shapes)
+        this = RunSetup(config, storage, keyed, lease, inputs, shapes)
         for line in describe(this, plan(this, stages)):
             announce(line)
-        manifests: list[dict[str, Any]] = []
+        manifests: dict[str, dict[str, Any]] = {}
         tables: dict[str, TableRef] = {}
         for stage in stages:
-            folder = this.folder(stage, tables, [folder_name(m) for m in manifests])
+            folder = this.folder(stage, tables, [folder_name(m) for m in manifests.values()])
             manifest = folder.manifest()
             if manifest is None:
                 manifest = _run_stage(this, stage, folder, tables, manifests)
-            manifests.append(manifest)
+            manifests[stage.name] = manifest
             tables.update(tables_of(manifest))
         result = summarise(this, manifests, tables)
-        write_run(storage, result)
+        write_run_file(storage, result)
     return result
 
 
 def _run_stage(
-    this: Run,
+    this: RunSetup,
     stage: Stage,
     folder: StageFolder,
     tables: Mapping[str, TableRef],
-    manifests: list[dict[str, Any]],
+    manifests: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     this.lease.check()
     cluster.connect(this.config.execution)
@@ -153,7 +152,7 @@ def _run_stage(
             inputs=this.inputs,
             shapes=this.shapes,
             tables=tables,
-            manifests=tuple(manifests),
+            manifests=manifests,
         )
     )
     seconds = time.monotonic() - start

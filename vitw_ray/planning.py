@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vitw_ray import paper
 from vitw_ray.config import RunConfig
-from vitw_ray.conversations.sources import SourceFile
-from vitw_ray.extraction.extractors import MODEL_EXTRACTORS
+from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.keys import Keyed
-from vitw_ray.labels.counting import PAPER_MIN_CONVERSATIONS
 from vitw_ray.lease import Lease
 from vitw_ray.run_folder import StageFolder, TableRef, tables_of
-from vitw_ray.stages import Stage
+from vitw_ray.stages import SourceFile, Stage
 from vitw_ray.storage import Storage
 
 
@@ -25,7 +24,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSetup:
     """What stays the same over the stages of one run."""
 
     config: RunConfig
@@ -43,13 +42,13 @@ class Run:
         if stage.number == 1:
             files = [(f.name, f.size_bytes, f.version) for f in self.inputs]
             inputs = {"files": files, "shapes": self.shapes, "secret": self.keyed.fingerprint}
-        if stage.after:
+        if stage.depends_on_run:
             inputs = {**inputs, "stages": before}
         key = stage.key(self.config, inputs)
         return StageFolder(self.storage, f"{stage.number}_{stage.name}-{key}")
 
 
-def plan(this: Run, stages: Sequence[Stage]) -> list[Planned]:
+def plan(this: RunSetup, stages: Sequence[Stage]) -> list[Planned]:
     """What is done and what is to do."""
     lines, tables, before = [], {}, []
     for stage in stages:
@@ -65,14 +64,14 @@ def plan(this: Run, stages: Sequence[Stage]) -> list[Planned]:
     return lines
 
 
-def describe(this: Run, planned: list[Planned]) -> list[str]:
+def describe(this: RunSetup, planned: list[Planned]) -> list[str]:
     """The plan for a person."""
     config = this.config
     shapes = ", ".join(sorted(set(this.shapes.values()))) or "none"
     size = sum(file.size_bytes for file in this.inputs)
     labels = config.labels
     extractor = config.extraction.extractor
-    if extractor in MODEL_EXTRACTORS:
+    if EXTRACTORS[config.extraction.extractor].has_model:
         extractor += f" with {config.extraction.model}"
     return [
         f"input   {len(this.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
@@ -80,8 +79,8 @@ def describe(this: Run, planned: list[Planned]) -> list[str]:
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         f"support a label is kept from {labels.min_conversations} conversations"
         + (
-            f" (scaled down: the paper's threshold is {PAPER_MIN_CONVERSATIONS})"
-            if labels.min_conversations < PAPER_MIN_CONVERSATIONS
+            f" (scaled down: the paper's threshold is {paper.MIN_CONVERSATIONS})"
+            if labels.min_conversations < paper.MIN_CONVERSATIONS
             else ""
         ),
         *(f"{p.stage.number}  {p.stage.name:<14} {p.folder:<32} {p.state}" for p in planned),

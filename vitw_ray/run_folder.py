@@ -156,7 +156,7 @@ def load_secret(storage: Storage, secret_file: str | None) -> Keyed:
     Raises:
         SecretLost: the run folder was made with another secret, or with one that is gone.
     """
-    run = read_run(storage)
+    run = read_run_file(storage)
     if secret_file is not None:
         try:
             secret = Path(secret_file).read_bytes().strip()
@@ -187,12 +187,12 @@ def load_secret(storage: Storage, secret_file: str | None) -> Keyed:
     return keyed
 
 
-def read_run(storage: Storage) -> dict[str, Any] | None:
+def read_run_file(storage: Storage) -> dict[str, Any] | None:
     """What `run.json` says, or None before the first run."""
     return json.loads(storage.read(RUN_FILE)) if storage.exists(RUN_FILE) else None
 
 
-def write_run(storage: Storage, run: Mapping[str, Any]) -> None:
+def write_run_file(storage: Storage, run: Mapping[str, Any]) -> None:
     """Rewrite `run.json` and the copy of the page beside it, each only when its content changes."""
     _rewrite(storage, RUN_FILE, pretty_json(run))
     if run["report"] is not None:

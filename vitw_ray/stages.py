@@ -1,14 +1,25 @@
 """What a stage is: a function of tables and settings, and all that decides its content."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from vitw_ray.config import RunConfig
-from vitw_ray.conversations.sources import SourceFile
-from vitw_ray.keys import Keyed, code_digest, content_key
+from vitw_ray.keys import Keyed, content_key
 from vitw_ray.run_folder import StageFolder, StageReport, TableRef
+from vitw_ray.source_code import code_digest, module_name
 from vitw_ray.storage import Storage
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """An input file. `name` is relative to the folder that all inputs have in common."""
+
+    url: str
+    name: str
+    size_bytes: int
+    version: str
+    """Changes with the content: the ETag, or the time of the last change in ns."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,12 @@ class StageContext:
     inputs: tuple[SourceFile, ...]
     shapes: Mapping[str, str]  # input file name -> shape of its rows
     tables: Mapping[str, TableRef]
-    manifests: tuple[Mapping[str, Any], ...]  # of the stages before, in order
+    manifests: Mapping[str, Mapping[str, Any]]  # of the stages before, by name, in order
+
+
+def without(config: Any, *fields: str) -> dict[str, Any]:
+    """The settings of a stage but those that enter its key in another form."""
+    return {name: value for name, value in asdict(config).items() if name not in fields}
 
 
 @dataclass(frozen=True)
@@ -34,15 +50,17 @@ class Stage:
     name: str
     run: Callable[[StageContext], StageReport]
     settings: Callable[[RunConfig], Any]  # the part of the configuration that decides the content
-    code: tuple[str, ...]  # source and data files, relative to the package
     reads: tuple[str, ...] = ()
-    after: bool = field(
-        default=False
-    )  # tells of the stages before, so their keys are part of its own
+    depends_on_run: bool = False  # tells of the stages before, so their keys are part of its own
 
     def inputs(self, tables: Mapping[str, TableRef]) -> dict[str, str]:
         """Digest of each table it reads."""
         return {name: tables[name].digest for name in self.reads}
+
+    @property
+    def code(self) -> str:
+        """Hash of the source code that decides its content: the closure of its function."""
+        return code_digest(module_name(self.run.__module__))
 
     def key(self, config: RunConfig, inputs: Any) -> str:
         """Hash of all that decides what this stage writes."""
@@ -50,7 +68,7 @@ class Stage:
             {
                 "stage": self.name,
                 "settings": self.settings(config),
-                "code": code_digest("records.py", "keys.py", "run_folder.py", *self.code),
+                "code": self.code,
                 "inputs": inputs,
             }
         )

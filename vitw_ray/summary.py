@@ -1,21 +1,20 @@
 """`run.json`: what a run was made of, and what it counted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from vitw_ray.planning import Run
+from vitw_ray.planning import RunSetup
 from vitw_ray.run_folder import TableRef, tables_of
 from vitw_ray.versions import versions
 
 
 def summarise(
-    this: Run, manifests: Sequence[Mapping[str, Any]], tables: Mapping[str, TableRef]
+    this: RunSetup, manifests: Mapping[str, Mapping[str, Any]], tables: Mapping[str, TableRef]
 ) -> dict[str, Any]:
     """The content of `run.json`."""
-    by_name = {manifest["stage"]: manifest for manifest in manifests}
-    read, extracted = by_name["conversations"], by_name.get("extractions")
-    report = by_name.get("report")
+    read, extracted = manifests["conversations"], manifests.get("extractions")
+    report = manifests.get("report")
     shown = ("number", "key", "rows_in", "rows_out", "rejected", "failed", "seconds", "rows_per_s")
     return {
         "vitw_ray": versions()["vitw_ray"],
@@ -25,11 +24,11 @@ def summarise(
         "stages": [
             {"name": m["stage"], "folder": folder_name(m), "details": m["details"]}
             | {name: m[name] for name in shown}
-            for m in manifests
+            for m in manifests.values()
         ],
         "tables": {
             name: {
-                "stage": next(folder_name(m) for m in manifests if name in tables_of(m)),
+                "stage": next(folder_name(m) for m in manifests.values() if name in tables_of(m)),
                 "rows": table.rows,
                 "digest": table.digest,
                 "files": [file.path for file in table.files],

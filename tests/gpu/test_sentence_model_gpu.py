@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_embedder import make_tiny_embedder, texts
 
-from vitw_ray.taxonomy.embedding.embed import load_embedder
+from vitw_ray.inference.embedder import load_embedder
 
 pytestmark = pytest.mark.gpu
 

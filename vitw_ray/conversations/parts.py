@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from vitw_ray import cluster
-from vitw_ray.conversations.runs import INDEX, RUN, Cutoffs, draws, settle, survivors
+from vitw_ray.conversations.runs import INDEX, RUN, Cutoffs, divide, draws, survivors
 from vitw_ray.conversations.sampling import Sketch, balanced_cutoffs
 from vitw_ray.hash_runs import read_range
 from vitw_ray.keys import range_bounds
@@ -98,7 +98,7 @@ class _PartWriter:
         kept, rejects = [CONVERSATIONS.empty_table()], [REJECTS.empty_table()]
         for step in range(part * self.steps, (part + 1) * self.steps):
             bounds = range_bounds(step, self.parts * self.steps)
-            good, bad = settle(read_range(storage, self.paths, bounds, RUN), self.cutoffs)
+            good, bad = divide(read_range(storage, self.paths, bounds, RUN), self.cutoffs)
             kept.append(good.cast(CONVERSATIONS))
             rejects.append(bad.cast(REJECTS))
         conversations = pa.concat_tables(kept)

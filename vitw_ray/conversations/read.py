@@ -13,11 +13,11 @@ from vitw_ray import cluster
 from vitw_ray.config import SourceFormat
 from vitw_ray.conversations.intake import FileReader
 from vitw_ray.conversations.parts import draw, merge
-from vitw_ray.conversations.sources import SourceFile, recognise
+from vitw_ray.conversations.sources import recognise
 from vitw_ray.errors import InputError, StageFailed
 from vitw_ray.progress import Progress
 from vitw_ray.run_folder import StageReport
-from vitw_ray.stages import StageContext
+from vitw_ray.stages import SourceFile, StageContext
 from vitw_ray.storage import PRIVATE
 
 LISTING_THREADS = 16  # looking into a file is waiting for storage

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vitw_ray.hash_runs import write_run
+from vitw_ray.hash_runs import write_sorted_run
 from vitw_ray.keys import id_hash
 from vitw_ray.records import CONVERSATIONS, REJECTS
 from vitw_ray.storage import Storage
@@ -63,7 +63,7 @@ class RunWriter:
         if not self._rows:
             return
         table = pa.Table.from_pylist(self._rows, schema=RUN)
-        self.paths.append(write_run(self._storage, self._folder, table))
+        self.paths.append(write_sorted_run(self._storage, self._folder, table))
         self._rows, self._chars = [], 0
 
 
@@ -121,7 +121,7 @@ def draws(table: pa.Table, keep: np.ndarray, cutoffs: Cutoffs) -> tuple[np.ndarr
     return capped, unsampled
 
 
-def settle(table: pa.Table, cutoffs: Cutoffs) -> tuple[pa.Table, pa.Table]:
+def divide(table: pa.Table, cutoffs: Cutoffs) -> tuple[pa.Table, pa.Table]:
     """Divide one range of rows into `conversations` and `rejects`, each in its order."""
     keep = survivors(table)
     capped, unsampled = draws(table, keep, cutoffs)

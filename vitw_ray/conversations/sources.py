@@ -9,7 +9,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +30,7 @@ from vitw_ray.conversations.rows import (
 )
 from vitw_ray.conversations.shapes import SHAPES, best_shape, try_shapes
 from vitw_ray.errors import InputError
+from vitw_ray.stages import SourceFile
 
 SUFFIXES = (
     ".parquet",
@@ -43,17 +43,6 @@ _TRUNCATED = "Truncated compressed stream"  # Arrow's words; other damage has ot
 _COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")  # ours: what may be shown of a key
 
 __all__ = ["SUFFIXES", "Reject", "SourceFile", "find_files", "iter_rows", "recognise"]
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """An input file. `name` is relative to the folder that all inputs have in common."""
-
-    url: str
-    name: str
-    size_bytes: int
-    version: str
-    """Changes with the content: the ETag, or the time of the last change in ns."""
 
 
 def find_files(inputs: Sequence[str]) -> list[SourceFile]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.statistics.contingency import Facet
+from vitw_ray.statistics.contingency import CodedFacet
 
 ROUNDS = 200  # ours: each leaves about a tenth of the pairs that match by chance
 
@@ -26,7 +26,9 @@ class Sets:
     ai: tuple[NDArray[np.int64], NDArray[np.int64]]
 
     @staticmethod
-    def of(human: Facet, to_ai: NDArray[np.int64], ai: Facet, pool: NDArray[np.int64]) -> "Sets":
+    def of(
+        human: CodedFacet, to_ai: NDArray[np.int64], ai: CodedFacet, pool: NDArray[np.int64]
+    ) -> "Sets":
         """The sets of the rows in `pool`, which rise."""
 
         def inside(rows: NDArray[np.int64], codes: NDArray[np.int64]) -> tuple:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vitw_ray.evaluation.pairing import Sets, pair_sets
 from vitw_ray.records import RESPONSE_TYPES
-from vitw_ray.statistics.contingency import Facet, deduplicate
+from vitw_ray.statistics.contingency import CodedFacet, deduplicate
 
 SUBJECTIVE = 308_210  # paper, 1.1: of 700,000 conversations
 TOP_HUMAN_VALUES = {  # paper, 3.2: shares of subjective conversations
@@ -64,10 +64,10 @@ class Rates:
 class Drawn:
     """Subjective conversations as codes; names are those of `Rates`, in order."""
 
-    ai: Facet
-    human: Facet
-    response_type: Facet
-    task: Facet
+    ai: CodedFacet
+    human: CodedFacet
+    response_type: CodedFacet
+    task: CodedFacet
     conversations: int
 
 
@@ -83,8 +83,8 @@ def draw(rates: Rates, rng: np.random.Generator) -> Drawn:
     return Drawn(
         ai,
         human,
-        Facet(rows, kind.astype(np.int32), len(RESPONSE_TYPES)),
-        Facet(rows, task.astype(np.int32), TASKS),
+        CodedFacet(rows, kind.astype(np.int32), len(RESPONSE_TYPES)),
+        CodedFacet(rows, task.astype(np.int32), TASKS),
         n,
     )
 
@@ -93,14 +93,16 @@ def _normalised(shares: Sequence[float]) -> NDArray[np.float64]:
     return np.array(shares) / sum(shares)
 
 
-def _independent(rng: np.random.Generator, n: int, shares: Sequence[float]) -> Facet:
+def _independent(rng: np.random.Generator, n: int, shares: Sequence[float]) -> CodedFacet:
     """Each label in its share of n rows, one label apart from the other."""
     held = [rng.choice(n, rng.binomial(n, share), replace=False, shuffle=False) for share in shares]
     codes = np.repeat(np.arange(len(shares)), [rows.size for rows in held])
-    return Facet(*deduplicate(np.concatenate(held), codes), len(shares))
+    return CodedFacet(*deduplicate(np.concatenate(held), codes), len(shares))
 
 
-def _human_values(rng: np.random.Generator, n: int, kind: NDArray[np.int64], rates: Rates) -> Facet:
+def _human_values(
+    rng: np.random.Generator, n: int, kind: NDArray[np.int64], rates: Rates
+) -> CodedFacet:
     """Human values of some of the conversations whose answer treats any.
 
     One in thirty that states values is drawn without one, so a few more state some to begin with.
@@ -113,12 +115,16 @@ def _human_values(rng: np.random.Generator, n: int, kind: NDArray[np.int64], rat
     treated = 1 - rates.response_types[-1] / sum(rates.response_types)
     stated = candidates[rng.random(candidates.size) < share / treated]
     found = _independent(rng, stated.size, (shares / share).tolist())
-    return Facet(stated[found.rows], found.codes, found.size)
+    return CodedFacet(stated[found.rows], found.codes, found.size)
 
 
 def _mirrored(
-    rng: np.random.Generator, ai: Facet, human: Facet, kind: NDArray[np.int64], rates: Rates
-) -> Facet:
+    rng: np.random.Generator,
+    ai: CodedFacet,
+    human: CodedFacet,
+    kind: NDArray[np.int64],
+    rates: Rates,
+) -> CodedFacet:
     """The same AI sets, dealt anew within each response type to mirror as many as published."""
     code_of = {name: code for code, name in enumerate(rates.ai_values)}
     to_ai = np.array([code_of.get(name, -1) for name in rates.human_values])
@@ -132,7 +138,7 @@ def _mirrored(
         sets = Sets.of(human, to_ai, ai, pool)
         wanted = 0.0 if code == resisted else again
         row_of_set[pool] = pool[pair_sets(rng, sets, share, same, wanted)]
-    return Facet(*deduplicate(row_of_set[ai.rows], ai.codes), ai.size)
+    return CodedFacet(*deduplicate(row_of_set[ai.rows], ai.codes), ai.size)
 
 
 def _share_shown_again(rates: Rates) -> float:
@@ -143,7 +149,7 @@ def _share_shown_again(rates: Rates) -> float:
 
 
 def _tasks(
-    rng: np.random.Generator, n: int, ai: Facet, names: Sequence[str], rates: Rates
+    rng: np.random.Generator, n: int, ai: CodedFacet, names: Sequence[str], rates: Rates
 ) -> NDArray[np.int64]:
     weights = 1 / np.arange(10, 10 + TASKS)
     shares = weights / weights.sum()

@@ -5,29 +5,18 @@ every failure of the model itself, the conversation is a row with an error code.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from vitw_ray.config import ExtractionConfig
-from vitw_ray.extraction.answers import Answer, Extracted
-from vitw_ray.extraction.language_model import Completion, LanguageModel, ModelFailure, Reading
-from vitw_ray.extraction.parsing import InvalidAnswer, as_values, parse
-from vitw_ray.extraction.questions import Question
-
-ATTEMPTS = 2  # ours: a second draw mends most cut answers, a third hardly any
-RETRY_TEMPERATURE = 0.7  # ours: at 0 a second attempt would repeat the first
-
-
-def temperature_and_room(config: ExtractionConfig, attempt: int) -> tuple[float, int]:
-    """Sampling temperature and most tokens of an attempt, which counts from 0.
-
-    A later one is another draw, with twice the room.
-    """
-    if not attempt:
-        return config.temperature, config.max_output_tokens
-    return max(config.temperature, RETRY_TEMPERATURE), 2 * config.max_output_tokens
+from vitw_ray.extraction.answers import Answer, Extracted, Value
+from vitw_ray.inference.attempts import ATTEMPTS
+from vitw_ray.inference.language_model import Completion, LanguageModel, ModelFailure, Reading
+from vitw_ray.inference.parsing import InvalidAnswer, parse
+from vitw_ray.inference.question import Question
+from vitw_ray.records import Message
 
 
 class _Costs:
@@ -103,3 +92,34 @@ def _answer(fields: Mapping[str, Any], reading: Reading) -> Answer:
         )
     except ValidationError:
         raise ModelFailure("invalid_answer") from None
+
+
+def as_values(
+    found: Sequence[dict[str, Any]], messages: Sequence[Message], role: str
+) -> tuple[Value, ...]:
+    """Values of one speaker, each label once; a quote becomes `grounded` and goes no further."""
+    spoken = _plain(" ".join(message.content for message in messages if message.role == role))
+    values: dict[str, Value] = {}
+    for value in found:
+        quote = value.get("quote")
+        values.setdefault(
+            value["label"],
+            Value(
+                label=value["label"],
+                explicit=value["explicit"],
+                grounded=None if quote is None else _stands_in(_plain(quote), spoken),
+                salience=value.get("salience"),
+            ),
+        )
+    return tuple(values.values())
+
+
+def _stands_in(quote: str, spoken: str) -> bool:
+    if quote.isascii():  # whole words; other scripts may not part them
+        quote, spoken = f" {quote} ", f" {spoken} "
+    return bool(quote.strip()) and quote in spoken
+
+
+def _plain(text: str) -> str:
+    """What two quotations have in common: letters and digits, case and spacing aside."""
+    return " ".join(re.sub(r"[\W_]+", " ", text.casefold()).split())

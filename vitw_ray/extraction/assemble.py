@@ -25,7 +25,7 @@ def assemble(
 ) -> tuple[list[FileEntry], Counter[str]]:
     """Write all parts; returns their files, and counts of what they hold."""
     parts = context.tables["conversations"].files
-    assembler = _Assembler(context, [cluster.share(index)], extractor)
+    assembler = _Assembler(context, [cluster.put_shared(index)], extractor)
     files, counts = [], Counter[str]()
     for result in cluster.stream([{"part": n} for n in range(len(parts))], assembler):
         files.append(result["file"])
@@ -46,7 +46,7 @@ class _Assembler:
         conversations = read_part(self.storage, self.parts[unit["part"]])
         key = self.extractor.rsplit("@", 1)[1].encode()
         keys = as_keys(answer_keys(self.keyed, key, as_conversations(conversations)))
-        index: AnswerIndex = cluster.shared(self.index[0])
+        index: AnswerIndex = cluster.get_shared(self.index[0])
         places = index.find(keys)
         if (places < 0).any():
             raise StageFailed(

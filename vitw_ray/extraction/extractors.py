@@ -1,57 +1,46 @@
 """Which extractor a run has: all that decides its answers, and how it is made."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.extraction.answers import Extractor
-from vitw_ray.extraction.model_files import resolve_revision
-from vitw_ray.extraction.profiles import profile_of
-from vitw_ray.extraction.questions import questions_for
-from vitw_ray.keys import code_digest, content_key
-from vitw_ray.taxonomy.embedding.embedder_profiles import EMBEDDER_CODE
+from vitw_ray.extractor_kinds import EXTRACTORS
+from vitw_ray.inference.weights import resolve_revision
+from vitw_ray.keys import content_key
+from vitw_ray.profiles import profile_of
+from vitw_ray.records import RESPONSE_TYPES, VALUE_FACETS
+from vitw_ray.source_code import code_digest
 
-# Source and data files that decide what an extractor answers, relative to the package.
-_ASKED = (
-    "extraction/prompts",
-    "extraction/questions.py",
-    "extraction/asking.py",
-    "extraction/parsing.py",
-    "conversations/transcript.py",
+NOT_ANSWERS: Mapping[str, str] = MappingProxyType(
+    {
+        "records": "tables; an answer takes from them the names that are in the key by value",
+        "inference.recovery": "when an engine is started again, and what is then asked again",
+        "inference.child_processes": "how the processes of an engine end",
+    }
 )
-EXTRACTOR_CODE = {
-    "vllm": (
-        *_ASKED,
-        "extraction/vllm_model.py",
-        "extraction/vllm_engine.py",
-        "extraction/chat_prompt.py",
-        "extraction/content_tokenizer.py",
-    ),
-    "openai": (*_ASKED, "extraction/openai_server.py", "extraction/openai_client.py"),
-    "lexicon": (
-        "extraction/lexicon",
-        "conversations/transcript.py",
-        *EMBEDDER_CODE,
-        "taxonomy/embedding/embedder_profiles.py",
-        "taxonomy/embedding/embedder_files.py",
-    ),
-    "simulated": ("extraction/simulated.py",),
-}
-MODEL_EXTRACTORS = ("vllm", "openai")
-IN_FLIGHT = 1.5  # of the requests that an engine works on: the rest waits at its door (ours)
+"""What an extractor imports and the key of its answers leaves out, each with the reason.
+
+A change there makes `extractions` anew from the answers that are there, and asks nothing again.
+"""
 
 
 def extractor_key(config: RunConfig) -> str:
     """Hash of all that decides an extractor's answer to a conversation."""
     extraction = config.extraction
+    kind = EXTRACTORS[extraction.extractor]
     parts: dict[str, Any] = {
         "extractor": extraction.extractor,
         "transcript_tokens": extraction.transcript_tokens,
         "device": config.execution.device,
-        "code": code_digest("extraction/answers.py", *EXTRACTOR_CODE[extraction.extractor]),
+        "code": code_digest(*kind.code, leaving_out=tuple(NOT_ANSWERS)),
+        "names": (VALUE_FACETS, RESPONSE_TYPES),
     }
-    if extraction.extractor in MODEL_EXTRACTORS:
+    if kind.has_model:
         parts |= _model_parts(extraction)
     return content_key(parts)
 
@@ -87,41 +76,19 @@ def extractor_settings(config: RunConfig) -> dict[str, Any]:
     """What decides the content of `extractions`: the extractor, and where the gate stands."""
     return {
         "extractor_key": extractor_key(config),
+        "code": code_digest(*EXTRACTORS[config.extraction.extractor].code),
         "subjective_from": config.extraction.subjective_from,
     }
 
 
 def make_extractor(config: RunConfig) -> Extractor:
     """The extractor of a run; called inside the actor, as it may load a model."""
-    extraction = config.extraction
-    if extraction.extractor in MODEL_EXTRACTORS:
-        from vitw_ray.extraction.model_extractor import EventLoop, ModelExtractor
-        from vitw_ray.extraction.models import make_language_model
-
-        model, loop = make_language_model(config), EventLoop()
-        loop.run(model.open())
-        return ModelExtractor(
-            model,
-            loop,
-            questions_for(extraction),
-            gate=extraction.subjective_from,
-            in_flight=_in_flight(config),
-        )
-    if extraction.extractor == "lexicon":
-        from vitw_ray.extraction.lexicon import LexiconExtractor
-
-        return LexiconExtractor(extraction, config.execution.device)
-    from vitw_ray.extraction.simulated import SimulatedExtractor
-
-    return SimulatedExtractor(extraction)
-
-
-def _in_flight(config: RunConfig) -> int:
-    return math.ceil(IN_FLIGHT * config.execution.requests_at_once)
+    module = import_module(f"vitw_ray.{EXTRACTORS[config.extraction.extractor].module}")
+    return module.make_extractor(config)
 
 
 def concurrent_units(config: RunConfig) -> int:
     """Units that one actor works on at once: enough that its model never waits for the next."""
-    if config.extraction.extractor not in MODEL_EXTRACTORS:
+    if not EXTRACTORS[config.extraction.extractor].has_model:
         return 1
-    return math.ceil(_in_flight(config) / config.execution.unit_rows) + 1
+    return math.ceil(config.execution.requests_in_flight / config.execution.unit_rows) + 1

@@ -12,10 +12,13 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
+from vitw_ray.config import RunConfig
 from vitw_ray.extraction.answers import Extracted
 from vitw_ray.extraction.asking import extract_one
-from vitw_ray.extraction.language_model import LanguageModel, Reading
-from vitw_ray.extraction.questions import Question
+from vitw_ray.extraction.questions import questions_for
+from vitw_ray.inference.language_model import LanguageModel, Reading
+from vitw_ray.inference.make import make_language_model
+from vitw_ray.inference.question import Question
 from vitw_ray.records import Conversation
 
 
@@ -106,6 +109,24 @@ class ModelExtractor:
     def close(self) -> None:
         """End the model."""
         self._model.close()
+
+
+def make_extractor(config: RunConfig) -> ModelExtractor:
+    """The extractor of a run whose settings name a language model; opens the model.
+
+    Raises:
+        ConfigError: settings that the model refuses.
+    """
+    questions = questions_for(config.extraction)
+    model, loop = make_language_model(config, questions), EventLoop()
+    loop.run(model.open())
+    return ModelExtractor(
+        model,
+        loop,
+        questions,
+        gate=config.extraction.subjective_from,
+        in_flight=config.execution.requests_in_flight,
+    )
 
 
 def _result(done: tuple[int, "Future[Extracted]"]) -> tuple[int, Extracted]:

@@ -7,8 +7,7 @@ the answer there when nothing more is wanted. The paper's separate questions (1.
 conversation first, so that it is what they share.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -18,41 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints,
 
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.answers import MAX_AI_VALUES, MAX_HUMAN_VALUES, Label, TaskPhrase
-from vitw_ray.records import Message, ResponseType
+from vitw_ray.inference.question import MAX_QUOTE, Question
+from vitw_ray.records import ResponseType
 
 PROMPTS = Path(__file__).parent / "prompts"
-FENCE = "===================="
 FACET_FIELDS = ("task", "human_values", "ai_values", "response_type")
 LEVELS = (1, 2, 3, 4)
 
-MAX_QUOTE = 120  # characters (ours: twelve words)
 Quote = Annotated[str, StringConstraints(pattern=rf'^[^"\\\x00-\x1f\x7f]{{0,{MAX_QUOTE}}}$')]
 """Words of a conversation, in any script; a pattern and not a length, as for labels."""
 Salience = Annotated[int, Field(ge=1, le=5)]
-
-
-@dataclass(frozen=True)
-class Question:
-    """One request: what stands before and after the conversation, and what an answer looks like.
-
-    `before` is the same for every conversation. `answer` is the pydantic model of the answer;
-    `schema` is its JSON schema, which constrains the decoding.
-    """
-
-    name: str
-    before: str
-    after: str
-    answer: type[BaseModel]
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """JSON schema of the answer."""
-        return _schema(self.answer)
-
-
-@cache
-def _schema(answer: type[BaseModel]) -> dict[str, Any]:
-    return answer.model_json_schema()
 
 
 def questions_for(config: ExtractionConfig) -> tuple[Question, ...]:
@@ -139,51 +113,6 @@ def _form(name: str, fields: Mapping[str, Any]) -> type[BaseModel]:
     """A closed object whose fields are all required, in this order."""
     required: Any = {field: (type_, ...) for field, type_ in fields.items()}
     return create_model(name, __config__=ConfigDict(extra="forbid"), **required)
-
-
-def conversation_turns(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    """Each turn as (mark, content): what an asked model sees between the fences.
-
-    A line of content that looks like a mark or a fence is set off by a bar, so that no speaker can
-    end the conversation or speak as the other.
-    """
-    return [(turn_mark(message.role), set_off(message.content)) for message in messages]
-
-
-def turn_mark(role: str) -> str:
-    """The line above a turn."""
-    return f"\n\n[{role.upper()}]\n"
-
-
-def set_off(content: str) -> str:
-    """Content as it is shown."""
-    if "[" not in content and FENCE not in content:
-        return content
-    lines = content.split("\n")
-    return "\n".join(f"| {line}" if _imitates(line) else line for line in lines)
-
-
-def _imitates(line: str) -> bool:
-    start = line.strip()
-    return start.startswith(FENCE) or start.upper() in _MARKS
-
-
-_MARKS = frozenset(turn_mark(role).strip() for role in ("user", "assistant", "system", "tool"))
-
-
-def conversation_text(messages: Sequence[Message]) -> str:
-    """All turns as one text."""
-    return "".join(mark + content for mark, content in conversation_turns(messages))
-
-
-def opening(question: Question) -> str:
-    """What precedes the first turn's mark; ends the part that all conversations share."""
-    return f"{question.before}\n\n{FENCE}"
-
-
-def closing(question: Question) -> str:
-    """What follows the last turn."""
-    return f"\n\n{FENCE}\n\n{question.after}"
 
 
 def _joined(*parts: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from vitw_ray.config import ExtractionConfig
+from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.extraction.answers import Answer, Extracted, Value
 from vitw_ray.records import RESPONSE_TYPES, Conversation, Message
 
@@ -173,3 +173,8 @@ def _values(task: int, count: int, r: Callable[[], float]) -> tuple[Value, ...]:
             label = bisect_right(_LABEL_ENDS, r() * _LABEL_ENDS[-1], 0, len(LABELS) - 1)
         drawn.setdefault(label, _VALUES[label][r() < _EXPLICIT_SHARE])
     return tuple(drawn.values())
+
+
+def make_extractor(config: RunConfig) -> SimulatedExtractor:
+    """The extractor of a run."""
+    return SimulatedExtractor(config.extraction)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from vitw_ray import cluster
 from vitw_ray.config import LabelsConfig
-from vitw_ray.hash_runs import read_range, write_run
+from vitw_ray.hash_runs import read_range, write_sorted_run
 from vitw_ray.keys import id_hash, range_bounds
 from vitw_ray.labels.normalize import merge_labels
 from vitw_ray.records import LABELS, MERGES, VALUE_FACETS
@@ -24,7 +24,6 @@ from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
 
 Spelling = tuple[str, str]  # facet, label
-PAPER_MIN_CONVERSATIONS = 15  # paper, 1.4: 0.005 % of 308,210
 COLUMNS = ("is_subjective", "account_id", *VALUE_FACETS)
 PAIR = pa.schema(
     [("hash", pa.int64()), ("account", pa.string()), ("facet", pa.string()), ("label", pa.string())]
@@ -114,13 +113,13 @@ def _count_spellings(
 def _count_merged(
     context: StageContext, parts: Sequence[FileEntry], merges: dict[str, dict[str, tuple[str, str]]]
 ) -> tuple[Counter[Spelling], list[str]]:
-    storage, shared = context.storage, [cluster.share(merges)]
+    storage, shared = context.storage, [cluster.put_shared(merges)]
     min_salience = context.config.labels.min_salience
     runs = f"{PRIVATE}/{context.folder.name}/accounts"
     storage.delete_prefix(runs)
 
     def count_part(unit: cluster.Unit) -> tuple[Counter[Spelling], str]:
-        merged = cluster.shared(shared[0])
+        merged = cluster.get_shared(shared[0])
         counts = Counter[Spelling]()
         pairs: set[tuple[str, str, str]] = set()
         extractions = read_part(storage, parts[unit["part"]], COLUMNS)
@@ -143,7 +142,7 @@ def _write_pairs(storage: Storage, folder: str, pairs: set[tuple[str, str, str]]
         {"hash": id_hash(account), "account": account, "facet": f, "label": label}
         for account, f, label in pairs
     ]
-    return write_run(storage, folder, pa.Table.from_pylist(rows, PAIR))
+    return write_sorted_run(storage, folder, pa.Table.from_pylist(rows, PAIR))
 
 
 def _count_accounts(context: StageContext, runs: list[str], ranges: int) -> Counter[Spelling]:

@@ -6,13 +6,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vitw_ray.config import LabelsConfig, ReleaseConfig
+from vitw_ray.facts import RunFacts
+from vitw_ray.inert import inert
+from vitw_ray.paper import support_is_lowered
 from vitw_ray.release.tables import ReleaseTable
-from vitw_ray.report.facts import RunFacts
-from vitw_ray.report.inert import inert
-from vitw_ray.report.wording import count
+from vitw_ray.wording import count
 
 TEMPLATES = Path(__file__).parent / "templates"
-PAPER_SUPPORT = LabelsConfig()  # its defaults are the paper's thresholds
 _MARKDOWN = str.maketrans(
     {mark: f"\\{mark}" for mark in "\\`*_{}[]#|!~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 )
@@ -55,8 +55,7 @@ def render(
         versions=run.versions,
         min_conversations=labels.min_conversations,
         min_accounts=labels.min_accounts,
-        lowered=labels.min_conversations < PAPER_SUPPORT.min_conversations
-        or labels.min_accounts < PAPER_SUPPORT.min_accounts,
+        lowered=support_is_lowered(labels.min_conversations, labels.min_accounts),
         frequencies=frequencies,
         tree=tree,
     )

@@ -1,8 +1,8 @@
 """Stage 7: `labels` and `taxonomy` -> a folder that can be published: two CSV files and a card."""
 
+from vitw_ray.facts import run_facts
 from vitw_ray.release import card
 from vitw_ray.release.tables import values_frequencies, values_tree
-from vitw_ray.report.write import run_facts
 from vitw_ray.run_folder import StageReport, read_table
 from vitw_ray.stages import StageContext
 

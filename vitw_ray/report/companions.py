@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from vitw_ray.intervals import wilson
 from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.report.figures import bar, residual_tone
-from vitw_ray.report.wording import percent
-from vitw_ray.statistics.intervals import wilson
+from vitw_ray.wording import percent
 
 Row = dict[str, Any]
 

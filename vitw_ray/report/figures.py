@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from vitw_ray.report.inert import inert
-from vitw_ray.report.wording import percent, signed
+from vitw_ray.inert import inert
+from vitw_ray.wording import percent, signed
 
 RESIDUAL_STEPS = (2.0, 4.0, 8.0, 16.0)  # ours: 2 is the usual single test, then doubling
 MIN_TEXT_PX = 15  # ours: a line of the page's small type

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import pyarrow as pa
 from markupsafe import Markup
 
+from vitw_ray.intervals import wilson
 from vitw_ray.report.figures import bar
-from vitw_ray.report.wording import percent
-from vitw_ray.statistics.intervals import wilson
-from vitw_ray.statistics.side_by_side import Pair, Row, pairs
+from vitw_ray.side_by_side import Pair, Row, pairs
+from vitw_ray.wording import percent
 
 COLUMNS = 4  # ours: models whose bars fit beside each other
 NAMED = 4  # ours: values named for each side of a pair

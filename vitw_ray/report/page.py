@@ -13,15 +13,14 @@ import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from vitw_ray import wording
+from vitw_ray.facts import RunFacts
+from vitw_ray.inert import inert
 from vitw_ray.records import RESPONSE_TYPES, TABLES
-from vitw_ray.report import sections, tree_view, wording
+from vitw_ray.report import sections, tree_view
 from vitw_ray.report.companions import spoken, together
-from vitw_ray.report.facts import RunFacts, StageFacts, Totals
-from vitw_ray.report.inert import inert
 from vitw_ray.report.models_view import models_view
 from vitw_ray.report.pairings import pairings
-
-__all__ = ["RunFacts", "StageFacts", "Totals", "render"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 FEW = 10  # ours: rows shown before a fold

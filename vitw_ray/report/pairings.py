@@ -14,7 +14,7 @@ from markupsafe import Markup
 from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.report.figures import Cell, heat_map, residual_tone
 from vitw_ray.report.tree_view import Names
-from vitw_ray.report.wording import TIMES, facet_noun, first_up, plain, signed
+from vitw_ray.wording import TIMES, facet_noun, first_up, plain, signed
 
 HEAT_ROWS, HEAT_COLUMNS = 16, 12  # ours: what fits the page's width
 CANDIDATES = 2000  # ours: strongest pairs among which the heat map finds its rows and columns

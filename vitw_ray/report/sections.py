@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vitw_ray.facts import RunTotals
+from vitw_ray.intervals import wilson
 from vitw_ray.records import RESPONSE_TYPES
-from vitw_ray.report.facts import Totals
 from vitw_ray.report.figures import Part, bar, stacked
 from vitw_ray.report.tree_view import Names
-from vitw_ray.report.wording import UNKNOWN, percent, plain
-from vitw_ray.statistics.intervals import wilson
+from vitw_ray.wording import UNKNOWN, percent, plain
 
 Row = dict[str, Any]
 
@@ -36,7 +36,7 @@ class Tile(NamedTuple):
     beside: str
 
 
-def headline(labels: pa.Table, totals: Totals) -> list[Tile]:
+def headline(labels: pa.Table, totals: RunTotals) -> list[Tile]:
     """The numbers at the top, each beside the paper's (1.1, 1.3, 1.4)."""
     subjective = totals.subjective
     answered = totals.conversations - totals.failed

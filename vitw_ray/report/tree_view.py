@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vitw_ray.report.figures import Slab, icicle
-from vitw_ray.report.wording import facet_noun
+from vitw_ray.wording import facet_noun
 
 ICICLE_NODES = 70  # ours: more nodes on one level are thinner than a line of text
 

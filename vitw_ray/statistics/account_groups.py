@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import stdtrit
 
+from vitw_ray.intervals import CONFIDENCE, Floats
 from vitw_ray.keys import id_hash
-from vitw_ray.statistics.contingency import Facet
-from vitw_ray.statistics.intervals import CONFIDENCE, Floats
+from vitw_ray.statistics.contingency import CodedFacet
 
 ACCOUNT_GROUPS = 64  # ours: a standard error that is itself known to 9 %, for 64 times the counts
 
 
-def account_groups(accounts: Sequence[str | None], conversations: Sequence[str]) -> Facet:
+def account_groups(accounts: Sequence[str | None], conversations: Sequence[str]) -> CodedFacet:
     """The group of each conversation, from the ids of its account and of itself."""
     pairs = zip(accounts, conversations, strict=True)
     hashes = (
@@ -27,7 +27,7 @@ def account_groups(accounts: Sequence[str | None], conversations: Sequence[str])
     )
     # the ring's upper bits sort the rows of a part, so a part would hold few groups: take the lower
     codes = np.fromiter(hashes, np.int64, len(accounts)) & (ACCOUNT_GROUPS - 1)
-    return Facet(np.arange(codes.size), codes.astype(np.int32), ACCOUNT_GROUPS)
+    return CodedFacet(np.arange(codes.size), codes.astype(np.int32), ACCOUNT_GROUPS)
 
 
 def standard_error(without: Floats) -> Floats:

@@ -14,18 +14,18 @@ import numpy as np
 import pyarrow as pa
 
 from vitw_ray import cluster
-from vitw_ray.hash_runs import read_range, write_run
+from vitw_ray.hash_runs import read_range, write_sorted_run
 from vitw_ray.keys import range_bounds
 from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.run_folder import FileEntry, StageReport, read_part
 from vitw_ray.stages import StageContext
-from vitw_ray.statistics.block import COLUMNS, Block
+from vitw_ray.statistics.block import COLUMNS, ConversationBlock
 from vitw_ray.statistics.clustered import ClusteredCounts, residuals_by_account
+from vitw_ray.statistics.codebook import Codebook, read_codebook
 from vitw_ray.statistics.contingency import Integers
 from vitw_ray.statistics.paired import ANSWERS, answers_of, count_paired
 from vitw_ray.statistics.partials import Partial, add, count_block, pack, unpack
 from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, compute, facts
-from vitw_ray.statistics.vocabulary import Vocabulary, read_vocabulary
 from vitw_ray.storage import PRIVATE, Storage
 
 GROUPS = 32  # units at most (ours: a matrix of counts crosses the network once a unit)
@@ -34,9 +34,9 @@ Cells = dict[str, Integers]  # name of a matrix -> chosen cells, as ClusteredCou
 
 def analyze(context: StageContext) -> StageReport:
     """Count part by part, add up, and compute the tables once."""
-    models = context.manifests[0]["details"]["models"]
-    vocabulary = read_vocabulary(context.storage, context.tables, context.config, models)
-    shared = [cluster.share(vocabulary)]
+    models = context.manifests["conversations"]["details"]["models"]
+    vocabulary = read_codebook(context.storage, context.tables, context.config, models)
+    shared = [cluster.put_shared(vocabulary)]
     parts = context.tables["extractions"].files
     blocks = Blocks(context.storage, parts, context.tables["task_assignments"].files, shared)
     prompts = f"{PRIVATE}/{context.folder.name}/prompts"
@@ -49,7 +49,7 @@ def analyze(context: StageContext) -> StageReport:
     paired = _count_prompts(context.storage, sorted(runs), len(parts), vocabulary)
     context.storage.delete_prefix(prompts)
     tables = compute(merged, paired, vocabulary, context.config.statistics.alpha)
-    if context.manifests[2]["details"]["with_account"]:
+    if context.manifests["labels"]["details"]["with_account"]:
         tables["associations"] = _by_account(tables["associations"], blocks, vocabulary)
     return StageReport(
         files=[context.folder.write_table(name, table) for name, table in tables.items()],
@@ -73,12 +73,14 @@ class Blocks:
         groups = np.array_split(np.arange(len(self.parts)), min(GROUPS, len(self.parts)))
         return [{"first": int(g[0]), "last": int(g[-1])} for g in groups]
 
-    def read(self, unit: cluster.Unit) -> Iterator[Block]:
+    def read(self, unit: cluster.Unit) -> Iterator[ConversationBlock]:
         """The blocks of one unit."""
-        vocabulary: Vocabulary = cluster.shared(self.vocabulary[0])
+        vocabulary: Codebook = cluster.get_shared(self.vocabulary[0])
         for part in range(unit["first"], unit["last"] + 1):
             extractions = read_part(self.storage, self.parts[part], COLUMNS)
-            yield Block.of(extractions, read_part(self.storage, self.assignments[part]), vocabulary)
+            yield ConversationBlock.of(
+                extractions, read_part(self.storage, self.assignments[part]), vocabulary
+            )
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,11 @@ class _Counter:
             merged = add(merged, count_block(block))
             answers = answers_of(block)
             if answers.num_rows:
-                written.append(write_run(self.blocks.storage, self.prompts, answers))
+                written.append(write_sorted_run(self.blocks.storage, self.prompts, answers))
         return pack(merged), written
 
 
-def _count_prompts(
-    storage: Storage, runs: list[str], ranges: int, vocabulary: Vocabulary
-) -> Partial:
+def _count_prompts(storage: Storage, runs: list[str], ranges: int, vocabulary: Codebook) -> Partial:
     """Counts of answers to the same prompts: all answers to a prompt lie in one range."""
     models, types = len(vocabulary.models), len(RESPONSE_TYPES)
     ancestors = zip(vocabulary.ai_ancestors, vocabulary.ai_levels, strict=True)
@@ -117,7 +117,7 @@ def _count_prompts(
     return merged
 
 
-def _by_account(associations: pa.Table, blocks: Blocks, vocabulary: Vocabulary) -> pa.Table:
+def _by_account(associations: pa.Table, blocks: Blocks, vocabulary: Codebook) -> pa.Table:
     """Fill `residual_by_account` of the significant cells."""
     chosen = [cell for cell in _significant(associations, vocabulary) if cell[2].size]
     cells = {name: found for name, _, found in chosen}
@@ -139,7 +139,7 @@ def _by_account(associations: pa.Table, blocks: Blocks, vocabulary: Vocabulary) 
     return associations.set_column(column, field, pa.array(found, from_pandas=True))
 
 
-def count_cells(block: Block, cells: Cells) -> Partial:
+def count_cells(block: ConversationBlock, cells: Cells) -> Partial:
     """Chosen cells of each matrix `ai_<level> x <name>`, in each group of accounts."""
     columns = {"tasks": block.task, "human": block.human, "types": block.response_type}
     counts: Partial = {}
@@ -151,7 +151,7 @@ def count_cells(block: Block, cells: Cells) -> Partial:
 
 
 def _significant(
-    associations: pa.Table, vocabulary: Vocabulary
+    associations: pa.Table, vocabulary: Codebook
 ) -> Iterator[tuple[str, Integers, Integers]]:
     """Name of each matrix, with the places of its significant rows and their cells."""
     facet, level, row, column, significant = (

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from vitw_ray.config import Period
 from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.statistics.account_groups import account_groups
-from vitw_ray.statistics.contingency import Facet, deduplicate, to_ancestors
-from vitw_ray.statistics.vocabulary import Vocabulary
+from vitw_ray.statistics.codebook import Codebook
+from vitw_ray.statistics.contingency import CodedFacet, deduplicate, to_ancestors
 
 COLUMNS = (
     "conversation_id",
@@ -37,22 +37,22 @@ PERIODS = 1 << 15  # ours: days since 1970 reach to 2059
 
 
 @dataclass(frozen=True)
-class Block:
+class ConversationBlock:
     """The conversations of one block, each facet as codes; made from the Arrow tables."""
 
     table: pa.Table  # of `extractions`, subjective rows
     clusters: Sequence[str | None]  # of the task of each
-    vocabulary: Vocabulary
+    vocabulary: Codebook
 
     @staticmethod
-    def of(extractions: pa.Table, tasks: pa.Table, vocabulary: Vocabulary) -> "Block":
+    def of(extractions: pa.Table, tasks: pa.Table, vocabulary: Codebook) -> "ConversationBlock":
         """A block of `extractions` and its `task_assignments`."""
         table = extractions.filter(pc.field("is_subjective"))
         cluster_of = dict(
             zip(tasks["conversation_id"].to_pylist(), tasks["cluster_id"].to_pylist(), strict=True)
         )
         clusters = [cluster_of.get(i) for i in table["conversation_id"].to_pylist()]
-        return Block(table, clusters, vocabulary)
+        return ConversationBlock(table, clusters, vocabulary)
 
     @property
     def conversations(self) -> int:
@@ -60,14 +60,14 @@ class Block:
         return self.table.num_rows
 
     @cached_property
-    def ai(self) -> Facet:
+    def ai(self) -> CodedFacet:
         """AI values, level 0."""
         known = self.vocabulary
         values = self.table["ai_values"]
         return values_of(values, known.ai_codes, len(known.ai_levels[0]), known.min_salience)
 
     @cached_property
-    def ai_explicit(self) -> Facet:
+    def ai_explicit(self) -> CodedFacet:
         """AI values that are said outright."""
         known = self.vocabulary
         size = len(known.ai_levels[0])
@@ -75,62 +75,62 @@ class Block:
             self.table["ai_values"], known.ai_codes, size, known.min_salience, explicit=True
         )
 
-    def ai_at(self, level: int) -> Facet:
+    def ai_at(self, level: int) -> CodedFacet:
         """AI values, or their clusters, at a level of the taxonomy."""
         known = self.vocabulary
         return to_ancestors(self.ai, known.ai_ancestors[level], len(known.ai_levels[level]))
 
     @cached_property
-    def human(self) -> Facet:
+    def human(self) -> CodedFacet:
         """Human values."""
         known = self.vocabulary
         values = self.table["human_values"]
         return values_of(values, known.human_codes, len(known.human), known.min_salience)
 
     @cached_property
-    def stated(self) -> Facet:
+    def stated(self) -> CodedFacet:
         """Whether the person stated any value, of whatever support: codes of `STATED`."""
         lists = _lists(self.table["human_values"])
         rows = lists.value_parent_indices().to_numpy()
         codes = np.full(self.conversations, STATED.index("none"), np.int32)
         codes[rows[counted(lists, self.vocabulary.min_salience)]] = STATED.index("stated")
-        return Facet(np.arange(codes.size), codes, len(STATED))
+        return CodedFacet(np.arange(codes.size), codes, len(STATED))
 
     @cached_property
-    def task(self) -> Facet:
+    def task(self) -> CodedFacet:
         """Clusters of the tasks, level 1."""
         return single(self.clusters, self.vocabulary.tasks)
 
     @cached_property
-    def response_type(self) -> Facet:
+    def response_type(self) -> CodedFacet:
         """Response types."""
         return single(self.table["response_type"].to_pylist(), RESPONSE_TYPES)
 
     @cached_property
-    def model(self) -> Facet:
+    def model(self) -> CodedFacet:
         """Models under study."""
         return single(self.table["model"].to_pylist(), self.vocabulary.models)
 
     @cached_property
-    def period(self) -> Facet:
+    def period(self) -> CodedFacet:
         """Days, weeks or months since 1970."""
         codes = period_codes(self.table["created_at"], self.vocabulary.period)
         rows = np.flatnonzero((codes >= 0) & (codes < PERIODS))
-        return Facet(*deduplicate(rows, codes[rows]), PERIODS)
+        return CodedFacet(*deduplicate(rows, codes[rows]), PERIODS)
 
     @cached_property
-    def group(self) -> Facet:
+    def group(self) -> CodedFacet:
         """Groups of accounts."""
         accounts, ids = (self.table[c].to_pylist() for c in ("account_id", "conversation_id"))
         return account_groups(accounts, ids)
 
-    def by_task(self, facet: Facet) -> Facet:
+    def by_task(self, facet: CodedFacet) -> CodedFacet:
         """A facet of one code a conversation crossed with its task, the last one being "none"."""
         strata = len(self.vocabulary.tasks) + 1
         task = np.full(self.conversations, strata - 1, np.int64)
         task[self.task.rows] = self.task.codes
         codes = facet.codes.astype(np.int64) * strata + task[facet.rows]
-        return Facet(facet.rows, codes.astype(np.int32), facet.size * strata)
+        return CodedFacet(facet.rows, codes.astype(np.int32), facet.size * strata)
 
 
 def values_of(
@@ -140,7 +140,7 @@ def values_of(
     min_salience: int = 1,
     *,
     explicit: bool = False,
-) -> Facet:
+) -> CodedFacet:
     """A list<value> column as codes; labels outside the vocabulary are left out.
 
     So are values of less than `min_salience`, and with `explicit` those not said outright.
@@ -154,7 +154,7 @@ def values_of(
     found = lookup[encoded.indices.to_numpy()] if len(lookup) else np.zeros(0, np.int64)
     rows = lists.value_parent_indices().to_numpy()
     kept &= found >= 0
-    return Facet(*deduplicate(rows[kept], found[kept]), size)
+    return CodedFacet(*deduplicate(rows[kept], found[kept]), size)
 
 
 def counted(lists: pa.ListArray, min_salience: int) -> NDArray[np.bool_]:
@@ -170,12 +170,12 @@ def _lists(column: pa.ChunkedArray) -> pa.ListArray:
     return lists
 
 
-def single(values: Sequence[str | None], names: Sequence[str]) -> Facet:
+def single(values: Sequence[str | None], names: Sequence[str]) -> CodedFacet:
     """A column with at most one name a row as codes."""
     code_of = {name: code for code, name in enumerate(names)}
     codes = np.array([code_of.get(v, -1) if v is not None else -1 for v in values], dtype=np.int64)
     rows = np.flatnonzero(codes >= 0)
-    return Facet(*deduplicate(rows, codes[rows]), len(names))
+    return CodedFacet(*deduplicate(rows, codes[rows]), len(names))
 
 
 def period_codes(created_at: pa.ChunkedArray, period: Period) -> NDArray[np.int64]:

@@ -10,9 +10,9 @@ from typing import Self
 
 import numpy as np
 
+from vitw_ray.intervals import Floats, share
 from vitw_ray.statistics.account_groups import standard_error
-from vitw_ray.statistics.contingency import Facet, Integers, cross, deduplicate, expand
-from vitw_ray.statistics.intervals import Floats, share
+from vitw_ray.statistics.contingency import CodedFacet, Integers, cross, deduplicate, expand
 from vitw_ray.statistics.residuals import adjusted_residual
 
 
@@ -26,7 +26,7 @@ class ClusteredCounts:
     both: Integers  # [cells, groups]
 
     @classmethod
-    def of(cls, rows: Facet, columns: Facet, cells: Integers, group: Facet) -> Self:
+    def of(cls, rows: CodedFacet, columns: CodedFacet, cells: Integers, group: CodedFacet) -> Self:
         """Count one block; `cells` rise, and are `row code * columns + column code`."""
         n_rows = group.rows.size
         held = _cells(rows, columns, cells, n_rows)
@@ -44,7 +44,7 @@ class ClusteredCounts:
         )
 
 
-def _cells(rows: Facet, columns: Facet, cells: Integers, n_rows: int) -> Facet:
+def _cells(rows: CodedFacet, columns: CodedFacet, cells: Integers, n_rows: int) -> CodedFacet:
     """Which of the chosen cells each conversation is in."""
     found_rows, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for mine, theirs in expand(rows, columns, n_rows):
@@ -54,7 +54,7 @@ def _cells(rows: Facet, columns: Facet, cells: Integers, n_rows: int) -> Facet:
         found_rows.append(rows.rows[mine[chosen]])
         found.append(place[chosen])
     pairs = deduplicate(np.concatenate(found_rows), np.concatenate(found))
-    return Facet(*pairs, cells.size)
+    return CodedFacet(*pairs, cells.size)
 
 
 def residuals_by_account(counts: ClusteredCounts, cells: Integers) -> Floats:

@@ -1,9 +1,9 @@
 """Counting: how many conversations hold a value, and how many hold two things at once.
 
-A block of conversations comes in as codes, one `Facet` per column of interest; it leaves as
+A block of conversations comes in as codes, one `CodedFacet` per column of interest; it leaves as
 `Counts`, plain integer tables that merge by addition. Integer sums have no order, so any split of
 the rows, any order of the blocks and any retry end in the same bits. One value counts once per
-conversation: a `Facet` cannot hold a pair twice.
+conversation: a `CodedFacet` cannot hold a pair twice.
 
 The matrix is filled by fused keys (`row code * columns + column code`) that are tallied chunk by
 chunk, so memory is the matrix, the input and one chunk; conversations x labels is never built.
@@ -23,7 +23,7 @@ _CHUNK = 1 << 20  # ours: keys tallied at a time, 8 MB each for a handful of tem
 
 
 def deduplicate(rows: ArrayLike, codes: ArrayLike) -> tuple[Integers, NDArray[np.int32]]:
-    """Pairs (row, code) in rising order, each once; the form that `Facet` asks for."""
+    """Pairs (row, code) in rising order, each once; the form that `CodedFacet` asks for."""
     row, code = np.asarray(rows, np.int64), np.asarray(codes, np.int64)
     if not row.size:
         return row, code.astype(np.int32)
@@ -37,7 +37,7 @@ def deduplicate(rows: ArrayLike, codes: ArrayLike) -> tuple[Integers, NDArray[np
 
 
 @dataclass(frozen=True, eq=False)
-class Facet:
+class CodedFacet:
     """What each conversation of a block holds of one vocabulary: a ragged list, as pairs.
 
     `rows` (int64) numbers the conversation in its block, `codes` (int32) the label, 0 .. size - 1.
@@ -80,17 +80,17 @@ class Axis:
     level: int = 0
 
 
-def to_ancestors(facet: Facet, ancestor: ArrayLike, size: int) -> Facet:
+def to_ancestors(facet: CodedFacet, ancestor: ArrayLike, size: int) -> CodedFacet:
     """The facet one or more levels up: `ancestor[code]` is the new code, or -1 to drop the pair.
 
     Two labels under one ancestor become one pair: the ancestor counts once per conversation too.
     """
     mapped = np.asarray(ancestor, np.int32)[facet.codes]
     known = mapped >= 0
-    return Facet(*deduplicate(facet.rows[known], mapped[known]), size)
+    return CodedFacet(*deduplicate(facet.rows[known], mapped[known]), size)
 
 
-def code_of_row(facet: Facet, n_rows: int) -> NDArray[np.int32]:
+def code_of_row(facet: CodedFacet, n_rows: int) -> NDArray[np.int32]:
     """The one code of each conversation, int32[n_rows], -1 where it has none."""
     if not facet.is_single:
         raise ValueError("some conversation holds more than one code")
@@ -100,7 +100,7 @@ def code_of_row(facet: Facet, n_rows: int) -> NDArray[np.int32]:
     return code
 
 
-def cross(a: Facet, b: Facet, n_rows: int) -> Integers:
+def cross(a: CodedFacet, b: CodedFacet, n_rows: int) -> Integers:
     """Conversations that hold both codes: int64[a.size, b.size]; `n_rows` conversations in all."""
     if a.is_single and not b.is_single:
         return np.ascontiguousarray(cross(b, a, n_rows).T)  # one lookup instead of an expansion
@@ -110,11 +110,11 @@ def cross(a: Facet, b: Facet, n_rows: int) -> Integers:
     return matrix.reshape(a.size, b.size)
 
 
-def cross_tally(a: Facet, b: Facet, n_rows: int) -> "Tally":
+def cross_tally(a: CodedFacet, b: CodedFacet, n_rows: int) -> "SparseCounts":
     """As `cross` for matrices too large to be filled: keys are `code of a * b.size + code of b`."""
-    total = Tally.of(np.zeros(0, np.int64))
+    total = SparseCounts.of(np.zeros(0, np.int64))
     for keys in fused_keys(a, b, n_rows):
-        total = total.add(Tally.of(keys))
+        total = total.add(SparseCounts.of(keys))
     return total
 
 
@@ -126,14 +126,14 @@ def tally_into(counts: Integers, keys: Integers) -> None:
         counts += np.bincount(keys, minlength=counts.size)
 
 
-def fused_keys(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
+def fused_keys(a: CodedFacet, b: CodedFacet, n_rows: int) -> Iterator[Integers]:
     """A key for each two codes that one of `n_rows` conversations holds, `_CHUNK` at a time."""
     _check_rows(a, n_rows)
     _check_rows(b, n_rows)
     yield from (_keys_by_lookup if b.is_single else _keys_by_expansion)(a, b, n_rows)
 
 
-def _keys_by_lookup(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
+def _keys_by_lookup(a: CodedFacet, b: CodedFacet, n_rows: int) -> Iterator[Integers]:
     """Fused keys when each conversation has at most one code of `b`."""
     b_of_row = code_of_row(b, n_rows)
     everywhere = b.rows.size == n_rows
@@ -143,13 +143,13 @@ def _keys_by_lookup(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
         yield keys if everywhere else keys[partner >= 0]
 
 
-def _keys_by_expansion(a: Facet, b: Facet, n_rows: int) -> Iterator[Integers]:
+def _keys_by_expansion(a: CodedFacet, b: CodedFacet, n_rows: int) -> Iterator[Integers]:
     """Fused keys of every pair of codes within a conversation, `_CHUNK` at most at a time."""
     for mine, theirs in expand(a, b, n_rows):
         yield a.codes[mine].astype(np.int64) * b.size + b.codes[theirs]
 
 
-def expand(a: Facet, b: Facet, n_rows: int) -> Iterator[tuple[Integers, Integers]]:
+def expand(a: CodedFacet, b: CodedFacet, n_rows: int) -> Iterator[tuple[Integers, Integers]]:
     """Every pair of `a` beside every pair of `b` in the same conversation, as places in both.
 
     First all pairs of `a` beside the first of their conversation in `b`, then those that have a
@@ -189,7 +189,7 @@ class Counts:
         return cls(0, *(np.zeros(shape, np.int64) for shape in shapes))
 
     @classmethod
-    def of(cls, rows: Facet, columns: Facet, n_rows: int) -> Self:
+    def of(cls, rows: CodedFacet, columns: CodedFacet, n_rows: int) -> Self:
         """The table of one block of `n_rows` conversations."""
         return cls(n_rows, rows.presence, columns.presence, cross(rows, columns, n_rows))
 
@@ -211,13 +211,13 @@ class GroupCounts:
     """
 
     width: int
-    columns: "Tally"
-    both: "Tally"
+    columns: "SparseCounts"
+    both: "SparseCounts"
 
     @classmethod
-    def of(cls, rows: Facet, columns: Facet, n_rows: int) -> Self:
+    def of(cls, rows: CodedFacet, columns: CodedFacet, n_rows: int) -> Self:
         """Count one block; a conversation is in one column at most."""
-        in_column = Tally.of(columns.codes.astype(np.int64))
+        in_column = SparseCounts.of(columns.codes.astype(np.int64))
         return cls(columns.size, in_column, cross_tally(rows, columns, n_rows))
 
     def add(self, other: Self) -> Self:
@@ -229,7 +229,7 @@ class GroupCounts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tally:
+class SparseCounts:
     """A sparse count, for key spaces too large for a matrix: `keys` rise, each with its count."""
 
     keys: Integers
@@ -258,6 +258,6 @@ def _rises(keys: NDArray[np.integer]) -> bool:
     return bool(np.all(keys[1:] > keys[:-1]))
 
 
-def _check_rows(facet: Facet, n_rows: int) -> None:
+def _check_rows(facet: CodedFacet, n_rows: int) -> None:
     if facet.rows.size and facet.rows[-1] >= n_rows:
         raise ValueError(f"row {facet.rows[-1]} in a block of {n_rows} conversations")

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from vitw_ray.records import COOCCURRENCE, ValueFacet
-from vitw_ray.statistics.contingency import Facet, Integers, Tally, tally_into
+from vitw_ray.statistics.contingency import CodedFacet, Integers, SparseCounts, tally_into
 
 DENSE_LABELS = 4096  # ours: a triangle of 67 MB; the paper's 3,307 labels fit
 _ROWS = (
@@ -28,22 +28,22 @@ class PairCounts:
     """Conversations that hold both labels of each pair; a monoid under `add`, with `zero`."""
 
     size: int  # labels
-    pairs: Integers | Tally  # int64[size (size - 1) / 2], or by pair number
+    pairs: Integers | SparseCounts  # int64[size (size - 1) / 2], or by pair number
 
     @classmethod
     def zero(cls, size: int) -> Self:
         """The counts of no conversations."""
         if size > DENSE_LABELS:
-            return cls(size, Tally.of(np.zeros(0, np.int64)))
+            return cls(size, SparseCounts.of(np.zeros(0, np.int64)))
         return cls(size, np.zeros(size * (size - 1) // 2, np.int64))
 
     @classmethod
-    def of(cls, facet: Facet) -> Self:
+    def of(cls, facet: CodedFacet) -> Self:
         """Count one block."""
         pairs = cls.zero(facet.size).pairs
         for keys in _pair_keys(facet):
-            if isinstance(pairs, Tally):
-                pairs = pairs.add(Tally.of(keys))
+            if isinstance(pairs, SparseCounts):
+                pairs = pairs.add(SparseCounts.of(keys))
             else:
                 tally_into(pairs, keys)
         return cls(facet.size, pairs)
@@ -52,14 +52,14 @@ class PairCounts:
         """The counts of both blocks. Raises ValueError when the vocabularies differ."""
         if self.size != other.size:
             raise ValueError(f"pairs of {self.size} and of {other.size} labels do not add")
-        if isinstance(self.pairs, Tally) and isinstance(other.pairs, Tally):
+        if isinstance(self.pairs, SparseCounts) and isinstance(other.pairs, SparseCounts):
             return type(self)(self.size, self.pairs.add(other.pairs))
-        assert not isinstance(self.pairs, Tally)
-        assert not isinstance(other.pairs, Tally)
+        assert not isinstance(self.pairs, SparseCounts)
+        assert not isinstance(other.pairs, SparseCounts)
         return type(self)(self.size, self.pairs + other.pairs)
 
 
-def _pair_keys(facet: Facet) -> Iterator[Integers]:
+def _pair_keys(facet: CodedFacet) -> Iterator[Integers]:
     held = np.bincount(facet.rows)
     first = np.cumsum(held) - held
     below = np.arange(facet.size, dtype=np.int64)
@@ -80,7 +80,7 @@ def cooccurrence(counts: PairCounts, facet: ValueFacet, names: Sequence[str]) ->
     """
     if len(names) != counts.size:
         raise ValueError(f"{len(names)} names for {counts.size} labels")
-    if isinstance(counts.pairs, Tally):
+    if isinstance(counts.pairs, SparseCounts):
         keys, seen = counts.pairs.keys, counts.pairs.counts
     else:
         keys = np.flatnonzero(counts.pairs)

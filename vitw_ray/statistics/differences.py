@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, erfc
 
+from vitw_ray.intervals import Floats, share, wilson, z_quantile
 from vitw_ray.statistics.contingency import Integers
-from vitw_ray.statistics.intervals import Floats, share, wilson, z_quantile
 from vitw_ray.statistics.residuals import LEAST_EXPECTED, p_value
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from vitw_ray.intervals import Floats
 from vitw_ray.records import EXPLICITNESS
 from vitw_ray.statistics.contingency import Axis, Counts, Integers
-from vitw_ray.statistics.intervals import Floats
 from vitw_ray.statistics.residuals import adjusted_residual
 
 

@@ -11,10 +11,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
+from vitw_ray.intervals import Floats, share, wilson
 from vitw_ray.records import MIRRORING
 from vitw_ray.statistics.account_groups import t_interval
-from vitw_ray.statistics.contingency import Axis, Facet, Integers, Tally, code_of_row, to_ancestors
-from vitw_ray.statistics.intervals import Floats, share, wilson
+from vitw_ray.statistics.contingency import (
+    Axis,
+    CodedFacet,
+    Integers,
+    SparseCounts,
+    code_of_row,
+    to_ancestors,
+)
 from vitw_ray.statistics.mirroring_chance import (
     SIZES,
     MirroringCounts,
@@ -27,7 +34,12 @@ LEAST_MIRRORED = 5  # ours: below, the logarithm of a share is far from normal
 
 
 def count_mirroring(
-    human: Facet, ai: Facet, to_ai: ArrayLike, response_type: Facet, task: Facet, group: Facet
+    human: CodedFacet,
+    ai: CodedFacet,
+    to_ai: ArrayLike,
+    response_type: CodedFacet,
+    task: CodedFacet,
+    group: CodedFacet,
 ) -> MirroringCounts:
     """Count one block of conversations.
 
@@ -54,13 +66,15 @@ def count_mirroring(
         conversations=np.bincount(stratum[base], minlength=strata).reshape(shape),
         mirrored=np.bincount(stratum[is_mirrored], minlength=strata).reshape(shape),
         matches=np.bincount(stratum[met], minlength=strata).reshape(shape),
-        human=Tally.of(_keys(stratum[twin.rows], twin)),
-        ai=Tally.of(_keys(stratum[ai.rows], ai)),
-        sizes=Tally.of(stratum[base] * SIZES + known[base]),
+        human=SparseCounts.of(_keys(stratum[twin.rows], twin)),
+        ai=SparseCounts.of(_keys(stratum[ai.rows], ai)),
+        sizes=SparseCounts.of(stratum[base] * SIZES + known[base]),
     )
 
 
-def _stratum_of_row(human: Facet, response_type: Facet, task: Facet, n_rows: int) -> Integers:
+def _stratum_of_row(
+    human: CodedFacet, response_type: CodedFacet, task: CodedFacet, n_rows: int
+) -> Integers:
     """Stratum of each conversation, int64[n_rows]; -1 without a human value or a response type."""
     type_code, task_code = code_of_row(response_type, n_rows), code_of_row(task, n_rows)
     has_value = np.zeros(n_rows, bool)
@@ -70,21 +84,21 @@ def _stratum_of_row(human: Facet, response_type: Facet, task: Facet, n_rows: int
     return np.where(has_value & (type_code >= 0), stratum, -1)
 
 
-def _with_twin(ai: Facet, to_ai: ArrayLike) -> Facet:
+def _with_twin(ai: CodedFacet, to_ai: ArrayLike) -> CodedFacet:
     """Only the AI values that some human label maps to; no other can match."""
     twins = np.asarray(to_ai, np.int64)
     has_twin = np.zeros(ai.size, bool)
     has_twin[twins[twins >= 0]] = True
     kept = has_twin[ai.codes]
-    return Facet(ai.rows[kept], ai.codes[kept], ai.size)
+    return CodedFacet(ai.rows[kept], ai.codes[kept], ai.size)
 
 
-def _inside(facet: Facet, stratum: Integers) -> Facet:
+def _inside(facet: CodedFacet, stratum: Integers) -> CodedFacet:
     kept = stratum[facet.rows] >= 0
-    return Facet(facet.rows[kept], facet.codes[kept], facet.size)
+    return CodedFacet(facet.rows[kept], facet.codes[kept], facet.size)
 
 
-def _keys(group: Integers, facet: Facet) -> Integers:
+def _keys(group: Integers, facet: CodedFacet) -> Integers:
     return group * facet.size + facet.codes
 
 

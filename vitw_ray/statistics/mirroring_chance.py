@@ -21,8 +21,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.statistics.contingency import Integers, Tally
-from vitw_ray.statistics.intervals import Floats, share
+from vitw_ray.intervals import Floats, share
+from vitw_ray.statistics.contingency import Integers, SparseCounts
 
 SIZES = 64  # ours: a conversation of more human values is an error; an answer holds 8
 
@@ -41,16 +41,16 @@ class MirroringCounts:
     conversations: Integers  # [groups, strata]
     mirrored: Integers  # [groups, strata]: at least one label on both sides
     matches: Integers  # [groups, strata]: labels on both sides, summed over conversations
-    human: Tally  # of human values, as AI codes
-    ai: Tally
-    sizes: Tally
+    human: SparseCounts  # of human values, as AI codes
+    ai: SparseCounts
+    sizes: SparseCounts
 
     @classmethod
     def zero(cls, groups: int, response_types: int, tasks: int) -> Self:
         """The counts of no conversations."""
         shape = (groups, response_types * (tasks + 1))
         margin = np.zeros(shape, np.int64)
-        nothing = Tally.of(np.zeros(0, np.int64))
+        nothing = SparseCounts.of(np.zeros(0, np.int64))
         return cls(margin, margin, margin, nothing, nothing, nothing)
 
     def add(self, other: Self) -> Self:
@@ -70,8 +70,8 @@ def summed(counts: MirroringCounts, values: int) -> MirroringCounts:
     strata = counts.conversations.shape[1]
     arrays = (counts.conversations, counts.mirrored, counts.matches)
 
-    def tally(of_groups: Tally, codes: int) -> Tally:
-        return Tally.of(of_groups.keys % (strata * codes), of_groups.counts)
+    def tally(of_groups: SparseCounts, codes: int) -> SparseCounts:
+        return SparseCounts.of(of_groups.keys % (strata * codes), of_groups.counts)
 
     return MirroringCounts(
         *(array.sum(axis=0) for array in arrays),
@@ -87,13 +87,13 @@ def without(
     """`total`, which is `summed(counts, values)`, less one group."""
     strata = counts.conversations.shape[1]
 
-    def tally(of_all: Tally, of_groups: Tally, codes: int) -> Tally:
+    def tally(of_all: SparseCounts, of_groups: SparseCounts, codes: int) -> SparseCounts:
         first = group * strata * codes
         low, high = np.searchsorted(of_groups.keys, [first, first + strata * codes])
         left = of_all.counts.copy()
         place = np.searchsorted(of_all.keys, of_groups.keys[low:high] - first)
         left[place] -= of_groups.counts[low:high]
-        return Tally(of_all.keys, left)
+        return SparseCounts(of_all.keys, left)
 
     return MirroringCounts(
         total.conversations - counts.conversations[group],
@@ -144,10 +144,12 @@ def _match_probability(
     return share(matches, others * _sum_by(group, _held(counts) * taking_part))
 
 
-def _gathered(tally: Tally, group: Integers, taking_part: NDArray[np.bool_], values: int) -> Tally:
+def _gathered(
+    tally: SparseCounts, group: Integers, taking_part: NDArray[np.bool_], values: int
+) -> SparseCounts:
     stratum, value = np.divmod(tally.keys, values)
     kept = taking_part[stratum]
-    return Tally.of(group[stratum[kept]] * values + value[kept], tally.counts[kept])
+    return SparseCounts.of(group[stratum[kept]] * values + value[kept], tally.counts[kept])
 
 
 def _held(counts: MirroringCounts) -> Integers:

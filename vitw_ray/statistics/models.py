@@ -15,7 +15,7 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 
 from vitw_ray.records import MODEL_COMPARISON
-from vitw_ray.statistics.contingency import Axis, GroupCounts, Integers, Tally
+from vitw_ray.statistics.contingency import Axis, GroupCounts, Integers, SparseCounts
 from vitw_ray.statistics.differences import (
     Difference,
     in_both,
@@ -47,7 +47,7 @@ class _Rows:
     difference: Difference
 
 
-def groups_of_models(columns: Tally, strata: int, names: Sequence[str]) -> Groups:
+def groups_of_models(columns: SparseCounts, strata: int, names: Sequence[str]) -> Groups:
     """All pairs of models, the larger first; at most `MOST_MODELS` models."""
     sizes = np.zeros(len(names), np.int64)
     np.add.at(sizes, columns.keys // strata, columns.counts)
@@ -56,14 +56,14 @@ def groups_of_models(columns: Tally, strata: int, names: Sequence[str]) -> Group
     return Groups("models", dict(enumerate(names)), pairs)
 
 
-def groups_of_periods(columns: Tally, strata: int, name_of: Callable[[int], str]) -> Groups:
+def groups_of_periods(columns: SparseCounts, strata: int, name_of: Callable[[int], str]) -> Groups:
     """Each period with the one seen before it; `model_a` is the later one."""
     seen = np.unique(columns.keys // strata).tolist()
     names = {code: name_of(code) for code in seen}
     return Groups("periods", names, list(zip(seen[1:], seen[:-1], strict=True)))
 
 
-def task_mix(columns: Tally, groups: Groups, tasks: Axis) -> pa.Table:
+def task_mix(columns: SparseCounts, groups: Groups, tasks: Axis) -> pa.Table:
     """The tasks themselves as the facet compared: what people ask of each model."""
     strata, rows = len(tasks.names) + 1, []
     for pair in groups.pairs:
@@ -113,7 +113,7 @@ def compare_paired(counts: PairedCounts, groups: Groups, label: Axis) -> pa.Tabl
     return _table(rows, groups, label, "prompts")
 
 
-def _of_group(columns: Tally, code: int, strata: int) -> Integers:
+def _of_group(columns: SparseCounts, code: int, strata: int) -> Integers:
     """Conversations of one group in each stratum, [strata]."""
     low, high = np.searchsorted(columns.keys, [code * strata, (code + 1) * strata])
     n = np.zeros(strata, np.int64)
@@ -136,7 +136,7 @@ def _by_group(
     return tables
 
 
-def _shown(tally: Tally, model: int, other: int, shape: tuple[int, int]) -> Integers:
+def _shown(tally: SparseCounts, model: int, other: int, shape: tuple[int, int]) -> Integers:
     """Prompts that two models answered and on which the first shows each label, [labels]."""
     models, labels = shape
     low, high = np.searchsorted(tally.keys, np.array([model, model + 1]) * (labels * models))

@@ -14,8 +14,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vitw_ray.keys import id_hash
-from vitw_ray.statistics.block import Block
-from vitw_ray.statistics.contingency import Facet, Integers, Tally, cross, cross_tally, deduplicate
+from vitw_ray.statistics.block import ConversationBlock
+from vitw_ray.statistics.contingency import (
+    CodedFacet,
+    Integers,
+    SparseCounts,
+    cross,
+    cross_tally,
+    deduplicate,
+)
 
 ANSWERS = pa.schema(
     [
@@ -38,26 +45,28 @@ class PairedCounts:
     """
 
     answered: Integers  # [models, models]
-    shown: Tally
-    both: Tally
+    shown: SparseCounts
+    both: SparseCounts
 
     @classmethod
-    def of(cls, prompts: Integers, models: Facet, values: Facet) -> Self:
+    def of(cls, prompts: Integers, models: CodedFacet, values: CodedFacet) -> Self:
         """Count answers: `prompts` numbers the prompt of each, int64[answers], from 0.
 
         All answers to these prompts must be there, one a model.
         """
         n_prompts = int(prompts.max(initial=-1)) + 1
-        answered = Facet(*deduplicate(prompts[models.rows], models.codes), models.size)
+        answered = CodedFacet(*deduplicate(prompts[models.rows], models.codes), models.size)
         model = models.codes.astype(np.int64)[values.rows]
         size = models.size * values.size
-        mine = Facet(*deduplicate(prompts[values.rows], model * values.size + values.codes), size)
+        mine = CodedFacet(
+            *deduplicate(prompts[values.rows], model * values.size + values.codes), size
+        )
         # a row for each prompt and code that any model shows on it
         label_of, label = np.unique(
             mine.rows * values.size + mine.codes % values.size, return_inverse=True
         )
-        shows = Facet(*deduplicate(label, mine.codes // values.size), models.size)
-        named = Facet(*deduplicate(label, mine.codes), size)
+        shows = CodedFacet(*deduplicate(label, mine.codes // values.size), models.size)
+        named = CodedFacet(*deduplicate(label, mine.codes), size)
         return cls(
             cross(answered, answered, n_prompts),
             cross_tally(mine, answered, n_prompts),
@@ -73,7 +82,7 @@ class PairedCounts:
         )
 
 
-def answers_of(block: Block) -> pa.Table:
+def answers_of(block: ConversationBlock) -> pa.Table:
     """The rows of a block that name a prompt and a model, in the schema `ANSWERS`."""
     prompts = block.table["prompt_id"].to_pylist()
     ids = block.table["conversation_id"].to_pylist()
@@ -113,16 +122,16 @@ def count_paired(
     first = np.ones(answers.num_rows, bool)
     first[1:] = (prompts[1:] != prompts[:-1]) | (model[1:] != model[:-1])
     answers, prompts, model = answers.filter(pa.array(first)), prompts[first], model[first]
-    asked = Facet(np.arange(model.size), model.astype(np.int32), models)
+    asked = CodedFacet(np.arange(model.size), model.astype(np.int32), models)
     kind = answers["response_type"].to_numpy().astype(np.int64)
     known = np.flatnonzero(kind >= 0)
     lists = answers["codes"].combine_chunks()
     if isinstance(lists, pa.ChunkedArray):
         lists = pa.array([], ANSWERS.field("codes").type)
     rows, codes = lists.value_parent_indices().to_numpy(), lists.flatten().to_numpy()
-    found = {"types": Facet(*deduplicate(known, kind[known]), types)}
+    found = {"types": CodedFacet(*deduplicate(known, kind[known]), types)}
     for level, (ancestor, size) in levels.items():
-        found[f"ai_{level}"] = Facet(*deduplicate(rows, ancestor[codes]), size)
+        found[f"ai_{level}"] = CodedFacet(*deduplicate(rows, ancestor[codes]), size)
     return {name: PairedCounts.of(prompts, asked, values) for name, values in found.items()}
 
 

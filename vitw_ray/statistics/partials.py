@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vitw_ray.statistics.block import Block
+from vitw_ray.statistics.block import ConversationBlock
 from vitw_ray.statistics.contingency import Counts, GroupCounts
 from vitw_ray.statistics.cooccurrence import PairCounts
 from vitw_ray.statistics.mirroring import count_mirroring
@@ -36,7 +36,7 @@ def unpack(packed: bytes) -> Partial:
     return pickle.loads(pa.decompress(packed[8:], size, codec="lz4_raw", asbytes=True))
 
 
-def count_block(block: Block) -> Partial:
+def count_block(block: ConversationBlock) -> Partial:
     """Count one block."""
     n, kind, task, human = block.conversations, block.response_type, block.task, block.human
     partial: Partial = {

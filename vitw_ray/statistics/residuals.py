@@ -21,9 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfc, gammaln, xlog1py
 from scipy.stats import chi2_contingency, false_discovery_control
 
+from vitw_ray.intervals import Floats, odds_ratio
 from vitw_ray.records import ASSOCIATIONS
 from vitw_ray.statistics.contingency import Axis, Counts, Integers
-from vitw_ray.statistics.intervals import Floats, odds_ratio
 
 LEAST_EXPECTED = 5.0  # Cochran, 1954: below, the normal approximation of a 2 x 2 is not trusted
 REASONS = ("no_conversations", "row_never", "row_always", "column_never", "column_always")

@@ -8,9 +8,9 @@ those without one are left out of both sides of the division.
 import numpy as np
 import pyarrow as pa
 
+from vitw_ray.intervals import share, wilson
 from vitw_ray.records import RESPONSE_TYPE_SHARES
 from vitw_ray.statistics.contingency import Axis, Counts, Integers
-from vitw_ray.statistics.intervals import share, wilson
 
 
 def by_model(counts: Counts, response_type: Axis, model: Axis) -> pa.Table:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from vitw_ray.records import RESPONSE_TYPES, TABLES
 from vitw_ray.statistics.block import STATED, period_name
+from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.contingency import Axis, Counts
 from vitw_ray.statistics.cooccurrence import cooccurrence
 from vitw_ray.statistics.explicitness import explicitness
@@ -24,7 +25,6 @@ from vitw_ray.statistics.partials import Partial
 from vitw_ray.statistics.residuals import associations, whole_table
 from vitw_ray.statistics.response_types import by_category, by_model
 from vitw_ray.statistics.variation import variation
-from vitw_ray.statistics.vocabulary import Vocabulary
 
 TYPES = Axis("response_types", RESPONSE_TYPES)
 COLUMN_NAMES = ("tasks", "human", "types")
@@ -32,7 +32,7 @@ EXCLUSIVE = ("types x models", "types x tasks", "types x stated")  # one row, on
 
 
 def compute(
-    merged: Partial, paired: dict[str, PairedCounts], vocabulary: Vocabulary, alpha: float
+    merged: Partial, paired: dict[str, PairedCounts], vocabulary: Codebook, alpha: float
 ) -> dict[str, pa.Table]:
     """All tables of the stage, from the counts of all parts and of all prompts."""
     label = Axis("ai_values", vocabulary.ai_levels[0])
@@ -71,7 +71,7 @@ def compute(
     }
 
 
-def column_axis(name: str, vocabulary: Vocabulary) -> Axis:
+def column_axis(name: str, vocabulary: Codebook) -> Axis:
     """What AI values are crossed with, by its short name."""
     axes = {
         "tasks": Axis("tasks", vocabulary.tasks),
@@ -81,7 +81,7 @@ def column_axis(name: str, vocabulary: Vocabulary) -> Axis:
     return axes[name]
 
 
-def _associations(merged: Partial, vocabulary: Vocabulary, alpha: float) -> Iterator[pa.Table]:
+def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterator[pa.Table]:
     for level, names in enumerate(vocabulary.ai_levels):
         for name in COLUMN_NAMES:
             yield associations(
@@ -95,7 +95,7 @@ def _associations(merged: Partial, vocabulary: Vocabulary, alpha: float) -> Iter
 
 
 def _comparisons(
-    merged: Partial, paired: dict[str, PairedCounts], vocabulary: Vocabulary
+    merged: Partial, paired: dict[str, PairedCounts], vocabulary: Codebook
 ) -> Iterator[pa.Table]:
     tasks = Axis("tasks", vocabulary.tasks)
     axes = {"types": TYPES, "human": Axis("human_values", vocabulary.human)}
@@ -115,7 +115,7 @@ def _comparisons(
         yield compare_paired(counts, models, axes[name])
 
 
-def facts(merged: Partial, vocabulary: Vocabulary) -> dict[str, Any]:
+def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
     """What the manifest says of the counts: sizes, expected counts, the two readings of silence."""
     stated: Counts = merged["types x stated"]
     no_values = RESPONSE_TYPES.index("no_values")

@@ -8,9 +8,9 @@ of another feature, low for a value that does not depend on context.
 import numpy as np
 import pyarrow as pa
 
+from vitw_ray.intervals import Floats, share
 from vitw_ray.records import VARIATION
 from vitw_ray.statistics.contingency import Axis, Counts
-from vitw_ray.statistics.intervals import Floats, share
 
 
 def variation(counts: Counts, label: Axis, over: Axis) -> pa.Table:

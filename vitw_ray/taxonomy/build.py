@@ -13,21 +13,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitw_ray import cluster
+from vitw_ray.inference.embedder_files import describe_embedder
 from vitw_ray.records import FACETS, TAXONOMY, VALUE_FACETS, Facet, ValueFacet
 from vitw_ray.run_folder import StageReport, read_table
 from vitw_ray.stages import StageContext
-from vitw_ray.taxonomy.embedding.blocks import Embedded, embed_texts
-from vitw_ray.taxonomy.embedding.embedder_files import describe_embedder
-from vitw_ray.taxonomy.embedding.phrases import in_phrases
-from vitw_ray.taxonomy.embedding.texts import scratch, write_tasks, write_values
 from vitw_ray.taxonomy.grow import Grown, Leaves, ValueGrower
 from vitw_ray.taxonomy.hierarchy import Parents
+from vitw_ray.taxonomy.model_actor import name_by_model
 from vitw_ray.taxonomy.naming.listing import Clustered
 from vitw_ray.taxonomy.naming.member_naming import Named
-from vitw_ray.taxonomy.naming.naming_actor import name_by_model
 from vitw_ray.taxonomy.quality import describe_levels
 from vitw_ray.taxonomy.tasks import TaskGrower, TaskTree, assign_tasks
 from vitw_ray.taxonomy.tree import build_tree
+from vitw_ray.taxonomy.vectors.blocks import Embedded, embed_texts
+from vitw_ray.taxonomy.vectors.phrases import in_phrases
+from vitw_ray.taxonomy.vectors.texts import scratch, write_tasks, write_values
 
 
 def build_taxonomy(context: StageContext) -> StageReport:

@@ -22,7 +22,7 @@ BLOCK_ROWS = 512  # ours: 17 MB of cosines with 4,096 others
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Partition:
     """One k-means: its k, and the cluster of each of n nodes."""
 
     k: int
@@ -52,7 +52,7 @@ def smooth(points: Rows, neighbours: int) -> Rows:
 
 def cluster_often(
     points: Rows, weights: NDArray[np.int64], coarsest: int, finest: int, *, seed: int
-) -> list[Run]:
+) -> list[Partition]:
     """Short spherical k-means, each on a part of the rows, k drawn evenly on a logarithmic scale.
 
     Args:
@@ -66,19 +66,19 @@ def cluster_often(
     sampled = max(1, round(ROWS_SHARE * n))
     finest = min(finest, sampled)
     low, high = np.log([min(coarsest, finest), finest])
-    runs: list[Run] = []
+    runs: list[Partition] = []
     for _ in range(RUNS):
         k = round(float(np.exp(rng.uniform(low, high))))
         rows = np.sort(rng.choice(n, sampled, replace=False))
         centres = points[rng.choice(rows, k, replace=False)]
         for _ in range(ITERATIONS):
             centres = _centres(points[rows], weights[rows], nearest(points[rows], centres))
-        runs.append(Run(k, nearest(points, centres).astype(np.int32)))
+        runs.append(Partition(k, nearest(points, centres).astype(np.int32)))
     return runs
 
 
 def together(
-    runs: Sequence[Run], nodes: NDArray[np.int32], weights: NDArray[np.int64]
+    runs: Sequence[Partition], nodes: NDArray[np.int32], weights: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """(n, n) share of the runs in which two nodes lie together, averaged over their rows.
 

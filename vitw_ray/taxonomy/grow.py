@@ -10,12 +10,18 @@ from numpy.typing import NDArray
 from vitw_ray.config import RunConfig, TaxonomyConfig
 from vitw_ray.records import Facet, ValueFacet
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.embedding.phrases import in_phrases, mean_of_phrases
-from vitw_ray.taxonomy.embedding.vector_files import Block, read_blocks
-from vitw_ray.taxonomy.hierarchy import Parents, build_levels, level_sizes, nodes_of_leaves
+from vitw_ray.taxonomy.hierarchy import (
+    Parents,
+    build_levels,
+    configured_sizes,
+    level_sizes,
+    nodes_of_leaves,
+)
 from vitw_ray.taxonomy.kmeans.shards import Shard
 from vitw_ray.taxonomy.naming.member_naming import Named, name_clusters
 from vitw_ray.taxonomy.quality import describe_levels, resampled_agreement
+from vitw_ray.taxonomy.vectors.phrases import in_phrases, mean_of_phrases
+from vitw_ray.taxonomy.vectors.vector_files import TextBlock, read_blocks
 
 Leaves = Sequence[tuple[str, int]]
 """(label, conversations) of each kept label of a facet, sorted by label."""
@@ -43,7 +49,7 @@ class ValueGrower:
     config: RunConfig
     storage: Storage
     leaves: Mapping[ValueFacet, Leaves]
-    blocks: Sequence[Block]
+    blocks: Sequence[TextBlock]
     unnamed: Sequence[ValueFacet] = ()
 
     def __call__(self) -> list[Grown]:
@@ -132,12 +138,3 @@ def grown_quality(
         row | {"resampled_agreement": found}
         for row, found in zip(describe_levels(vectors, levels), agreement, strict=True)
     ]
-
-
-def configured_sizes(config: TaxonomyConfig, facet: Facet) -> tuple[int, ...] | None:
-    """Clusters on each level of a facet from 1 up, where a run sets them."""
-    return {
-        "ai_values": config.ai_value_levels,
-        "human_values": config.human_value_levels,
-        "tasks": config.task_levels,
-    }[facet]

@@ -13,6 +13,8 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vitw_ray.config import TaxonomyConfig
+from vitw_ray.records import Facet
 from vitw_ray.taxonomy.agglomerate import agglomerate
 from vitw_ray.taxonomy.consensus import cluster_often, smooth, together
 from vitw_ray.taxonomy.kmeans.grid import Rows, to_grid
@@ -158,3 +160,12 @@ def nodes_of_leaves(levels: Sequence[Parents]) -> list[Parents]:
     for parents in levels:
         above.append(parents[above[-1]] if above else parents)
     return above
+
+
+def configured_sizes(config: TaxonomyConfig, facet: Facet) -> tuple[int, ...] | None:
+    """Clusters on each level of a facet from 1 up, where a run sets them."""
+    return {
+        "ai_values": config.ai_value_levels,
+        "human_values": config.human_value_levels,
+        "tasks": config.task_levels,
+    }[facet]

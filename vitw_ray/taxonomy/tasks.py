@@ -23,8 +23,6 @@ from vitw_ray.records import TASK_ASSIGNMENTS, TAXONOMY
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.embedding.texts import tasks_of
-from vitw_ray.taxonomy.embedding.vector_files import Block, read_blocks, shares
 from vitw_ray.taxonomy.grow import grow_levels, grown_quality
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
@@ -32,6 +30,8 @@ from vitw_ray.taxonomy.kmeans.ray_shards import RayShards
 from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Shard
 from vitw_ray.taxonomy.naming.member_naming import name_clusters
 from vitw_ray.taxonomy.tree import build_tree, cluster_id
+from vitw_ray.taxonomy.vectors.texts import tasks_of
+from vitw_ray.taxonomy.vectors.vector_files import TextBlock, read_blocks, shares
 
 ROWS_PER_SHARD = 250_000  # ours: 0.4 GB of vectors of 384 numbers
 SHARD_CPUS = 0.1  # ours: who waits for them holds a whole one, and all of them must find a place
@@ -65,7 +65,7 @@ class TaskGrower:
     config: RunConfig
     storage: Storage
     keyed: Keyed
-    blocks: Sequence[Block]
+    blocks: Sequence[TextBlock]
     folder: str
     rows_per_shard: int = ROWS_PER_SHARD
 
@@ -145,10 +145,10 @@ def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
             table = pq.read_table(handle).combine_chunks()
         keys = np.frombuffer(table["key"].chunk(0).buffers()[1], KEY)
         numbers = table["cluster"].to_numpy()
-    shared = [cluster.share((keys, numbers, tasks.ids))]
+    shared = [cluster.put_shared((keys, numbers, tasks.ids))]
 
     def assign(unit: cluster.Unit) -> FileEntry:
-        keys, numbers, ids = cluster.shared(shared[0])
+        keys, numbers, ids = cluster.get_shared(shared[0])
         rows = list(tasks_of(storage, parts[unit["part"]]))
         wanted = _keys(keyed, [task for _, task in rows])
         places = np.searchsorted(keys, wanted)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vitw_ray.records import TAXONOMY, VALUE_FACETS, Facet
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.naming.member_naming import MAX_NAME_WORDS, is_name
+from vitw_ray.trees import nodes_of_facet
 
 PCT_TOLERANCE = 1e-6  # ours: rounding of a few thousand float64 shares stays far below
 
@@ -100,31 +101,10 @@ def check_tree(table: pa.Table) -> list[str]:
     """
     broken: list[str] = []
     for facet in sorted(set(table["facet"].to_pylist())):
-        broken += [f"{facet}: {problem}" for problem in _problems(facet, _nodes(table, facet))]
+        broken += [
+            f"{facet}: {problem}" for problem in _problems(facet, nodes_of_facet(table, facet))
+        ]
     return broken
-
-
-def ancestors(table: pa.Table, facet: Facet) -> dict[str, tuple[str, ...]]:
-    """For every leaf of a sound tree, its own id and those above it, from the bottom to the top.
-
-    In a value facet the id at index `l` is that on level `l`, the label itself at 0. The leaves of
-    `tasks` are its clusters of level 1.
-    """
-    nodes = _nodes(table, facet)
-    parent = {node["cluster_id"]: node["parent_cluster_id"] for node in nodes}
-    bottom = min((node["level"] for node in nodes), default=0)
-    paths: dict[str, tuple[str, ...]] = {}
-    for node in nodes:
-        if node["level"] == bottom:
-            path = [node["cluster_id"]]
-            while parent[path[-1]] is not None:
-                path.append(parent[path[-1]])
-            paths[path[0]] = tuple(path)
-    return paths
-
-
-def _nodes(table: pa.Table, facet: str) -> list[dict[str, Any]]:
-    return [node for node in table.to_pylist() if node["facet"] == facet]
 
 
 def _problems(facet: str, nodes: list[dict[str, Any]]) -> Iterator[str]:
@@ -138,17 +118,17 @@ def _problems(facet: str, nodes: list[dict[str, Any]]) -> Iterator[str]:
     present = sorted(set(level_of.values()))
     if present != list(range(bottom, top + 1)):
         yield f"levels are {present}: expected {bottom} to {top}"
-    lost = crowned = 0
+    lost = parented_tops = 0
     for node in nodes:
         parent = node["parent_cluster_id"]
         if node["level"] == top:
-            crowned += parent is not None
+            parented_tops += parent is not None
         else:
             lost += level_of.get(parent) != node["level"] + 1
     if lost:
         yield f"{lost} nodes have no parent one level up"
-    if crowned:
-        yield f"{crowned} nodes of the top level have a parent"
+    if parented_tops:
+        yield f"{parented_tops} nodes of the top level have a parent"
     yield from _sum_problems(bottom, nodes)
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from vitw_ray.config import ExtractionConfig
-from vitw_ray.conversations.transcript import estimate, transcript
+from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.extraction.answers import Answer, Extracted
 from vitw_ray.extraction.lexicon.evidence import read_turns
 from vitw_ray.extraction.lexicon.judgement import Judge, response_type, subjectivity
 from vitw_ray.extraction.lexicon.signals import read_replies, read_signals
 from vitw_ray.extraction.lexicon.situation import Catalogue
 from vitw_ray.extraction.lexicon.vocabulary import vocabulary
+from vitw_ray.inference.embedder import Embedder, embed_unique, load_embedder
+from vitw_ray.inference.transcript import estimate, transcript
 from vitw_ray.records import Conversation
-from vitw_ray.taxonomy.embedding.embed import Embedder, embed_unique, load_embedder
 
 
 class LexiconExtractor:
@@ -72,3 +72,8 @@ class LexiconExtractor:
         except Exception:  # the contract of an extractor: one bad row never costs its batch
             return Extracted(None, error="lexicon_failed")
         return Extracted(answer, prompt_tokens=tokens, truncated_share=read.truncated_share)
+
+
+def make_extractor(config: RunConfig) -> LexiconExtractor:
+    """The extractor of a run; loads its embedder."""
+    return LexiconExtractor(config.extraction, config.execution.device)

@@ -9,7 +9,7 @@ import numpy as np
 
 from vitw_ray.extraction.lexicon.evidence import Turn
 from vitw_ray.extraction.lexicon.vocabulary import TaskEntry, TaskKind, Vocabulary
-from vitw_ray.taxonomy.embedding.embed import Embedder, embed_unique
+from vitw_ray.inference.embedder import Embedder, embed_unique
 
 REQUEST_CHARS = 160  # ours: 30-40 word pieces, one embedding of 10-15 ms on a CPU core
 HARM_CUES = frozenset({"violence", "crime", "deceit", "spying", "hate", "hatejoke", "selfharm"})

@@ -4,10 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 from vitw_ray.extraction.lexicon.phrases import Phrases
+
+FILES = Path(__file__).parent
 
 Domain = Literal["Practical", "Epistemic", "Social", "Protective", "Personal"]
 """The five domains of values (paper, 3.1)."""
@@ -77,7 +79,7 @@ def vocabulary() -> Vocabulary:
 
 
 def _rows(name: str) -> list[dict[str, Any]]:
-    return json.loads(files(__name__.rpartition(".")[0]).joinpath(name).read_text(encoding="utf-8"))
+    return json.loads((FILES / name).read_text(encoding="utf-8"))
 
 
 def _tuples(row: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vitw_ray.taxonomy.kmeans.grid import GRID, SQUARE_GRID, Basis, Rows
 from vitw_ray.taxonomy.kmeans.nearest import gap_margin
-from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, Totals, same_basis
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, ClusterSums, same_basis
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +51,7 @@ class GpuShard:
 
     def assign(
         self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
-    ) -> Totals:
+    ) -> ClusterSums:
         """Every row to its nearest centroid, and the totals of all."""
         import torch
 
@@ -65,7 +65,7 @@ class GpuShard:
             self._labels = self._nearest_among(centres, candidates)
         self._count_changes(before, len(centroids))
         totals = ((self._sums / GRID).long(), self._counts, self._in_squares)
-        return Totals(*(found.cpu().numpy().copy() for found in totals))
+        return ClusterSums(*(found.cpu().numpy().copy() for found in totals))
 
     def _see_in(self, basis: Basis | None) -> None:
         import torch

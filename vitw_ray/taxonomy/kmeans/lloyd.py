@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vitw_ray.taxonomy.kmeans.grid import GRID, SQUARE_GRID, Basis, Rows, squared_lengths, to_grid
 from vitw_ray.taxonomy.kmeans.seeding import draw, plus_plus
-from vitw_ray.taxonomy.kmeans.shards import Candidates, Shard, Totals
+from vitw_ray.taxonomy.kmeans.shards import Candidates, ClusterSums, Shard
 from vitw_ray.taxonomy.kmeans.vacancies import split_costliest, superfluous
 
 SAMPLE_ROWS = 4096  # ours: k-means++ sees every row of a list of labels ...
@@ -154,7 +154,7 @@ class _Course:
         return 1 - self.objective[-1] / self.objective[-2]
 
 
-def _spreads(centroids: Rows, totals: Totals) -> NDArray[np.float64]:
+def _spreads(centroids: Rows, totals: ClusterSums) -> NDArray[np.float64]:
     """(k,) weighted sum of squared distances, from sums alone: |x|² - 2 c x + |c|²."""
     weights = np.maximum(totals.counts, 1)
     along = np.einsum("kd,kd->k", centroids, totals.sums, dtype=np.float64) * GRID
@@ -164,7 +164,7 @@ def _spreads(centroids: Rows, totals: Totals) -> NDArray[np.float64]:
     return np.where(steps < 0.5, 0.0, steps) * GRID * totals.counts
 
 
-def _move(centroids: Rows, totals: Totals, spherical: bool) -> Rows:
+def _move(centroids: Rows, totals: ClusterSums, spherical: bool) -> Rows:
     filled = totals.counts > 0
     means = to_grid(totals.sums * GRID / np.maximum(totals.counts, 1)[:, None])
     if spherical:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vitw_ray.taxonomy.kmeans.grid import Basis, Rows
-from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, Shard, Totals
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, ClusterSums, Shard
 
 Load = Callable[[], tuple[ArrayLike, ArrayLike | None]]
 """Points (n, d) and weights (or None) of one shard; pickled to its actor, and called again, with
@@ -77,7 +77,7 @@ class RayShards:
 
     def assign(
         self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
-    ) -> Totals:
+    ) -> ClusterSums:
         """Every row to its nearest centroid; totals of all shards."""
         import ray
 
@@ -144,7 +144,7 @@ class _Holder:
     def sample(self, rows: NDArray[np.int64]) -> Rows:
         return self._shard.sample(rows)
 
-    def assign(self, call: tuple[Rows, Candidates | None, Basis | None]) -> Totals:
+    def assign(self, call: tuple[Rows, Candidates | None, Basis | None]) -> ClusterSums:
         return self._shard.assign(*call)
 
     def labels(self) -> NDArray[np.int32]:

@@ -44,16 +44,16 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class ClusterSums:
     """What n rows add up to in each of k clusters. Integers, so shards merge by addition."""
 
     sums: NDArray[np.int64]  # (k, d) weighted sum of the rows, in units of GRID
     counts: NDArray[np.int64]  # (k,) weight of the rows
     squares: NDArray[np.int64]  # (k,) weighted sum of squared lengths, in units of SQUARE_GRID
 
-    def __add__(self, other: "Totals") -> "Totals":
-        """The totals of both."""
-        return Totals(
+    def __add__(self, other: "ClusterSums") -> "ClusterSums":
+        """The sums of both."""
+        return ClusterSums(
             self.sums + other.sums, self.counts + other.counts, self.squares + other.squares
         )
 
@@ -71,7 +71,7 @@ class Shard(Protocol):
 
     def assign(
         self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
-    ) -> Totals:
+    ) -> ClusterSums:
         """Put every row into the cluster of its exactly nearest centroid.
 
         Nearest of all, or, with candidates, of those that its present cluster leads to. With a
@@ -105,7 +105,7 @@ class ArrayShard:
         self.squares = np.rint(lengths / SQUARE_GRID).astype(np.int64) * self.weights
         self._labels = np.zeros(len(points), np.int32)
         self._view = _View(None, self.rows, self.squares)
-        self._totals: Totals | None = None  # of the view and the labels
+        self._totals: ClusterSums | None = None  # of the view and the labels
 
     def count(self) -> int:
         """Number of rows."""
@@ -121,7 +121,7 @@ class ArrayShard:
 
     def assign(
         self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
-    ) -> Totals:
+    ) -> ClusterSums:
         """Every row to its nearest centroid: an exact result, in blocks that only bound memory."""
         before, known, view = self._labels, self._totals, self._view
         if not same_basis(basis, view.basis):
@@ -135,7 +135,7 @@ class ArrayShard:
             totals = _zeros(*centroids.shape)
             self._add(totals, view, np.arange(len(before)), self._labels)
         else:  # sums are exact: rows can be taken out of one cluster and put into another
-            totals = Totals(known.sums.copy(), known.counts.copy(), known.squares.copy())
+            totals = ClusterSums(known.sums.copy(), known.counts.copy(), known.squares.copy())
             self._add(totals, view, changed, before, sign=-1)
             self._add(totals, view, changed, self._labels)
         self._totals, self._view = totals, view
@@ -153,7 +153,7 @@ class ArrayShard:
 
     def _add(
         self,
-        totals: Totals,
+        totals: ClusterSums,
         view: "_View",
         rows: NDArray[np.int64],
         labels: NDArray[np.int32],
@@ -204,8 +204,8 @@ def _nearest_among(
     return found
 
 
-def _zeros(k: int, dim: int) -> Totals:
-    return Totals(np.zeros((k, dim), np.int64), np.zeros(k, np.int64), np.zeros(k, np.int64))
+def _zeros(k: int, dim: int) -> ClusterSums:
+    return ClusterSums(np.zeros((k, dim), np.int64), np.zeros(k, np.int64), np.zeros(k, np.int64))
 
 
 def groups_of(

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from vitw_ray.extraction.questions import Question
+from vitw_ray.inference.question import Question
 from vitw_ray.records import ValueFacet
 from vitw_ray.taxonomy.naming.member_naming import MAX_NAME_WORDS
 

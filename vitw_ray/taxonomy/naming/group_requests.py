@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitw_ray.extraction.asking import ATTEMPTS
-from vitw_ray.extraction.language_model import LanguageModel, ModelFailure
-from vitw_ray.extraction.parsing import InvalidAnswer, parse
-from vitw_ray.extraction.questions import Question
+from vitw_ray.inference.attempts import ATTEMPTS
+from vitw_ray.inference.language_model import LanguageModel, ModelFailure
+from vitw_ray.inference.parsing import InvalidAnswer, parse
+from vitw_ray.inference.question import Question
 
 INVALID = "invalid"
 Fields = dict[str, Any]
 """An answer of the form that its question asks for."""
 
 
-class Asked:
+class BoundedModel:
     """A model that is open, and never asked more than so much at once."""
 
     def __init__(self, model: LanguageModel, *, at_once: int) -> None:
@@ -37,7 +37,7 @@ class Asked:
 
 
 @dataclass
-class Tally:
+class RequestCounts:
     """What became of the requests of one step.
 
     Attributes:
@@ -63,11 +63,11 @@ class Tally:
 
 
 async def ask_twice(
-    asked: Asked, requests: Sequence[tuple[str, Question]], tally: Tally
+    asked: BoundedModel, requests: Sequence[tuple[str, Question]], tally: RequestCounts
 ) -> list[Fields | None]:
     """Answers to all texts, in their order; None where neither attempt gave one."""
 
-    async def settle(text: str, question: Question) -> Fields | None:
+    async def ask_one(text: str, question: Question) -> Fields | None:
         tally.requests += 1
         for attempt in range(ATTEMPTS):
             tally.asked_again += attempt == 1
@@ -78,4 +78,4 @@ async def ask_twice(
         tally.fallbacks += 1
         return None
 
-    return await asyncio.gather(*(settle(text, question) for text, question in requests))
+    return await asyncio.gather(*(ask_one(text, question) for text, question in requests))

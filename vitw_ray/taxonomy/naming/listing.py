@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.naming.member_naming import PLAIN, Named
-from vitw_ray.taxonomy.naming.neighbourhoods import centres, nearest
+from vitw_ray.taxonomy.neighbourhoods import centres, nearest_first
 
 SHOWN = 50  # Clio, 5.1: 50 members and the 50 nearest others; ours takes the nearest members too
 
@@ -73,10 +73,10 @@ def show_level(clustered: Clustered, level: int, names_below: Sequence[str]) -> 
         others = np.arange(len(middle)) != number
         shown.append(
             Shown(
-                members=_plain(clustered.labels, nearest(to_labels, inside)),
-                groups=_plain(names_below, nearest(middle_below @ centre, parents == number)),
-                outside=_plain(clustered.labels, nearest(to_labels, ~inside)),
-                neighbours=tuple(nearest(middle @ centre, others)[:SHOWN]),
+                members=_plain(clustered.labels, nearest_first(to_labels, inside)),
+                groups=_plain(names_below, nearest_first(middle_below @ centre, parents == number)),
+                outside=_plain(clustered.labels, nearest_first(to_labels, ~inside)),
+                neighbours=tuple(nearest_first(middle @ centre, others)[:SHOWN]),
             )
         )
     return shown

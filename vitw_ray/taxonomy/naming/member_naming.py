@@ -75,7 +75,7 @@ def name_clusters(
     used = {name.casefold() for name in taken}
     for members in np.split(order, starts) if len(order) else []:
         support = {phrases[i]: int(conversations[i]) for i in map(int, members)}
-        voices = _voices(support, vectors[members])
+        voices = _representativeness(support, vectors[members])
         shown = {
             phrase: voice
             for phrase, voice in sorted(voices.items(), key=lambda item: (-item[1], item[0]))
@@ -90,7 +90,7 @@ def name_clusters(
     return names
 
 
-def _voices(support: dict[str, int], vectors: NDArray[np.float32]) -> dict[str, float]:
+def _representativeness(support: dict[str, int], vectors: NDArray[np.float32]) -> dict[str, float]:
     """How well each member speaks for all: cosine with their mean, times the log of its support."""
     points = vectors.astype(np.float64)
     centre = points.mean(axis=0)

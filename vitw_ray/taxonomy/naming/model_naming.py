@@ -21,7 +21,7 @@ from vitw_ray.errors import StageFailed
 from vitw_ray.records import ValueFacet
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.naming.group_question import group_question
-from vitw_ray.taxonomy.naming.group_requests import INVALID, Asked
+from vitw_ray.taxonomy.naming.group_requests import INVALID, BoundedModel
 from vitw_ray.taxonomy.naming.listing import Clustered, Shown, listing, show_level
 from vitw_ray.taxonomy.naming.member_naming import Named, name_clusters
 
@@ -68,7 +68,7 @@ class ModelNames:
         }
 
 
-def settle(
+def give_names(
     replies: Mapping[Place, Reply], standing: Mapping[Place, Named]
 ) -> tuple[dict[Place, Named], dict[Place, str]]:
     """Give each name to the first cluster of a facet that claims it, capitals aside.
@@ -119,7 +119,7 @@ def name_the_rest(clustered: Clustered, level: int, stand: Mapping[int, Named]) 
     return [named[number] for number in sorted(named)]
 
 
-async def name_facets(asked: Asked, facets: Mapping[ValueFacet, Clustered]) -> ModelNames:
+async def name_facets(asked: BoundedModel, facets: Mapping[ValueFacet, Clustered]) -> ModelNames:
     """Name every cluster of the value facets.
 
     Args:
@@ -138,12 +138,12 @@ async def name_facets(asked: Asked, facets: Mapping[ValueFacet, Clustered]) -> M
             facet: c for facet, c in facets.items() if len(c.levels) >= level
         }
         await name_level(asked, there, level, found)
-        refuse_silence(found)
+        fail_if_unanswered(found)
     found.model = asked.model.describe()
     return found
 
 
-def refuse_silence(found: ModelNames) -> None:
+def fail_if_unanswered(found: ModelNames) -> None:
     """Fail where a model said nothing at all, not even something that could not stand."""
     silent = found.refused and found.clusters == found.by_members
     if silent and not found.refused.keys() & {INVALID, DUPLICATE}:
@@ -155,7 +155,7 @@ def refuse_silence(found: ModelNames) -> None:
 
 
 async def name_level(
-    asked: Asked, facets: Mapping[ValueFacet, Clustered], level: int, found: ModelNames
+    asked: BoundedModel, facets: Mapping[ValueFacet, Clustered], level: int, found: ModelNames
 ) -> None:
     """Name one level of some facets, those below being named: `found` gets the names and counts.
 
@@ -168,13 +168,13 @@ async def name_level(
             shown[facet, number] = one
     speaking = {place: listing(one) for place, one in shown.items() if one.members or one.groups}
     first = await _ask_all(asked, speaking, attempt=0)
-    stand, refused = settle(first, {})
+    stand, refused = give_names(first, {})
     again = {
         place: listing(shown[place], names_to_avoid(place, shown[place], first[place], stand))
         for place in refused
     }
     second = await _ask_all(asked, again, attempt=1)
-    stand, refused_again = settle(second, stand)
+    stand, refused_again = give_names(second, stand)
     for facet, clustered in facets.items():
         of_facet = {number: named for (other, number), named in stand.items() if other == facet}
         found.names[facet].append(name_the_rest(clustered, level, of_facet))
@@ -184,7 +184,9 @@ async def name_level(
     found.refused.update([*refused.values(), *refused_again.values()])
 
 
-async def _ask_all(asked: Asked, listings: Mapping[Place, str], attempt: int) -> dict[Place, Reply]:
+async def _ask_all(
+    asked: BoundedModel, listings: Mapping[Place, str], attempt: int
+) -> dict[Place, Reply]:
     """One request for each listing, begun in their order."""
 
     async def ask(facet: ValueFacet, text: str) -> Reply:

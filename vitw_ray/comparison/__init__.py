@@ -1,0 +1,1 @@
+"""Assistants and periods side by side, from the tables of a finished run."""

@@ -1,0 +1,150 @@
+"""What the page says about the run itself: facts that stand in no table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Any
+
+from vitw_ray import paper
+from vitw_ray.extractor_kinds import EXTRACTORS
+from vitw_ray.stages import StageContext
+from vitw_ray.versions import versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageFacts:
+    """One stage: rows in and out, and where the difference went (reason or error code -> rows)."""
+
+    number: int
+    name: str
+    rows_in: int
+    rows_out: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
+    seconds: float
+    rows_per_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTotals:
+    """Counts over `extractions`; all but the first two over subjective conversations without error.
+
+    `ai_values` and `human_values` count (label, conversation) pairs before any support threshold.
+    """
+
+    conversations: int
+    failed: int
+    subjective: int
+    with_ai_values: int
+    with_human_values: int
+    ai_values: int
+    human_values: int
+
+    @property
+    def share_with_ai_values(self) -> float | None:
+        """Share (0-1) of subjective conversations with at least one AI value."""
+        return self.with_ai_values / self.subjective if self.subjective else None
+
+    @property
+    def share_with_human_values(self) -> float | None:
+        """Share (0-1) of subjective conversations with at least one human value."""
+        return self.with_human_values / self.subjective if self.subjective else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """Everything the page needs beside the tables.
+
+    `created` is a date that the caller chose (ISO), so that the same run gives the same page.
+    `sources` and `models` count conversations by data set and by model under study. `baseline`: the
+    extractor is one without a language model. `made_up`: it does not read at all.
+    """
+
+    title: str
+    created: str
+    sources: Mapping[str, int]
+    models: Mapping[str, int]
+    note: str
+    extractor: str
+    baseline: bool
+    totals: RunTotals
+    stages: tuple[StageFacts, ...]
+    versions: Mapping[str, str]
+    made_up: bool = False
+
+    @property
+    def reader(self) -> str:
+        """The extractor as it is named wherever it shows: a baseline is always called one."""
+        return f"{self.extractor} (honest baseline)" if self.baseline else self.extractor
+
+
+def run_facts(context: StageContext) -> RunFacts:
+    """What the manifests say of the run so far."""
+    read, extracted = context.manifests["conversations"], context.manifests["extractions"]
+    details = extracted["details"]
+    config = context.config
+    kind = EXTRACTORS[config.extraction.extractor]
+    return RunFacts(
+        title="Values in the wild",
+        created=datetime.now(UTC).date().isoformat(),
+        sources=read["details"]["sources"],
+        models=read["details"]["models"],
+        note=support_note(config.labels.min_conversations, config.labels.min_accounts),
+        extractor=extractor_name(config.extraction.extractor, details["settings"]),
+        made_up=kind.is_made_up,
+        baseline=kind.is_baseline,
+        totals=RunTotals(
+            conversations=extracted["rows_out"],
+            failed=sum(extracted["failed"].values()),
+            subjective=details.get("subjective", 0),
+            with_ai_values=details.get("with_ai_values", 0),
+            with_human_values=details.get("with_human_values", 0),
+            ai_values=details.get("ai_values", 0),
+            human_values=details.get("human_values", 0),
+        ),
+        stages=tuple(_stage_facts(manifest) for manifest in context.manifests.values()),
+        versions=versions(),
+    )
+
+
+def extractor_name(extractor: str, settings: Mapping[str, Any]) -> str:
+    """The extractor, with its model and revision where it has one; of a folder only the name."""
+    model = settings.get("model")
+    if model is None:
+        return extractor
+    name = PurePath(model).name if PurePath(model).is_absolute() else model
+    revision = settings.get("revision")
+    return f"{extractor}: {name}" + (f"@{revision}" if revision else "")
+
+
+def support_note(min_conversations: int, min_accounts: int) -> str:
+    """The support thresholds in a sentence."""
+    note = f"A label is shown from {min_conversations} conversations"
+    if min_accounts > 1:
+        note += f" and, where accounts are known, {min_accounts} accounts"
+    note += "."
+    if min_conversations < paper.MIN_CONVERSATIONS:
+        note += (
+            f" That is scaled down: the paper's threshold is {paper.MIN_CONVERSATIONS} "
+            f"conversations of {paper.CONVERSATIONS:,}."
+        )
+    return note
+
+
+def _stage_facts(manifest: Mapping[str, Any]) -> StageFacts:
+    return StageFacts(
+        **{
+            name: manifest[name.replace("name", "stage")]
+            for name in (
+                "number",
+                "name",
+                "rows_in",
+                "rows_out",
+                "rejected",
+                "failed",
+                "seconds",
+                "rows_per_s",
+            )
+        }
+    )

@@ -1,0 +1,1 @@
+"""Everything that runs a model: readers, engines, servers, prompts as tokens, embedders."""

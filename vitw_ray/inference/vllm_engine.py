@@ -1,0 +1,253 @@
+"""One life of a vLLM engine: the only module that knows vLLM's names and versions (0.29).
+
+Token ids go in and come out. What decides throughput is set here and not left to the fall-backs of
+the asynchronous engine, which are small: tokens and requests per step, the prefix cache, and one
+wake-up per finished answer instead of one per token.
+"""
+
+import asyncio
+import importlib.util
+import itertools
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from vitw_ray.config import ExtractionConfig, RunConfig
+from vitw_ray.errors import ConfigError
+from vitw_ray.inference.child_processes import KillWithParent
+from vitw_ray.inference.language_model import ModelFailure
+from vitw_ray.inference.recovery import EngineDied
+from vitw_ray.profiles import ReaderProfile
+from vitw_ray.setting_checks import json_object
+
+BLOCK_TOKENS = {"gpu": 16, "cpu": 32}  # the smallest that vLLM's kernels take: least cache lost
+
+# Read by vLLM when it is imported, in this process and in its engine's.
+_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+_CPU_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process for engine and worker, not two
+    "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
+    "OMP_NUM_THREADS": "1",  # left open, busy cores slow decoding several times
+}
+
+# What other settings decide, with the one to use instead where there is one.
+_OWN_ENGINE_ARGUMENTS = {
+    **dict.fromkeys(("tokenizer", "trust_remote_code", "skip_tokenizer_init"), ""),
+    **dict.fromkeys(("revision", "tokenizer_revision"), "--revision"),
+    "model": "--model",
+    "max_num_seqs": "--max-num-seqs",
+    "max_num_batched_tokens": "--max-num-batched-tokens",
+}
+_OWN_SAMPLING = {
+    **dict.fromkeys(("structured_outputs", "output_kind", "detokenize", "n"), ""),
+    "max_tokens": "--max-output-tokens",
+    "temperature": "--temperature",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Token ids of a prompt, and how to sample."""
+
+    token_ids: Sequence[int]
+    sampling: Any  # vllm.SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Token ids of an answer."""
+
+    token_ids: Sequence[int]
+    cut: bool
+    cached_tokens: int
+
+
+class VllmEngine:
+    """One life of vLLM's asynchronous engine."""
+
+    def __init__(self, settings: Mapping[str, Any], timeout_s: float) -> None:
+        from vllm.engine.arg_utils import AsyncEngineArgs  # pyright: ignore[reportMissingImports]
+        from vllm.v1.engine.async_llm import AsyncLLM  # pyright: ignore[reportMissingImports]
+
+        arguments = AsyncEngineArgs(**settings, enable_log_requests=False)
+        self._killer = KillWithParent()
+        try:
+            with self._killer.including_children():
+                self._llm = AsyncLLM.from_engine_args(arguments)
+        except BaseException:
+            self._killer.cancel()
+            raise
+        self._timeout_s = timeout_s
+        self._ids = itertools.count()
+
+    async def run(self, request: Request) -> Output:
+        """Generate; a request that runs out of time is taken off the engine."""
+        from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore[reportMissingImports]
+
+        prompt: Any = {"type": "token", "prompt_token_ids": list(request.token_ids)}
+        output: Any = None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                stream = self._llm.generate(prompt, request.sampling, str(next(self._ids)))
+                async for finished in stream:
+                    output = finished
+        except TimeoutError:
+            raise ModelFailure("time_out") from None
+        except EngineDeadError:
+            raise EngineDied from None
+        except Exception:  # of this request alone; the message may quote it
+            raise ModelFailure("engine_refused") from None
+        if output is None or output.outputs[0].finish_reason not in ("stop", "length"):
+            raise ModelFailure("engine_error")
+        return Output(
+            output.outputs[0].token_ids,
+            output.outputs[0].finish_reason == "length",
+            output.num_cached_tokens or 0,
+        )
+
+    def close(self) -> None:
+        """End the engine's process."""
+        self._killer.cancel()
+        self._llm.shutdown()
+
+    def describe(self) -> dict[str, Any]:
+        """What the arguments became."""
+        config = self._llm.vllm_config
+        return {
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "quantization": config.model_config.quantization,
+            "max_model_len": config.model_config.max_model_len,
+            "max_num_seqs": config.scheduler_config.max_num_seqs,
+            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
+            "block_size": config.cache_config.block_size,
+            "kv_cache_blocks": config.cache_config.num_gpu_blocks,
+            "prefix_caching": config.cache_config.enable_prefix_caching,
+            "tensor_parallel": config.parallel_config.tensor_parallel_size,
+            "structured_outputs": config.structured_outputs_config.backend,
+            "output": "final only",
+        }
+
+
+class _Once:
+    """A check that is not made again once it has passed."""
+
+    def __init__(self, check: Callable[..., None]) -> None:
+        self._check = check
+        self._passed = False
+
+    def __call__(self, *arguments: Any) -> None:
+        if not self._passed:
+            self._check(*arguments)
+            self._passed = True
+
+
+def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
+    """Sampling under a schema; token ids come back once, when all are there."""
+    from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # pyright: ignore[reportMissingImports]
+
+    made: Any = SamplingParams.from_optional(  # reads what JSON cannot write, such as ids as keys
+        structured_outputs=StructuredOutputsParams(json=json.dumps(schema)),  # copied as one string
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        detokenize=False,  # ours to do, once an answer
+        **settings,
+    )
+    # With every request, vLLM would compile the schema anew: a third of this process's time.
+    made.verify = _Once(made.verify)
+    return made
+
+
+def further_sampling(extraction: ExtractionConfig) -> dict[str, Any]:
+    """The user's sampling parameters; a key that vLLM does not know stops the run."""
+    found = json_object("sampling_kwargs", extraction.sampling_kwargs)
+    _refuse_own("sampling-kwargs", _OWN_SAMPLING, found)
+    try:
+        sampling({"type": "object"}, **found)
+    except Exception as error:  # of a kind that differs between versions; it is about the names
+        raise ConfigError(
+            f"--sampling-kwargs: {error}", "use the names of vLLM's SamplingParams"
+        ) from None
+    return found
+
+
+def engine_settings(
+    config: RunConfig, profile: ReaderProfile, revision: str, context: int
+) -> dict[str, Any]:
+    """Arguments of vLLM's engine: ours, the profile's, the user's."""
+    from vllm.engine.arg_utils import AsyncEngineArgs  # pyright: ignore[reportMissingImports]
+
+    further = json_object("engine_kwargs", config.extraction.engine_kwargs)
+    _refuse_own("engine-kwargs", _OWN_ENGINE_ARGUMENTS, further)
+    known = {field.name for field in fields(AsyncEngineArgs)}
+    for key in sorted(further.keys() - known):
+        raise ConfigError(
+            f"--engine-kwargs: {key} is no argument of this vLLM's engine",
+            "use the names of vLLM's engine arguments",
+        )
+    if further.get("max_model_len", context) < context:
+        raise ConfigError(
+            f"--engine-kwargs: max_model_len {further['max_model_len']} is below the {context}"
+            " tokens of the longest prompt and answer",
+            "leave it out, or lower --transcript-tokens or --max-output-tokens",
+        )
+    if profile.context_tokens is not None and context > profile.context_tokens:
+        raise ConfigError(
+            f"--transcript-tokens {config.extraction.transcript_tokens} needs a context of"
+            f" {context} tokens; {profile.model} has {profile.context_tokens}",
+            "lower --transcript-tokens or choose another model",
+        )
+    hub = (
+        {}
+        if revision.startswith("sha256:")
+        else {"revision": revision, "tokenizer_revision": revision}
+    )
+    on_cpu = config.execution.device == "cpu"
+    chosen = {
+        "model": profile.model,
+        **hub,
+        "load_format": "safetensors",
+        "trust_remote_code": False,
+        "max_model_len": context,
+        "max_num_seqs": config.execution.requests_at_once,
+        "max_num_batched_tokens": config.execution.tokens_at_once,
+        "block_size": block_tokens(config),
+        "enable_prefix_caching": True,
+        "enforce_eager": on_cpu,
+        "tensor_parallel_size": profile.tensor_parallel,
+        # "auto" may choose another backend in silence, and white space would have no bound.
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        "seed": 0,
+        **profile.engine,
+        **further,
+    }
+    if chosen["tensor_parallel_size"] > 1:
+        # Inside of Ray, vLLM would look for its workers' GPUs in a placement group.
+        chosen.setdefault("distributed_executor_backend", "mp")
+    return chosen
+
+
+def block_tokens(config: RunConfig) -> int:
+    """Tokens in a block of the prefix cache."""
+    further = json_object("engine_kwargs", config.extraction.engine_kwargs)
+    return further.get("block_size", BLOCK_TOKENS[config.execution.device])
+
+
+def _refuse_own(setting: str, own: Mapping[str, str], given: Mapping[str, Any]) -> None:
+    for key in sorted(own.keys() & given.keys()):
+        raise ConfigError(
+            f"--{setting}: {key} is decided elsewhere",
+            f"set {own[key]} instead" if own[key] else "leave it out",
+        )
+
+
+def prepare_environment(device: Literal["cpu", "gpu"]) -> None:
+    """Set what vLLM reads on import; what the user has set stays."""
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError(
+            "--extractor vllm, and vLLM is not installed",
+            'install ".[gpu]", or see "vLLM on a CPU" in the README',
+        )
+    for name, value in {**_ENVIRONMENT, **(_CPU_ENVIRONMENT if device == "cpu" else {})}.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,84 @@
+"""What the codes of the counts stand for: labels, their ancestors, tasks and models of a run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vitw_ray.config import Period, RunConfig
+from vitw_ray.records import ValueFacet
+from vitw_ray.run_folder import TableRef, read_table
+from vitw_ray.storage import Storage
+from vitw_ray.trees import ancestors
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """Names by code, and codes by the spelling that an extractor used. All sorted, all kept."""
+
+    ai_levels: Sequence[Sequence[str]]  # per level of the tree: labels at 0, cluster ids above
+    ai_ancestors: Sequence[NDArray[np.int32]]  # per level: code of each label's ancestor
+    ai_codes: dict[str, int]  # spelling -> code at level 0
+    human: Sequence[str]
+    human_codes: dict[str, int]
+    tasks: Sequence[str]  # clusters of level 1
+    models: Sequence[str]
+    min_salience: int = 1  # values of less are not counted
+    period: Period = "week"
+
+    def ai_twins_of_human(self, level: int) -> NDArray[np.int32]:
+        """For each human label, the AI label of the same name, or its ancestor; -1 without one."""
+        code_of = {name: code for code, name in enumerate(self.ai_levels[0])}
+        above = self.ai_ancestors[level]
+        twins = [code_of.get(name, -1) for name in self.human]
+        return np.array([above[code] if code >= 0 else -1 for code in twins], dtype=np.int32)
+
+
+def read_codebook(
+    storage: Storage, tables: Mapping[str, TableRef], config: RunConfig, models: Iterable[str]
+) -> Codebook:
+    """Collect the vocabulary of a run from its small tables; `models` are those under study."""
+    labels = read_table(storage, tables["labels"], ["facet", "label", "kept"])
+    merges = read_table(storage, tables["merges"], ["facet", "variant", "label"])
+    taxonomy = read_table(storage, tables["taxonomy"])
+    ai, human = _kept(labels, "ai_values"), _kept(labels, "human_values")
+    ai_levels, ai_ancestors = _levels(ai, ancestors(taxonomy, "ai_values"))
+    return Codebook(
+        ai_levels=ai_levels,
+        ai_ancestors=ai_ancestors,
+        ai_codes=_codes(ai, merges, "ai_values"),
+        human=human,
+        human_codes=_codes(human, merges, "human_values"),
+        tasks=sorted(ancestors(taxonomy, "tasks")),
+        models=sorted(models),
+        min_salience=config.labels.min_salience,
+        period=config.statistics.period,
+    )
+
+
+def _kept(labels: pa.Table, facet: ValueFacet) -> list[str]:
+    kept = labels.filter((pc.field("facet") == facet) & pc.field("kept"))
+    return sorted(kept["label"].to_pylist())
+
+
+def _codes(names: Sequence[str], merges: pa.Table, facet: ValueFacet) -> dict[str, int]:
+    codes = {name: code for code, name in enumerate(names)}
+    merged = merges.filter(pc.field("facet") == facet)
+    pairs = zip(merged["variant"].to_pylist(), merged["label"].to_pylist(), strict=True)
+    return codes | {variant: codes[label] for variant, label in pairs if label in codes}
+
+
+def _levels(
+    labels: Sequence[str], above: dict[str, tuple[str, ...]]
+) -> tuple[list[list[str]], list[NDArray[np.int32]]]:
+    height = len(next(iter(above.values()))) if above else 1
+    levels, codes = [], []
+    for level in range(height):
+        names = sorted({above[label][level] for label in labels}) if above else list(labels)
+        code_of = {name: code for code, name in enumerate(names)}
+        levels.append(names)
+        codes.append(np.array([code_of[above[label][level]] for label in labels], dtype=np.int32))
+    return levels, codes

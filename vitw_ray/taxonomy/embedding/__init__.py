@@ -1,1 +1,0 @@
-"""Texts to vectors: which embedder, how it reads, in which blocks, and where vectors are kept."""

@@ -1,0 +1,1 @@
+"""Texts of the taxonomy and their vectors in storage."""
