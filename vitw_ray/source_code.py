@@ -25,10 +25,9 @@ NOT_CONTENT: Mapping[str, str] = MappingProxyType(
         "profiles": "a profile enters a key by its values, so adding one re-keys nothing",
         "extractor_kinds": "names each extractor's modules, which enter its key themselves",
         "inference.make": "chooses a language model; the one chosen is in the extractor's key",
-        "errors": "messages for people",
-        "progress": "log lines",
+        "errors": "messages for people, and their types",
+        "progress": "log lines for people",
         "versions": "what is installed, for manifests and the page",
-        "lease": "who may write to a run folder, not what is written",
         "source_code": "this module: it computes keys and nothing else",
     }
 )
@@ -52,7 +51,7 @@ def closure(roots: Iterable[str], leaving_out: Collection[str] = ()) -> frozense
         module = waiting.pop()
         if module not in found and module not in passed:
             found.add(module)
-            waiting += _imported(module)
+            waiting += _imported(_source(module))
     return frozenset(found)
 
 
@@ -81,7 +80,6 @@ def module_name(dotted: str) -> str:
     return name
 
 
-@cache
 def module_digest(module: str) -> str:
     """Hash of what a module computes: see `canonical`."""
     return hashlib.sha256(canonical(_source(module)).encode()).hexdigest()
@@ -92,12 +90,10 @@ def data_files(module: str) -> list[Path]:
 
     Folders of data below it count; packages below it do not.
     """
-    tree = ast.parse(_source(module))
-    if not any(isinstance(n, ast.Name) and n.id == "__file__" for n in ast.walk(tree)):
-        return []
-    return sorted(_data_in(_file(module).parent))
+    return sorted(_data_in(_file(module).parent)) if _names_its_file(_source(module)) else []
 
 
+@cache
 def canonical(source: str) -> str:
     """The syntax tree as text, without what cannot change a result.
 
@@ -138,12 +134,18 @@ def _dump(value: object) -> str:
 
 
 @cache
-def _imported(module: str) -> tuple[str, ...]:
-    """Modules of the package that a module imports, and the packages that these lie in."""
+def _names_its_file(source: str) -> bool:
+    names = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name))
+    return any(name.id == "__file__" for name in names)
+
+
+@cache
+def _imported(source: str) -> tuple[str, ...]:
+    """Modules of the package that a source imports, and the packages that these lie in."""
     found: dict[str, None] = {}
-    for node in ast.walk(ast.parse(_source(module))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
-            names = _imported_from(node, module)
+            names = _imported_from(node)
         elif isinstance(node, ast.Import):
             names = [_relative(alias.name) for alias in node.names]
         else:
@@ -154,9 +156,9 @@ def _imported(module: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _imported_from(node: ast.ImportFrom, module: str) -> list[str]:
+def _imported_from(node: ast.ImportFrom) -> list[str]:
     if node.level:
-        raise ImportError(f"{module} has a relative import: write it from the package's name on")
+        raise ImportError("a relative import: write it from the package's name on")
     source = _relative(node.module or "")
     if source is None:
         return []
