@@ -23,7 +23,7 @@ STAGE_MODULES = {stage.name: stage.run.__module__.removeprefix("vitw_ray.") for 
 # Modules whose change moves the key of no stage, extractor or embedder, beside NOT_CONTENT: what
 # starts runs, reads finished ones, judges extractors, or makes test data.
 IN_NO_KEY = re.compile(
-    r"cli|command_line|__main__|pipeline|planning|summary|preflight|presets|start|opened_run"
+    r"cli|command_line|lease|__main__|pipeline|planning|summary|preflight|presets|start|opened_run"
     r"|comparison|evaluation"
 )
 
