@@ -120,7 +120,13 @@ FIGURES: dict[str, Callable[[dict], list[float]]] = {
         r["rates"][f"{stage}_rows_per_s"] for stage in ("labels", "statistics")
     ],
     "peak memory": lambda r: [n / 1e9 for n in r["work"]["peak_bytes"]],
-    "prefilled tokens": lambda r: [r["ratios"]["prefill_saving"]],
+    "taxonomy": lambda r: [
+        r["work"]["stage_seconds"]["taxonomy"],
+        sum(r["work"]["stage_seconds"][stage] for stage in ("report", "release")),
+    ],
+    "prefilled tokens, the": lambda r: [r["ratios"]["prefill_saving"]],
+    "prefilled tokens of": lambda r: [r["ratios"]["prefill_over_optimum"]],
+    "written tokens": lambda r: [r["ratios"]["output_saving_of_the_gate"]],
     "vLLM on a CPU": lambda r: [r["ratios"]["pipeline_efficiency_steady"], r["aa_spread"]],
     "the same, a whole run": lambda r: [r["ratios"]["over_ray_data_llm"]],
     "36,000 conversations": lambda r: [
