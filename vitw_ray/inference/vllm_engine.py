@@ -247,7 +247,7 @@ def prepare_environment(device: Literal["cpu", "gpu"]) -> None:
     if importlib.util.find_spec("vllm") is None:
         raise ConfigError(
             "--extractor vllm, and vLLM is not installed",
-            'install ".[gpu]", or see "vLLM on a CPU" in the README',
+            'install ".[gpu]", or see docs/vllm-on-a-cpu.md',
         )
     for name, value in {**_ENVIRONMENT, **(_CPU_ENVIRONMENT if device == "cpu" else {})}.items():
         os.environ.setdefault(name, value)

@@ -1,0 +1,166 @@
+"""Tables and figures of the documentation are those of the code and of the committed results."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+from pages import PAGES, ROOT, codes, inline_code, rows
+
+from vitw_ray.config import RunConfig
+from vitw_ray.conversations.shapes import SHAPES
+from vitw_ray.extractor_kinds import EXTRACTORS
+from vitw_ray.pipeline import STAGES
+from vitw_ray.presets import PRESETS
+from vitw_ray.profiles import EMBEDDER_PROFILES, READER_PROFILES
+from vitw_ray.records import TABLES
+
+
+def test_the_stages_are_described_with_what_they_read():
+    described = {
+        codes(stage)[0]: set(codes(reads))
+        for stage, reads, _ in rows("docs/architecture.md", "| stage | reads | runs as |")
+    }
+    assert list(described) == [stage.name for stage in STAGES]
+    for stage in STAGES[1:]:
+        assert described[stage.name] == set(stage.reads) or stage.name == "report"
+
+
+def test_every_table_stands_in_the_layout_of_the_run_folder():
+    layout = PAGES["docs/run-folder.md"].split("```text")[1].split("```")[0]
+    assert not [name for name in TABLES if not re.search(rf"\b{name}\b", layout)]
+
+
+def test_every_shape_is_described():
+    described = [
+        name
+        for shape, _ in rows("docs/conversations.md", "| shape | rows |")
+        for name in codes(shape)
+    ]
+    assert sorted(described) == sorted(SHAPES)
+    assert not [name for name in SHAPES if f"`{name}`" not in PAGES["README.md"]]
+
+
+def test_every_extractor_is_described():
+    for page, header in (
+        ("README.md", "| `--extractor` | reader |"),
+        ("docs/readers.md", "| extractor | what it is | install |"),
+    ):
+        assert sorted(codes(row[0])[0] for row in rows(page, header)) == sorted(EXTRACTORS)
+
+
+def test_every_reader_profile_is_described_with_its_model_weights_and_gpus():
+    header = "| profile | model | weights | GPUs (80 GB) | how reasoning is skipped |"
+    described = {codes(row[0])[0]: row[1:4] for row in rows("docs/readers.md", header)}
+    weights = {"gpt-oss-20b": "MXFP4"}  # as published
+    assert described == {
+        name: [
+            profile.model,
+            weights.get(name) or profile.engine.get("quantization") or profile.engine["dtype"],
+            str(profile.tensor_parallel),
+        ]
+        for name, profile in READER_PROFILES.items()
+    }
+    assert not [name for name in READER_PROFILES if f"`{name}`" not in PAGES["README.md"]]
+
+
+def test_every_embedder_profile_is_described_with_its_model():
+    header = "| profile | model | weights, dimensions, licence | use |"
+    described = {codes(row[0])[0]: row[1] for row in rows("docs/embedders.md", header)}
+    assert described.keys() == EMBEDDER_PROFILES.keys()
+    assert all(described[name].startswith(p.model) for name, p in EMBEDDER_PROFILES.items())
+
+
+def test_every_preset_is_described_with_its_reader_device_and_actors():
+    described = {
+        codes(preset)[0]: (codes(reader), where)
+        for preset, reader, where, _ in rows(
+            "docs/cluster.md", "| preset | reader | device, actors | for |"
+        )
+    }
+    expected = {}
+    for name, make in PRESETS.items():
+        extraction, execution = make().extraction, make().execution
+        reader = [extraction.extractor, *([extraction.model] if extraction.model else [])]
+        expected[name] = (reader, f"{execution.device}, {execution.actors}")
+    assert described == expected
+
+
+OTHER_FLAGS = {"--preset", "--help", "--help-all", "--version", "--extra-index-url"}
+"""Flags that are no setting of a run."""
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_flag_that_is_named_exists(page):
+    known = OTHER_FLAGS | {
+        "--" + setting.name.replace("_", "-")
+        for stage in dataclasses.fields(RunConfig)
+        for setting in dataclasses.fields(stage.type)  # type: ignore[arg-type]
+    }
+    if page == "benchmarks/README.md":
+        sources = "".join(p.read_text("utf-8") for p in (ROOT / "benchmarks").glob("*.py"))
+        known |= set(re.findall(r'"(--[a-z-]+)"', sources))
+    named = {flag for code in inline_code(page) for flag in re.findall(r"(?<!\S)--[a-z-]+", code)}
+    assert not named - known
+
+
+# Figures, against the committed results
+
+
+def results(name: str) -> dict:
+    return json.loads((ROOT / "benchmarks/results" / name).read_text(encoding="utf-8"))
+
+
+FIGURES: dict[str, Callable[[dict], list[float]]] = {
+    "conversations read": lambda r: [r["rates"]["conversations_rows_per_s"]],
+    "extraction with a free reader": lambda r: [r["rates"]["extractions_rows_per_s"]],
+    "extraction with the lexicon": lambda r: list(r["rates"].values()),
+    "labels; statistics": lambda r: [
+        r["rates"][f"{stage}_rows_per_s"] for stage in ("labels", "statistics")
+    ],
+    "peak memory": lambda r: [n / 1e9 for n in r["work"]["peak_bytes"]],
+    "taxonomy": lambda r: [
+        r["work"]["stage_seconds"]["taxonomy"],
+        sum(r["work"]["stage_seconds"][stage] for stage in ("report", "release")),
+    ],
+    "prefilled tokens, the": lambda r: [r["ratios"]["prefill_saving"]],
+    "prefilled tokens of": lambda r: [r["ratios"]["prefill_over_optimum"]],
+    "written tokens": lambda r: [r["ratios"]["output_saving_of_the_gate"]],
+    "vLLM on a CPU": lambda r: [r["ratios"]["pipeline_efficiency_steady"], r["aa_spread"]],
+    "the same, a whole run": lambda r: [r["ratios"]["over_ray_data_llm"]],
+    "36,000 conversations": lambda r: [
+        r["work"]["long"]["seconds"][of] for of in ("pipeline", "alone")
+    ],
+    "one H200, shape of": lambda r: [r["ratios"]["extractor_efficiency_steady"], r["aa_spread"]],
+    "one H200, exact k-means": lambda r: [
+        r["rates"][f"{of}_iteration_s"] for of in ("ours", "faiss")
+    ],
+}
+
+
+@pytest.mark.parametrize("row", rows("README.md", "| what | figure | result |"), ids=lambda r: r[0])
+def test_a_figure_of_the_readme_is_that_of_its_result(row):
+    what, figure, result = row
+    (measured,) = [of for start, of in FIGURES.items() if what.startswith(start)]
+    written = re.findall(r"\d[\d,]*(?:\.\d+)?", figure)
+    found = measured(results(codes(result)[0]))
+    for number, value in zip(written, found, strict=True):
+        assert float(number.replace(",", "")) == rounded_like(number, value)
+
+
+def rounded_like(written: str, value: float) -> float:
+    """A value to the decimals, or else to the digits before the zeros, of a number as written."""
+    if "." in written:
+        return round(value, len(written.partition(".")[2]))
+    return float(f"{value:.{len(written.replace(',', '').rstrip('0'))}g}")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/statistics.md"])
+def test_what_the_statistics_find_is_what_was_measured(page):
+    work = results("statistics_paper.json")["work"]
+    text = " ".join(PAGES[page].split())
+    assert f"all {work['planted_found']} planted associations are found" in text
+    assert work["planted_found"] == work["planted"]
+    cells, found = work["null_cells"] / 1e6, work["null_significant"]
+    assert f"of {cells:.1f} million null cells {found} are called significant" in text
