@@ -5,8 +5,9 @@ import random
 
 import pyarrow as pa
 
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import RunFacts, RunTotals, StageFacts
-from vitw_ray.records import RESPONSE_TYPES, TABLES
+from vitw_ray.records import TABLES
 
 CONVERSATIONS, FAILED, SUBJECTIVE = 2814, 9, 1336
 KINDS = {

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitw_ray.records import EXTRACTIONS, RESPONSE_TYPES, TASK_ASSIGNMENTS
+from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.records import EXTRACTIONS, TASK_ASSIGNMENTS
 from vitw_ray.statistics.block import ConversationBlock
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.partials import add, count_block

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray import wording
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import RunTotals
 from vitw_ray.inert import MAX_CHARS, inert
-from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.report import figures, sections, tree_view
 from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.models_view import models_view

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from vitw_ray.records import EXTRACTIONS, RESPONSE_TYPES, TABLES, TASK_ASSIGNMENTS
+from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.records import EXTRACTIONS, TABLES, TASK_ASSIGNMENTS
 from vitw_ray.statistics.block import ConversationBlock, period_codes, period_name, values_of
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.partials import count_block, pack, unpack

@@ -16,6 +16,7 @@ from vitw_ray import paper
 from vitw_ray.errors import ConfigError
 from vitw_ray.execution import Execution
 from vitw_ray.extractor_kinds import EXTRACTORS, ExtractorName
+from vitw_ray.facets import FACETS
 from vitw_ray.profiles import HASHING, embedder_profile, profile_of
 from vitw_ray.setting_checks import at_least, between, json_object
 
@@ -205,7 +206,7 @@ class TaxonomyConfig:
                 f"--climbing names needs a language model, and --naming is {self.naming}",
                 "add --naming model, or choose --climbing vectors",
             )
-        for name in ("ai_value_levels", "human_value_levels", "task_levels"):
+        for name in (facet.levels for facet in FACETS if facet.levels):
             sizes = getattr(self, name)
             if sizes is not None and (
                 not sizes or sizes[-1] < 1 or any(a <= b for a, b in pairwise(sizes))

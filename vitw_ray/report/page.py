@@ -14,9 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vitw_ray import wording
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import RunFacts
 from vitw_ray.inert import inert
-from vitw_ray.records import RESPONSE_TYPES, TABLES
+from vitw_ray.records import TABLES
 from vitw_ray.report import sections, tree_view
 from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.models_view import models_view

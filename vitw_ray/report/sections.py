@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import RunTotals
 from vitw_ray.intervals import wilson
-from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.report.figures import Part, bar, stacked
 from vitw_ray.report.tree_view import Names
 from vitw_ray.wording import UNKNOWN, percent, plain

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vitw_ray.config import Period
-from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.statistics.account_groups import account_groups
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.contingency import CodedFacet, deduplicate, to_ancestors

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vitw_ray.config import Period, RunConfig
-from vitw_ray.records import ValueFacet
+from vitw_ray.facets import ValueFacet
 from vitw_ray.run_folder import TableRef, read_table
 from vitw_ray.storage import Storage
 from vitw_ray.trees import ancestors

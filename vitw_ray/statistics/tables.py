@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from vitw_ray.records import RESPONSE_TYPES, TABLES
+from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.records import TABLES
 from vitw_ray.statistics.block import STATED, period_name
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.contingency import Axis, Counts
