@@ -101,10 +101,8 @@ def run_facts(**changes) -> RunFacts:
             conversations=CONVERSATIONS,
             failed=FAILED,
             subjective=SUBJECTIVE,
-            with_ai_values=1201,
-            with_human_values=488,
-            ai_values=3902,
-            human_values=811,
+            with_any={"ai_values": 1201, "human_values": 488},
+            pairs={"ai_values": 3902, "human_values": 811},
         ),
         "stages": (
             StageFacts(
