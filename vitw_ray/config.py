@@ -150,7 +150,7 @@ class LabelsConfig:
     merge_case: bool = True
     """Merge variants in case, white space and Unicode form."""
     merge_hyphens: bool = True
-    """Merge `service-orientation` with `service orientation` (29 such pairs in the paper's list)."""
+    """Merge `service-orientation` with `service orientation` (the released list has 29 pairs)."""
     merge_plurals: bool = True
     """Merge `clear boundary` with `clear boundaries`; the more frequent form stays."""
     min_conversations: int = paper.MIN_CONVERSATIONS
