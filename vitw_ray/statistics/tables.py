@@ -47,8 +47,8 @@ def compute(
         ],
         "associations": list(_associations(merged, vocabulary, alpha)),
         "cooccurrence": [
-            cooccurrence(merged["ai pairs"], "ai_values", vocabulary.ai_levels[0]),
-            cooccurrence(merged["human pairs"], "human_values", vocabulary.human),
+            cooccurrence(merged[f"{facet} pairs"], facet, labels)
+            for facet, labels in vocabulary.labels.items()
         ],
         "variation": [
             variation(merged["ai_0 x tasks"], label, tasks),
