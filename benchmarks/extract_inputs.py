@@ -16,7 +16,7 @@ from vitw_ray.conversations.sources import find_files, iter_rows, recognise
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.extraction.assemble import as_conversations
 from vitw_ray.extraction.extract import UnitExtractor, units_of
-from vitw_ray.extraction.questions import FACET_FIELDS
+from vitw_ray.facets import FACETS
 from vitw_ray.pipeline import run
 from vitw_ray.records import Conversation, Message
 from vitw_ray.run_folder import FileEntry, StageFolder, load_secret, read_part, tables_of
@@ -100,7 +100,7 @@ def whole_answers() -> list[dict[str, Any]]:
             rows: Any = [json.loads(line) for line in lines]
     else:
         rows = [truth for _, truth in plant(PlantedConfig(), 0, 400)]
-    fields = ("subjectivity", *FACET_FIELDS)
+    fields = ("subjectivity", *(facet.field for facet in FACETS))
     return [
         {field: row[field] for field in fields}
         for row in rows

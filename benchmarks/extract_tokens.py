@@ -19,7 +19,7 @@ from extract_routes import in_own_process
 from harness import Result, real_conversations
 
 from vitw_ray.config import SAMPLE, ExtractionConfig
-from vitw_ray.extraction.questions import FACET_FIELDS, questions_for
+from vitw_ray.extraction.questions import questions_for
 from vitw_ray.inference.chat_prompt import PromptEncoder
 from vitw_ray.inference.question import Question, conversation_turns, turn_mark
 from vitw_ray.inference.transcript import transcript
@@ -37,7 +37,7 @@ def layouts(encoder: PromptEncoder, bodies: Sequence[list[int]]) -> Iterator[tup
     """Each layout's name, and its prompts for each conversation in the order of asking."""
     (one_pass,) = questions_for(ExtractionConfig())
     separate = questions_for(ExtractionConfig(questions="separate"))
-    later = [question for question in separate if question.name in FACET_FIELDS]
+    later = [question for question in separate if question.name != "subjectivity"]
     first = [_instructions_first(question) for question in later]
     for name, questions in zip(LAYOUTS, ([one_pass], first, later), strict=True):
         frames = [encoder.frame(question) for question in questions]

@@ -26,8 +26,8 @@ from vitw_ray.evaluation.published import (
     Rates,
     draw,
 )
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.intervals import wilson
-from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.side_by_side import pairs
 from vitw_ray.statistics.account_groups import ACCOUNT_GROUPS
 from vitw_ray.statistics.contingency import Axis, CodedFacet, Counts, GroupCounts, deduplicate

@@ -5,8 +5,9 @@ import random
 
 import pyarrow as pa
 
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import RunFacts, RunTotals, StageFacts
-from vitw_ray.records import RESPONSE_TYPES, TABLES
+from vitw_ray.records import TABLES
 
 CONVERSATIONS, FAILED, SUBJECTIVE = 2814, 9, 1336
 KINDS = {
@@ -100,10 +101,8 @@ def run_facts(**changes) -> RunFacts:
             conversations=CONVERSATIONS,
             failed=FAILED,
             subjective=SUBJECTIVE,
-            with_ai_values=1201,
-            with_human_values=488,
-            ai_values=3902,
-            human_values=811,
+            with_any={"ai_values": 1201, "human_values": 488},
+            pairs={"ai_values": 3902, "human_values": 811},
         ),
         "stages": (
             StageFacts(

@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 from invented_conversations import VARIANTS, Row
 from invented_tables import MIN_SALIENCE, Facts, shares
 
-from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.facets import RESPONSE_TYPES
 
 FACETS = ("ai_values", "human_values", "response_types", "tasks")
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from invented_conversations import TASKS, VARIANTS, Row
 
-from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.facets import RESPONSE_TYPES
 
 MIN_CONVERSATIONS, MIN_ACCOUNTS, MIN_SALIENCE = 4, 3, 3
 

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from vitw_ray.config import Execution, LabelsConfig, RunConfig, TaxonomyConfig
+from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.keys import Keyed
-from vitw_ray.records import EXTRACTIONS, LABELS, VALUE_FACETS
+from vitw_ray.records import EXTRACTIONS, LABELS
 from vitw_ray.run_folder import StageFolder, TableRef
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage

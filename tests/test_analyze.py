@@ -8,18 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitw_ray.records import EXTRACTIONS, RESPONSE_TYPES, TASK_ASSIGNMENTS
+from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.records import EXTRACTIONS, TASK_ASSIGNMENTS
 from vitw_ray.statistics.block import ConversationBlock
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.partials import add, count_block
 from vitw_ray.statistics.tables import compute
 
 VOCABULARY = Codebook(
+    labels={"ai_values": ["care", "clarity", "honesty"], "human_values": ["honesty", "speed"]},
+    codes={
+        "ai_values": {"care": 0, "clarity": 1, "honesty": 2, "Honesty": 2},
+        "human_values": {"honesty": 0, "speed": 1},
+    },
     ai_levels=[["care", "clarity", "honesty"], ["x:l1:a", "x:l1:b"]],
     ai_ancestors=[np.array([0, 1, 2], np.int32), np.array([0, 1, 1], np.int32)],
-    ai_codes={"care": 0, "clarity": 1, "honesty": 2, "Honesty": 2},
-    human=["honesty", "speed"],
-    human_codes={"honesty": 0, "speed": 1},
     tasks=["tasks:l1:a", "tasks:l1:b"],
     models=["m", "n"],
 )
@@ -74,9 +77,8 @@ def tables(found) -> tuple[pa.Table, pa.Table]:
 
 
 def holds(row, facet: str) -> set[str]:
-    names = {
-        VOCABULARY.ai_levels[0][VOCABULARY.ai_codes[v]] for v in row["ai_values"] if v != "rare"
-    }
+    labels, codes = VOCABULARY.labels["ai_values"], VOCABULARY.codes["ai_values"]
+    names = {labels[codes[value]] for value in row["ai_values"] if value != "rare"}
     return {
         "ai_values": names,
         "human_values": set(row["human_values"]) - {"odd"},
@@ -159,7 +161,8 @@ def test_response_types_are_shared_out_over_all_models_and_each():
 
 
 def test_no_labels_no_tasks_and_no_models_give_empty_tables_and_no_error():
-    empty = Codebook([[]], [np.zeros(0, np.int32)], {}, [], {}, [], [])
+    none = {"ai_values": [], "human_values": []}
+    empty = Codebook(none, {facet: {} for facet in none}, [[]], [np.zeros(0, np.int32)], [], [])
     made = compute(count_block(ConversationBlock.of(*tables([]), empty)), {}, empty, 0.05)
     assert made["associations"].num_rows == 0
     assert made["variation"].num_rows == 0

@@ -11,7 +11,8 @@ from scripted_model import FULL, ScriptedModel, answered, completion
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.answers import Answer, Extracted
 from vitw_ray.extraction.asking import as_values, extract_one
-from vitw_ray.extraction.questions import FACET_FIELDS, questions_for
+from vitw_ray.extraction.questions import questions_for
+from vitw_ray.facets import FACETS
 from vitw_ray.inference.language_model import ModelFailure, Reading
 from vitw_ray.inference.parsing import InvalidAnswer, parse
 from vitw_ray.inference.question import FENCE, conversation_turns, opening, turn_mark
@@ -65,7 +66,7 @@ def test_separate_questions_follow_only_from_the_gate_on(level):
         return answered({question.name: {**FULL, "subjectivity": level}[question.name]})
 
     found, asked = extracted(reply, SEPARATE)
-    names = ["subjectivity", *(FACET_FIELDS if level >= 3 else ())]
+    names = ["subjectivity", *(facet.field for facet in FACETS if level >= 3)]
     assert [name for name, _ in asked] == names
     assert found.prompt_tokens == 100 * len(names)
     assert found.answer is not None

@@ -15,7 +15,8 @@ from invented_conversations import SPOKEN, Row
 from run_folder_maker import STAGE_OF, RunFolder, invent
 from wrong_content import WRONG
 
-from vitw_ray.records import RESPONSE_TYPES, ROLES, TABLES
+from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.records import ROLES, TABLES
 
 CHECK = Path(__file__).resolve().parents[1] / "jobs" / "check.py"
 sys.path.append(str(CHECK.parent))  # as it is for the job itself

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scripted_namer import ScriptedModel, answer, items, name_after_first
 
 from vitw_ray.errors import StageFailed
+from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.inference.language_model import ModelFailure
 from vitw_ray.inference.parsing import InvalidAnswer, parse
-from vitw_ray.records import VALUE_FACETS
 from vitw_ray.taxonomy.naming.group_question import group_question
 from vitw_ray.taxonomy.naming.group_requests import BoundedModel
 from vitw_ray.taxonomy.naming.listing import SHOWN, Clustered, listing, show_level

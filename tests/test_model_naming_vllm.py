@@ -8,7 +8,7 @@ import pytest
 from tiny_model import make_tiny_model
 
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig, TaxonomyConfig
-from vitw_ray.records import VALUE_FACETS
+from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.taxonomy.model_actor import name_by_model
 from vitw_ray.taxonomy.naming.listing import Clustered
 

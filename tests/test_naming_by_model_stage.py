@@ -17,9 +17,10 @@ from taxonomy_stage import chats_about
 from vitw_ray.command_line import config_from
 from vitw_ray.config import ExtractionConfig, LabelsConfig, RunConfig, TaxonomyConfig
 from vitw_ray.errors import ConfigError
+from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.keys import Keyed
 from vitw_ray.pipeline import STAGES
-from vitw_ray.records import EXTRACTIONS, LABELS, TAXONOMY, VALUE_FACETS
+from vitw_ray.records import EXTRACTIONS, LABELS, TAXONOMY
 from vitw_ray.run_folder import StageFolder, TableRef
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage

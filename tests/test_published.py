@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vitw_ray.evaluation.pairing import Sets, pair_sets
 from vitw_ray.evaluation.published import MIRRORED, TASKS, TIED_TO_TASKS, Rates, draw
-from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.statistics.contingency import Counts
 from vitw_ray.statistics.residuals import adjusted_residual
 

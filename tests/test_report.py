@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray import wording
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import RunTotals
 from vitw_ray.inert import MAX_CHARS, inert
-from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.report import figures, sections, tree_view
 from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.models_view import models_view
@@ -164,10 +164,8 @@ def test_a_run_without_one_subjective_conversation_still_has_a_page():
         conversations=0,
         failed=0,
         subjective=0,
-        with_ai_values=0,
-        with_human_values=0,
-        ai_values=0,
-        human_values=0,
+        with_any={"ai_values": 0, "human_values": 0},
+        pairs={"ai_values": 0, "human_values": 0},
     )
     Page(render(fake_tables(5), run_facts(totals=nothing)))
 
@@ -325,10 +323,8 @@ def test_headline_numbers_are_the_papers_for_the_papers_counts():
         conversations=700_000,
         failed=0,
         subjective=308_210,
-        with_ai_values=303_895,
-        with_human_values=139_003,
-        ai_values=1_228_833,
-        human_values=456_151,
+        with_any={"ai_values": 303_895, "human_values": 139_003},
+        pairs={"ai_values": 1_228_833, "human_values": 456_151},
     )
     tiles = sections.headline(fake_tables(3)["labels"], totals)
     assert [tile.value for tile in tiles] == ["700,000", "44.0%", "3", "4.0", "54.9%"]

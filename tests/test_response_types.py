@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from vitw_ray.records import RESPONSE_TYPE_SHARES, RESPONSE_TYPES
+from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.records import RESPONSE_TYPE_SHARES
 from vitw_ray.statistics.contingency import Axis, Counts
 from vitw_ray.statistics.response_types import by_category, by_model
 

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from vitw_ray.records import EXTRACTIONS, RESPONSE_TYPES, TABLES, TASK_ASSIGNMENTS
+from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.records import EXTRACTIONS, TABLES, TASK_ASSIGNMENTS
 from vitw_ray.statistics.block import ConversationBlock, period_codes, period_name, values_of
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.partials import count_block, pack, unpack
@@ -18,13 +19,13 @@ pytestmark = pytest.mark.filterwarnings("error")
 AI, HUMAN = ["care", "clarity", "honesty"], ["honesty", "speed"]
 
 
-def vocabulary(**changes) -> Codebook:
+def vocabulary(ai: list[str] = AI, human: list[str] = HUMAN, **changes) -> Codebook:
+    labels = {"ai_values": ai, "human_values": human}
     known = {
+        "labels": labels,
+        "codes": {f: {name: code for code, name in enumerate(labels[f])} for f in labels},
         "ai_levels": [AI, ["x:l1:a", "x:l1:b"]],
         "ai_ancestors": [np.array([0, 1, 2], np.int32), np.array([0, 1, 1], np.int32)],
-        "ai_codes": {name: code for code, name in enumerate(AI)},
-        "human": HUMAN,
-        "human_codes": {name: code for code, name in enumerate(HUMAN)},
         "tasks": ["tasks:l1:a", "tasks:l1:b"],
         "models": ["m", "n"],
     }
@@ -91,10 +92,10 @@ ODD = {
     "one task": (rows(), vocabulary(tasks=["tasks:l1:a"])),
     "no task": (rows(task=lambda i: None), vocabulary(tasks=[])),
     "no date": (rows(created_at=lambda i: None), vocabulary()),
-    "no human value": (rows(human_values=lambda i: []), vocabulary(human=[], human_codes={})),
+    "no human value": (rows(human_values=lambda i: []), vocabulary(human=[])),
     "no AI value": (
         rows(ai_values=lambda i: []),
-        vocabulary(ai_levels=[[]], ai_ancestors=[np.zeros(0, np.int32)], ai_codes={}),
+        vocabulary(ai=[], ai_levels=[[]], ai_ancestors=[np.zeros(0, np.int32)]),
     ),
     "no response type": (rows(response_type=lambda i: None), vocabulary()),
     "all rows failed": (rows(**FAILED), vocabulary()),
@@ -165,7 +166,7 @@ def test_values_below_the_salience_asked_for_are_not_counted_and_those_without_o
         [[[value("care", salience=2), value("clarity", salience=3), value("honesty")], []]],
         EXTRACTIONS.field("ai_values").type,
     )
-    codes = vocabulary().ai_codes
+    codes = vocabulary().codes["ai_values"]
     kept = {least: values_of(column, codes, 3, least).codes.tolist() for least in (1, 3, 5)}
     assert kept == {1: [0, 1, 2], 3: [1, 2], 5: [2]}
 

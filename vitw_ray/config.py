@@ -1,9 +1,11 @@
-"""Every setting of a run: one frozen dataclass per stage, and `RunConfig` that holds them.
+"""Every setting of a run: one frozen dataclass per stage, and `RunConfig`, which holds them all.
 
-The classes are also the command line: `python jobs/run.py --help` prints them, with the string
-under each field as its help. A field name is therefore unique over all classes. What is in the
-stage classes decides the content of tables and enters the stages' keys; what is in `Execution`
-decides only where and how fast, and does not (but for `device`: see there).
+The classes are also the command line: `python jobs/run.py --help` lists the fields, with the string
+below each field as its help text. Field names are therefore unique across all classes.
+
+Settings in the stage classes determine the content of tables, and are part of the stages' keys.
+Settings in `Execution` determine where and how fast a run works; of those only `device` can be part
+of a key.
 """
 
 from dataclasses import dataclass, field
@@ -16,13 +18,14 @@ from vitw_ray import paper
 from vitw_ray.errors import ConfigError
 from vitw_ray.execution import Execution
 from vitw_ray.extractor_kinds import EXTRACTORS, ExtractorName
+from vitw_ray.facets import FACETS
 from vitw_ray.profiles import HASHING, embedder_profile, profile_of
 from vitw_ray.setting_checks import at_least, between, json_object
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
-"""The planted conversations that ship with the package."""
+"""Invented conversations with known truth, included in the package."""
 
-LISTED_TOKENS = 1024  # ours: a hundred names of two to five words, and the numbers before them
+LISTED_TOKENS = 1024  # ours: a numbered list of a hundred names of two to five words
 
 SourceFormat = Literal[
     "auto",
@@ -40,43 +43,43 @@ SourceFormat = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class ConversationsConfig:
-    """Stage 1: which conversations are read."""
+    """Stage 1: the input, and which of its conversations are read."""
 
     input: tuple[str, ...] = (str(SAMPLE),)
-    """Files, folders or globs, local or s3://. Default: the sample that ships with the project."""
+    """Files, folders or globs, local or s3://. Default: the sample included in the package."""
     source_format: SourceFormat = "auto"
-    """Shape of the rows; auto recognises it from the columns."""
+    """Shape of the rows; auto detects it from the columns."""
     source_name: str | None = None
-    """Name of the data set for rows that do not say; default: the name of the shape."""
+    """Name of the data set, for rows that do not name one; default: the name of the shape."""
     sample: int | None = None
-    """Keep this many conversations, drawn uniformly. The draw is a hash of the id: it does not
+    """Keep this many conversations, sampled uniformly by a hash of the id. The sample does not
     depend on the order of files or rows."""
     sample_seed: int = 0
-    """Another seed is another draw."""
+    """Seed of the sample."""
     balance_models: bool = False
-    """Draw the sample evenly over the models under study."""
+    """Sample the same number of conversations of each assistant, as far as there are enough."""
     max_per_account: int | None = None
-    """Keep at most this many conversations of one account."""
+    """Keep at most this many conversations per account."""
     created_from: date | None = None
-    """First day (UTC) to keep; rows without a date are rejected when a range is given."""
+    """First day (UTC) to keep. With a date range, rows without a date are rejected."""
     created_until: date | None = None
     """Last day (UTC) to keep."""
     max_conversation_chars: int = 1_000_000
-    """Longer conversations are rejected (ours: it bounds the memory)."""
+    """Longer conversations are rejected (ours: a bound on memory)."""
     rows_per_part: int = 4096
-    """Rows per file of a table (ours: about 25 MB of chat text a file)."""
+    """Rows per file of a table (ours: about 25 MB of chat text per file)."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work, by the name of the field."""
+        """Reject invalid values, naming the field."""
         at_least("sample", self.sample, 1)
         at_least("max_per_account", self.max_per_account, 1)
         at_least("max_conversation_chars", self.max_conversation_chars, 1)
         at_least("rows_per_part", self.rows_per_part, 1)
         if not self.input:
-            raise ConfigError("--input names no file", "give at least one path or glob")
+            raise ConfigError("--input is empty", "give at least one path or glob")
         if self.balance_models and self.sample is None:
             raise ConfigError(
-                "--balance-models divides a sample, and there is no --sample",
+                "--balance-models needs --sample, which is not set",
                 "add --sample N, or drop --balance-models",
             )
         if self.created_from and self.created_until and self.created_from > self.created_until:
@@ -85,45 +88,46 @@ class ConversationsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionConfig:
-    """Stage 2: who reads the conversations, and how much of each."""
+    """Stage 2: the reader, its questions, and how much it sees of each conversation."""
 
     extractor: ExtractorName = "lexicon"
-    """vllm: an open-weight model in the actors' own engines. openai: a model behind any server that
-    speaks OpenAI's chat API. lexicon: an honest baseline without a language model. simulated:
-    made-up answers, for benchmarks and dry runs."""
+    """vllm: an open-weight model, in an engine inside each actor. openai: a model behind any server
+    with OpenAI's chat API. lexicon: a baseline without a language model. simulated: made-up
+    answers, for benchmarks and dry runs."""
     model: str | None = None
-    """For vllm a profile (qwen3-8b, ...), a model id of the Hugging Face hub or a folder; for
-    openai the name that the server knows it by."""
+    """vllm: a profile (qwen3-8b, ...), a model id of the Hugging Face hub, or a folder. openai: the
+    server's name for the model."""
     revision: str | None = None
-    """Commit, branch or tag of the model on the hub; default: the profile's, else the newest."""
+    """Commit, branch or tag of the model on the hub; default: the profile's, else the latest."""
     questions: Literal["one_pass", "separate"] = "one_pass"
-    """One request for all facets, or one for each of them as in the paper (1.3)."""
+    """One request for all facets, or one request per facet as in the paper (1.3)."""
     explicit_only: bool = False
-    """Count only AI values that the assistant declares outright (paper, B.6)."""
+    """Extract only AI values that the assistant states outright (paper, B.6)."""
     salience: bool = False
-    """Ask how much each value matters (1-5), so that a threshold is chosen in the analysis."""
+    """Ask for the salience of each value (1-5), to be thresholded later by --min-salience."""
     evidence: bool = False
-    """Ask for a quote for each value and check it against the speaker's words (`grounded`)."""
+    """Ask for a quote for each value, and check that the speaker wrote it (`grounded`)."""
     max_output_tokens: int = 768
-    """Longest answer (ours: several times a usual one); a cut one gets twice that, once."""
+    """Token limit of an answer (ours: several times the usual length). An answer that exceeds it is
+    requested once more with twice the limit."""
     temperature: float = 0.0
-    """Of the sampling (ours: the likeliest answer; the paper's is not known, Clio has 0.2)."""
+    """Sampling temperature (ours: greedy; the paper does not state its own, Clio uses 0.2)."""
     engine_kwargs: str = "{}"
-    """JSON: further arguments of vLLM's engine, as vLLM names them."""
+    """JSON: further arguments of vLLM's engine, under vLLM's names."""
     sampling_kwargs: str = "{}"
-    """JSON: further sampling parameters, as vLLM or the server names them."""
+    """JSON: further sampling parameters, under vLLM's or the server's names."""
     transcript_tokens: int = 4096
-    """Budget for one conversation (ours: most public chats fit whole); head and tail
-    are kept."""
+    """Token budget per conversation (ours: most public chats fit). Of longer ones the beginning and
+    the end are kept."""
     subjective_from: int = paper.SUBJECTIVE_FROM
-    """A conversation is subjective from this level on (paper, A.2: levels 3 and 4)."""
+    """Lowest level of subjectivity (1-4) that counts as subjective (paper, A.2: 3)."""
     max_error_share: float = 0.05
-    """The stage fails when more of its rows than this failed (ours)."""
+    """The stage fails if the share of failed rows is larger (ours)."""
     simulated_seconds_per_row: float = 0.0
-    """The simulated extractor sleeps this long for a conversation."""
+    """Time that the simulated extractor sleeps per conversation."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work, by the name of the field."""
+        """Reject invalid values, naming the field."""
         at_least("transcript_tokens", self.transcript_tokens, 16)
         between("subjective_from", self.subjective_from, 1, 4)
         between("max_error_share", self.max_error_share, 0.0, 1.0)
@@ -141,24 +145,24 @@ class ExtractionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsConfig:
-    """Stage 3: which labels are the same, and which have enough support."""
+    """Stage 3: which labels are merged, and how much support a label needs."""
 
     merge_case: bool = True
-    """Case, white space and Unicode variants are one label."""
+    """Merge variants in case, white space and Unicode form."""
     merge_hyphens: bool = True
-    """`service-orientation` is `service orientation` (29 such twins in the released list)."""
+    """Merge `service-orientation` with `service orientation` (the released list has 29 pairs)."""
     merge_plurals: bool = True
-    """`clear boundary` is `clear boundaries`; the commoner form stays."""
+    """Merge `clear boundary` with `clear boundaries`; the more frequent form stays."""
     min_conversations: int = paper.MIN_CONVERSATIONS
-    """A label needs this many conversations (paper: 0.005 % of 308,210)."""
+    """Conversations that a label needs to be kept (paper: 0.005 % of 308,210)."""
     min_accounts: int = paper.MIN_ACCOUNTS
-    """... and this many accounts, when accounts are known (paper's later reports)."""
+    """Accounts that a label needs, where accounts are known (the authors' later reports)."""
     min_salience: int = 1
-    """Values of less salience (1-5) are not counted (the 2026 sequel: 3); values without one always
-    are."""
+    """Values of lower salience (1-5) are not counted (the 2026 sequel uses 3). Values without a
+    salience always are."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work, by the name of the field."""
+        """Reject invalid values, naming the field."""
         between("min_salience", self.min_salience, 1, 5)
         at_least("min_conversations", self.min_conversations, 1)
         at_least("min_accounts", self.min_accounts, 1)
@@ -166,52 +170,57 @@ class LabelsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TaxonomyConfig:
-    """Stage 4: how labels become a tree. Sizes count clusters from level 1 up."""
+    """Stage 4: how labels and tasks become trees. Level sizes start at level 1."""
 
     embedder: str = "minilm"
     """A profile (minilm, which needs no hub; mpnet, the paper's; bge-small; qwen3-embedding), a
-    model id of the Hugging Face hub, or a folder. hashing: word hashes without a meaning, for
+    model id of the Hugging Face hub, or a folder. hashing: word hashes without meaning, for
     benchmarks that measure something else."""
     embedder_revision: str | None = None
-    """Commit, branch or tag of the embedder on the hub; default: the profile's, else the newest."""
+    """Commit, branch or tag of the embedder on the hub; default: the profile's, else the latest."""
     ai_value_levels: tuple[int, ...] | None = None
-    """Default: three levels up to five clusters, each level smaller by one ratio (Clio, 5.1)."""
+    """Clusters per level, such as 266 26 5. Default: three levels, the top one of five clusters,
+    each level smaller than the one below by the same ratio (Clio, 5.1)."""
     human_value_levels: tuple[int, ...] | None = None
     """As `ai_value_levels`."""
     task_levels: tuple[int, ...] | None = None
-    """As `ai_value_levels`, but the first level clusters conversations."""
+    """As `ai_value_levels`; the first level groups the tasks of conversations."""
     naming: Literal["members", "model"] = "members"
-    """Who names clusters of values. members: their own nearest labels. model: the language model
-    of the extraction, from labels alone. Tasks are always named by their members: their texts are
-    private."""
+    """What names clusters of values. members: the labels nearest to the centre. model: the language
+    model of the extraction, which sees labels only. Clusters of tasks are always named by their
+    members, since task texts are private."""
     climbing: Literal["vectors", "names"] = "vectors"
-    """What puts clusters of values under wider ones. vectors: the centres of the clusters. names:
-    their names and descriptions, which the model that gave them puts together (Clio, 5.1); needs
-    --naming model. Tasks always climb by vectors."""
+    """How clusters of values are grouped into the next level. vectors: by their embeddings. names:
+    by the language model, from their names and descriptions (Clio, 5.1); needs --naming model.
+    Clusters of tasks are always grouped by vectors."""
     taxonomy_seed: int = 0
-    """Seed of the k-means starts, and of the order in which groups are listed for a model."""
+    """Seed of k-means, and of the order in which groups are listed for a model."""
     kmeans_iterations: int = 20
-    """Lloyd iterations at most (FAISS's own default is 25; later ones move under 0.1 %)."""
+    """Most Lloyd iterations (FAISS's default is 25; later ones change under 0.1 %)."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work, by the name of the field."""
+        """Reject invalid values, naming the field."""
         at_least("kmeans_iterations", self.kmeans_iterations, 1)
         if self.embedder != HASHING:
             embedder_profile(self.embedder)
         elif self.embedder_revision is not None:
-            raise ConfigError("--embedder-revision, but --embedder hashing is no model", "drop it")
+            raise ConfigError(
+                "--embedder-revision is set, and --embedder hashing has no revisions",
+                "drop --embedder-revision",
+            )
         if self.climbing == "names" and self.naming != "model":
             raise ConfigError(
                 f"--climbing names needs a language model, and --naming is {self.naming}",
                 "add --naming model, or choose --climbing vectors",
             )
-        for name in ("ai_value_levels", "human_value_levels", "task_levels"):
+        for name in (facet.levels for facet in FACETS if facet.levels):
             sizes = getattr(self, name)
             if sizes is not None and (
                 not sizes or sizes[-1] < 1 or any(a <= b for a, b in pairwise(sizes))
             ):
                 raise ConfigError(
-                    f"--{name.replace('_', '-')} is {sizes}", "give falling sizes, such as 266 26 5"
+                    f"--{name.replace('_', '-')} is {sizes}",
+                    "give decreasing sizes, such as 266 26 5",
                 )
 
 
@@ -220,43 +229,44 @@ Period = Literal["day", "week", "month"]
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsConfig:
-    """Stage 5: what counts as significant, and what is compared over time."""
+    """Stage 5: the significance level, and the periods that are compared."""
 
     alpha: float = paper.ALPHA
-    """Two-sided level before Bonferroni (paper, 2: |residual| > 4.33 for 3,307 comparisons)."""
+    """Two-sided significance level before Bonferroni (paper, 2: |residual| > 4.33 for 3,307
+    comparisons)."""
     period: Period = "week"
-    """Over time, each period is compared with the one before (ours: the paper read one week)."""
+    """Each period is compared with the one before (ours: the paper covers a single week)."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work, by the name of the field."""
+        """Reject invalid values, naming the field."""
         between("alpha", self.alpha, 1e-300, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig:
-    """Stage 6: how much the page shows."""
+    """Stage 6: how much the report shows."""
 
     top: int = 30
     """Rows of each ranked list."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work, by the name of the field."""
+        """Reject invalid values, naming the field."""
         at_least("top", self.top, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseConfig:
-    """Stage 7: what the release says of itself."""
+    """Stage 7: the data set card of the release."""
 
     release_name: str = "values-in-the-wild"
-    """Title of the card."""
+    """Title of the data set card."""
     release_license: str = "CC-BY-4.0"
-    """Licence of the released tables (as the published ones)."""
+    """Licence of the released tables (the published tables have the same)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One run, whole."""
+    """All settings of one run."""
 
     conversations: ConversationsConfig = field(default_factory=ConversationsConfig)
     extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
@@ -268,7 +278,7 @@ class RunConfig:
     execution: Execution = field(default_factory=Execution)
 
     def __post_init__(self) -> None:
-        """Refuse settings of two stages that do not go together."""
+        """Reject settings of different stages that contradict each other."""
         extraction, execution = self.extraction, self.execution
         if extraction.extractor == "vllm" and extraction.model and execution.device == "gpu":
             further = json_object("engine_kwargs", extraction.engine_kwargs)
@@ -276,19 +286,19 @@ class RunConfig:
             needed = further.get("tensor_parallel_size", profile.tensor_parallel)
             if needed > execution.gpus_per_actor:
                 raise ConfigError(
-                    f"--model {extraction.model} is spread over {needed} GPUs, and"
+                    f"--model {extraction.model} needs {needed} GPUs, and"
                     f" --gpus-per-actor is {execution.gpus_per_actor:g}",
                     f"set --gpus-per-actor {needed}",
                 )
         reader = self.extraction.extractor
         if self.taxonomy.naming == "model" and not EXTRACTORS[reader].has_model:
             raise ConfigError(
-                f"--naming model, but --extractor {reader} has no language model",
+                f"--naming model needs a language model, and --extractor {reader} has none",
                 "add --extractor vllm (or openai) and a --model, or choose --naming members",
             )
         if self.taxonomy.climbing == "names" and extraction.transcript_tokens < LISTED_TOKENS:
             raise ConfigError(
-                f"--climbing names lists up to a hundred groups in one question, and"
-                f" --transcript-tokens {extraction.transcript_tokens} has no room for them",
+                f"--climbing names lists up to a hundred groups in one question, which do not fit"
+                f" --transcript-tokens {extraction.transcript_tokens}",
                 f"set --transcript-tokens {LISTED_TOKENS} or more, or choose --climbing vectors",
             )

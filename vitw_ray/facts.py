@@ -8,6 +8,7 @@ from typing import Any
 
 from vitw_ray import paper
 from vitw_ray.extractor_kinds import EXTRACTORS
+from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.stages import StageContext
 from vitw_ray.versions import versions
 
@@ -30,26 +31,19 @@ class StageFacts:
 class RunTotals:
     """Counts over `extractions`; all but the first two over subjective conversations without error.
 
-    `ai_values` and `human_values` count (label, conversation) pairs before any support threshold.
+    Of each value facet, `with_any` counts the conversations that have a value, and `pairs` the
+    (label, conversation) pairs before any support threshold.
     """
 
     conversations: int
     failed: int
     subjective: int
-    with_ai_values: int
-    with_human_values: int
-    ai_values: int
-    human_values: int
+    with_any: Mapping[str, int]
+    pairs: Mapping[str, int]
 
-    @property
-    def share_with_ai_values(self) -> float | None:
-        """Share (0-1) of subjective conversations with at least one AI value."""
-        return self.with_ai_values / self.subjective if self.subjective else None
-
-    @property
-    def share_with_human_values(self) -> float | None:
-        """Share (0-1) of subjective conversations with at least one human value."""
-        return self.with_human_values / self.subjective if self.subjective else None
+    def share_with(self, facet: str) -> float | None:
+        """Share (0-1) of subjective conversations with at least one value of a facet."""
+        return self.with_any[facet] / self.subjective if self.subjective else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +92,8 @@ def run_facts(context: StageContext) -> RunFacts:
             conversations=extracted["rows_out"],
             failed=sum(extracted["failed"].values()),
             subjective=details.get("subjective", 0),
-            with_ai_values=details.get("with_ai_values", 0),
-            with_human_values=details.get("with_human_values", 0),
-            ai_values=details.get("ai_values", 0),
-            human_values=details.get("human_values", 0),
+            with_any={facet: details.get(f"with_{facet}", 0) for facet in VALUE_FACETS},
+            pairs={facet: details.get(facet, 0) for facet in VALUE_FACETS},
         ),
         stages=tuple(_stage_facts(manifest) for manifest in context.manifests.values()),
         versions=versions(),

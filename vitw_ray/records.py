@@ -1,11 +1,22 @@
 """START HERE: the Arrow schema of every table, in the order in which the pipeline writes them.
 
-Nothing crosses from one stage to the next that has no schema on this page, and a column keeps one
-name from the first table to the last. The Arrow schemas are the truth; the two dataclasses at the
-end are the view of one conversation that an extractor works with.
+    stage 1  conversations, rejects           one row per conversation that was read
+    stage 2  extractions                      the same rows: what the reader found in each
+    stage 3  labels, merges                   one row per value that was found
+    stage 4  taxonomy, task_assignments       groups of values and of tasks
+    stage 5  response_types ... explicitness  what goes with what
+             model_comparison                 two assistants, or two periods, side by side
 
-A nullable column is one that may be unknown (`model`) or does not apply (`task` of a failed row).
-Shares run from 0 to 1; only `pct_*` columns are percentages, as in the published tables.
+Stages exchange tables and nothing else. Each table has its schema here, and a column keeps its name
+from the first table to the last. `pipeline.py` runs the stages; `facets.py` says what a reader
+extracts from a conversation (tasks, values, response types); `docs/extending.md` says how to add to
+either.
+
+Conventions: a nullable column is one that may be unknown (`model`) or does not apply (`task` of a
+failed row). Shares run from 0 to 1; only `pct_*` columns are percentages, as in the published data.
+A *subjective* conversation is one that was read without error and whose `subjectivity` reaches
+`--subjective-from`: all counts from stage 3 on are of these. The *reader* is the model or program
+that extracts; the *assistant* is the model whose conversations are studied.
 """
 
 from dataclasses import dataclass
@@ -13,22 +24,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-ResponseType = Literal[
-    "strong_support",
-    "mild_support",
-    "neutral_acknowledgment",
-    "reframing",
-    "mild_resistance",
-    "strong_resistance",
-    "no_values",
-]
-"""How an answer treats the values that the user brings (paper, 2): six kinds, or none to treat."""
-RESPONSE_TYPES: tuple[ResponseType, ...] = get_args(ResponseType)
-
-ValueFacet = Literal["ai_values", "human_values"]
-Facet = Literal["ai_values", "human_values", "tasks"]
-VALUE_FACETS: tuple[ValueFacet, ...] = get_args(ValueFacet)
-FACETS: tuple[Facet, ...] = get_args(Facet)
+from vitw_ray.facets import FACETS, Facet
 
 Role = Literal["user", "assistant", "system", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -40,12 +36,14 @@ def _required(name: str, type_: pa.DataType) -> pa.Field:
 
 _TEXT, _COUNT, _SHARE = pa.string(), pa.int64(), pa.float64()
 
-# Columns that describe where a conversation comes from; `extractions` carries them unchanged.
+# --- Stage 1: the conversations. Private: these tables hold text and ids.
+
+# Where a conversation comes from; `extractions` repeats these columns unchanged.
 _ORIGIN = [
     _required("conversation_id", _TEXT),
     pa.field("prompt_id", _TEXT),  # the same for all answers to one prompt
     pa.field("account_id", _TEXT),  # a keyed hash, never the account itself
-    pa.field("model", _TEXT),  # the model under study, not the extractor
+    pa.field("model", _TEXT),  # the assistant
     _required("source", _TEXT),  # name of the data set
     pa.field("language", _TEXT),
     pa.field("created_at", pa.timestamp("us", tz="UTC")),
@@ -54,6 +52,7 @@ _ORIGIN = [
 MESSAGE = pa.struct([_required("role", _TEXT), _required("content", _TEXT)])
 
 CONVERSATIONS = pa.schema([*_ORIGIN, _required("messages", pa.list_(MESSAGE))])
+"""One row per conversation, sorted by the hash of its id."""
 
 REJECTS = pa.schema(
     [
@@ -63,15 +62,25 @@ REJECTS = pa.schema(
         _required("reason", _TEXT),  # a short code, never the text
     ]
 )
+"""One row per input row that is not in `conversations`: rows read = conversations + rejects."""
+
+# --- Stage 2: what the reader found. Private: one row still describes one conversation.
 
 VALUE = pa.struct(
     [
         _required("label", _TEXT),
-        _required("explicit", pa.bool_()),  # said outright, or shown by how the speaker acts
-        pa.field("grounded", pa.bool_()),  # the quoted evidence stands in the speaker's own text
+        _required("explicit", pa.bool_()),  # stated outright, or shown by how the speaker acts
+        pa.field("grounded", pa.bool_()),  # whether the quoted evidence is in the speaker's words
         pa.field("salience", pa.int8()),  # 1-5
     ]
 )
+
+
+def _facet_column(facet: Facet) -> pa.Field:
+    if facet.kind == "values":
+        return _required(facet.field, pa.list_(VALUE))
+    return pa.field(facet.field, _TEXT)
+
 
 EXTRACTIONS = pa.schema(
     [
@@ -79,16 +88,17 @@ EXTRACTIONS = pa.schema(
         _required("extractor", _TEXT),  # name@key
         pa.field("subjectivity", pa.int8()),  # 1 objective .. 4 subjective (paper, A.2)
         pa.field("is_subjective", pa.bool_()),  # null when the row failed
-        pa.field("task", _TEXT),
-        _required("human_values", pa.list_(VALUE)),
-        _required("ai_values", pa.list_(VALUE)),
-        pa.field("response_type", _TEXT),
+        *map(_facet_column, FACETS),  # task, human_values, ai_values, response_type
         pa.field("error", _TEXT),  # a short code; null when the row was answered
         _required("prompt_tokens", _COUNT),
         _required("output_tokens", _COUNT),
-        _required("truncated_share", _SHARE),  # of the transcript, not shown to the extractor
+        _required("truncated_share", _SHARE),  # of the transcript: cut to fit the token budget
     ]
 )
+"""One row per row of `conversations`, in the same order; a failed one has `error` and no facets."""
+
+# --- Stage 3: the labels of values. Public from here on, but for rows with too little support,
+# `merges` and `task_assignments`.
 
 LABELS = pa.schema(
     [
@@ -96,28 +106,33 @@ LABELS = pa.schema(
         _required("label", _TEXT),
         _required("conversations", _COUNT),
         pa.field("accounts", _COUNT),  # null when no conversation names its account
-        _required("share", _SHARE),  # of subjective conversations without error
-        _required("kept", pa.bool_()),  # enough support to be analysed
+        _required("share", _SHARE),  # of subjective conversations
+        _required("kept", pa.bool_()),  # has enough support to be analysed and published
     ]
 )
+"""One row per facet and label. A label counts once per conversation, whatever its spellings."""
 
 MERGES = pa.schema(
     [
         _required("facet", _TEXT),
-        _required("variant", _TEXT),  # as the extractor wrote it
+        _required("variant", _TEXT),  # as the reader wrote it
         _required("label", _TEXT),  # as it is counted
         _required("rule", _TEXT),
         _required("conversations", _COUNT),
     ]
 )
+"""One row per spelling that is counted under another one."""
+
+# --- Stage 4: the taxonomy.
 
 TASK_ASSIGNMENTS = pa.schema([_required("conversation_id", _TEXT), _required("cluster_id", _TEXT)])
+"""One row per subjective conversation with a task: its cluster on level 1."""
 
 TAXONOMY = pa.schema(
     [
         _required("facet", _TEXT),
         _required("cluster_id", _TEXT),
-        _required("level", pa.int8()),  # 0 = label; the tasks' tree starts at level 1
+        _required("level", pa.int8()),  # 0 = label; the tree of the tasks starts at level 1
         pa.field("parent_cluster_id", _TEXT),  # null on the top level
         _required("name", _TEXT),
         _required("description", _TEXT),
@@ -126,10 +141,14 @@ TAXONOMY = pa.schema(
         _required("pct_total_occurrences", _SHARE),
     ]
 )
+"""One row per node of each facet's tree."""
+
+# --- Stage 5: statistics over subjective conversations. A row or column of these tables is a label
+# at level 0, and a cluster_id above.
 
 RESPONSE_TYPE_SHARES = pa.schema(
     [
-        pa.field("model", _TEXT),  # null = all models
+        pa.field("model", _TEXT),  # null = all assistants
         pa.field("over_facet", _TEXT),  # null = all conversations
         pa.field("over", _TEXT),
         _required("response_type", _TEXT),
@@ -139,11 +158,12 @@ RESPONSE_TYPE_SHARES = pa.schema(
         pa.field("high", _SHARE),
     ]
 )
+"""How often each response type occurs: overall, per assistant, per task, per human value."""
 
 ASSOCIATIONS = pa.schema(
     [
         _required("row_facet", _TEXT),
-        _required("row", _TEXT),  # label at level 0, cluster_id above
+        _required("row", _TEXT),
         _required("column_facet", _TEXT),
         _required("column", _TEXT),
         _required("level", pa.int8()),  # of the row
@@ -154,24 +174,26 @@ ASSOCIATIONS = pa.schema(
         pa.field("p_adjusted", _SHARE),  # Bonferroni
         pa.field("q_value", _SHARE),  # Benjamini-Hochberg
         pa.field("odds_ratio", _SHARE),
-        pa.field("low", _SHARE),
+        pa.field("low", _SHARE),  # 95 % interval of the odds ratio
         pa.field("high", _SHARE),
         pa.field("cramers_v", _SHARE),  # effect size that does not grow with the conversations
-        # residual over the spread between groups of accounts; for significant cells, when known
+        # residual over the spread between groups of accounts; of significant cells, where known
         pa.field("residual_by_account", _SHARE),
         _required("significant", pa.bool_()),
         pa.field("reason", _TEXT),  # why a number is null
     ]
 )
+"""Which AI values go with which tasks, human values and response types: one row per pair seen."""
 
 COOCCURRENCE = pa.schema(
     [
         _required("facet", _TEXT),
-        _required("label_a", _TEXT),  # before label_b in the alphabet
+        _required("label_a", _TEXT),  # alphabetically before label_b
         _required("label_b", _TEXT),
-        _required("conversations", _COUNT),  # that hold both; pairs never seen have no row
+        _required("conversations", _COUNT),  # that hold both
     ]
 )
+"""Labels of one facet that occur in the same conversations: one row per pair seen."""
 
 VARIATION = pa.schema(
     [
@@ -183,6 +205,7 @@ VARIATION = pa.schema(
         pa.field("corrected", _SHARE),  # less what sampling alone would show
     ]
 )
+"""How much the share of a label varies over the categories of another facet."""
 
 MIRRORING = pa.schema(
     [
@@ -199,22 +222,24 @@ MIRRORING = pa.schema(
         pa.field("lift_high", _SHARE),
     ]
 )
+"""How often the assistant shows the very value that the user brought."""
 
 EXPLICITNESS = pa.schema(
     [
         _required("label", _TEXT),  # an AI value
         pa.field("response_type", _TEXT),  # null = all
-        _required("explicit", _COUNT),  # conversations in which it is said outright
+        _required("explicit", _COUNT),  # conversations in which it is stated outright
         _required("implicit", _COUNT),  # conversations in which it is only shown
-        # of its 2 x 2: more often said here than with other response types; where null, more often
-        # said than other labels are
+        # of its 2 x 2: stated more often here than with other response types; where the response
+        # type is null, stated more often than other labels are
         pa.field("residual", _SHARE),
     ]
 )
+"""Which AI values the assistant states outright, and which it only shows."""
 
 MODEL_COMPARISON = pa.schema(
     [
-        _required("groups", _TEXT),  # models, or periods in their place
+        _required("groups", _TEXT),  # `models` (assistants), or `periods` in their place
         _required("model_a", _TEXT),
         _required("model_b", _TEXT),
         _required("facet", _TEXT),
@@ -230,6 +255,7 @@ MODEL_COMPARISON = pa.schema(
         _required("matched_on", _TEXT),  # nothing, tasks, prompts
     ]
 )
+"""Each pair of assistants, or each period and the one before: what either shows more."""
 
 TABLES: dict[str, pa.Schema] = {
     "conversations": CONVERSATIONS,
@@ -249,6 +275,9 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 
+# --- One conversation as a reader sees it. The schemas are the truth; these two are a view.
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn."""
@@ -259,7 +288,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What an extractor sees of a row of `conversations`: its turns, not who spoke them."""
+    """The turns of a row of `conversations`, without who spoke them or when."""
 
     conversation_id: str
     messages: tuple[Message, ...]

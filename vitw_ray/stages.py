@@ -1,4 +1,4 @@
-"""What a stage is: a function of tables and settings, and all that decides its content."""
+"""What a stage is: a function from tables to tables, and a key of everything that determines it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -19,26 +19,26 @@ class SourceFile:
     name: str
     size_bytes: int
     version: str
-    """Changes with the content: the ETag, or the time of the last change in ns."""
+    """Changes with the content: the ETag, or the modification time in ns."""
 
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a stage's function is given."""
+    """The argument of a stage's function."""
 
     config: RunConfig
     storage: Storage
     folder: StageFolder
     keyed: Keyed
-    epoch: int  # of the driver's lease; goes into the names of what is written before the manifest
+    epoch: int  # of the driver's lease; part of the names of files written before the manifest
     inputs: tuple[SourceFile, ...]
-    shapes: Mapping[str, str]  # input file name -> shape of its rows
+    shapes: Mapping[str, str]  # name of an input file -> shape of its rows
     tables: Mapping[str, TableRef]
-    manifests: Mapping[str, Mapping[str, Any]]  # of the stages before, by name, in order
+    manifests: Mapping[str, Mapping[str, Any]]  # of the earlier stages, by name, in order
 
 
 def without(config: Any, *fields: str) -> dict[str, Any]:
-    """The settings of a stage but those that enter its key in another form."""
+    """The settings of a stage without some fields: those whose key uses another form of them."""
     return {name: value for name, value in asdict(config).items() if name not in fields}
 
 
@@ -49,21 +49,21 @@ class Stage:
     number: int
     name: str
     run: Callable[[StageContext], StageReport]
-    settings: Callable[[RunConfig], Any]  # the part of the configuration that decides the content
-    reads: tuple[str, ...] = ()
-    depends_on_run: bool = False  # tells of the stages before, so their keys are part of its own
+    settings: Callable[[RunConfig], Any]  # the part of the configuration that determines it
+    reads: tuple[str, ...] = ()  # names of its input tables
+    depends_on_run: bool = False  # reports on all earlier stages: their keys are part of its key
 
     def inputs(self, tables: Mapping[str, TableRef]) -> dict[str, str]:
-        """Digest of each table it reads."""
+        """Digest of each input table."""
         return {name: tables[name].digest for name in self.reads}
 
     @property
     def code(self) -> str:
-        """Hash of the source code that decides its content: the closure of its function."""
+        """Hash of the source code that determines its output: the closure of its module."""
         return code_digest(module_name(self.run.__module__))
 
     def key(self, config: RunConfig, inputs: Any) -> str:
-        """Hash of all that decides what this stage writes."""
+        """Hash of everything that determines what this stage writes."""
         return content_key(
             {
                 "stage": self.name,

@@ -4,10 +4,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from vitw_ray.records import Facet
 
-
-def ancestors(table: pa.Table, facet: Facet) -> dict[str, tuple[str, ...]]:
+def ancestors(table: pa.Table, facet: str) -> dict[str, tuple[str, ...]]:
     """For every leaf of a sound tree, its own id and those above it, from the bottom to the top.
 
     In a value facet the id at index `l` is that on level `l`, the label itself at 0. The leaves of

@@ -2,18 +2,8 @@
 
 import math
 
-FACET_NAMES = {
-    "ai_values": "AI values",
-    "human_values": "human values",
-    "tasks": "tasks",
-    "response_types": "response types",
-}
-FACET_NOUNS = {
-    "ai_values": "AI value",
-    "human_values": "human value",
-    "tasks": "task",
-    "response_types": "response type",
-}
+from vitw_ray.facets import BY_NAME
+
 UNKNOWN = DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -21,12 +11,12 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 def facet_name(facet: str) -> str:
     """`ai_values` as `AI values`."""
-    return FACET_NAMES.get(facet, facet.replace("_", " "))
+    return BY_NAME[facet].plural if facet in BY_NAME else plain(facet)
 
 
 def facet_noun(facet: str) -> str:
     """`ai_values` as `AI value`."""
-    return FACET_NOUNS.get(facet, facet.replace("_", " "))
+    return BY_NAME[facet].noun if facet in BY_NAME else plain(facet)
 
 
 def plain(code: str) -> str:

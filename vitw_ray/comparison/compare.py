@@ -78,6 +78,6 @@ def _adjusted(block: ConversationBlock, pair: Pair, labels: list[str]) -> dict[s
     found = {}
     for label in labels:
         shown = np.zeros(block.conversations, bool)
-        shown[block.ai.rows[block.ai.codes == block.vocabulary.ai_codes[label]]] = True
+        shown[block.ai.rows[block.ai.codes == block.vocabulary.codes["ai_values"][label]]] = True
         found[label] = adjusted_difference(shown[mine], in_a[mine], fixed, accounts)
     return found

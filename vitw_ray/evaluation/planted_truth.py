@@ -20,7 +20,7 @@ from random import Random
 from typing import Any, Generic, TypeVar
 
 from vitw_ray.errors import ConfigError
-from vitw_ray.records import ResponseType
+from vitw_ray.facets import ResponseType
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitw_ray.evaluation.pairing import Sets, pair_sets
-from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.statistics.contingency import CodedFacet, deduplicate
 
 SUBJECTIVE = 308_210  # paper, 1.1: of 700,000 conversations

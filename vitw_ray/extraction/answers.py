@@ -1,7 +1,7 @@
-"""What an extractor returns for one conversation, and the one seam where extractors plug in.
+"""What an extractor returns for one conversation, and the interface that every extractor has.
 
-`Answer` is the pydantic model that every extractor fills. Labels come from an allow-listed
-alphabet: lower-case English words.
+`Answer` has one field per facet (`facets.py`). Labels and task phrases consist of allow-listed
+characters: text of a conversation cannot reach a table through them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +10,8 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from vitw_ray.records import Conversation, ResponseType
-
-MAX_HUMAN_VALUES = 8  # ours: the paper's mean is 1.48 (1.3)
-MAX_AI_VALUES = 12  # ours: the paper's mean is 4.0 (1.3)
+from vitw_ray.facets import AI_VALUES, HUMAN_VALUES, ResponseType
+from vitw_ray.records import Conversation
 
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z '\-]{1,39}$")]
 """One to five words (released labels: 3-35 characters). A pattern, not a length: grammars for
@@ -22,7 +20,7 @@ TaskPhrase = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9 ,'\-
 
 
 class Value(BaseModel):
-    """One value that a speaker holds or shows."""
+    """One value that a speaker states or shows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,24 +31,24 @@ class Value(BaseModel):
 
 
 class Answer(BaseModel):
-    """All facets of one conversation; below the gate of subjectivity, that level alone."""
+    """All facets of one conversation; below the subjectivity gate, the level alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     subjectivity: Annotated[int, Field(ge=1, le=4)]
     task: TaskPhrase | None = None
-    human_values: tuple[Value, ...] = Field(default=(), max_length=MAX_HUMAN_VALUES)
-    ai_values: tuple[Value, ...] = Field(default=(), max_length=MAX_AI_VALUES)
+    human_values: tuple[Value, ...] = Field(default=(), max_length=HUMAN_VALUES.most)
+    ai_values: tuple[Value, ...] = Field(default=(), max_length=AI_VALUES.most)
     response_type: ResponseType | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """An answer, or the short code of what went wrong, and what it cost.
+    """An answer or an error code, and what it cost.
 
-    `truncated_share` (0-1) is the part of the transcript that did not fit the budget. How many of
-    the prompt tokens an engine had in its cache depends on the schedule: it is kept with the
-    answer, and is in no table.
+    `truncated_share` (0-1) is the part of the transcript that was cut to fit the token budget.
+    `cached_tokens` counts prompt tokens that the engine had cached. It depends on scheduling, so it
+    is stored with the answer but is in no table.
     """
 
     answer: Answer | None
@@ -62,22 +60,22 @@ class Extracted:
 
 
 class Extractor(Protocol):
-    """Made inside its actor; holds the model."""
+    """Created inside its actor; holds the model."""
 
     def extract(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, Extracted]]:
-        """Read conversations: (position, result) of each once, as they are done, in any order.
+        """Yield (position, result) once per conversation, in order of completion.
 
-        Never raises for one bad row. A deterministic extractor answers a conversation alike
-        whatever else it is given.
+        A conversation that cannot be read yields an error code; it never raises. A deterministic
+        extractor gives a conversation the same answer whatever other conversations it is given.
         """
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """Settings as they were resolved, for the manifest."""
+        """Settings as resolved at run time, for the manifest."""
         ...
 
 
 def in_order(extractor: Extractor, conversations: Sequence[Conversation]) -> list[Extracted]:
-    """Results of all conversations, in their order."""
+    """All results, in the order of the conversations."""
     results = dict(extractor.extract(conversations))
     return [results[number] for number in range(len(conversations))]

@@ -1,7 +1,7 @@
-"""Put the questions of a run to a model and make an answer of what comes back.
+"""Ask a language model the questions of a run, and parse its replies into an `Answer`.
 
-What is not the object that was asked for is asked again once, with more room. After that, and for
-every failure of the model itself, the conversation is a row with an error code.
+A reply that does not have the requested form is requested once more, with a larger token limit.
+After that, and whenever the model itself fails, the conversation becomes a row with an error code.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from vitw_ray.extraction.answers import Answer, Extracted, Value
+from vitw_ray.facets import FACETS
 from vitw_ray.inference.attempts import ATTEMPTS
 from vitw_ray.inference.language_model import Completion, LanguageModel, ModelFailure, Reading
 from vitw_ray.inference.parsing import InvalidAnswer, parse
@@ -20,7 +21,7 @@ from vitw_ray.records import Message
 
 
 class _Costs:
-    """Tokens of all requests about one conversation."""
+    """Token counts, summed over all requests about one conversation."""
 
     def __init__(self) -> None:
         self.prompt_tokens = self.output_tokens = self.cached_tokens = 0
@@ -34,10 +35,10 @@ class _Costs:
 async def extract_one(
     model: LanguageModel, reading: Reading, questions: Sequence[Question], gate: int
 ) -> Extracted:
-    """Ask all questions about one conversation; from the second on only at or above the gate.
+    """Ask about one conversation. Questions after the first need a level at or above the gate.
 
-    Error codes: `cut_answer` and `invalid_answer` after the last attempt, and what the model says
-    (`time_out`, `refused`, `engine_died`, ...).
+    Error codes: `cut_answer` and `invalid_answer` after the last attempt, and those that the model
+    reports (`time_out`, `refused`, `engine_died`, ...).
     """
     costs = _Costs()
     answer, error = None, None
@@ -45,7 +46,7 @@ async def extract_one(
     try:
         fields = await _ask(model, reading, first, costs)
         if others and fields["subjectivity"] >= gate:
-            # At once: what the conversation left in the engine's cache is still there.
+            # Concurrently, while the engine still has the conversation in its prefix cache.
             asked = await asyncio.gather(
                 *(_ask(model, reading, question, costs) for question in others),
                 return_exceptions=True,
@@ -82,14 +83,14 @@ async def _ask(
 
 
 def _answer(fields: Mapping[str, Any], reading: Reading) -> Answer:
+    facets: dict[str, Any] = {}
+    for facet in FACETS:
+        found = fields.get(facet.field)
+        if facet.kind == "values":
+            found = as_values(found or (), reading.messages, facet.speaker)
+        facets[facet.field] = found
     try:
-        return Answer(
-            subjectivity=fields["subjectivity"],
-            task=fields.get("task"),
-            human_values=as_values(fields.get("human_values", ()), reading.messages, "user"),
-            ai_values=as_values(fields.get("ai_values", ()), reading.messages, "assistant"),
-            response_type=fields.get("response_type"),
-        )
+        return Answer(subjectivity=fields["subjectivity"], **facets)
     except ValidationError:
         raise ModelFailure("invalid_answer") from None
 
@@ -97,7 +98,7 @@ def _answer(fields: Mapping[str, Any], reading: Reading) -> Answer:
 def as_values(
     found: Sequence[dict[str, Any]], messages: Sequence[Message], role: str
 ) -> tuple[Value, ...]:
-    """Values of one speaker, each label once; a quote becomes `grounded` and goes no further."""
+    """Values of one speaker, each label once. A quote is reduced to `grounded` and not kept."""
     spoken = _plain(" ".join(message.content for message in messages if message.role == role))
     values: dict[str, Value] = {}
     for value in found:
@@ -115,11 +116,11 @@ def as_values(
 
 
 def _stands_in(quote: str, spoken: str) -> bool:
-    if quote.isascii():  # whole words; other scripts may not part them
+    if quote.isascii():  # match whole words; other scripts may not separate words
         quote, spoken = f" {quote} ", f" {spoken} "
     return bool(quote.strip()) and quote in spoken
 
 
 def _plain(text: str) -> str:
-    """What two quotations have in common: letters and digits, case and spacing aside."""
+    """Letters and digits only, case-folded, one space between words: the form quotes compare in."""
     return " ".join(re.sub(r"[\W_]+", " ", text.casefold()).split())

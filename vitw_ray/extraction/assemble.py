@@ -1,7 +1,7 @@
-"""Parts of `extractions`, put together from committed answers.
+"""Builds the parts of `extractions` from committed answers.
 
-One part of `conversations` gives one part of `extractions`, row by row in the same order, so the
-bytes depend on the answers alone and not on which actor gave them when.
+Each part of `conversations` becomes one part of `extractions` with the same rows in the same order.
+The bytes therefore depend on the answers only, not on which actor produced them or when.
 """
 
 from collections import Counter
@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from vitw_ray import cluster
 from vitw_ray.errors import StageFailed
 from vitw_ray.extraction.segments import AnswerIndex, as_keys, read_answers
+from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.keys import Keyed, message_bytes
-from vitw_ray.records import CONVERSATIONS, EXTRACTIONS, VALUE_FACETS, Conversation, Message
+from vitw_ray.records import CONVERSATIONS, EXTRACTIONS, Conversation, Message
 from vitw_ray.run_folder import FileEntry, read_part
 from vitw_ray.stages import StageContext
 
@@ -23,7 +24,7 @@ from vitw_ray.stages import StageContext
 def assemble(
     context: StageContext, index: AnswerIndex, extractor: str
 ) -> tuple[list[FileEntry], Counter[str]]:
-    """Write all parts; returns their files, and counts of what they hold."""
+    """Write all parts; return their files, and counts over their rows."""
     parts = context.tables["conversations"].files
     assembler = _Assembler(context, [cluster.put_shared(index)], extractor)
     files, counts = [], Counter[str]()
@@ -34,7 +35,7 @@ def assemble(
 
 
 class _Assembler:
-    """Puts one part of `extractions` together."""
+    """Builds one part of `extractions`."""
 
     def __init__(self, context: StageContext, index: list[Any], extractor: str) -> None:
         self.storage, self.folder = context.storage, context.folder
@@ -51,7 +52,7 @@ class _Assembler:
         if (places < 0).any():
             raise StageFailed(
                 f"{int((places < 0).sum())} conversations of part {unit['part']} have no answer",
-                "run again: what is answered is kept",
+                "run again: committed answers are kept",
             )
         answers = read_answers(self.storage, index, places)
         table = extraction_rows(conversations, answers, self.extractor, self.subjective_from)
@@ -64,7 +65,7 @@ class _Assembler:
 def extraction_rows(
     conversations: pa.Table, answers: pa.Table, extractor: str, subjective_from: int
 ) -> pa.Table:
-    """Rows of `extractions`: where a conversation comes from, and what was answered."""
+    """Rows of `extractions`: the origin of each conversation, and its answer."""
     columns = {name: conversations[name] for name in CONVERSATIONS.names if name != "messages"}
     columns["extractor"] = pa.array([extractor] * conversations.num_rows, pa.string())
     columns |= {name: answers[name] for name in EXTRACTIONS.names if name in answers.column_names}
@@ -91,7 +92,7 @@ def _count(table: pa.Table) -> Counter[str]:
 def answer_keys(
     keyed: Keyed, extractor_key: bytes, conversations: Sequence[Conversation]
 ) -> list[bytes]:
-    """Key of each conversation's answer: an HMAC of its bytes and the extractor key."""
+    """The key of each conversation's answer: an HMAC of its bytes and the extractor key."""
     return [
         keyed.digest("answer", extractor_key + b"\0" + message_bytes(conversation.messages))
         for conversation in conversations
@@ -99,7 +100,7 @@ def answer_keys(
 
 
 def as_conversations(table: pa.Table) -> list[Conversation]:
-    """Rows of `conversations` as an extractor sees them."""
+    """Rows of `conversations` in the form that an extractor reads."""
     return [
         Conversation(
             row["conversation_id"],

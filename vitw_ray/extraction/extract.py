@@ -1,9 +1,9 @@
 """Stage 2: `conversations` -> `extractions`, one row in, one row out.
 
-Ray Data hands units (a range of rows of one part) to actors that hold an extractor. An actor reads
-its own rows, skips what is answered, commits answers to segments as they come, and sends back
-counts. When all units are through, each part of `extractions` is put together from the committed
-answers, in the order of its part of `conversations`.
+Ray Data sends units (ranges of rows of one part) to actors that hold an extractor. An actor reads
+its rows from storage, skips those already answered, commits new answers to segments, and returns
+counts only. When all units are done, each part of `extractions` is built from the committed
+answers, in the row order of its part of `conversations`.
 """
 
 import math
@@ -31,7 +31,7 @@ from vitw_ray.storage import PRIVATE, Storage
 
 
 def extract(context: StageContext) -> StageReport:
-    """Answer every conversation once."""
+    """Extract from every conversation once."""
     key = extractor_key(context.config)
     answers = f"{PRIVATE}/answers-{key}"
     parts = context.tables["conversations"].files
@@ -60,7 +60,7 @@ def extract(context: StageContext) -> StageReport:
 
 
 def units_of(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
-    """Ranges of rows, none over the border of a part."""
+    """Ranges of rows; none crosses the boundary of a part."""
     return [
         {"part": number, "start": start, "stop": min(start + unit_rows, part.rows)}
         for number, part in enumerate(parts)
@@ -74,8 +74,9 @@ def _answer(
     """Answer all units.
 
     Returns:
-        Counts of rows, what the extractors say of themselves, and rows/s since the first of them
-        was ready: loading a model takes minutes and says nothing about its speed.
+        Counts of rows, the description that the extractors give of themselves, and rows/s since the
+        first extractor was ready. The time to load a model is left out: it takes minutes, and is
+        not part of the throughput.
     """
     config = context.config
     progress = Progress("extractions", context.tables["conversations"].rows)
@@ -105,7 +106,7 @@ def _answer(
 
 
 def _one_description(described: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Settings are the same in all actors; restarts of their engines add up."""
+    """One actor's settings, which all actors share, with engine restarts summed over actors."""
     settings = dict(described[0]) if described else {}
     if "restarts" in settings:
         settings["restarts"] = sum(of_actor["restarts"] for of_actor in described)
@@ -113,9 +114,9 @@ def _one_description(described: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class UnitExtractor:
-    """Reads units of conversations and commits their answers; holds the extractor.
+    """The actor: holds the extractor, reads units of conversations, commits their answers.
 
-    Works on several units at once, each in a thread, where the extractor allows it.
+    If the extractor allows it, several threads call it with one unit each.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class UnitExtractor:
         self._name = uuid.uuid4().hex
         self._storage, self._parts, self._keyed = storage, parts, keyed
         self._extractor_key = extractor_key(config).encode()
-        self._done = read_index(storage, answers)  # also of an earlier life of this actor
+        self._done = read_index(storage, answers)  # also from before a restart
         self._segment = SegmentWriter(
             storage,
             answers,
@@ -140,10 +141,10 @@ class UnitExtractor:
             config.execution.segment_seconds,
         )
         self._extractor = make_extractor(config)
-        self._ready = time.time()  # the clock that machines share
+        self._ready = time.time()  # wall clock: compared with other machines
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
-        """Answer a unit; its answers are committed when this returns."""
+        """Answer a unit; all its answers are committed when this returns."""
         conversations = _read_unit(self._storage, self._parts[unit["part"]], unit)
         keys = answer_keys(self._keyed, self._extractor_key, conversations)
         places = self._done.find(as_keys(keys))
@@ -185,5 +186,5 @@ def _check_failed_share(counts: Counter[str], rows: int, limit: float) -> None:
         listed = ", ".join(f"{code} {n}" for code, n in sorted(codes.items()))
         raise StageFailed(
             f"{failed} of {rows} conversations failed ({listed}); --max-error-share is {limit}",
-            "look into the codes; a rerun asks the failed ones again and keeps the rest",
+            "check the error codes; a rerun asks only the failed conversations again",
         )

@@ -1,4 +1,4 @@
-"""Which extractor a run has: all that decides its answers, and how it is made."""
+"""The extractor of a run: the key of everything that determines its answers, and its creation."""
 
 import math
 from collections.abc import Mapping
@@ -10,27 +10,29 @@ from typing import Any
 from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.extraction.answers import Extractor
 from vitw_ray.extractor_kinds import EXTRACTORS
+from vitw_ray.facets import FACETS
 from vitw_ray.inference.weights import resolve_revision
 from vitw_ray.keys import content_key
 from vitw_ray.profiles import profile_of
-from vitw_ray.records import RESPONSE_TYPES, VALUE_FACETS
 from vitw_ray.source_code import code_digest
 
 NOT_ANSWERS: Mapping[str, str] = MappingProxyType(
     {
-        "records": "tables; an answer takes from them the names that are in the key by value",
-        "inference.recovery": "when an engine is started again, and what is then asked again",
-        "inference.child_processes": "how the processes of an engine end",
+        "facets": "what decides an answer is in the key by value; the rest are names for people",
+        "records": "schemas of tables; an answer depends on none of them",
+        "inference.recovery": "when an engine is restarted, and which requests are then repeated",
+        "inference.child_processes": "how the processes of an engine are ended",
     }
 )
-"""What an extractor imports and the key of its answers leaves out, each with the reason.
+"""Modules that extractors import but the key of their answers leaves out, each with the reason.
 
-A change there makes `extractions` anew from the answers that are there, and asks nothing again.
+After a change to one of them `extractions` is rebuilt from the committed answers; no conversation
+is read again.
 """
 
 
 def extractor_key(config: RunConfig) -> str:
-    """Hash of all that decides an extractor's answer to a conversation."""
+    """Hash of everything that determines the answer to a conversation."""
     extraction = config.extraction
     kind = EXTRACTORS[extraction.extractor]
     parts: dict[str, Any] = {
@@ -38,7 +40,7 @@ def extractor_key(config: RunConfig) -> str:
         "transcript_tokens": extraction.transcript_tokens,
         "device": config.execution.device,
         "code": code_digest(*kind.code, leaving_out=tuple(NOT_ANSWERS)),
-        "names": (VALUE_FACETS, RESPONSE_TYPES),
+        "facets": [(f.field, f.kind, f.speaker, f.most, f.codes) for f in FACETS],
     }
     if kind.has_model:
         parts |= _model_parts(extraction)
@@ -58,13 +60,13 @@ def _model_parts(extraction: ExtractionConfig) -> dict[str, Any]:
             "max_output_tokens",
             "temperature",
             "sampling_kwargs",
-            "subjective_from",  # where the questions end
+            "subjective_from",  # the gate, after which all other facets are asked for
         )
     }
     if extraction.extractor == "vllm":
         profile = profile_of(extraction.model)
         revision = resolve_revision(profile.model, extraction.revision or profile.revision)
-        # A folder is known by its content: it may move.
+        # A local folder is identified by its content, so it may be moved.
         parts["model"] = None if revision.startswith("sha256:") else profile.model
         parts["revision"] = revision
         parts["profile"] = replace(profile, model="")
@@ -73,7 +75,7 @@ def _model_parts(extraction: ExtractionConfig) -> dict[str, Any]:
 
 
 def extractor_settings(config: RunConfig) -> dict[str, Any]:
-    """What decides the content of `extractions`: the extractor, and where the gate stands."""
+    """What determines the content of `extractions`: the extractor, and the subjectivity gate."""
     return {
         "extractor_key": extractor_key(config),
         "code": code_digest(*EXTRACTORS[config.extraction.extractor].code),
@@ -82,13 +84,13 @@ def extractor_settings(config: RunConfig) -> dict[str, Any]:
 
 
 def make_extractor(config: RunConfig) -> Extractor:
-    """The extractor of a run; called inside the actor, as it may load a model."""
+    """Create the extractor of a run. Called inside the actor, since it may load a model."""
     module = import_module(f"vitw_ray.{EXTRACTORS[config.extraction.extractor].module}")
     return module.make_extractor(config)
 
 
 def concurrent_units(config: RunConfig) -> int:
-    """Units that one actor works on at once: enough that its model never waits for the next."""
+    """Units that one actor works on concurrently: enough to keep its model busy."""
     if not EXTRACTORS[config.extraction.extractor].has_model:
         return 1
     return math.ceil(config.execution.requests_in_flight / config.execution.unit_rows) + 1

@@ -1,8 +1,8 @@
-"""An extractor around a language model: many conversations in flight, results as they come.
+"""An extractor on top of a language model: many conversations in flight, results as they complete.
 
-The model lives in an asyncio loop in a thread of its own. Threads that work on units prepare
-conversations, hand them over, and take back what is done, so the model never waits for a unit to
-end and a slow conversation holds up nobody.
+The model runs in an asyncio loop on a thread of its own. The threads that work on units prepare
+conversations, submit them to the loop and collect results. The model therefore never waits for a
+unit to end, and a slow conversation does not delay the others.
 """
 
 import asyncio
@@ -23,23 +23,23 @@ from vitw_ray.records import Conversation
 
 
 class EventLoop:
-    """An asyncio loop in a thread of its own."""
+    """An asyncio loop that runs in its own thread."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, name="model", daemon=True).start()
 
     def start(self, coroutine: Any) -> "Future[Any]":
-        """Let a coroutine run there."""
+        """Schedule a coroutine on the loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def run(self, coroutine: Any) -> Any:
-        """Run a coroutine there and wait for it."""
+        """Run a coroutine on the loop and wait for its result."""
         return self.start(coroutine).result()
 
 
 class ModelExtractor:
-    """Asks a model the questions of a run; called from several threads at once."""
+    """Asks a model the questions of a run. Thread-safe."""
 
     def __init__(
         self,
@@ -50,26 +50,26 @@ class ModelExtractor:
         gate: int,
         in_flight: int,
     ) -> None:
-        """Take over a model that lives in `loop`.
+        """Wrap a model that was opened on `loop`.
 
         Args:
             model: answers the questions.
-            loop: where the model's coroutines run.
+            loop: runs the model's coroutines.
             questions: in the order in which they are asked.
-            gate: level of subjectivity from which all questions are asked.
-            in_flight: conversations that the model works on at once, over all threads.
+            gate: lowest level of subjectivity at which all questions are asked.
+            in_flight: most conversations that the model works on concurrently, over all threads.
         """
         self._model, self._loop, self._questions, self._gate = model, loop, questions, gate
         self._free = threading.BoundedSemaphore(in_flight)
 
     def extract(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, Extracted]]:
-        """Results in the order in which they come.
+        """Yield results in order of completion.
 
-        Error codes: `unreadable` for a conversation that cannot be made a prompt, and those of
-        `asking`.
+        Error codes: `unreadable` for a conversation from which no prompt can be built, and those
+        of `asking`.
 
         Raises:
-            StageFailed: the model is broken for good.
+            StageFailed: the model failed and cannot be restarted.
         """
         done: SimpleQueue[tuple[int, Future[Extracted]]] = SimpleQueue()
         waiting = 0
@@ -93,7 +93,7 @@ class ModelExtractor:
     def _read(self, conversation: Conversation) -> Reading | None:
         try:
             return self._model.read(conversation.messages)
-        except Exception:  # the contract of an extractor: one bad row never costs its batch
+        except Exception:  # the contract of `Extractor`: one bad row never fails its batch
             return None
 
     def _done(
@@ -103,19 +103,19 @@ class ModelExtractor:
         done.put((number, of))
 
     def describe(self) -> Mapping[str, Any]:
-        """What the model says of itself."""
+        """The description that the model gives of itself."""
         return self._model.describe()
 
     def close(self) -> None:
-        """End the model."""
+        """Shut the model down."""
         self._model.close()
 
 
 def make_extractor(config: RunConfig) -> ModelExtractor:
-    """The extractor of a run whose settings name a language model; opens the model.
+    """Create the extractor of a run with a language model, and open the model.
 
     Raises:
-        ConfigError: settings that the model refuses.
+        ConfigError: the model rejects a setting.
     """
     questions = questions_for(config.extraction)
     model, loop = make_language_model(config, questions), EventLoop()

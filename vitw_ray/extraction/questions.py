@@ -1,12 +1,15 @@
-"""What a language model is asked about a conversation, and in which form it answers.
+"""The questions put to a language model about a conversation, and the form of its answers.
 
-The wording is in `prompts/`; the form is a pydantic model and its JSON schema. One pass asks for
-all facets at once: instructions first, the same for every conversation, so that an engine computes
-them once; then the conversation; then a short cue. Its schema puts `subjectivity` first and ends
-the answer there when nothing more is wanted. The paper's separate questions (1.2, 1.3) put the
-conversation first, so that it is what they share.
+The wording is in `prompts/`, one file per facet; the form is a pydantic model and its JSON schema.
+Which facets there are, and of which kind, is in `facets.py`.
+
+One pass (the default) asks for all facets in one request. The instructions come first and are the
+same for every conversation, so an engine computes them once; the conversation and a short cue
+follow. The schema puts `subjectivity` first and ends the answer there below the gate. The paper's
+separate questions (1.2, 1.3) put the conversation first, since it is what they share.
 """
 
+import textwrap
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -16,40 +19,40 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints, create_model
 
 from vitw_ray.config import ExtractionConfig
-from vitw_ray.extraction.answers import MAX_AI_VALUES, MAX_HUMAN_VALUES, Label, TaskPhrase
+from vitw_ray.extraction.answers import Label, TaskPhrase
+from vitw_ray.facets import AI_VALUES, FACETS, Facet
 from vitw_ray.inference.question import MAX_QUOTE, Question
-from vitw_ray.records import ResponseType
 
 PROMPTS = Path(__file__).parent / "prompts"
-FACET_FIELDS = ("task", "human_values", "ai_values", "response_type")
+PROMPT_WIDTH = 100  # characters per line (ours: as the files are written)
 LEVELS = (1, 2, 3, 4)
 
 Quote = Annotated[str, StringConstraints(pattern=rf'^[^"\\\x00-\x1f\x7f]{{0,{MAX_QUOTE}}}$')]
-"""Words of a conversation, in any script; a pattern and not a length, as for labels."""
+"""Words of a conversation, in any script. A pattern and not a length, as for labels."""
 Salience = Annotated[int, Field(ge=1, le=5)]
 
 
 def questions_for(config: ExtractionConfig) -> tuple[Question, ...]:
     """The questions of a run, in the order in which they are asked.
 
-    Either the one-pass question alone, or `subjectivity` and then the four others, which are put
-    only to conversations at or above the gate.
+    Either one question for everything, or `subjectivity` and then one question per facet, which are
+    asked only about conversations at or above the gate.
     """
     if config.questions == "one_pass":
         return (_one_pass(config),)
-    return tuple(_separate(config, field) for field in ("subjectivity", *FACET_FIELDS))
+    level = _separate("subjectivity", [_prompt("subjectivity")], Literal[LEVELS])
+    return (level, *(_about(config, facet) for facet in FACETS))
 
 
 def _one_pass(config: ExtractionConfig) -> Question:
-    form = Template(_prompt("one_pass_form")).substitute(gate=config.subjective_from)
     return Question(
         name="one_pass",
         before=_joined(
             _prompt("reader"),
             _prompt("subjectivity"),
-            *(_definition(config, field) for field in FACET_FIELDS),
+            *(_definition(config, facet) for facet in FACETS),
             *_value_marks(config),
-            form,
+            _one_pass_form(config.subjective_from),
             _prompt("conversation"),
         ),
         after=_prompt("cue"),
@@ -57,20 +60,31 @@ def _one_pass(config: ExtractionConfig) -> Question:
     )
 
 
-def _separate(config: ExtractionConfig, field: str) -> Question:
-    marks = _value_marks(config) if field in ("human_values", "ai_values") else []
+def _one_pass_form(gate: int) -> str:
+    *first, last = (f"`{facet.field}`" for facet in FACETS)
+    form = Template(_prompt("one_pass_form"))
+    named = form.safe_substitute(facets=f"{', '.join(first)} and {last}")
+    return Template(textwrap.fill(named, PROMPT_WIDTH)).substitute(gate=gate)
+
+
+def _about(config: ExtractionConfig, facet: Facet) -> Question:
+    marks = _value_marks(config) if facet.kind == "values" else []
+    return _separate(facet.field, [_definition(config, facet), *marks], _type_of(config, facet))
+
+
+def _separate(field: str, wording: list[str], type_: Any) -> Question:
     form = Template(_prompt("separate_form")).substitute(field=field)
     return Question(
         name=field,
         before=_joined(_prompt("reader"), _prompt("conversation")),
-        after=_joined(_definition(config, field), *marks, form, _prompt("cue")),
-        answer=_form(field, {field: _type_of(config, field)}),
+        after=_joined(*wording, form, _prompt("cue")),
+        answer=_form(field, {field: type_}),
     )
 
 
-def _definition(config: ExtractionConfig, field: str) -> str:
-    explicit_only = field == "ai_values" and config.explicit_only
-    return _prompt("explicit_only" if explicit_only else field)
+def _definition(config: ExtractionConfig, facet: Facet) -> str:
+    explicit_only = facet is AI_VALUES and config.explicit_only
+    return _prompt("explicit_only" if explicit_only else facet.field)
 
 
 def _value_marks(config: ExtractionConfig) -> list[str]:
@@ -83,9 +97,9 @@ def _value_marks(config: ExtractionConfig) -> list[str]:
 
 
 def _gated_answer(config: ExtractionConfig) -> type[BaseModel]:
-    """An answer that ends at `subjectivity` below the gate, and is complete from there on."""
+    """An answer that ends at `subjectivity` below the gate, and has all fields above it."""
     gate = config.subjective_from
-    fields = {field: _type_of(config, field) for field in FACET_FIELDS}
+    fields = {facet.field: _type_of(config, facet) for facet in FACETS}
     full = _form("subjective", {"subjectivity": Literal[LEVELS[gate - 1 :]], **fields})
     if gate == 1:
         return full
@@ -93,20 +107,17 @@ def _gated_answer(config: ExtractionConfig) -> type[BaseModel]:
     return RootModel[short | full]
 
 
-def _type_of(config: ExtractionConfig, field: str) -> Any:
-    if field == "subjectivity":
-        return Literal[LEVELS]
-    if field == "task":
+def _type_of(config: ExtractionConfig, facet: Facet) -> Any:
+    if facet.kind == "phrase":
         return TaskPhrase
-    if field == "response_type":
-        return ResponseType
+    if facet.kind == "code":
+        return Literal[facet.codes]
     marks: dict[str, Any] = {"label": Label, "explicit": bool}
     if config.salience:
         marks["salience"] = Salience
     if config.evidence:
         marks["quote"] = Quote
-    most = MAX_AI_VALUES if field == "ai_values" else MAX_HUMAN_VALUES
-    return Annotated[list[_form("value", marks)], Field(max_length=most)]
+    return Annotated[list[_form("value", marks)], Field(max_length=facet.most)]
 
 
 def _form(name: str, fields: Mapping[str, Any]) -> type[BaseModel]:

@@ -1,13 +1,12 @@
-"""Committed answers: small files that outlive kills, restarts and changes of the input list.
+"""Committed answers, in small files that survive kills, restarts and changes of the input list.
 
-An extractor actor appends finished answers to segments of its own. A segment is written whole,
-under a name that no other attempt uses, and is never changed: once its name is there, its answers
-are committed. An answer's key is an HMAC of the conversation's bytes and the extractor key, so an
-answer is found again whatever file the conversation comes from next time.
+Each extractor actor writes finished answers to its own segment files. A segment is written in one
+request under a unique name and never modified: when the file exists, its answers are committed.
+The key of an answer is an HMAC of the conversation's bytes and the extractor key, so the answer is
+found again whichever input file the conversation comes from next time.
 
-Of several answers to one key the first committed one counts: names sort by the driver's epoch, then
-by time. A failed answer counts only as long as there is no other, and is asked again on the next
-run.
+If several answers share a key, the one committed first is used: file names sort by the driver's
+epoch, then by time. A failed answer is used only while there is no other; the next run asks again.
 """
 
 import io
@@ -23,13 +22,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vitw_ray.extraction.answers import Extracted
+from vitw_ray.facets import FACETS
 from vitw_ray.records import EXTRACTIONS
 from vitw_ray.storage import Storage
 
 KEY_BYTES = 16
-LISTING_THREADS = 16  # reading a column of a small file is waiting for storage
-COMPACT_FROM = 64  # ours: fewer segments than this list in one request and read in a moment
-COMPACT_ROWS = 65_536  # ours: a compacted segment of about 10 MB
+LISTING_THREADS = 16  # ours: reading one column of a small file is mostly storage latency
+COMPACT_FROM = 64  # ours: fewer segments than this are listed in one request and read quickly
+COMPACT_ROWS = 65_536  # ours: about 10 MB per compacted segment
 
 SEGMENT = pa.schema(
     [
@@ -38,26 +38,23 @@ SEGMENT = pa.schema(
             EXTRACTIONS.field(name)
             for name in (
                 "subjectivity",
-                "task",
-                "human_values",
-                "ai_values",
-                "response_type",
+                *(facet.field for facet in FACETS),
                 "error",
                 "prompt_tokens",
                 "output_tokens",
                 "truncated_share",
             )
         ),
-        # Depends on the schedule, so it is in no table.
+        # Depends on scheduling, so it is in no table.
         pa.field("cached_tokens", pa.int64(), nullable=False),
     ]
 )
 
 
 class SegmentWriter:
-    """An actor's open segment: commits after so many answers or so many seconds.
+    """Buffers an actor's answers and commits them as a segment every `rows` or `seconds`.
 
-    Several threads may add to it.
+    Thread-safe.
     """
 
     def __init__(
@@ -77,7 +74,7 @@ class SegmentWriter:
         self._lock = threading.RLock()
 
     def add(self, key: bytes, extracted: Extracted) -> None:
-        """Take one answer; commits when the segment is full or old."""
+        """Add one answer; commit if the buffer is full or old enough."""
         with self._lock:
             if not self._pending:
                 self._since = self._clock()
@@ -86,7 +83,7 @@ class SegmentWriter:
                 self.commit()
 
     def commit(self) -> None:
-        """Write what is pending, whole, under a name of its own."""
+        """Write the buffered answers as one segment with a unique name."""
         with self._lock:
             if not self._pending:
                 return
@@ -99,14 +96,11 @@ class SegmentWriter:
 
 
 def _columns(key: bytes, extracted: Extracted) -> dict[str, object]:
-    answer = extracted.answer
+    answer = extracted.answer.model_dump() if extracted.answer else {}
     return {
         "key": key,
-        "subjectivity": answer.subjectivity if answer else None,
-        "task": answer.task if answer else None,
-        "human_values": [value.model_dump() for value in answer.human_values] if answer else [],
-        "ai_values": [value.model_dump() for value in answer.ai_values] if answer else [],
-        "response_type": answer.response_type if answer else None,
+        "subjectivity": answer.get("subjectivity"),
+        **{f.field: answer.get(f.field, [] if f.kind == "values" else None) for f in FACETS},
         "error": extracted.error,
         "prompt_tokens": extracted.prompt_tokens,
         "output_tokens": extracted.output_tokens,
@@ -122,22 +116,22 @@ def _write(storage: Storage, path: str, table: pa.Table) -> None:
 
 
 def as_keys(keys: Iterable[bytes]) -> np.ndarray:
-    """Keys as a numpy array (n,) of 16-byte strings, which sort and search like the bytes."""
+    """Keys as a numpy array (n,) of 16-byte strings, which sort in the order of the bytes."""
     return np.array(list(keys), dtype=f"S{KEY_BYTES}")
 
 
 @dataclass(frozen=True)
 class AnswerIndex:
-    """Where the answer to each key lies; arrays of one length, sorted by key."""
+    """Where each key's answer is stored: parallel arrays, sorted by key."""
 
     segments: tuple[str, ...]
     keys: np.ndarray  # (n,) S16
     segment: np.ndarray  # (n,) int32: position in `segments`
-    row: np.ndarray  # (n,) int32: row of that segment
-    failed: np.ndarray  # (n,) bool: all that was committed for the key is an error
+    row: np.ndarray  # (n,) int32: row in that segment
+    failed: np.ndarray  # (n,) bool: only errors were committed for the key
 
     def find(self, keys: np.ndarray) -> np.ndarray:
-        """Position of each key in the index, or -1."""
+        """Position of each key in the index; -1 if it is not there."""
         if not len(self.keys):
             return np.full(len(keys), -1)
         place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
@@ -145,7 +139,7 @@ class AnswerIndex:
 
 
 def read_index(storage: Storage, folder: str) -> AnswerIndex:
-    """Index of all committed answers."""
+    """Index all committed answers of a folder."""
     names = tuple(segment.path for segment in storage.list(folder))
 
     def columns(path: str) -> pa.Table:
@@ -161,7 +155,7 @@ def read_index(storage: Storage, folder: str) -> AnswerIndex:
     sizes = [table.num_rows for table in tables]
     segment = np.repeat(np.arange(len(names), dtype=np.int32), sizes)
     row = np.concatenate([np.arange(n, dtype=np.int32) for n in sizes] or [np.empty(0, np.int32)])
-    # Names sort by commit, so the lowest segment number is the first commit.
+    # Names sort by time of commit, so the lowest segment number was committed first.
     order = np.lexsort((row, segment, failed, keys))
     first = np.ones(len(order), dtype=bool)
     first[1:] = keys[order[1:]] != keys[order[:-1]]
@@ -170,7 +164,7 @@ def read_index(storage: Storage, folder: str) -> AnswerIndex:
 
 
 def read_answers(storage: Storage, index: AnswerIndex, places: np.ndarray) -> pa.Table:
-    """The answers at these places of the index, in this order."""
+    """The answers at these positions of the index, in this order."""
     found, positions = [SEGMENT.empty_table()], []
     for number in np.unique(index.segment[places]):
         wanted = np.flatnonzero(index.segment[places] == number)
@@ -182,9 +176,9 @@ def read_answers(storage: Storage, index: AnswerIndex, places: np.ndarray) -> pa
 
 
 def compact(storage: Storage, folder: str, index: AnswerIndex) -> None:
-    """Gather many segments into few, keeping the answers that count.
+    """Merge many segments into a few, keeping one answer per key.
 
-    Safe at any moment: the new names sort before all others, and the old ones go last.
+    Safe to interrupt: names of compacted segments sort first, and old segments are deleted last.
     """
     if len(index.segments) < COMPACT_FROM:
         return

@@ -18,7 +18,8 @@ from typing import Any
 
 from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.extraction.answers import Answer, Extracted, Value
-from vitw_ray.records import RESPONSE_TYPES, Conversation, Message
+from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.records import Conversation, Message
 
 CALL_LOG = "VITW_RAY_CALL_LOG"
 BATCH_ROWS = 32  # conversations that are begun at once (ours: what a kill may cost)

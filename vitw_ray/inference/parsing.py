@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from vitw_ray.facets import FACETS
 from vitw_ray.inference.question import MAX_QUOTE, Question
-from vitw_ray.records import VALUE_FACETS
 
 _MAX_LABEL = 40
 _NOT_IN_LABEL = re.compile(r"[^a-z '\-]+")
@@ -69,11 +69,12 @@ def _without_thoughts(text: str) -> str:
 def _tidied(found: dict[str, Any]) -> dict[str, Any]:
     """The same with labels and task brought to their alphabets, where they are nearly there."""
     tidied = dict(found)
-    for facet in VALUE_FACETS:
-        if isinstance(found.get(facet), list):
-            tidied[facet] = [_tidied_value(value) for value in found[facet]]
-    if isinstance(found.get("task"), str):
-        tidied["task"] = _clean(_NOT_IN_TASK, _ascii(found["task"]), 80)
+    for facet in FACETS:
+        written = found.get(facet.field)
+        if facet.kind == "values" and isinstance(written, list):
+            tidied[facet.field] = [_tidied_value(value) for value in written]
+        elif facet.kind == "phrase" and isinstance(written, str):
+            tidied[facet.field] = _clean(_NOT_IN_TASK, _ascii(written), 80)
     return tidied
 
 

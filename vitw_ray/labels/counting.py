@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 
 from vitw_ray import cluster
 from vitw_ray.config import LabelsConfig
+from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.hash_runs import read_range, write_sorted_run
 from vitw_ray.keys import id_hash, range_bounds
 from vitw_ray.labels.normalize import merge_labels
-from vitw_ray.records import LABELS, MERGES, VALUE_FACETS
+from vitw_ray.records import LABELS, MERGES
 from vitw_ray.run_folder import FileEntry, StageReport, read_part
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage

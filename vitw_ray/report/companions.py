@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.intervals import wilson
-from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.report.figures import bar, residual_tone
 from vitw_ray.wording import percent
 

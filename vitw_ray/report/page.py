@@ -14,9 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vitw_ray import wording
+from vitw_ray.facets import RESPONSE_TYPES, TREE_FACETS, VALUE_FACETS
 from vitw_ray.facts import RunFacts
 from vitw_ray.inert import inert
-from vitw_ray.records import RESPONSE_TYPES, TABLES
+from vitw_ray.records import TABLES
 from vitw_ray.report import sections, tree_view
 from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.models_view import models_view
@@ -58,9 +59,12 @@ def render(
         paper=PAPER,
         few=FEW,
         tiles=sections.headline(table("labels"), run.totals),
-        ai_values=sections.top_values(table("labels"), "ai_values", subjective, top),
-        human_values=sections.top_values(table("labels"), "human_values", subjective, top),
-        trees=trees,
+        rankings={
+            facet: sections.top_values(table("labels"), facet, subjective, top)
+            for facet in VALUE_FACETS
+        },
+        paper_shares=sections.PAPER_SHARES,
+        trees={facet: trees[facet] for facet in TREE_FACETS if facet in trees},
         icicle=tree_view.draw(trees.get("ai_values", []), "ai_values"),
         response_types=RESPONSE_TYPES,
         overall=sections.overall_response_types(answered),

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.report.figures import Cell, heat_map, residual_tone
 from vitw_ray.report.tree_view import Names
 from vitw_ray.wording import TIMES, facet_noun, first_up, plain, signed

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vitw_ray.facets import BY_NAME, RESPONSE_TYPES
 from vitw_ray.facts import RunTotals
 from vitw_ray.intervals import wilson
-from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.report.figures import Part, bar, stacked
 from vitw_ray.report.tree_view import Names
 from vitw_ray.wording import UNKNOWN, percent, plain
@@ -28,6 +28,9 @@ PAPER_RESPONSE_TYPES = {
 }
 
 
+PAPER_SHARES = {"ai_values": "98.6%", "human_values": "45.1%"}  # paper, 1.3: with at least one
+
+
 class Tile(NamedTuple):
     """One headline number."""
 
@@ -41,9 +44,9 @@ def headline(labels: pa.Table, totals: RunTotals) -> list[Tile]:
     subjective = totals.subjective
     answered = totals.conversations - totals.failed
     kept = labels.filter((pc.field("facet") == "ai_values") & pc.field("kept")).num_rows
-    each = f"{totals.ai_values / subjective:.1f}" if subjective else UNKNOWN
+    each = f"{totals.pairs['ai_values'] / subjective:.1f}" if subjective else UNKNOWN
     share = subjective / answered if answered else None
-    stated = totals.share_with_human_values
+    stated = totals.share_with("human_values")
     silent = None if stated is None else 1 - stated
     return [
         Tile(f"{totals.conversations:,}", "conversations read", "paper: 700,000"),
@@ -72,7 +75,7 @@ def top_values(labels: pa.Table, facet: str, subjective: int, top: int) -> Ranki
     order = [("conversations", "descending"), ("label", "ascending")]
     rows = kept.sort_by(order).slice(0, top).to_pylist()
     low, high = wilson([row["conversations"] for row in rows], subjective)
-    tone = "ai" if facet == "ai_values" else "human"
+    tone = "ai" if BY_NAME[facet].speaker == "assistant" else "human"
     for row, bottom, ceiling in zip(rows, low.tolist(), high.tolist(), strict=True):
         row |= {"low": bottom, "high": ceiling}
         row["bar"] = _interval_bar(row, float(high.max()), tone)

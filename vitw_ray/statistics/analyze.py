@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from vitw_ray import cluster
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.hash_runs import read_range, write_sorted_run
 from vitw_ray.keys import range_bounds
-from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.run_folder import FileEntry, StageReport, read_part
 from vitw_ray.stages import StageContext
 from vitw_ray.statistics.block import COLUMNS, ConversationBlock

@@ -4,7 +4,7 @@ Over all of the statistics, a conversation is one that is subjective and has no 
 conversations are left out here and nowhere else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vitw_ray.config import Period
-from vitw_ray.records import RESPONSE_TYPES
+from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS, ValueFacet
 from vitw_ray.statistics.account_groups import account_groups
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.contingency import CodedFacet, deduplicate, to_ancestors
@@ -28,8 +28,7 @@ COLUMNS = (
     "language",
     "created_at",
     "is_subjective",
-    "human_values",
-    "ai_values",
+    *VALUE_FACETS,
     "response_type",
 )
 STATED = ("stated", "none")  # whether a conversation holds any human value, kept or not
@@ -60,32 +59,35 @@ class ConversationBlock:
         return self.table.num_rows
 
     @cached_property
+    def values(self) -> dict[ValueFacet, CodedFacet]:
+        """The labels of each value facet, level 0."""
+        known = self.vocabulary
+        return {
+            facet: values_of(self.table[facet], known.codes[facet], len(labels), known.min_salience)
+            for facet, labels in known.labels.items()
+        }
+
+    @property
     def ai(self) -> CodedFacet:
         """AI values, level 0."""
-        known = self.vocabulary
-        values = self.table["ai_values"]
-        return values_of(values, known.ai_codes, len(known.ai_levels[0]), known.min_salience)
+        return self.values["ai_values"]
 
     @cached_property
     def ai_explicit(self) -> CodedFacet:
         """AI values that are said outright."""
         known = self.vocabulary
-        size = len(known.ai_levels[0])
-        return values_of(
-            self.table["ai_values"], known.ai_codes, size, known.min_salience, explicit=True
-        )
+        codes, size = known.codes["ai_values"], len(known.labels["ai_values"])
+        return values_of(self.table["ai_values"], codes, size, known.min_salience, explicit=True)
 
     def ai_at(self, level: int) -> CodedFacet:
         """AI values, or their clusters, at a level of the taxonomy."""
         known = self.vocabulary
         return to_ancestors(self.ai, known.ai_ancestors[level], len(known.ai_levels[level]))
 
-    @cached_property
+    @property
     def human(self) -> CodedFacet:
         """Human values."""
-        known = self.vocabulary
-        values = self.table["human_values"]
-        return values_of(values, known.human_codes, len(known.human), known.min_salience)
+        return self.values["human_values"]
 
     @cached_property
     def stated(self) -> CodedFacet:
@@ -135,7 +137,7 @@ class ConversationBlock:
 
 def values_of(
     column: pa.ChunkedArray,
-    codes: dict[str, int],
+    codes: Mapping[str, int],
     size: int,
     min_salience: int = 1,
     *,

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vitw_ray.config import Period, RunConfig
-from vitw_ray.records import ValueFacet
+from vitw_ray.facets import VALUE_FACETS, ValueFacet
 from vitw_ray.run_folder import TableRef, read_table
 from vitw_ray.storage import Storage
 from vitw_ray.trees import ancestors
@@ -19,15 +19,19 @@ from vitw_ray.trees import ancestors
 class Codebook:
     """Names by code, and codes by the spelling that an extractor used. All sorted, all kept."""
 
+    labels: Mapping[ValueFacet, Sequence[str]]
+    codes: Mapping[ValueFacet, Mapping[str, int]]  # of each facet: spelling -> code of its label
     ai_levels: Sequence[Sequence[str]]  # per level of the tree: labels at 0, cluster ids above
     ai_ancestors: Sequence[NDArray[np.int32]]  # per level: code of each label's ancestor
-    ai_codes: dict[str, int]  # spelling -> code at level 0
-    human: Sequence[str]
-    human_codes: dict[str, int]
     tasks: Sequence[str]  # clusters of level 1
     models: Sequence[str]
     min_salience: int = 1  # values of less are not counted
     period: Period = "week"
+
+    @property
+    def human(self) -> Sequence[str]:
+        """Labels of human values."""
+        return self.labels["human_values"]
 
     def ai_twins_of_human(self, level: int) -> NDArray[np.int32]:
         """For each human label, the AI label of the same name, or its ancestor; -1 without one."""
@@ -44,14 +48,13 @@ def read_codebook(
     labels = read_table(storage, tables["labels"], ["facet", "label", "kept"])
     merges = read_table(storage, tables["merges"], ["facet", "variant", "label"])
     taxonomy = read_table(storage, tables["taxonomy"])
-    ai, human = _kept(labels, "ai_values"), _kept(labels, "human_values")
-    ai_levels, ai_ancestors = _levels(ai, ancestors(taxonomy, "ai_values"))
+    kept = {facet: _kept(labels, facet) for facet in VALUE_FACETS}
+    ai_levels, ai_ancestors = _levels(kept["ai_values"], ancestors(taxonomy, "ai_values"))
     return Codebook(
+        labels=kept,
+        codes={facet: _codes(kept[facet], merges, facet) for facet in VALUE_FACETS},
         ai_levels=ai_levels,
         ai_ancestors=ai_ancestors,
-        ai_codes=_codes(ai, merges, "ai_values"),
-        human=human,
-        human_codes=_codes(human, merges, "human_values"),
         tasks=sorted(ancestors(taxonomy, "tasks")),
         models=sorted(models),
         min_salience=config.labels.min_salience,

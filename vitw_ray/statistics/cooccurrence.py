@@ -14,7 +14,8 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from vitw_ray.records import COOCCURRENCE, ValueFacet
+from vitw_ray.facets import ValueFacet
+from vitw_ray.records import COOCCURRENCE
 from vitw_ray.statistics.contingency import CodedFacet, Integers, SparseCounts, tally_into
 
 DENSE_LABELS = 4096  # ours: a triangle of 67 MB; the paper's 3,307 labels fit

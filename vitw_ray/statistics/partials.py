@@ -46,8 +46,7 @@ def count_block(block: ConversationBlock) -> Partial:
         "types x stated": Counts.of(kind, block.stated, n),
         "human x tasks": Counts.of(human, task, n),
         "explicit x types": Counts.of(block.ai_explicit, kind, n),
-        "ai pairs": PairCounts.of(block.ai),
-        "human pairs": PairCounts.of(human),
+        **{f"{facet} pairs": PairCounts.of(values) for facet, values in block.values.items()},
     }
     twins, compared = block.vocabulary.ai_twins_of_human, {"types": kind, "human": human}
     for level in range(len(block.vocabulary.ai_levels)):

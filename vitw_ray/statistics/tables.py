@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from vitw_ray.records import RESPONSE_TYPES, TABLES
+from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.records import TABLES
 from vitw_ray.statistics.block import STATED, period_name
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.contingency import Axis, Counts
@@ -46,8 +47,8 @@ def compute(
         ],
         "associations": list(_associations(merged, vocabulary, alpha)),
         "cooccurrence": [
-            cooccurrence(merged["ai pairs"], "ai_values", vocabulary.ai_levels[0]),
-            cooccurrence(merged["human pairs"], "human_values", vocabulary.human),
+            cooccurrence(merged[f"{facet} pairs"], facet, labels)
+            for facet, labels in vocabulary.labels.items()
         ],
         "variation": [
             variation(merged["ai_0 x tasks"], label, tasks),

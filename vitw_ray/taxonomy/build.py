@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitw_ray import cluster
+from vitw_ray.facets import LABEL_TREES, TREE_FACETS, ValueFacet
 from vitw_ray.inference.embedder_files import describe_embedder
-from vitw_ray.records import FACETS, TAXONOMY, VALUE_FACETS, Facet, ValueFacet
+from vitw_ray.records import TAXONOMY
 from vitw_ray.run_folder import StageReport, read_table
 from vitw_ray.stages import StageContext
 from vitw_ray.taxonomy.grow import Grown, Leaves, ValueGrower
@@ -41,12 +42,12 @@ def build_taxonomy(context: StageContext) -> StageReport:
     )
     grown, tasks = _grow(context, leaves, embedded)
     levels, names, naming = _names(context, leaves, grown)
-    trees: dict[Facet, pa.Table] = {
+    trees: dict[str, pa.Table] = {
         facet: build_tree(facet, *_columns(leaves[facet]), levels[facet], names[facet])
-        for facet in VALUE_FACETS
+        for facet in LABEL_TREES
     }
     trees["tasks"] = tasks.tree
-    taxonomy = pa.concat_tables([TAXONOMY.empty_table(), *(trees[facet] for facet in FACETS)])
+    taxonomy = pa.concat_tables([TAXONOMY.empty_table(), *(trees[facet] for facet in TREE_FACETS)])
     files = [context.folder.write_table("taxonomy", taxonomy), *assign_tasks(context, tasks)]
     storage.delete_prefix(scratch(context))
     blocks = [block for of_kind in embedded.blocks.values() for block in of_kind]
@@ -59,7 +60,7 @@ def build_taxonomy(context: StageContext) -> StageReport:
             "texts_embedded": sum(block.texts for block in blocks),
             "vector_files": sorted(block.vector_path for block in blocks),
             "vector_files_reused": embedded.reused,
-            "nodes_per_level": {f: _nodes_per_level(trees[f]) for f in FACETS},
+            "nodes_per_level": {f: _nodes_per_level(trees[f]) for f in TREE_FACETS},
             "quality": _quality(grown, levels) | {"tasks": list(tasks.quality)},
             **naming,
         },
@@ -71,7 +72,7 @@ def _leaves(context: StageContext) -> dict[ValueFacet, Leaves]:
     kept = labels.filter(pc.field("kept")).to_pylist()
     return {
         facet: sorted((r["label"], r["conversations"]) for r in kept if r["facet"] == facet)
-        for facet in VALUE_FACETS
+        for facet in LABEL_TREES
     }
 
 
@@ -80,7 +81,7 @@ def _grow(
 ) -> tuple[dict[ValueFacet, Grown], TaskTree]:
     """Labels are few and tasks many: a worker for both value facets, and one for the tasks."""
     config, storage = context.config, context.storage
-    by_model = VALUE_FACETS if config.taxonomy.naming == "model" else ()
+    by_model = LABEL_TREES if config.taxonomy.naming == "model" else ()
     growers = {
         "values": ValueGrower(config, storage, leaves, embedded.blocks["values"], by_model),
         "tasks": TaskGrower(

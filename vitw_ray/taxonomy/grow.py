@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitw_ray.config import RunConfig, TaxonomyConfig
-from vitw_ray.records import Facet, ValueFacet
+from vitw_ray.facets import ValueFacet
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.hierarchy import (
     Parents,
@@ -85,7 +85,7 @@ class ValueGrower:
 
 def grow_levels(
     config: TaxonomyConfig,
-    facet: Facet,
+    facet: str,
     vectors: NDArray[np.float32],
     weights: NDArray[np.int64] | None = None,
     highest: int | None = None,
@@ -114,7 +114,7 @@ def grow_levels(
 
 def grown_quality(
     config: TaxonomyConfig,
-    facet: Facet,
+    facet: str,
     vectors: NDArray[np.float32],
     levels: Sequence[Parents],
     weights: NDArray[np.int64] | None = None,

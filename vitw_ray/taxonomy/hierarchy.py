@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vitw_ray.config import TaxonomyConfig
-from vitw_ray.records import Facet
+from vitw_ray.facets import BY_NAME
 from vitw_ray.taxonomy.agglomerate import agglomerate
 from vitw_ray.taxonomy.consensus import cluster_often, smooth, together
 from vitw_ray.taxonomy.kmeans.grid import Rows, to_grid
@@ -162,10 +162,7 @@ def nodes_of_leaves(levels: Sequence[Parents]) -> list[Parents]:
     return above
 
 
-def configured_sizes(config: TaxonomyConfig, facet: Facet) -> tuple[int, ...] | None:
+def configured_sizes(config: TaxonomyConfig, facet: str) -> tuple[int, ...] | None:
     """Clusters on each level of a facet from 1 up, where a run sets them."""
-    return {
-        "ai_values": config.ai_value_levels,
-        "human_values": config.human_value_levels,
-        "tasks": config.task_levels,
-    }[facet]
+    levels = BY_NAME[facet].levels
+    return getattr(config, levels) if levels else None

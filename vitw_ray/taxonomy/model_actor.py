@@ -11,11 +11,11 @@ from typing import Any
 
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
+from vitw_ray.facets import LABEL_TREES, ValueFacet
 from vitw_ray.inference.embedder import embed_unique, load_embedder
 from vitw_ray.inference.embedder_files import describe_embedder
 from vitw_ray.inference.language_model import LanguageModel
 from vitw_ray.inference.make import make_language_model
-from vitw_ray.records import VALUE_FACETS, ValueFacet
 from vitw_ray.taxonomy.climbing.climbing import climb_facets
 from vitw_ray.taxonomy.climbing.questions import climb_questions
 from vitw_ray.taxonomy.climbing.steps import ClimbContext
@@ -32,7 +32,7 @@ MakeModel = Callable[[RunConfig], LanguageModel]
 
 def model_of_run(config: RunConfig) -> LanguageModel:
     """The language model of the extraction, made for the questions about clusters."""
-    questions = [group_question(facet) for facet in VALUE_FACETS]
+    questions = [group_question(facet) for facet in LABEL_TREES]
     if config.taxonomy.climbing == "names":
         questions += climb_questions()
     return make_language_model(config, questions)

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vitw_ray.records import TAXONOMY, VALUE_FACETS, Facet
+from vitw_ray.facets import LABEL_TREES
+from vitw_ray.records import TAXONOMY
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.naming.member_naming import MAX_NAME_WORDS, is_name
 from vitw_ray.trees import nodes_of_facet
@@ -23,7 +24,7 @@ from vitw_ray.trees import nodes_of_facet
 PCT_TOLERANCE = 1e-6  # ours: rounding of a few thousand float64 shares stays far below
 
 
-def cluster_id(facet: Facet, level: int, members: Iterable[str], key: bytes = b"") -> str:
+def cluster_id(facet: str, level: int, members: Iterable[str], key: bytes = b"") -> str:
     """`<facet>:l<level>:<uuid>`, the uuid a hash of the sorted leaves under the cluster.
 
     The same members have the same id in every run. With a `key` only its holder can test a guess
@@ -35,7 +36,7 @@ def cluster_id(facet: Facet, level: int, members: Iterable[str], key: bytes = b"
 
 
 def build_tree(
-    facet: Facet,
+    facet: str,
     labels: Sequence[str],
     conversations: NDArray[np.int64],
     levels: Sequence[Parents],
@@ -64,7 +65,7 @@ def build_tree(
     total = int(np.sum(conversations))
     rows: list[dict[str, Any]] = []
     for level, (level_ids, texts, level_counts) in enumerate(columns):
-        if level == 0 and facet not in VALUE_FACETS:
+        if level == 0 and facet not in LABEL_TREES:
             continue
         top = level == len(levels)
         for node in sorted(range(len(level_ids)), key=level_ids.__getitem__):
@@ -83,7 +84,7 @@ def build_tree(
     return pa.Table.from_pylist(rows, schema=TAXONOMY)
 
 
-def _ids(facet: Facet, level: int, labels: Sequence[str], nodes: Parents, key: bytes) -> list[str]:
+def _ids(facet: str, level: int, labels: Sequence[str], nodes: Parents, key: bytes) -> list[str]:
     members: list[list[str]] = [[] for _ in range(nodes.max(initial=-1) + 1)]
     for label, node in zip(labels, nodes, strict=True):
         members[node].append(label)
@@ -114,7 +115,7 @@ def _problems(facet: str, nodes: list[dict[str, Any]]) -> Iterator[str]:
     if nameless := sum(not node["name"].strip() for node in nodes):
         yield f"{nameless} names are empty"
     yield from _name_problems([node for node in nodes if node["level"] > 0])
-    bottom, top = 0 if facet in VALUE_FACETS else 1, max(level_of.values())
+    bottom, top = 0 if facet in LABEL_TREES else 1, max(level_of.values())
     present = sorted(set(level_of.values()))
     if present != list(range(bottom, top + 1)):
         yield f"levels are {present}: expected {bottom} to {top}"

@@ -21,7 +21,7 @@ from vitw_ray.extraction.lexicon.vocabulary import (
     ValueEntry,
     Vocabulary,
 )
-from vitw_ray.records import ResponseType
+from vitw_ray.facets import ResponseType
 
 # Chance that a phrase of one, two, or three and more words shows its value; and where the sentence
 # says what ought to be, or what its speaker wants.

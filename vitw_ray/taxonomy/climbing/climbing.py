@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vitw_ray.records import ValueFacet
+from vitw_ray.facets import ValueFacet
 from vitw_ray.taxonomy.climbing.questions import STEPS
 from vitw_ray.taxonomy.climbing.steps import (
     Below,

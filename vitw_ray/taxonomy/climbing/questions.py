@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, create_model
 
+from vitw_ray.facets import LABEL_TREES, ValueFacet
 from vitw_ray.inference.question import Question
-from vitw_ray.records import VALUE_FACETS, ValueFacet
 from vitw_ray.taxonomy.naming.group_question import NAME, WHO, words
 
 PROMPTS = Path(__file__).parent / "prompts"
@@ -75,7 +75,7 @@ def climb_questions() -> list[Question]:
     """The widest form of each question, for whoever has to make room for them."""
     return [
         question
-        for facet in VALUE_FACETS
+        for facet in LABEL_TREES
         for question in (
             propose_question(facet, 1, MOST_PROPOSED),
             deduplicate_question(facet, MOST_LISTED, 1, MOST_LISTED),

@@ -11,7 +11,7 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
-from vitw_ray.records import ValueFacet
+from vitw_ray.facets import ValueFacet
 from vitw_ray.taxonomy.climbing.questions import (
     MOST_LISTED,
     MOST_PROPOSED,

@@ -11,17 +11,18 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from vitw_ray.facets import BY_NAME, LABEL_TREES, ValueFacet
 from vitw_ray.inference.question import Question
-from vitw_ray.records import ValueFacet
 from vitw_ray.taxonomy.naming.member_naming import MAX_NAME_WORDS
 
 PROMPTS = Path(__file__).parent / "prompts"
 MAX_DESCRIPTION_WORDS = 30  # ours: one full sentence
 
-WHO: dict[ValueFacet, str] = {
-    "ai_values": "an AI assistant showed in its replies to people",
-    "human_values": "people brought to their conversations with an AI assistant",
+_SPEAKERS = {
+    "assistant": "an AI assistant showed in its replies to people",
+    "user": "people brought to their conversations with an AI assistant",
 }
+WHO: dict[ValueFacet, str] = {facet: _SPEAKERS[BY_NAME[facet].speaker] for facet in LABEL_TREES}
 
 
 def words(fewest: int, most: int) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from vitw_ray.errors import StageFailed
-from vitw_ray.records import ValueFacet
+from vitw_ray.facets import ValueFacet
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.naming.group_question import group_question
 from vitw_ray.taxonomy.naming.group_requests import INVALID, BoundedModel
