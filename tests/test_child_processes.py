@@ -80,4 +80,4 @@ def test_a_child_that_is_gone_already_troubles_nobody():
     will.include(child.pid)
     child.wait()
     will.cancel()
-    assert will._executor.returncode is not None  # nobody is left to wait
+    assert will._watcher.returncode is not None  # nobody is left to wait
