@@ -193,5 +193,5 @@ def test_tokenizers_that_cannot_write_every_text_are_refused():
         lossy = PreTrainedTokenizerFast(
             tokenizer_object=Tokenizer(model), unk_token="<unk>", chat_template=template
         )
-        with pytest.raises(ConfigError, match=r"cannot write every text|not BPE or Unigram"):
+        with pytest.raises(ConfigError, match=r"cannot encode every text|not BPE or Unigram"):
             PromptEncoder(lossy)

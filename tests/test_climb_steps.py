@@ -20,7 +20,7 @@ from scripted_climber import (
 
 from vitw_ray.inference.language_model import ModelFailure
 from vitw_ray.taxonomy.climbing import steps as climb_steps
-from vitw_ray.taxonomy.climbing.climbing import raise_level
+from vitw_ray.taxonomy.climbing.climbing import add_level
 from vitw_ray.taxonomy.climbing.steps import LEAST, MOST, MOST_MEMBERS, bounds
 from vitw_ray.taxonomy.naming.listing import list_groups
 
@@ -28,7 +28,7 @@ STEPS = ("propose", "deduplicate", "assign")
 
 
 def raised(model, groups, size, **options):
-    return asyncio.run(raise_level("ai_values", groups, size, means(model, **options)))
+    return asyncio.run(add_level("ai_values", groups, size, means(model, **options)))
 
 
 def together(parents, groups):

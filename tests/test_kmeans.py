@@ -222,8 +222,8 @@ def test_k_outside_the_number_of_rows_is_refused(k):
     ("points", "weights", "message"),
     [
         ([[2.0, 0.0]], None, "outside the unit ball"),
-        ([[0.5, 0.0], [float("nan"), 0.0]], None, "point 1 holds NaN or infinity: leave it out"),
-        ([[1e300, 0.0]], None, "point 0 holds NaN or infinity"),
+        ([[0.5, 0.0], [float("nan"), 0.0]], None, "point 1 has NaN or infinity: remove it"),
+        ([[1e300, 0.0]], None, "point 0 has NaN or infinity"),
         ([1.0, 0.0], None, "one row per point"),
         ([[1.0, 0.0]], [0], "positive"),
         ([[1.0, 0.0]], [1, 1], "one positive number per row"),

@@ -175,7 +175,7 @@ def test_failures_are_asked_again_and_counted_by_their_code():
 
 
 def test_a_model_that_is_not_there_ends_the_stage_before_a_second_level():
-    with pytest.raises(StageFailed, match=r"none of 4 clusters \(connection 8\)"):
+    with pytest.raises(StageFailed, match=r"any of 4 clusters \(connection 8\)"):
         named(lambda text, attempt: ModelFailure("connection"))
 
 

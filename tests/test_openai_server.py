@@ -385,7 +385,7 @@ def test_a_server_that_ignores_the_schema_is_used_with_a_warning(served, caplog)
     model = model_at(url)
     run(model.open())
     assert model.describe()["schema_enforced"] is False
-    assert "only checked after the fact" in caplog.text
+    assert "only validated afterwards" in caplog.text
     ask(model)
     assert "response_format" in body_of(server)
 
@@ -404,7 +404,7 @@ def test_a_server_that_refuses_the_schema_is_asked_without_it(served, caplog, re
     model = model_at(url, questions=[QUESTION])
     run(model.open())
     assert model.describe()["schema_enforced"] is False
-    assert "refuses a schema" in caplog.text
+    assert "rejects a schema" in caplog.text
     assert ask(model).text == ANSWER
 
 
@@ -430,7 +430,7 @@ def test_a_server_that_wants_the_newer_name_of_the_limit_gets_it(served):
         (Reply(400), "status 400"),
         (Reply(503), "status 503"),
         (Reply(drop=True), "no server answers"),
-        (HTML, "gave something else"),
+        (HTML, "gave another kind of answer"),
     ],
     ids=str,
 )

@@ -122,7 +122,7 @@ def test_rows_are_sampled_by_number_in_the_order_asked_for(ray_shards):
 def test_rows_that_are_refused_are_named_where_the_fit_is(ray_shards):
     points = unit_rows(100, 4)
     points[70, 2] = np.nan
-    with pytest.raises(ValueError, match="point 20 holds NaN or infinity"):
+    with pytest.raises(ValueError, match="point 20 has NaN or infinity"):
         ray_shards(points, 2)
 
 

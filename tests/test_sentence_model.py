@@ -166,8 +166,8 @@ def a_module_of_its_own(folder: Path) -> None:
     [
         (only_a_pickle, "safetensors"),
         (a_module_that_is_a_pickle, "safetensors"),
-        (code_of_its_own, "code of its own"),
-        (a_module_of_its_own, "code of its own"),
+        (code_of_its_own, "custom code"),
+        (a_module_of_its_own, "custom code"),
         (lambda folder: (folder / "config.json").unlink(), "config.json"),
     ],
 )
@@ -268,7 +268,7 @@ def test_a_run_whose_embedder_cannot_be_found_ends_before_it_begins(tmp_path):
     config = config_from(
         ["--embedder", str(tmp_path / "gone"), "--output", str(tmp_path / "out")], "a job"
     )
-    with pytest.raises(ConfigError, match=r"--embedder .*gone is no folder"):
+    with pytest.raises(ConfigError, match=r"--embedder .*gone is not a folder"):
         run(config)
     assert not (tmp_path / "out").exists()
 

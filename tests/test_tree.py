@@ -143,10 +143,10 @@ def test_facets_share_labels_and_are_checked_apart():
     [
         (0, {"cluster_id": "honesty"}, "1 ids are not unique"),
         (4, {"name": " "}, "1 names are empty"),
-        (4, {"name": "Honesty 2"}, "1 names of clusters are not plain"),
-        (4, {"name": "=SUM"}, "1 names of clusters are not plain"),
-        (4, {"name": "Honesty\n"}, "1 names of clusters are not plain"),
-        (7, {"name": "a b c d e f g h i j k"}, "of more than 10 words"),
+        (4, {"name": "Honesty 2"}, "1 cluster names are not plain"),
+        (4, {"name": "=SUM"}, "1 cluster names are not plain"),
+        (4, {"name": "Honesty\n"}, "1 cluster names are not plain"),
+        (7, {"name": "a b c d e f g h i j k"}, "have more than 10 words"),
         (0, {"parent_cluster_id": None}, "1 nodes have no parent one level up"),
         (0, {"parent_cluster_id": "ai_values:l1:nobody"}, "1 nodes have no parent one level up"),
         (0, {"parent_cluster_id": "thrift"}, "1 nodes have no parent one level up"),
@@ -171,7 +171,7 @@ def test_every_broken_rule_is_found(row, cells, problem):
 def test_cousins_may_bear_one_name_and_siblings_may_not(name, other, siblings):
     row = small()["name"].to_pylist().index(name)
     problems = check_tree(changed(small(), row, name=other))
-    assert problems == ["ai_values: 1 clusters bear the name of a sibling"] * siblings
+    assert problems == ["ai_values: 1 clusters have the name of a sibling"] * siblings
 
 
 def test_a_cluster_without_children_is_found():

@@ -62,7 +62,7 @@ def test_the_first_vectors_of_a_block_stay(storage):
 
 def test_vectors_that_do_not_fit_their_texts_are_refused_with_the_file(storage):
     block = block_of(storage, 0, ["a", "b"], np.eye(3, dtype=np.float32))
-    with pytest.raises(StageFailed, match=r"private/v0 holds 3 vectors for 2 texts"):
+    with pytest.raises(StageFailed, match=r"private/v0 has 3 vectors for 2 texts"):
         read_blocks(storage, [block])
 
 

@@ -254,8 +254,8 @@ def test_an_engine_that_ignores_schemas_stops_the_run_at_its_start(config, call)
         ("sampling_kwargs", {"guided_json": {}}, "guided_json"),
         ("sampling_kwargs", {"top_q": 0.5}, "top_q"),
         ("sampling_kwargs", {"top_p": 7}, "top_p"),
-        ("sampling_kwargs", {"n": 2}, "n is decided"),
-        ("sampling_kwargs", {"structured_outputs": {}}, "structured_outputs is decided"),
+        ("sampling_kwargs", {"n": 2}, "n cannot be set"),
+        ("sampling_kwargs", {"structured_outputs": {}}, "structured_outputs cannot be set"),
     ],
 )
 def test_an_argument_that_vllm_does_not_know_or_may_not_have_is_named(

@@ -1,1 +1,1 @@
-"""Assistants and periods side by side, from the tables of a finished run."""
+"""Comparison of assistants and of periods, from the tables of a finished run."""

@@ -1,4 +1,4 @@
-"""Models of a finished run side by side, with the differences that hold when more is held fixed."""
+"""Compare the assistants of a finished run, with differences adjusted for covariates."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,26 +23,26 @@ from vitw_ray.statistics.block import COLUMNS, ConversationBlock
 from vitw_ray.statistics.codebook import Codebook, read_codebook
 from vitw_ray.storage import Storage
 
-CONTROLLED = 5  # ours: of the surest differences of a pair
+CONTROLLED = 5  # ours: number of most significant differences of a pair to adjust
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One pair, and AI value -> its difference adjusted for task, language and human values."""
+    """A pair of assistants, and by AI value the difference adjusted for the covariates."""
 
     pair: Pair
     adjusted: Mapping[str, Adjusted]
 
 
 def compare_models(config: RunConfig, run: Mapping[str, Any]) -> Iterator[Comparison]:
-    """The pairs of models of a finished run; `run` is the content of its `run.json`."""
+    """Yield every pair of assistants of a finished run; `run` is the content of `run.json`."""
     storage = Storage(config.execution.output)
     tables: dict[str, TableRef] = {}
     for stage in run["stages"]:
         tables |= tables_of(json.loads(storage.read(f"{stage['folder']}/{SUCCESS}")))
     models = run["stages"][0]["details"]["models"]
-    vocabulary = read_codebook(storage, tables, config, models)
-    block = _conversations(storage, tables, vocabulary)
+    codebook = read_codebook(storage, tables, config, models)
+    block = _conversations(storage, tables, codebook)
     for pair in pairs(read_table(storage, tables["model_comparison"]), config.statistics.alpha):
         if pair.groups == "models":
             labels = [row["label"] for row in islice(pair.differing, CONTROLLED)]
@@ -50,9 +50,9 @@ def compare_models(config: RunConfig, run: Mapping[str, Any]) -> Iterator[Compar
 
 
 def _conversations(
-    storage: Storage, tables: Mapping[str, TableRef], vocabulary: Codebook
+    storage: Storage, tables: Mapping[str, TableRef], codebook: Codebook
 ) -> ConversationBlock:
-    """At most `MOST_ROWS` conversations: parts are ranges of hashes, so the first are a sample."""
+    """About `MOST_ROWS` conversations: parts are hash ranges, so the first parts are a sample."""
     extractions, assignments, rows = [], [], 0
     files = zip(tables["extractions"].files, tables["task_assignments"].files, strict=True)
     for part, tasks in files:
@@ -62,7 +62,7 @@ def _conversations(
         assignments.append(read_part(storage, tasks))
         rows += extractions[-1].num_rows
     return ConversationBlock.of(
-        pa.concat_tables(extractions), pa.concat_tables(assignments), vocabulary
+        pa.concat_tables(extractions), pa.concat_tables(assignments), codebook
     )
 
 
@@ -73,11 +73,11 @@ def _adjusted(block: ConversationBlock, pair: Pair, labels: list[str]) -> dict[s
     model[block.model.rows] = block.model.codes
     names = block.vocabulary.models
     in_a, in_b = (model == names.index(name) for name in (pair.model_a, pair.model_b))
-    mine = in_a | in_b
-    fixed, accounts = covariates(block)[mine], numbered(block.table["account_id"])[mine]
+    in_pair = in_a | in_b
+    adjust_for, accounts = covariates(block)[in_pair], numbered(block.table["account_id"])[in_pair]
     found = {}
     for label in labels:
         shown = np.zeros(block.conversations, bool)
         shown[block.ai.rows[block.ai.codes == block.vocabulary.codes["ai_values"][label]]] = True
-        found[label] = adjusted_difference(shown[mine], in_a[mine], fixed, accounts)
+        found[label] = adjusted_difference(shown[in_pair], in_a[in_pair], adjust_for, accounts)
     return found

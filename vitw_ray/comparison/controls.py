@@ -1,13 +1,13 @@
-"""A difference between two models or periods, adjusted for what the conversations are about.
+"""A difference between two assistants or periods, adjusted for task, language and human values.
 
-A logistic regression explains whether a conversation shows a value by its group and by its task,
-language and human values. The adjusted difference is the mean, over all conversations, of what the
-regression expects if every one of them were in the first group, less the same for the second. It
-goes further than strata do, as the covariates need not meet in one cell, and rests on a model where
-strata rest on none.
+A logistic regression predicts whether a conversation shows a value from its group and the
+covariates. The adjusted difference is an average marginal effect: the mean prediction over all
+conversations with every conversation set to the first group, minus the same for the second group.
+Unlike stratification this needs no stratum in which all covariates coincide, but it assumes the
+regression model.
 
-The ridge penalty, scikit-learn's own, keeps rare covariates from running away. The interval is by
-the delta method, with the sandwich covariance over accounts.
+The ridge penalty (scikit-learn's default) keeps the coefficients of rare covariates finite. The
+interval uses the delta method with a sandwich covariance clustered by account.
 """
 
 from dataclasses import dataclass
@@ -24,15 +24,13 @@ from vitw_ray.intervals import Floats, z_quantile
 from vitw_ray.statistics.block import ConversationBlock
 from vitw_ray.statistics.contingency import CodedFacet
 
-GROUP_SCALE = (
-    100.0  # ours: the group's column is this large, so that its coefficient goes unpunished
-)
-MOST_ROWS = 200_000  # ours: conversations of a pair at most; seconds a value
+GROUP_SCALE = 100.0  # ours: value of the group column, so that the ridge barely shrinks its weight
+MOST_ROWS = 200_000  # ours: limit on conversations; a fit takes seconds per value
 
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
-    """The adjusted difference and its 95 % interval; null with the `reason` when undefined."""
+    """The adjusted difference and its 95 % interval; None with a `reason` when undefined."""
 
     difference: float | None
     low: float | None
@@ -41,7 +39,7 @@ class Adjusted:
 
 
 def covariates(block: ConversationBlock) -> csr_array:
-    """Task, language and human values of each conversation as columns of 0 and 1."""
+    """Task, language and human values of each conversation, as indicator columns."""
     language = block.table["language"].combine_chunks().dictionary_encode()
     codes = language.indices.fill_null(-1).to_numpy()
     rows = np.flatnonzero(codes >= 0)
@@ -61,13 +59,13 @@ def adjusted_difference(
     covariates: csr_array,
     accounts: NDArray[np.int64],
 ) -> Adjusted:
-    """Adjusted difference in the share of `shown` between the rows in and out of `in_a`.
+    """Adjusted difference in the share of `shown` between the two groups.
 
     Args:
         shown: whether each conversation shows the value, [n].
-        in_a: whether it is of the first group, [n]; the others are of the second.
-        covariates: what to hold fixed, [n, any].
-        accounts: number of the account of each, [n]; conversations of one are not independent.
+        in_a: whether it belongs to the first group, [n]; the others belong to the second.
+        covariates: covariates to adjust for, [n, any].
+        accounts: account number of each, [n]; conversations of one account are not independent.
     """
     if not 0 < in_a.sum() < in_a.size:
         return Adjusted(None, None, None, "one_group")
@@ -85,32 +83,32 @@ def adjusted_difference(
 
 
 def _marginal(
-    x: Any,  # a csr_array, whose types scipy does not tell
+    x: Any,  # a csr_array; scipy has no type stubs for it
     shown: NDArray[np.bool_],
     weights: Floats,
     accounts: NDArray[np.int64],
 ) -> Adjusted:
-    """Average over all rows of the difference that the first column makes, with its interval."""
+    """Average marginal effect of the first column, with its interval."""
     expected = expit(x @ weights)
     rest = x @ np.concatenate([[0.0], weights[1:]])
     with_a, without = expit(rest + GROUP_SCALE * weights[0]), expit(rest)
     slope_a, slope = with_a * (1 - with_a), without * (1 - without)
     gradient = (slope_a - slope) @ x / x.shape[0]
     gradient[0] = GROUP_SCALE * slope_a.mean()
-    penalty = np.diag([*np.ones(weights.size - 1), 0.0])  # of C = 1; the intercept has none
+    penalty = np.diag([*np.ones(weights.size - 1), 0.0])  # C = 1; the intercept is not penalised
     hessian = (x.T @ diags_array(expected * (1 - expected)) @ x).toarray() + penalty
     _, account = np.unique(accounts, return_inverse=True)
     scores = diags_array(shown - expected) @ x
     member = csr_array((np.ones(account.size), (account, np.arange(account.size))))
     by_account = member @ scores
     solved = cho_solve(cho_factor(hessian), gradient)
-    half = z_quantile() * float(np.linalg.norm(by_account @ solved))  # of the sandwich
+    half = z_quantile() * float(np.linalg.norm(by_account @ solved))  # sandwich standard error
     difference = float(np.mean(with_a - without))
     return Adjusted(difference, difference - half, difference + half)
 
 
 def numbered(accounts: pa.ChunkedArray) -> NDArray[np.int64]:
-    """A number for each account; a conversation without one is an account of its own."""
+    """A number for each account; a conversation without an account counts as a separate one."""
     codes = accounts.combine_chunks().dictionary_encode().indices
     alone = np.arange(-1, -1 - len(accounts), -1, dtype=np.int64)
     return np.where(codes.is_valid(), codes.fill_null(0).to_numpy(), alone)

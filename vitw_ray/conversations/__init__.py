@@ -1,1 +1,1 @@
-"""Stage 1: files in, one checked and sampled table of conversations out."""
+"""Stage 1: reads input files into one validated and sampled table of conversations."""

@@ -1,7 +1,7 @@
-"""What people download of their own chats from claude.ai and ChatGPT -> our fields.
+"""Parsers for the personal data exports of claude.ai and ChatGPT.
 
-These two are documents rather than rows: attachments stand beside the text, and a ChatGPT chat is
-a tree of edits and retries.
+Both are documents rather than rows: attachments are listed beside the text, and a ChatGPT
+conversation is a tree of edits and retries.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from vitw_ray.conversations.fields import (
 
 
 def read_claude_export(raw: Raw) -> Parsed:
-    """The data export of claude.ai."""
+    """Parse one conversation of a claude.ai data export."""
     messages: list[Turn] = []
     for message in read_list(raw.get("chat_messages")):
         role, words = read_turn(
@@ -40,7 +40,7 @@ def read_claude_export(raw: Raw) -> Parsed:
 
 
 def read_chatgpt_export(raw: Raw) -> Parsed:
-    """The data export of ChatGPT: of its tree, the path from the root to the current node."""
+    """Parse one conversation of a ChatGPT data export: the path from the root to `current_node`."""
     messages: list[Turn] = []
     model = None
     for node in _path(raw):
@@ -70,7 +70,7 @@ def _chatgpt_turn(message: Raw, author: Raw) -> Turn:
         raise RowRejected("content_wrong_type")
     kind = content.get("content_type")
     if kind in ("user_editable_context", "model_editable_context"):
-        return read_turn("system", None)  # custom instructions and memory, under other roles
+        return read_turn("system", None)  # custom instructions and memory have other roles here
     if message.get("recipient", "all") not in ("all", None):
         return read_turn(author.get("role"), None, calls_tool=True)
     if kind in ("thoughts", "reasoning_recap"):
@@ -79,7 +79,7 @@ def _chatgpt_turn(message: Raw, author: Raw) -> Turn:
 
 
 def _path(raw: Raw) -> list[Raw]:
-    """Nodes from the root to `current_node`, or to the last leaf where the export names none."""
+    """Nodes from the root to `current_node`, or to the last leaf if the export names none."""
     nodes = raw.get("mapping")
     if nodes is None:
         raise RowRejected("messages_missing")
@@ -92,7 +92,7 @@ def _path(raw: Raw) -> list[Raw]:
     path: list[Raw] = []
     while at is not None:
         node = nodes.get(at) if isinstance(at, str) else None
-        if not isinstance(node, dict) or len(path) > len(nodes):  # the second: a cycle
+        if not isinstance(node, dict) or len(path) > len(nodes):  # a longer path means a cycle
             raise RowRejected("tree_broken")
         path.append(node)
         at = node.get("parent")

@@ -1,8 +1,8 @@
-"""One field of a foreign row -> one field of ours, or a short code that says why not.
+"""Validate and normalise the fields of one input row.
 
-Everything here takes whatever JSON or Arrow can hold and either returns a clean value or raises
-`RowRejected`; no other exception leaves. What is not a person's or a model's own words (a system
-prompt, a tool's output, an image) becomes a short marker: it is seen to be there, never read.
+Every function accepts any value that JSON or Arrow can represent. It returns a clean value or
+raises `RowRejected` with a short code, and raises no other exception. Content that is not written
+by the user or the assistant (system prompts, tool output, images) is replaced by a short marker.
 """
 
 import re
@@ -12,8 +12,8 @@ from typing import Any, TypedDict
 
 from vitw_ray.records import Role
 
-MAX_NAME_CHARS = 512  # ours: ids and model names are tens of characters; longer is misplaced text
-_MILLISECONDS_FROM = 1e11  # ours: seconds would be the year 5138; pandas writes milliseconds
+MAX_NAME_CHARS = 512  # ours: ids and model names have tens of characters; longer is misplaced text
+_MILLISECONDS_FROM = 1e11  # ours: as seconds this is the year 5138; pandas writes milliseconds
 
 ATTACHMENT, TOOL_CALL, TOOL_MESSAGE = "[attachment]", "[tool call]", "[tool message]"
 _ROLE_MARKERS: dict[Role, str] = {"system": "[system message]", "tool": TOOL_MESSAGE}
@@ -38,7 +38,7 @@ _PART_NAMES = {
 }
 _PART_MARKER = {name: marker for marker, names in _PART_NAMES.items() for name in names.split()}
 _MARKERS = {*_ROLE_MARKERS.values(), *_PART_NAMES, ATTACHMENT}
-# Possessive, as no way back is ever needed: a text of a million markers leaves no trail of them.
+# Possessive: backtracking is never needed, and its stack would grow with the number of markers.
 _NO_WORDS = re.compile("(?:" + "|".join(map(re.escape, sorted(_MARKERS))) + r"|\s)*+")
 
 
@@ -48,7 +48,7 @@ Turn = tuple[Role, str]
 
 
 class RowRejected(Exception):
-    """A row that is not a conversation; `reason` is a short code, never text of the row."""
+    """A row that is not a valid conversation; `reason` is a short code, never text of the row."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -56,7 +56,7 @@ class RowRejected(Exception):
 
 
 class Parsed(TypedDict):
-    """A row in our fields. `account` is still the raw one: the stage hashes it at once."""
+    """A parsed row. `account` is not hashed yet: `RowMaker` does that."""
 
     conversation_id: str | None
     prompt_id: str | None
@@ -69,7 +69,11 @@ class Parsed(TypedDict):
 
 
 def clean_text(value: Any, reason: str) -> str:
-    """`value`, when it is a string that UTF-8 can hold; rejected with `reason` when no string."""
+    """Return `value` if it is a string that UTF-8 can encode.
+
+    Raises:
+        RowRejected: with `reason` if it is not a string, or `lone_surrogate`.
+    """
     if not isinstance(value, str):
         raise RowRejected(reason)
     if not value.isascii():
@@ -81,7 +85,7 @@ def clean_text(value: Any, reason: str) -> str:
 
 
 def read_name(value: Any) -> str | None:
-    """A model, a language, a source: a short string; null and the empty string are unknown."""
+    """A model, language or source: a short string. Null and the empty string mean unknown."""
     if value is None:
         return None
     name = clean_text(value, "field_wrong_type")
@@ -91,9 +95,9 @@ def read_name(value: Any) -> str | None:
 
 
 def read_id(value: Any) -> str | None:
-    """An id: a short string or an integer; null and the empty string are unknown."""
+    """An id: a short string or an integer. Null and the empty string mean unknown."""
     if isinstance(value, int) and not isinstance(value, bool):
-        # The check of the size first: decimal text of a huge integer is quadratic work.
+        # Check the size first: converting a huge integer to decimal takes quadratic time.
         if value.bit_length() > 128:
             raise RowRejected("field_too_long")
         return str(value)
@@ -103,7 +107,10 @@ def read_id(value: Any) -> str | None:
 
 
 def read_time(value: Any) -> datetime | None:
-    """ISO 8601 text, seconds since 1970, a date or a datetime, as UTC; without a zone it is UTC."""
+    """Convert ISO 8601 text, epoch seconds or milliseconds, a date or a datetime to UTC.
+
+    A time without a zone is taken as UTC.
+    """
     try:
         return _utc(value)
     except (ValueError, OverflowError, OSError):
@@ -120,7 +127,7 @@ def _utc(value: Any) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC)
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
-    if isinstance(value, datetime):  # rebuilt, because a pandas Timestamp is a datetime too
+    if isinstance(value, datetime):  # rebuilt, because a pandas Timestamp is a datetime subclass
         moment = datetime.combine(value.date(), value.time(), value.tzinfo)
     elif isinstance(value, date):
         moment = datetime.combine(value, time())
@@ -130,9 +137,9 @@ def _utc(value: Any) -> datetime | None:
 
 
 def read_content(value: Any) -> str:
-    """The words of one message: a string, or parts of which the words stay and the rest is marked.
+    """The text of one message: a string, or a list of parts, of which non-text become markers.
 
-    Null is the empty string. Parts are joined by one newline; nothing is trimmed.
+    Null becomes the empty string. Parts are joined by a newline; nothing is trimmed.
     """
     if value is None:
         return ""
@@ -155,7 +162,7 @@ def _part(part: Any) -> str:
 
 
 def read_role(value: Any) -> Role:
-    """One of our four roles, from any of the names that the known shapes give them."""
+    """Map a role name used by any known shape to one of the four roles."""
     role = _ROLE_OF.get(value.strip().lower()) if isinstance(value, str) else None
     if role is None:
         raise RowRejected("role_unknown")
@@ -163,7 +170,7 @@ def read_role(value: Any) -> Role:
 
 
 def read_turn(role: Any, content: Any, *, calls_tool: bool = False) -> Turn:
-    """One message. Of a system or a tool message only a marker is kept."""
+    """Role and content of one message. System and tool messages are reduced to a marker."""
     known = read_role(role)
     if known in _ROLE_MARKERS:
         return known, _ROLE_MARKERS[known]
@@ -174,7 +181,7 @@ def read_turn(role: Any, content: Any, *, calls_tool: bool = False) -> Turn:
 
 
 def read_list(value: Any) -> list[Raw]:
-    """The messages of a row, each still raw."""
+    """The raw messages of a row."""
     if value is None:
         raise RowRejected("messages_missing")
     if not isinstance(value, list):
@@ -185,7 +192,7 @@ def read_list(value: Any) -> list[Raw]:
 
 
 def read_turns(value: Any, role: str = "role", content: str = "content") -> list[Turn]:
-    """A list of messages that name their role and content by these two keys."""
+    """Read a list of messages; `role` and `content` are the keys that the messages use."""
     return [
         read_turn(
             message.get(role),
@@ -207,7 +214,7 @@ def parsed(
     source: Any = None,
     created_at: Any = None,
 ) -> Parsed:
-    """Check the fields of one row; somebody in it must have said something."""
+    """Validate the fields of one row. At least one user or assistant message must have text."""
     if not any(
         role in ("user", "assistant") and not _NO_WORDS.fullmatch(content)
         for role, content in messages

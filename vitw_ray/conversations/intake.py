@@ -1,6 +1,6 @@
-"""One input file -> sorted runs: every row checked, made ours, and given its place.
+"""Read one input file into sorted runs: parse, validate and hash every row.
 
-What the settings leave out is a reject like what cannot be read: a row with a reason.
+Rows excluded by the settings are rejected with a reason, as unreadable rows are.
 """
 
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from vitw_ray.stages import StageContext
 
 @dataclass(frozen=True)
 class RowMaker:
-    """What the settings make of a parsed row."""
+    """Turns a parsed row into the columns of a run."""
 
     config: ConversationsConfig
     keyed: Keyed
 
     def columns(self, parsed: Parsed, shape: str) -> tuple[dict[str, Any], int]:
-        """Columns of a run, and the number of characters.
+        """The row's columns of `RUN`, and its number of characters.
 
         Raises:
-            RowRejected: the row is well-formed, and the settings leave it out.
+            RowRejected: the row is well-formed but excluded by the settings.
         """
         config = self.config
         chars = sum(len(content) for _, content in parsed["messages"])
@@ -72,7 +72,7 @@ class FileReader:
         self.row = RowMaker(context.config.conversations, context.keyed)
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
-        """Write the runs of one file; returns their paths and the number of rows read."""
+        """Write the runs of one file; return their paths and the number of rows read."""
         file = self.inputs[unit["file"]]
         shape = self.shapes[file.name]
         writer = RunWriter(self.storage, self.runs)

@@ -1,7 +1,7 @@
-"""One input file in storage -> a stream of its unpacked bytes.
+"""Open an input file in storage as a stream of decompressed bytes.
 
-Two kinds of failure are kept apart here. Storage that fails is an `InputError`: the attempt ends
-and can be repeated. A file that is damaged is an `OSError` of the unpacking: it will be so again.
+Two kinds of failure are distinguished. A storage failure is an `InputError`: the attempt ends and
+can be retried. A damaged file is an `OSError` of the decompressor: a retry would not help.
 """
 
 import io
@@ -17,18 +17,18 @@ from vitw_ray.conversations.rows import CHUNK_BYTES
 from vitw_ray.errors import InputError, VitwRayError
 
 CODECS = {".gz": "gzip", ".zst": "zstd"}
-_STORAGE_BUFFER_BYTES = 1 << 20  # ours: large enough that Python's share of the reading is small
-_STORAGE_BLOCK_BYTES = 8 << 20  # ours: s3fs fetches 50 MB at once unless told
+_STORAGE_BUFFER_BYTES = 1 << 20  # ours: large enough to make Python's overhead per read small
+_STORAGE_BLOCK_BYTES = 8 << 20  # ours: the default of s3fs is 50 MB
 
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Whatever a storage library raises, as an `InputError` that names the input."""
+    """Convert any exception of a storage library to an `InputError` that names the input."""
     try:
         yield
     except VitwRayError:
         raise
-    except Exception as error:  # every library has classes of its own, with no common one
+    except Exception as error:  # the libraries' exceptions share no base class
         raise InputError(
             f"{what} cannot be read ({type(error).__name__})",
             "check the address and the permissions, and for s3:// the endpoint and credentials "
@@ -37,10 +37,10 @@ def explained(what: str) -> Iterator[None]:
 
 
 class _StorageFile(io.RawIOBase):
-    """A file in storage, of which every failure is an `InputError`.
+    """A file in storage; every read failure is an `InputError`.
 
-    A lost connection that passed for damage of the file would become one reject, and all rows
-    behind it would be missing for good.
+    If a lost connection were taken for a damaged file, it would become one reject, and all later
+    rows of the file would be lost without an error.
     """
 
     def __init__(self, url: str) -> None:
@@ -75,13 +75,13 @@ class _StorageFile(io.RawIOBase):
 
 @contextmanager
 def opened(url: str) -> Iterator[io.BufferedIOBase]:
-    """The bytes of a file, unpacked."""
+    """Open a file; compressed files are decompressed."""
     with io.BufferedReader(_StorageFile(url), _STORAGE_BUFFER_BYTES) as packed:
         codec = CODECS.get(PurePosixPath(url).suffix)
         if codec is None:
             yield packed
             return
-        # Arrow unpacks in small pieces, so a bomb never stands in memory whole, and unlike
-        # zstandard's stream it notices a missing end.
+        # Arrow decompresses in small chunks, so a decompression bomb is never in memory as a
+        # whole. Unlike zstandard's stream it detects a truncated file.
         stream = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), codec)
         yield io.BufferedReader(cast(Any, stream), CHUNK_BYTES)

@@ -1,7 +1,7 @@
-"""Bytes of a Parquet file -> raw rows as Python objects.
+"""Read a Parquet file as raw rows (Python objects).
 
-What the footer says of sizes is no evidence, and a schema can name code to be run: rows are
-measured before they become Python objects, and only plain columns are read.
+Input files are untrusted. The sizes in the footer can be false, so rows are measured before they
+are converted. A schema can name extension types that run code, so such files are rejected.
 """
 
 import base64
@@ -15,21 +15,21 @@ import pyarrow.parquet as pq
 
 from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject
 
-_COLUMN_BUFFER_BYTES = 1 << 20  # ours: of a column chunk, which may be hundreds of MB
-_BATCH_ROWS = 64  # ours: three times the rate of single rows, for a few MB of chats
-_VALUE_BYTES = 16  # ours: what any value costs as a Python object, however short
-_DAMAGE = (pa.ArrowException, OSError, ValueError)  # the last: of names that are not UTF-8
+_COLUMN_BUFFER_BYTES = 1 << 20  # ours: a column chunk can be hundreds of MB
+_BATCH_ROWS = 64  # ours: three times as fast as single rows, and a few MB of chats
+_VALUE_BYTES = 16  # ours: minimum size of a value as a Python object
+_DAMAGE = (pa.ArrowException, OSError, ValueError)  # ValueError: column names that are not UTF-8
 
 
 def read_parquet(
     stream: io.BufferedIOBase, columns: Collection[str] | None
 ) -> Iterator[tuple[int, Raw | Reject]]:
-    """Row numbers and rows of a Parquet file; with `columns`, only these of its columns.
+    """Yield row numbers and rows of a Parquet file; with `columns`, only these columns.
 
-    A row group that cannot be decoded is one reject, under the number of its first lost row.
+    A row group that cannot be decoded gives one reject, at the number of its first lost row.
 
     Raises:
-        FileBroken: the file is not Parquet, or its columns have types that code must restore.
+        FileBroken: the file is not Parquet, uses extension types, or has none of the columns.
     """
     _refuse_extension_types(stream)
     try:
@@ -45,7 +45,7 @@ def read_parquet(
         names = [name for name in file.schema_arrow.names if columns is None or name in columns]
     except _DAMAGE:
         raise FileBroken("file_unreadable") from None
-    if not names:  # then only the footer would say how many rows there are
+    if not names:  # the number of rows would come from the untrusted footer alone
         raise FileBroken("columns_missing")
     first = 0
     for group in range(metadata.num_row_groups):
@@ -66,7 +66,7 @@ def read_parquet(
 
 
 def _inside_base64(text: bytes) -> list[bytes]:
-    """How `text` reads inside base64, at each of the three places where it can start."""
+    """The base64 encodings of `text` inside a longer string, one for each of three alignments."""
     forms = []
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + text).rstrip(b"=")
@@ -79,10 +79,10 @@ _EXTENSION_MARKS = _inside_base64(b"ARROW:extension:name")
 
 
 def _refuse_extension_types(stream: io.BufferedIOBase) -> None:
-    """Arrow hands a column of such a type to the code that is registered for it, and some unpickle.
+    """Reject files with Arrow extension types, whose registered code may unpickle data.
 
-    It does so as soon as it opens a file, so the footer is searched before: it holds the Arrow
-    schema in base64.
+    Arrow calls that code when it opens a file. So the footer, which contains the Arrow schema in
+    base64, is searched before.
     """
     size = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, size - 8))
@@ -95,10 +95,10 @@ def _refuse_extension_types(stream: io.BufferedIOBase) -> None:
 
 
 def _text_columns(metadata: pq.FileMetaData) -> list[str]:
-    """Leaves to be read as indices into a dictionary: a text that is repeated is held once.
+    """Text columns, to be read as dictionary indices so that a repeated text is stored once.
 
-    Otherwise half a megabyte of Parquet, one long text and many references to it, becomes 200 GB
-    before a single row can be looked at; and the footer states only the half megabyte.
+    Otherwise half a megabyte of Parquet (one long text and many references to it) expands to
+    200 GB before any row can be measured, and the footer states only half a megabyte.
     """
     leaves = (metadata.schema.column(i) for i in range(metadata.num_columns))
     return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
@@ -110,7 +110,7 @@ def _batch_rows(batch: pa.RecordBatch) -> Iterator[Raw | Reject]:
         try:
             yield from batch.to_pylist()
             return
-        except (ValueError, OverflowError):  # of one row: below, each is on its own
+        except (ValueError, OverflowError):  # caused by one row: convert them one by one below
             pass
     for place, size in enumerate(sizes):
         if size > MAX_ROW_BYTES:
@@ -120,19 +120,19 @@ def _batch_rows(batch: pa.RecordBatch) -> Iterator[Raw | Reject]:
             yield batch.slice(place, 1).to_pylist()[0]
         except UnicodeDecodeError:
             yield Reject("invalid_utf8")
-        except (ValueError, OverflowError):  # such as a date that Python has no year for
+        except (ValueError, OverflowError):  # such as a date outside Python's range of years
             yield Reject("value_unreadable")
 
 
 def _row_bytes(array: pa.Array) -> np.ndarray:
-    """About how many bytes each element takes as Python objects; float64 (elements)."""
+    """Estimated bytes of each element as Python objects; float64 (elements)."""
     kind = array.type
     own = np.full(len(array), float(_VALUE_BYTES))
     if pa.types.is_dictionary(kind):
-        texts = np.append(_row_bytes(array.dictionary), 0.0)  # the last: of null
+        texts = np.append(_row_bytes(array.dictionary), 0.0)  # the last entry is for null
         bounds = pc.call_function("min_max", [array.indices]).as_py()
         if bounds["max"] is not None and not 0 <= bounds["min"] <= bounds["max"] < len(texts) - 1:
-            raise pa.ArrowInvalid("an index outside its dictionary")  # reading does not look
+            raise pa.ArrowInvalid("an index outside its dictionary")  # Arrow does not check this
         indices = array.indices.fill_null(len(texts) - 1).to_numpy()
         own = texts[indices]
     elif pa.types.is_struct(kind):

@@ -1,7 +1,7 @@
-"""Sorted runs -> the parts of `conversations` and `rejects`, after the draw of a sample.
+"""Draw the sample and merge the sorted runs into parts of `conversations` and `rejects`.
 
-A sample is a cutoff on a hash of the id, so it needs one look at all ids first; each range of ids
-is looked at on its own, and what is kept of it is a sketch of bounded size.
+A sample is a cutoff on a hash of the id, so it needs a first pass over all ids. Each hash range is
+scanned separately and gives a sketch of bounded size.
 """
 
 from collections import Counter
@@ -20,11 +20,11 @@ from vitw_ray.records import CONVERSATIONS, REJECTS
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 
-COUNTED = {"models": "model", "sources": "source"}  # counted for the manifest, by column
+COUNTED = {"models": "model", "sources": "source"}  # name in the manifest: column that is counted
 
 
 def draw(context: StageContext, paths: list[str], ranges: int) -> Cutoffs:
-    """The cutoffs of the account cap and of the sample; both need all rows seen once before."""
+    """Cutoffs of the account cap and of the sample; each needs a pass over all rows."""
     config = context.config.conversations
     cutoffs = Cutoffs(balanced=config.balance_models)
     if config.max_per_account is not None:
@@ -63,11 +63,11 @@ def _sketch(
 def merge(
     context: StageContext, paths: list[str], rows: int, cutoffs: Cutoffs
 ) -> tuple[list[FileEntry], Counter[str], dict[str, Counter[str]]]:
-    """Write all parts; returns their files, rejects by reason, and the columns of `COUNTED`."""
+    """Write all parts; return their files, rejects by reason, and the counts of `COUNTED`."""
     config = context.config.conversations
     kept_rows = min(rows, config.sample or rows)
     parts = max(1, -(-kept_rows // config.rows_per_part))
-    # A part of a small sample still takes its rows out of all rows, a little at a time.
+    # With a small sample a part covers many input rows: read them in steps to bound the memory.
     steps = max(1, -(-rows // (parts * config.rows_per_part)))
     writer = _PartWriter(context, paths, cutoffs, parts, steps)
     files: list[FileEntry] = []
@@ -85,7 +85,7 @@ def merge(
 
 @dataclass(frozen=True)
 class _PartWriter:
-    """Takes one range of rows out of the runs and writes its part of both tables."""
+    """Reads one hash range from the runs and writes its part of both tables."""
 
     context: StageContext
     paths: list[str]
@@ -102,7 +102,7 @@ class _PartWriter:
             kept.append(good.cast(CONVERSATIONS))
             rejects.append(bad.cast(REJECTS))
         conversations = pa.concat_tables(kept)
-        # Each range is in its order, and ranges follow one another; rejects go by file and row.
+        # Each range is sorted and the ranges are in order. Rejects are sorted by file and row.
         rejected = pa.concat_tables(rejects).sort_by([("file", "ascending"), ("row", "ascending")])
         folder = self.context.folder
         files = [

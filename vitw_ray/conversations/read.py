@@ -1,8 +1,8 @@
 """Stage 1: files -> `conversations` (sorted hash-range parts) and `rejects`.
 
-Three passes over units of work: files become sorted runs (`intake`), a sample becomes cutoffs on a
-hash, ranges of the runs become parts (`parts`). Every row that was read ends in one of the two
-tables, a reject with a reason.
+There are three passes: read files into sorted runs (`intake`), compute the cutoffs of the sample
+(`parts.draw`), and merge hash ranges of the runs into parts (`parts.merge`). Every row that was
+read ends up in one of the two tables; a reject has a reason.
 """
 
 from collections import Counter
@@ -20,14 +20,14 @@ from vitw_ray.run_folder import StageReport
 from vitw_ray.stages import SourceFile, StageContext
 from vitw_ray.storage import PRIVATE
 
-LISTING_THREADS = 16  # looking into a file is waiting for storage
+LISTING_THREADS = 16  # ours: reading the first rows of a file mostly waits for storage
 
 
 def shapes_of(files: Iterable[SourceFile], source_format: SourceFormat) -> dict[str, str]:
-    """The shape of each file that holds a row, by the file's name.
+    """The shape of each file that has rows, by file name.
 
     Raises:
-        InputError: a file that cannot be read or has no known shape, or no file with a row.
+        InputError: a file cannot be read or has no known shape, or no file has a row.
     """
     files = list(files)
     with ThreadPoolExecutor(LISTING_THREADS) as pool:
@@ -35,16 +35,16 @@ def shapes_of(files: Iterable[SourceFile], source_format: SourceFormat) -> dict[
     shapes = {file.name: shape for file, shape in zip(files, found, strict=True) if shape}
     if not shapes:
         raise InputError(
-            f"--input names {len(files)} files, and none holds a row",
+            f"--input names {len(files)} files, and none of them has a row",
             "give files with conversations",
         )
     return shapes
 
 
 def read_conversations(context: StageContext) -> StageReport:
-    """Read, check, sample and sort."""
+    """Run the stage: read, validate, sample and sort."""
     runs = f"{PRIVATE}/{context.folder.name}/runs"
-    context.storage.delete_prefix(runs)  # of an attempt that was killed
+    context.storage.delete_prefix(runs)  # left by an attempt that was killed
     paths, read = _read_files(context, runs)
     rows_in = sum(read.values())
     rows_per_part = context.config.conversations.rows_per_part
@@ -55,13 +55,13 @@ def read_conversations(context: StageContext) -> StageReport:
     if rows_in != rows_out + sum(rejected.values()):
         raise StageFailed(
             f"{rows_in} rows were read, {rows_out} kept, {sum(rejected.values())} rejected",
-            "keep other programs out of the run folder, and run again",
+            "make sure that no other program writes to the run folder, and run again",
         )
     if rows_out == 0:
         reasons = ", ".join(f"{code} {n}" for code, n in rejected.most_common())
         raise InputError(
             f"no row of the input can be used ({reasons})",
-            "check the shape with --source-format, and the date range and sample",
+            "check --source-format, the date range and the sample",
         )
     return StageReport(
         files=files,

@@ -1,7 +1,7 @@
-"""Bytes of a JSON file -> raw rows.
+"""Read a JSON file as raw rows.
 
-Input files are hostile until read. A bad row becomes a `Reject` and its neighbours are unharmed;
-memory is bounded by `MAX_ROW_BYTES` and not by the file.
+Input files are untrusted. A bad row becomes a `Reject` and does not affect other rows. Memory is
+bounded by `MAX_ROW_BYTES`, not by the size of the file.
 """
 
 import io
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-MAX_ROW_BYTES = 32 << 20  # ours: a million characters are 12 MB when JSON escapes each twice
-CHUNK_BYTES = 64 << 10  # ours: rows this near to the place where a packed file breaks are lost
-_BLANK = b" \t\r\n\xef\xbb\xbf"  # the last three: the byte order mark that some editors write
+MAX_ROW_BYTES = 32 << 20  # ours: a million characters take 12 MB as escaped surrogate pairs
+CHUNK_BYTES = 64 << 10  # ours: the most that is lost before the break of a damaged compressed file
+_BLANK = b" \t\r\n\xef\xbb\xbf"  # with the UTF-8 byte order mark that some editors write
 
 Raw = dict[str, Any]
 
@@ -33,16 +33,16 @@ class FileBroken(Exception):
         self.reason = reason
 
 
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # NaN is no JSON; many write it for null
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # NaN and Infinity are read as null
 
 
 def decode_row(data: bytes) -> Raw | Reject:
-    """One JSON object from its bytes."""
+    """Decode one JSON object."""
     try:
         value = _DECODER.decode(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return Reject("invalid_utf8")
-    except ValueError:  # not JSONDecodeError: Python also refuses numbers of thousands of digits
+    except ValueError:  # wider than JSONDecodeError: Python rejects very long numbers too
         return Reject("not_json")
     except RecursionError:
         return Reject("too_deep")
@@ -53,7 +53,7 @@ JsonLayout = Literal["lines", "array", "document"]
 
 
 def json_layout(stream: io.BufferedIOBase) -> JsonLayout:
-    """How a `.json` file is laid out, from its start: a row a line, one array, or one object."""
+    """Detect the layout of a `.json` file: one row per line, one array, or one object."""
     first = stream.read(1)
     while first and first in _BLANK:
         first = stream.read(1)
@@ -65,10 +65,10 @@ def json_layout(stream: io.BufferedIOBase) -> JsonLayout:
 
 
 def read_json(stream: io.BufferedIOBase, layout: JsonLayout) -> Iterator[Raw | Reject]:
-    """Rows of a JSON file; blank lines are none.
+    """Yield the rows of a JSON file; blank lines are skipped.
 
     Raises:
-        FileBroken: an array ends before it is closed.
+        FileBroken: the file ends inside an array.
     """
     pieces = {"lines": _lines, "array": _items, "document": _document}[layout](stream)
     for piece in pieces:
@@ -94,7 +94,7 @@ def _document(stream: io.BufferedIOBase) -> Iterator[bytes | Reject]:
 
 
 def _items(stream: io.BufferedIOBase) -> Iterator[bytes | Reject]:
-    """Elements of a top-level array, each as its bytes."""
+    """Yield the bytes of each element of a top-level array."""
     delimiters = _Delimiters()
     item, too_long = bytearray(), False
     while chunk := stream.read1(CHUNK_BYTES):
@@ -113,7 +113,7 @@ def _items(stream: io.BufferedIOBase) -> Iterator[bytes | Reject]:
             start = end + 1
     if delimiters.depth:
         raise FileBroken("file_truncated")
-    if item.strip(_BLANK):  # what follows the array
+    if item.strip(_BLANK):  # text after the array
         yield Reject("not_json")
 
 
@@ -127,21 +127,21 @@ _TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + b")*+", re.DOTALL)
 class _Delimiters:
     """Finds the brackets and commas between the elements of an array, chunk by chunk.
 
-    Regular expressions run over strings and numbers, so that the work in Python is a step for each
-    bracket, and not for each byte.
+    Regular expressions skip strings and numbers, so Python takes one step per bracket instead of
+    one per byte.
     """
 
     depth: int = 0
     in_string: bool = False
-    escaped: bool = False  # the chunk before ended between a backslash and what it escapes
+    escaped: bool = False  # the last chunk ended between a backslash and the escaped character
 
     def find(self, chunk: bytes) -> Iterator[int]:
-        """Positions in `chunk`."""
+        """Yield the positions of delimiters in `chunk`."""
         at = self._skip_string(chunk, int(self.escaped)) if self.in_string else 0
         while at < len(chunk):
             at = _end(_TO_BRACKET if self.depth > 1 else _TO_DELIMITER, chunk, at)
             mark = chunk[at : at + 1]
-            if mark == b'"':  # of a string that goes on in the next chunk
+            if mark == b'"':  # a string that continues in the next chunk
                 at = self._skip_string(chunk, at + 1)
             elif mark and self._delimits(mark):
                 yield at
@@ -164,6 +164,6 @@ class _Delimiters:
 
 
 def _end(pattern: re.Pattern[bytes], data: bytes, start: int) -> int:
-    """Where the match at `start` ends; all patterns here match at least nothing."""
+    """End of the match at `start`; all patterns here also match the empty string."""
     found = pattern.match(data, start)
     return found.end() if found else start

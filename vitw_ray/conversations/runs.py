@@ -1,7 +1,7 @@
-"""From rows of many files to one table: which rows stay when all rows of a range are seen at once.
+"""Sorted runs of rows, and the choice of the rows to keep within one hash range.
 
-Readers write good and bad rows alike as sorted runs (`hash_runs`); settling one range of hashes
-divides it into `conversations` and `rejects`, each row with its reason.
+Each input file is written as sorted runs (`hash_runs`) of good and bad rows. `divide` splits the
+rows of one hash range into `conversations` and `rejects`; each reject has a reason.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from vitw_ray.keys import id_hash
 from vitw_ray.records import CONVERSATIONS, REJECTS
 from vitw_ray.storage import Storage
 
-RUN_ROWS = 8192  # ours: a piece of chats is about 50 MB of text ...
-RUN_CHARS = 64_000_000  # ... and at most this, so that long chats do not fill the memory
+RUN_ROWS = 8192  # ours: typically about 50 MB of chat text
+RUN_CHARS = 64_000_000  # ours: limit that keeps long conversations from filling the memory
 
 RUN = pa.schema(
     [
@@ -25,9 +25,9 @@ RUN = pa.schema(
         *(CONVERSATIONS.field(i).with_nullable(True) for i in range(len(CONVERSATIONS))),
         pa.field("file", pa.string(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
-        pa.field("reason", pa.string()),  # set: a reject
-        pa.field("content", pa.binary(16)),  # keyed hash of the whole row
-        pa.field("draw", pa.uint64()),  # hash that the sample is drawn by
+        pa.field("reason", pa.string()),  # not null: a reject
+        pa.field("content", pa.binary(16)),  # HMAC of the whole row
+        pa.field("draw", pa.uint64()),  # hash used to draw the sample
     ]
 )
 INDEX = pa.schema(
@@ -36,11 +36,11 @@ INDEX = pa.schema(
         for name in ("hash", "conversation_id", "account_id", "model", "content", "draw", "reason")
     ]
 )
-"""What a draw needs to see of a row."""
+"""The columns of `RUN` needed to draw a sample."""
 
 
 class RunWriter:
-    """Collects rows of one input and writes them as sorted pieces."""
+    """Buffers the rows of one input file and writes them as sorted runs."""
 
     def __init__(self, storage: Storage, folder: str) -> None:
         self._storage = storage
@@ -50,7 +50,7 @@ class RunWriter:
         self.paths: list[str] = []
 
     def add(self, row: dict[str, Any], chars: int) -> None:
-        """Take a row with the columns of `RUN`; `hash` is filled in here."""
+        """Add a row with the columns of `RUN`; `hash` is set here."""
         identity = row.get("conversation_id") if row.get("reason") is None else None
         row["hash"] = id_hash(identity or f"{row['file']}\0{row['row']}")
         self._rows.append(row)
@@ -59,7 +59,7 @@ class RunWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was collected. The name is of this attempt: a retry never mixes with it."""
+        """Write the buffered rows. File names are unique per attempt, so retries do not mix."""
         if not self._rows:
             return
         table = pa.Table.from_pylist(self._rows, schema=RUN)
@@ -69,19 +69,19 @@ class RunWriter:
 
 @dataclass(frozen=True)
 class Cutoffs:
-    """The draw: a row stays when its hash is at most the cutoff of its group."""
+    """The sampling rule: a row is kept if its hash is at most the cutoff of its group."""
 
     by_account: Mapping[str, int] = field(default_factory=dict)
     by_group: Mapping[str, int] | None = None  # None: no sample is drawn
-    balanced: bool = False  # the groups of the sample are the models, else all rows are one group
+    balanced: bool = False  # True: one group per assistant; False: all rows are one group
 
     def group(self, model: str | None) -> str:
-        """The group of the sample that a row belongs to."""
+        """The sampling group of a row."""
         return (model or "") if self.balanced else ""
 
 
 def survivors(table: pa.Table) -> np.ndarray:
-    """Of rows without a reason: which stay when each id stays once (smallest content HMAC).
+    """Which good rows stay after deduplication by id; the smallest content HMAC wins.
 
     Returns:
         Boolean array (rows).
@@ -101,7 +101,7 @@ def survivors(table: pa.Table) -> np.ndarray:
 
 
 def draws(table: pa.Table, keep: np.ndarray, cutoffs: Cutoffs) -> tuple[np.ndarray, np.ndarray]:
-    """Which surviving rows are over their account's cap, and which the sample passes over.
+    """Which surviving rows exceed their account's cap, and which are not in the sample.
 
     Returns:
         Two boolean arrays (rows), disjoint.
@@ -122,7 +122,7 @@ def draws(table: pa.Table, keep: np.ndarray, cutoffs: Cutoffs) -> tuple[np.ndarr
 
 
 def divide(table: pa.Table, cutoffs: Cutoffs) -> tuple[pa.Table, pa.Table]:
-    """Divide one range of rows into `conversations` and `rejects`, each in its order."""
+    """Split the rows of one hash range into `conversations` and `rejects`, both sorted."""
     keep = survivors(table)
     capped, unsampled = draws(table, keep, cutoffs)
     reasons = np.array(table["reason"].to_pylist(), dtype=object)

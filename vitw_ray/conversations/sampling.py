@@ -1,9 +1,9 @@
-"""Drawing a sample: a conversation is kept when the hash of its id is at most a cutoff.
+"""Sampling: a conversation is kept if the hash of its id is at most a cutoff.
 
-The hash depends on the id and the seed alone, so the draw does not depend on the order of files or
-rows, nor on how they are divided into blocks. The cutoffs come from a sketch: the k smallest
-distinct hashes of each group (bottom-k sampling, Cohen and Kaplan 2007). Sketches of blocks merge
-to the sketch of all, in any order.
+The hash depends only on the id and the seed, so the sample does not depend on the order of files
+or rows, or on how they are divided into blocks. The cutoffs come from a sketch: the k smallest
+distinct hashes of each group (bottom-k sampling, Cohen and Kaplan 2007). Sketches of blocks merge,
+in any order, into the sketch of all rows.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def sample_hash(conversation_id: str, seed: int) -> int:
-    """A hash below 2**64, uniform over ids and unrelated from seed to seed."""
+    """A hash below 2**64, uniform over ids and independent between seeds."""
     salt = seed.to_bytes(16, "little", signed=True)
     digest = hashlib.blake2b(conversation_id.encode(), digest_size=8, salt=salt).digest()
     return int.from_bytes(digest, "little")
@@ -24,7 +24,7 @@ def sample_hash(conversation_id: str, seed: int) -> int:
 class Sketch:
     """The `k` smallest distinct hashes of each group: parallel arrays, sorted by group, then hash.
 
-    Memory: at most k hashes a group, whatever the number of rows.
+    Memory is at most k hashes per group, independent of the number of rows.
     """
 
     k: int
@@ -35,14 +35,14 @@ class Sketch:
 
     @classmethod
     def of(cls, hashes: Sequence[int] | np.ndarray, groups: Sequence[str], k: int) -> "Sketch":
-        """Sketch of rows: one hash and one group each. Rows with the same hash count once."""
+        """Sketch of rows, given the hash and group of each. Rows with the same hash count once."""
         return cls(k, *_smallest(_names(groups), np.asarray(hashes, dtype=np.uint64), k))
 
     def merge(self, *others: "Sketch") -> "Sketch":
-        """Sketch of the rows of all together; associative, commutative, idempotent.
+        """Sketch of the rows of all sketches; associative, commutative, idempotent.
 
         Raises:
-            ValueError: another `k`.
+            ValueError: the sketches differ in `k`.
         """
         parts = (self, *others)
         if {part.k for part in parts} != {self.k}:
@@ -52,28 +52,29 @@ class Sketch:
         return Sketch(self.k, *_smallest(groups, hashes, self.k))
 
     def cutoffs(self) -> dict[str, int]:
-        """Cutoffs that keep k rows of a group. A group that is not named has fewer: all are kept.
+        """Cutoffs that keep k rows per group. A group without a cutoff has fewer: all are kept.
 
-        This caps accounts: the groups are the accounts, and k is the cap.
+        Used to cap accounts: the groups are the accounts, and k is the cap.
         """
         names, counts, ends = self.runs()
         full = counts == self.k
         return dict(zip(names[full], self.hashes[ends[full] - 1].tolist(), strict=True))
 
     def runs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Each group's name, its number of hashes, and where they end in `hashes`."""
+        """Each group's name, its number of hashes, and the end of its slice of `hashes`."""
         names, counts = np.unique(self.groups, return_counts=True)
         return names, counts, np.cumsum(counts)
 
 
 def balanced_cutoffs(sketch: Sketch, size: int) -> dict[str, int]:
-    """Cutoffs that keep `size` rows (or all, when there are fewer), evenly over the groups.
+    """Cutoffs that keep `size` rows (or all, if there are fewer), evenly over the groups.
 
-    A group with fewer rows than its share gives all, and the others share the rest; those differ by
-    one row at most. A group that is not named keeps nothing. One group is a plain sample.
+    A group with fewer rows than its share keeps all of them, and the remainder is divided among the
+    others; these differ by at most one row. A group without a cutoff keeps no rows. With one group
+    this is a simple random sample.
 
     Raises:
-        ValueError: `size` is above `k`: the sketch may lack hashes that are needed.
+        ValueError: `size` exceeds `k`, so the sketch may lack hashes that are needed.
     """
     if size > sketch.k:
         raise ValueError(f"a sketch of {sketch.k} hashes cannot give a sample of {size}")
@@ -85,11 +86,12 @@ def balanced_cutoffs(sketch: Sketch, size: int) -> dict[str, int]:
 
 
 def even_quotas(counts: Sequence[int] | np.ndarray, size: int) -> list[int]:
-    """Divide `size` over groups with so many rows each, as evenly as they allow.
+    """Divide `size` over groups as evenly as their row counts allow.
 
     Returns:
-        For each group at most its count; together `size`, or all rows. What is left over from an
-        even division goes to the largest groups, of equals to the last.
+        The quota of each group, at most its count. Quotas add up to `size`, or to all rows if there
+        are fewer. The remainder of an even division goes to the largest groups; among equals, to
+        the last.
     """
     quotas = [0] * len(counts)
     left = size
@@ -101,13 +103,13 @@ def even_quotas(counts: Sequence[int] | np.ndarray, size: int) -> list[int]:
 
 
 def _names(groups: Sequence[str]) -> np.ndarray:
-    names = np.empty(len(groups), dtype=object)  # as object: one long name must not widen them all
+    names = np.empty(len(groups), dtype=object)  # a fixed-width dtype would widen to the longest
     names[:] = groups
     return names
 
 
 def _smallest(groups: np.ndarray, hashes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each group the k smallest distinct hashes, sorted."""
+    """The k smallest distinct hashes of each group, sorted."""
     names, codes = np.unique(groups, return_inverse=True)
     order = np.lexsort((hashes, codes))
     codes, hashes = codes[order], hashes[order]

@@ -1,8 +1,8 @@
-"""The shapes that conversation data comes in, and how a row of each becomes ours.
+"""The supported row formats ("shapes") of conversation data, and a parser for each.
 
-A shape is a pure function from a raw row (a JSON object, or a row of a Parquet file as Python
-objects) to `Parsed`; it raises `RowRejected` and nothing else. One row in, one row out: where a
-row holds several conversations the reader below says which one is taken.
+A parser is a pure function from a raw row (a JSON object, or a Parquet row as Python objects) to
+`Parsed`. It raises only `RowRejected`. One row gives one conversation; if a row contains several,
+the parser documents which one it takes.
 """
 
 import re
@@ -27,7 +27,7 @@ from vitw_ray.conversations.fields import (
 
 
 def _vitw(raw: Raw) -> Parsed:
-    """Our own: the columns of `conversations`, with the account as `account_id`."""
+    """The native shape: the columns of the `conversations` table; `account_id` is the account."""
     return parsed(
         read_turns(raw.get("messages")),
         conversation_id=raw.get("conversation_id"),
@@ -41,7 +41,7 @@ def _vitw(raw: Raw) -> Parsed:
 
 
 def _wildchat(raw: Raw) -> Parsed:
-    """WildChat; the account is the hashed address of the row or, in early copies, of a turn."""
+    """WildChat; the account is the hashed IP address of the row or, in early copies, of a turn."""
     turns = read_list(raw.get("conversation"))
     return parsed(
         read_turns(turns),
@@ -54,10 +54,10 @@ def _wildchat(raw: Raw) -> Parsed:
 
 
 def _lmsys(raw: Raw) -> Parsed:
-    """LMSYS-Chat-1M, and battles of Chatbot Arena.
+    """LMSYS-Chat-1M, and Chatbot Arena battles.
 
-    Of a battle the first conversation is taken, under the id `<question>:a`. Sides are drawn at
-    random there, so this favours no model; taking the winner would read only the liked answers.
+    From a battle the first conversation is taken, with the id `<question>:a`. The Arena assigns
+    sides at random, so this favours no assistant. Taking the winner would be a biased sample.
     """
     if raw.get("conversation") is not None:
         return parsed(
@@ -81,7 +81,7 @@ def _lmsys(raw: Raw) -> Parsed:
 
 
 def _sharegpt(raw: Raw) -> Parsed:
-    """ShareGPT and the training sets in its form."""
+    """ShareGPT, and training sets in the same format."""
     return parsed(
         read_turns(_first([raw], "conversations", "items"), "from", "value"),
         conversation_id=raw.get("id"),
@@ -90,7 +90,7 @@ def _sharegpt(raw: Raw) -> Parsed:
 
 
 def _openai(raw: Raw) -> Parsed:
-    """Chat-completion requests and fine-tuning files; most carry no id."""
+    """OpenAI chat-completion requests and fine-tuning files; most have no id."""
     return parsed(
         read_turns(raw.get("messages")), conversation_id=raw.get("id"), model=raw.get("model")
     )
@@ -99,8 +99,8 @@ def _openai(raw: Raw) -> Parsed:
 def _oasst(raw: Raw) -> Parsed:
     """An OpenAssistant tree: the path from the prompt along the best-ranked reply of each turn.
 
-    Rank 0 is the best; where people ranked none, the first reply. People wrote both sides, so
-    there is no model.
+    Rank 0 is the best; if no reply is ranked, the first is taken. People wrote both sides, so
+    there is no assistant model.
     """
     prompt = raw.get("prompt")
     if prompt is None:
@@ -127,11 +127,11 @@ def _rank(reply: Raw) -> float:
     return rank if isinstance(rank, int | float) and rank == rank else float("inf")
 
 
-_SPEAKER = re.compile(r"\n\n(Human|Assistant): ?")  # the one space belongs to the mark
+_SPEAKER = re.compile(r"\n\n(Human|Assistant): ?")  # one space is part of the separator
 
 
 def _hh_rlhf(raw: Raw) -> Parsed:
-    """A transcript of Anthropic's hh-rlhf: the one that the rater chose."""
+    """A row of Anthropic's hh-rlhf: the transcript chosen by the rater."""
     if raw.get("chosen") is None:
         raise RowRejected("messages_missing")
     before, *pieces = _SPEAKER.split(clean_text(raw["chosen"], "messages_wrong_type"))
@@ -141,20 +141,20 @@ def _hh_rlhf(raw: Raw) -> Parsed:
 
 
 def _first(places: Iterable[Raw], *keys: str) -> Any:
-    """The first value that is not null under the first key that has one."""
+    """The first value that is not null: over `places`, then over `keys`."""
     return next((p[key] for p in places for key in keys if p.get(key) is not None), None)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape of rows, as `--source-format` names it."""
+    """A row format; `name` is its value of `--source-format`."""
 
     name: SourceFormat
-    reader: Callable[[Raw], Parsed]
+    parser: Callable[[Raw], Parsed]
     columns: str
-    """Columns that the reader looks at: a columnar file need not be read whole."""
+    """Columns that the parser uses, so that a columnar file is not read completely."""
     signatures: tuple[str, ...]
-    """A file may have this shape when it has all columns of one of these."""
+    """Sets of columns; a file may have this shape if it has all columns of one set."""
 
     def fits(self, columns: Collection[str]) -> bool:
         """Whether a file with these columns may have this shape."""
@@ -163,7 +163,7 @@ class Shape:
 
 SHAPES: dict[str, Shape] = {
     shape.name: shape
-    for shape in (  # the most specific first
+    for shape in (  # most specific first
         Shape(
             "chatgpt-export",
             read_chatgpt_export,
@@ -204,20 +204,20 @@ SHAPES: dict[str, Shape] = {
 
 
 def parse(shape: str, raw: Raw) -> Parsed:
-    """Read one row of a shape.
+    """Parse one row of a shape.
 
     Raises:
-        RowRejected: the row is no conversation of this shape; nothing else is raised.
+        RowRejected: the row is not a conversation of this shape; nothing else is raised.
     """
-    return SHAPES[shape].reader(raw)
+    return SHAPES[shape].parser(raw)
 
 
 def try_shapes(rows: Iterable[Raw]) -> tuple[set[str], dict[str, Counter[str]]]:
-    """Read rows as every shape, holding one at a time.
+    """Parse rows as every shape, with one row in memory at a time.
 
     Returns:
-        Their columns; and for each shape that these columns allow, the most specific first, how
-        the rows came out: `read`, or the code of the reject.
+        The columns of the rows; and, for each shape that these columns allow, most specific first,
+        the number of rows by outcome: `read`, or the code of the reject.
     """
     columns: set[str] = set()
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in SHAPES}
@@ -237,6 +237,6 @@ def _outcome(shape: str, raw: Raw) -> str:
 
 
 def best_shape(outcomes: Mapping[str, Counter[str]]) -> str | None:
-    """The shape that read most rows of `try_shapes`; of equals the most specific."""
+    """The shape that parsed most rows in `try_shapes`; among equals, the most specific."""
     best = max(outcomes, key=lambda name: outcomes[name]["read"], default=None)
     return best if best and outcomes[best]["read"] else None

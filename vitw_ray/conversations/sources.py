@@ -1,8 +1,8 @@
-"""Where the conversations come from: the input files, their shape, and their raw rows.
+"""Find the input files, detect their shape, and read their raw rows.
 
-First step of stage 1. Files are local or on s3:// (any fsspec address). What is wrong with a file
-from its first byte is an `InputError`, before any work is done; what is wrong with a row, or with
-the rest of a file, is a `Reject` in its place.
+First step of stage 1. Files are local or on s3:// (any fsspec address). A file that cannot be read
+at all is an `InputError` before any work is done. A bad row, or a file that breaks off, is a
+`Reject` at that row.
 """
 
 import os
@@ -36,23 +36,23 @@ SUFFIXES = (
     ".parquet",
     *(kind + packed for kind in (".jsonl", ".ndjson", ".json") for packed in ("", *CODECS)),
 )
-"""What an input file's name ends with."""
-_FIRST_ROWS = 20  # ours: rows that show a file's shape ...
-_FIRST_ROWS_TRIED = 1000  # ours: ... and how many rows, good or bad, are looked at for them
-_TRUNCATED = "Truncated compressed stream"  # Arrow's words; other damage has other words
-_COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")  # ours: what may be shown of a key
+"""Accepted endings of an input file's name."""
+_FIRST_ROWS = 20  # ours: good rows used to detect a file's shape
+_FIRST_ROWS_TRIED = 1000  # ours: rows, good or bad, that are read to find them
+_TRUNCATED = "Truncated compressed stream"  # Arrow's message; other damage has other messages
+_COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")  # ours: keys safe to show in a message
 
 __all__ = ["SUFFIXES", "Reject", "SourceFile", "find_files", "iter_rows", "recognise"]
 
 
 def find_files(inputs: Sequence[str]) -> list[SourceFile]:
-    """The files that paths, folders and globs name, each once, sorted by name.
+    """The files matched by paths, folders and globs, without duplicates, sorted by name.
 
-    Folders are read recursively, without what is hidden (names that start with `.` or `_`) and
-    without links to folders. In folders and globs, files of other suffixes are passed over.
+    Folders are read recursively, except hidden files (names that start with `.` or `_`) and links
+    to folders. In folders and globs, files with other suffixes are skipped.
 
     Raises:
-        InputError: an input that is missing, cannot be read, or names no file of a known suffix.
+        InputError: an input is missing, cannot be read, or has no file with a known suffix.
     """
     found: dict[str, tuple[int, str]] = {}
     bases: list[list[str]] = []
@@ -71,9 +71,9 @@ def find_files(inputs: Sequence[str]) -> list[SourceFile]:
 
 
 def _named_by(pattern: str) -> tuple[str, dict[str, tuple[int, str]]]:
-    """The folder that a pattern starts from; size and version of each file, by address."""
+    """The base folder of a pattern; size and version of each matched file, by address."""
     fs, path = url_to_fs(pattern)
-    fs.invalidate_cache()  # another call may have listed the folder as it was before
+    fs.invalidate_cache()  # the listing of an earlier call may be out of date
     try:
         matches = [fs.info(path)]
     except FileNotFoundError:
@@ -88,7 +88,7 @@ def _named_by(pattern: str) -> tuple[str, dict[str, tuple[int, str]]]:
         if not (is_folder or path.endswith(SUFFIXES)):
             raise InputError(
                 f"{pattern} has none of the suffixes {' '.join(SUFFIXES)}",
-                "name the file after what it holds",
+                "rename the file to a suffix that matches its content",
             )
     paths = [path for match in matches for path in _files_below(fs, match)]
     files = {_address(fs, path): _identity(fs, path) for path in paths if path.endswith(SUFFIXES)}
@@ -101,14 +101,14 @@ def _named_by(pattern: str) -> tuple[str, dict[str, tuple[int, str]]]:
 
 
 def _files_below(fs: AbstractFileSystem, entry: dict[str, Any]) -> Iterator[str]:
-    """Files of a listing's entry. Not by `fs.walk`: that passes over folders it may not list."""
+    """Files below a listing entry. `fs.walk` is not used: it skips folders it cannot list."""
     if entry["type"] != "directory":
         yield entry["name"]
         return
     for inner in cast(list[dict[str, Any]], fs.ls(entry["name"], detail=True)):
         path = inner["name"].rstrip("/")
-        is_itself = path == entry["name"].rstrip("/")  # as the placeholder of a folder on s3
-        # A link is of type "other"; a broken one is kept, so that it is missed.
+        is_itself = path == entry["name"].rstrip("/")  # the placeholder object of a folder on s3
+        # A link has the type "other". A broken link is kept, so that reading it raises an error.
         linked_folder = inner["type"] == "other" and fs.isdir(path)
         if not (is_itself or linked_folder or path.rpartition("/")[2].startswith((".", "_"))):
             yield from _files_below(fs, inner)
@@ -130,9 +130,10 @@ def _identity(fs: AbstractFileSystem, path: str) -> tuple[int, str]:
 
 
 def iter_rows(file: SourceFile, shape: str | None = None) -> Iterator[tuple[int, Raw | Reject]]:
-    """Row numbers (from 0) and rows; of a columnar file, with `shape`, only the columns it reads.
+    """Yield row numbers (from 0) and rows.
 
-    A row that cannot be read is a `Reject`; so is, once, the rest of a file that breaks off.
+    With `shape`, only the columns that the shape needs are read from a columnar file. A row that
+    cannot be read is a `Reject`. A file that breaks off gives one `Reject` for its remaining rows.
 
     Raises:
         InputError: the storage fails.
@@ -143,7 +144,7 @@ def iter_rows(file: SourceFile, shape: str | None = None) -> Iterator[tuple[int,
             yield number, row
     except FileBroken as broken:
         yield number + 1, Reject(broken.reason)
-    except (OSError, pa.ArrowException) as error:  # of the unpacking
+    except (OSError, pa.ArrowException) as error:  # from decompression
         truncated = str(error).startswith(_TRUNCATED)
         yield number + 1, Reject("file_truncated" if truncated else "file_unreadable")
 
@@ -163,11 +164,10 @@ def _numbered_rows(file: SourceFile, shape: str | None) -> Iterator[tuple[int, R
 
 
 def recognise(file: SourceFile, source_format: SourceFormat = "auto") -> str | None:
-    """The shape of a file, from its first rows; None for a file without rows.
+    """Detect the shape of a file from its first rows; None for a file without rows.
 
     Raises:
-        InputError: the file is not what its suffix says, none of its first rows is an object, or
-            no known shape fits them.
+        InputError: none of the first rows can be read as an object, or no known shape fits.
     """
     rejects: Counter[str] = Counter()
     good = 0
@@ -187,7 +187,7 @@ def recognise(file: SourceFile, source_format: SourceFormat = "auto") -> str | N
     if not good:
         raise InputError(
             f"{file.url}: none of its first {rejects.total()} rows can be read ({_codes(rejects)})",
-            "check that the file is whole, and what its suffix says",
+            "check that the file is complete and that its suffix matches its content",
         )
     if source_format != "auto":
         return source_format
@@ -210,6 +210,6 @@ def _codes(reasons: Counter[str]) -> str:
 
 
 def _shown(columns: set[str]) -> str:
-    """Names of columns; a key that does not look like a name may be somebody's words."""
+    """Column names for a message; keys that do not look like names may be conversation text."""
     names = sorted(filter(_COLUMN_NAME.fullmatch, columns))
     return ", ".join(names[:12]) + (", ..." if len(names) < len(columns) or len(names) > 12 else "")

@@ -1,1 +1,1 @@
-"""How well an extractor reads: planted truth, agreement with labelled conversations."""
+"""Evaluation of readers: planted conversations with known truth, agreement, prevalence."""

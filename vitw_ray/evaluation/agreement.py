@@ -1,7 +1,7 @@
-"""How well two readers of the same conversations agree, facet by facet, and beyond chance.
+"""Agreement of two readers of the same conversations, per facet, and corrected for chance.
 
-Pure functions of two lists of answers, one entry per conversation, in one order. One of
-the two may be called gold, but the measures know no truth: they say how far readers agree.
+Pure functions of two lists of answers, with one entry per conversation, in the same order. One list
+may be called gold, but the measures assume no ground truth: they only quantify agreement.
 """
 
 from collections import Counter
@@ -14,28 +14,28 @@ import numpy as np
 Similarity = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 """Cosines of all pairs of two lists of phrases: shape (len(first), len(second))."""
 
-MATCH_COSINE = 0.6  # ours, for all-MiniLM-L6-v2: two annotators reach F1 0.63, shuffled 0.03
+MATCH_COSINE = 0.6  # ours, for all-MiniLM-L6-v2: F1 of two annotators is 0.63, if shuffled 0.03
 
 _T = TypeVar("_T")
 
 
 def kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
-    """Cohen's kappa for unordered categories: 1 = same answers, 0 = as by chance.
+    """Cohen's kappa for unordered categories: 1 = same answers, 0 = chance level.
 
-    NaN when chance alone would agree always: both readers gave one and the same answer throughout.
+    NaN if both readers always gave the same single answer, so that agreement by chance is 1.
     """
     categories = sorted({*first, *second}, key=repr)
     return _weighted_kappa(_crosstab(first, second, categories), 1.0 - np.eye(len(categories)))
 
 
 def quadratic_kappa(first: Sequence[int], second: Sequence[int], levels: Sequence[int]) -> float:
-    """Cohen's kappa for levels on a scale: a disagreement weighs as the square of its distance."""
+    """Cohen's kappa for ordinal levels: a disagreement is weighted by its squared distance."""
     scale = np.asarray(levels, dtype=float)
     return _weighted_kappa(_crosstab(first, second, levels), (scale[:, None] - scale) ** 2)
 
 
 def macro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
-    """The mean over all categories in use of each one's F1: rare ones weigh as much as common."""
+    """Unweighted mean of the F1 scores of all categories that occur."""
     categories = sorted({*gold, *predicted}, key=repr)
     table = _crosstab(gold, predicted, categories)
     return float(np.mean(2 * table.diagonal() / (table.sum(axis=0) + table.sum(axis=1))))
@@ -43,7 +43,7 @@ def macro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LabelScores:
-    """Labels matched one to one within each conversation, counted over all of them."""
+    """Counts of labels, and of labels matched one to one within each conversation."""
 
     matched: int
     gold: int
@@ -51,12 +51,12 @@ class LabelScores:
 
     @property
     def precision(self) -> float:
-        """Share of the predicted labels that match (0 when none is predicted)."""
+        """Share of the predicted labels that match (0 if there are none)."""
         return self.matched / self.predicted if self.predicted else 0.0
 
     @property
     def recall(self) -> float:
-        """Share of the gold labels that are matched (0 when there is none)."""
+        """Share of the gold labels that are matched (0 if there are none)."""
         return self.matched / self.gold if self.gold else 0.0
 
     @property
@@ -72,7 +72,7 @@ def label_scores(
     similarity: Similarity,
     threshold: float = MATCH_COSINE,
 ) -> LabelScores:
-    """Compare free labels: two match when their similarity reaches the threshold."""
+    """Compare free-form labels: two match if their similarity reaches the threshold."""
     matched = sum(
         matches(similarity(g, p), threshold)
         for g, p in zip(gold, predicted, strict=True)
@@ -82,26 +82,26 @@ def label_scores(
 
 
 def matches(similarities: np.ndarray, threshold: float) -> int:
-    """Match rows and columns one to one, most similar pair first; returns how many reach it."""
-    left = similarities.copy()
+    """Number of greedy one-to-one matches of rows and columns, most similar pair first."""
+    unmatched = similarities.copy()
     count = 0
-    while left.size and left.max() >= threshold:
-        row, column = np.unravel_index(left.argmax(), left.shape)
-        left[row, :] = left[:, column] = -np.inf
+    while unmatched.size and unmatched.max() >= threshold:
+        row, column = np.unravel_index(unmatched.argmax(), unmatched.shape)
+        unmatched[row, :] = unmatched[:, column] = -np.inf
         count += 1
     return count
 
 
 def mean_similarity(gold: Sequence[str], predicted: Sequence[str], similarity: Similarity) -> float:
-    """Mean over the conversations of the similarity of two phrases."""
+    """Mean similarity of the two phrases of each conversation."""
     pairs = zip(gold, predicted, strict=True)
     return float(np.mean([similarity([g], [p])[0, 0] for g, p in pairs]))
 
 
 def similarity_of(phrases: Sequence[str], rows: np.ndarray) -> Similarity:
-    """Cosines between phrases whose unit rows are given, shape (len(phrases), dim).
+    """Cosine similarity of phrases with known unit vectors, shape (len(phrases), dim).
 
-    The result raises `KeyError` for a phrase that is not among them.
+    The returned function raises `KeyError` for an unknown phrase.
     """
     position = {phrase: index for index, phrase in enumerate(phrases)}
 
@@ -118,14 +118,14 @@ def by_chance(
     seed: int = 0,
     rounds: int = 20,
 ) -> float:
-    """Mean of a measure when the predicted answers are dealt to conversations at random."""
+    """Mean of a measure when the predicted answers are permuted over the conversations."""
     random = np.random.default_rng(seed)
     shuffles = (random.permutation(len(predicted)) for _ in range(rounds))
     return float(np.mean([measure(gold, [predicted[i] for i in order]) for order in shuffles]))
 
 
 def most_frequent(answers: Sequence[Sequence[str]], count: int) -> list[str]:
-    """The labels that stand in most conversations, commonest first; ties in alphabetical order."""
+    """The labels of the most conversations, most frequent first; ties in alphabetical order."""
     conversations = Counter(label for labels in answers for label in set(labels))
     return sorted(conversations, key=lambda label: (-conversations[label], label))[:count]
 

@@ -1,6 +1,6 @@
-"""Which set of AI values meets which set of human values, so that a given share is mirrored.
+"""Pair sets of AI values with sets of human values so that a given share is mirrored.
 
-Pairing moves whole sets, so whatever is true of either side alone stays true.
+Pairing moves whole sets, so the distribution of either side alone does not change.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from vitw_ray.statistics.contingency import CodedFacet
 
-ROUNDS = 200  # ours: each leaves about a tenth of the pairs that match by chance
+ROUNDS = 200  # ours: each round leaves about a tenth of the accidental matches
 
 
 @dataclass(frozen=True)
 class Sets:
     """Human and AI sets of the conversations of one pool, numbered 0 .. size - 1.
 
-    Pairs (number, code) in rising order; human values as AI codes, those without one left out.
+    Each side is pairs (number, code), ascending. Human values are given as codes of AI values;
+    those without such a code are left out.
     """
 
     size: int
@@ -29,7 +30,7 @@ class Sets:
     def of(
         human: CodedFacet, to_ai: NDArray[np.int64], ai: CodedFacet, pool: NDArray[np.int64]
     ) -> "Sets":
-        """The sets of the rows in `pool`, which rise."""
+        """The sets of the rows in `pool`, which must be ascending."""
 
         def inside(rows: NDArray[np.int64], codes: NDArray[np.int64]) -> tuple:
             place = np.searchsorted(pool, rows)
@@ -37,8 +38,8 @@ class Sets:
             return place[kept], codes[kept]
 
         if not pool.size:
-            nothing = np.zeros(0, np.int64)
-            return Sets(0, ai.size, (nothing, nothing), (nothing, nothing))
+            empty = np.zeros(0, np.int64)
+            return Sets(0, ai.size, (empty, empty), (empty, empty))
         sides = inside(human.rows, to_ai[human.codes]), inside(ai.rows, ai.codes.astype(np.int64))
         return Sets(pool.size, ai.size, *sides)
 
@@ -46,16 +47,18 @@ class Sets:
 def pair_sets(
     rng: np.random.Generator, sets: Sets, mirrored: float, same: int, again: float
 ) -> NDArray[np.int64]:
-    """For each AI set, the conversation that it goes to: a permutation of 0 .. size - 1.
+    """The conversation that each AI set is assigned to: a permutation of 0 .. size - 1.
 
-    A binomial number of conversations, in the share `mirrored`, gets a set that shows one of its
-    human values; of those that state the value `same`, the share `again` gets that very one. All
-    others get a set without a match.
+    A binomial number of conversations, with probability `mirrored`, gets a set with one of its
+    human values. Of the conversations that state the value `same`, a share `again` gets a set with
+    this value. All others get a set without a match.
     """
     goes_to = np.full(sets.size, -1)
     if not sets.size:
         return goes_to
-    is_mirrored = _deal_matches(rng, sets, goes_to, rng.binomial(sets.size, mirrored), same, again)
+    is_mirrored = _assign_matches(
+        rng, sets, goes_to, rng.binomial(sets.size, mirrored), same, again
+    )
     rest = np.flatnonzero(~is_mirrored)
     free = np.flatnonzero(goes_to < 0)
     goes_to[free] = rng.permutation(rest)
@@ -67,13 +70,13 @@ def pair_sets(
         met = met[~is_mirrored[goes_to[met]]]
         if not met.size:
             return goes_to
-        for one in met:  # swap its conversation with that of any other set that was not chosen
+        for one in met:  # swap conversations with another set that was not chosen for a match
             other = free[rng.integers(free.size)]
             goes_to[[one, other]] = goes_to[[other, one]]
-    raise ValueError("the sets match too often to be parted: ask for a larger mirrored share")
+    raise ValueError("too many sets match by accident: ask for a larger mirrored share")
 
 
-def _deal_matches(
+def _assign_matches(
     rng: np.random.Generator,
     sets: Sets,
     goes_to: NDArray[np.int64],
@@ -81,14 +84,14 @@ def _deal_matches(
     same: int,
     again: float,
 ) -> NDArray[np.bool_]:
-    """Give `wanted` conversations a set that matches; fills `goes_to`, returns which they are."""
+    """Assign matching sets to `wanted` conversations; fills `goes_to`, returns a mask of them."""
     order = rng.permutation(sets.ai[0].size)
     by_label: dict[int, list[int]] = {}
     for number, code in zip(sets.ai[0][order].tolist(), sets.ai[1][order].tolist(), strict=True):
         by_label.setdefault(code, []).append(number)
     is_mirrored = np.zeros(sets.size, bool)
 
-    def deal(conversation: int, code: int) -> bool:
+    def assign(conversation: int, code: int) -> bool:
         while by_label.get(code):
             number = by_label[code].pop()
             if goes_to[number] < 0:
@@ -98,12 +101,12 @@ def _deal_matches(
 
     states = np.unique(sets.human[0][sets.human[1] == same])
     chosen = states[rng.random(states.size) < again]
-    left = wanted - sum(deal(conversation, same) for conversation in chosen.tolist())
+    remaining = wanted - sum(assign(conversation, same) for conversation in chosen.tolist())
     others = np.flatnonzero(sets.human[1] != same)
     for place in rng.permutation(others).tolist():
-        if left <= 0:
+        if remaining <= 0:
             break
         conversation = int(sets.human[0][place])
         if not is_mirrored[conversation]:
-            left -= deal(conversation, int(sets.human[1][place]))
+            remaining -= assign(conversation, int(sets.human[1][place]))
     return is_mirrored

@@ -1,11 +1,11 @@
-"""Planted conversations: invented text with known truth, in any number, for tests and benchmarks.
+"""Planted conversations: synthetic text with known truth, for tests and benchmarks.
 
     python -m vitw_ray.evaluation.planted --conversations 700000 --output DIR
 
 writes DIR/conversations-00000.jsonl.gz, ... and, row for row, DIR/truth-00000.jsonl.gz, ... Row i
-depends only on the seed and i: any range can be made anywhere, in memory that does not grow. The
-sample that ships with the package is rows 0-399 of seed 0. `planted_truth` draws what is true,
-`planted_text` puts it into words; nobody in these conversations exists.
+depends only on the seed and i, so any range can be generated anywhere, in constant memory. The
+sample in the package is rows 0-399 of seed 0. `planted_truth` draws the truth, `planted_text`
+renders it as text. All people in these conversations are fictitious.
 """
 
 import gzip
@@ -26,10 +26,10 @@ from vitw_ray.evaluation.planted_truth import Choice, PlantedConfig, Truth, Worl
 
 SOURCE = "planted"
 
-_ACCOUNTS_PER_BLOCK = 20  # ours: an account's conversations lie within 20 x the mean number of rows
-_SPREAD = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: multiples of it are even over 64 bits
+_ACCOUNTS_PER_BLOCK = 20  # ours: a block of rows shares 20 accounts
+_SPREAD = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: its multiples are evenly spread over 64 bits
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: dumps would not
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # once, not per row
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,11 @@ log = logging.getLogger(__name__)
 def plant(
     config: PlantedConfig, start: int = 0, stop: int | None = None
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Make rows `start` to `stop` (default: all): pairs of a conversation and its truth.
+    """Generate rows `start` to `stop` (default: all): pairs of a conversation and its truth.
 
-    A conversation has the shape of the project's own files (conversation_id, account_id, model,
-    source, language, created_at, messages); a truth has conversation_id, subjectivity, task,
-    human_values and ai_values (label, explicit), response_type.
+    A conversation has the native shape (conversation_id, account_id, model, source, language,
+    created_at, messages). A truth has conversation_id, subjectivity, task, human_values and
+    ai_values (label, explicit), response_type.
     """
     stop = config.conversations if stop is None else stop
     if not 0 <= start <= stop <= config.conversations:
@@ -78,7 +78,7 @@ def _speaker(language: str, config: PlantedConfig) -> tuple[World, Wording]:
 
 
 def _account(config: PlantedConfig, index: int, uniform: float) -> int:
-    """Rows come in blocks that share 20 accounts; squaring makes a few of them busy."""
+    """Account of a row: a block of rows shares 20 accounts; squaring makes a few more active."""
     block = index // (_ACCOUNTS_PER_BLOCK * config.conversations_per_account)
     return block * _ACCOUNTS_PER_BLOCK + int(_ACCOUNTS_PER_BLOCK * uniform * uniform)
 
@@ -101,7 +101,7 @@ def _truth_record(conversation_id: str, truth: Truth) -> dict[str, Any]:
 
 
 def write(config: PlantedConfig, folder: Path, rows_per_file: int = 10_000) -> None:
-    """Write the whole set to `folder`: gzip files whose bytes depend only on the config."""
+    """Write all rows to `folder`, as gzip files whose bytes depend only on the config."""
     if rows_per_file < 1:
         raise ConfigError(f"--rows-per-file is {rows_per_file}", "give at least 1")
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,13 +116,13 @@ def write(config: PlantedConfig, folder: Path, rows_per_file: int = 10_000) -> N
             folder / f"truth-{number:05d}.jsonl.gz",
         )
         rate = stop / (time.perf_counter() - started)
-        log.info("%d of %d conversations, %.0f a second", stop, config.conversations, rate)
+        log.info("%d of %d conversations, %.0f per second", stop, config.conversations, rate)
 
 
 def write_rows(
     config: PlantedConfig, start: int, stop: int, conversations: Path, truths: Path
 ) -> None:
-    """Write one range to two files, which appear under their names when they are complete.
+    """Write one range to two files; they get their names only when they are complete.
 
     The sample: `write_rows(PlantedConfig(), 0, 400, SAMPLE, SAMPLE.with_name("truth.jsonl.gz"))`.
     """
@@ -141,8 +141,8 @@ def _line(record: dict[str, Any]) -> bytes:
 
 @contextmanager
 def _gzip(path: Path) -> Iterator[IO[bytes]]:
-    # No name and no time in the header: the same rows are the same bytes. Level 1: twice as fast
-    # as the default for a tenth more bytes.
+    # No name and time in the header, so that the same rows give the same bytes. Level 1 is twice as
+    # fast as the default, with a tenth more bytes.
     with (
         path.open("wb") as raw,
         gzip.GzipFile("", "wb", 1, raw, mtime=0) as packed,
@@ -155,10 +155,10 @@ def main(conversations: int, output: Path, seed: int = 0, rows_per_file: int = 1
     """Write planted conversations and their truth to a folder.
 
     Args:
-        conversations: How many (the paper: 700000).
-        output: Folder of the files; made if absent.
-        seed: Another seed is another set.
-        rows_per_file: Conversations in one file.
+        conversations: Number of conversations (the paper: 700000).
+        output: Folder for the files; created if missing.
+        seed: Random seed.
+        rows_per_file: Conversations per file.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     write(PlantedConfig(conversations=conversations, seed=seed), output, rows_per_file)

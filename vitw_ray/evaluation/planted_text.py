@@ -1,9 +1,9 @@
-"""How a planted truth is put into words: templates with alternatives and slots, per language.
+"""Render a planted truth as text, from templates with alternatives and slots, per language.
 
-In a template `[a|b]` stands for either wording (all variants are spelled out when the file is
-loaded, so that a row costs nothing for it) and `{slot}` for a filling drawn once per conversation;
-`{Slot}` is the same with a capital. Values are shown by what a speaker does or said outright; every
-value of the truth is one sentence, put into a turn of its speaker at random.
+In a template `[a|b]` means either wording (all variants are expanded when the file is loaded), and
+`{slot}` is a filling drawn once per conversation; `{Slot}` is the same, capitalised. A value is
+either shown by behaviour or stated explicitly. Every value of the truth is one sentence, in a
+random turn of its speaker.
 """
 
 import json
@@ -25,15 +25,15 @@ _TURNS = Choice(
     ((1, 0.45), (2, 0.30), (3, 0.16), (4, 0.05), (5, 0.03), (6, 0.01))
 )  # ours: 2-12 messages
 _GREETING_SHARE, _CLOSING_SHARE, _ASIDE_SHARE = 0.3, 0.2, 0.1  # ours
-_ASIDE_SHARE_OF_FACTS = 0.6  # ours: short questions would otherwise repeat word for word
-_FIRST_TURN_SHARE = 0.7  # ours: user values brought at once; the others come in the second turn
-_VALUE_FIRST_SHARE = 0.3  # ours: a value stands before the request, not after it
-_PARAGRAPHS_SHARE = 0.25  # ours: answers broken into paragraphs
+_ASIDE_SHARE_OF_FACTS = 0.6  # ours: otherwise short questions would often be identical
+_FIRST_TURN_SHARE = 0.7  # ours: user values in the first turn; the others are in the second
+_VALUE_FIRST_SHARE = 0.3  # ours: a value comes before the request instead of after it
+_PARAGRAPHS_SHARE = 0.25  # ours: answers divided into paragraphs
 
 
 @dataclass(frozen=True, slots=True)
 class TopicWords:
-    """What can be said about one topic; `facts` are (question, answer), one a turn."""
+    """Templates of one topic; `facts` are pairs (question, answer), one per turn."""
 
     slots: Mapping[str, Templates]
     asks: Mapping[str, Templates]
@@ -44,7 +44,7 @@ class TopicWords:
 
 @dataclass(frozen=True, slots=True)
 class ValueWords:
-    """Sentences that show a value, sentences that say it, and what the other side may call it."""
+    """Sentences that show a value or state it, and noun phrases for it in the other's replies."""
 
     shown: Templates
     said: Templates
@@ -53,13 +53,13 @@ class ValueWords:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """All sentences of one language."""
+    """All templates of one language."""
 
     greetings: Templates
     closings: Templates
     asides: Templates
-    answers: Templates  # that fit any topic
-    follow_ups: Templates  # as well
+    answers: Templates  # for any topic
+    follow_ups: Templates  # for any topic
     stances: Mapping[str, Templates]
     topics: Mapping[str, TopicWords]
     ai_values: Mapping[str, ValueWords]
@@ -81,7 +81,7 @@ def spelled_out(templates: Sequence[str]) -> Templates:
 
 @lru_cache
 def wording(language: str) -> Wording:
-    """Read the sentences of `language`: a file in planted_texts."""
+    """Read the templates of `language` from its file in planted_texts."""
     raw = json.loads((TEXTS / f"{language}.json").read_text(encoding="utf-8"))
 
     def topic(words: dict[str, Any]) -> TopicWords:
@@ -115,7 +115,7 @@ def wording(language: str) -> Wording:
 
 
 def render(truth: Truth, words: Wording, rng: Random) -> list[dict[str, str]]:
-    """Write the conversation: user and assistant take turns, the assistant has the last word."""
+    """Render the messages: user and assistant alternate, and the assistant is last."""
     r = rng.random
     topic = words.topics[truth.topic]
     fill = _fillings(topic, r)
@@ -155,7 +155,7 @@ def render(truth: Truth, words: Wording, rng: Random) -> list[dict[str, str]]:
 def _user_values(
     truth: Truth, words: Wording, fill: dict[str, str], turns: int, r: Callable[[], float]
 ) -> tuple[list[Templates], str, int]:
-    """What the user's values make the user say, turn by turn, how it is answered, and when."""
+    """The user's value sentences by turn, the assistant's response to them, and its turn."""
     brought: list[Templates] = [()] * turns
     stance, stance_turn = "", turns
     for label, explicit in truth.human_values:
@@ -171,7 +171,7 @@ def _user_values(
 def _with_manners(
     user: Templates, topic: TopicWords, words: Wording, r: Callable[[], float]
 ) -> Templates:
-    """Greet, digress and thank, now and then."""
+    """Add a greeting, an aside or a closing with some probability."""
     if r() < (_ASIDE_SHARE_OF_FACTS if topic.facts else _ASIDE_SHARE):
         user = (*user, _pick(words.asides, r))
     if r() < _GREETING_SHARE:
@@ -182,7 +182,7 @@ def _with_manners(
 
 
 def _fillings(topic: TopicWords, r: Callable[[], float]) -> dict[str, str]:
-    """One filling for every slot; a filling may use the slots before it."""
+    """One filling for every slot; a filling may use earlier slots."""
     minute = int(r() * 1440)
     fill = {
         "n": str(3 + int(r() * 38)),
@@ -208,6 +208,6 @@ def _pick(templates: Templates, r: Callable[[], float]) -> str:
 
 
 def _turned(own: tuple[T, ...], shared: tuple[T, ...], r: Callable[[], float]) -> Iterator[T]:
-    """Round and round: `own` before `shared`, each from a random start; cheaper than a shuffle."""
+    """Cycle through `own`, then `shared`, each from a random start; cheaper than a shuffle."""
     a, b = int(r() * len(own)), int(r() * len(shared))
     return cycle(own[a:] + own[:a] + shared[b:] + shared[:b])

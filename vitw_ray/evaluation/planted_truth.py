@@ -1,12 +1,12 @@
-"""What is true of a planted conversation: drawn here, before a word of it is written.
+"""Draw the truth of planted conversations, before any text is rendered.
 
-The rates are the published ones where they are known, so that a run over planted conversations
-should return the paper's numbers. What has to be found again beyond the rates: values that belong
-to tasks, values that answer a user's value, values that go with a kind of response, one label on
-both sides (mirroring), one model that prefers certain values, and, as a true null, response types
-that do not depend on the model.
+Published rates are used where they are known, so a run over planted conversations should reproduce
+the paper's numbers. Besides the rates, these effects are planted: values associated with tasks,
+with a user's values and with response types; the same label on both sides (mirroring); one
+assistant that prefers certain values. As a true null, response types do not depend on the
+assistant.
 
-`planted_texts/world.json` holds topics, labels, weights and who goes with whom.
+`planted_texts/world.json` has topics, labels, weights and associations.
 """
 
 import json
@@ -26,24 +26,24 @@ T = TypeVar("T")
 
 TEXTS = Path(__file__).parent / "planted_texts"
 
-HOME_SHARE = 0.3  # ours: conversations of an account on its own topic; makes accounts clusters
+HOME_SHARE = 0.3  # ours: share of an account's conversations on its own topic; correlates them
 OWN_VALUE_SHARE = 0.5  # ours: human values that belong to the topic
-RESISTED_OWN_VALUE_SHARE = 0.9  # ours: whoever asks for harm shows it (paper, 3.4: rule-breaking)
-TOPIC_SHARE, MET_SHARE, FAVOUR_SHARE = 0.3, 0.15, 0.1  # ours: where an AI value comes from
-EXPLICIT_SHARE = 0.4  # ours: AI values said outright; the rest is shown
-EXPLICIT_SHARE_WHEN = {  # ours in size; the order is the paper's (3.4, explicit-only analysis)
+RESISTED_OWN_VALUE_SHARE = 0.9  # ours: the same for harmful requests (paper, 3.4: rule-breaking)
+TOPIC_SHARE, MET_SHARE, FAVOUR_SHARE = 0.3, 0.15, 0.1  # ours: sources of an AI value
+EXPLICIT_SHARE = 0.4  # ours: AI values stated explicitly; the others are shown
+EXPLICIT_SHARE_WHEN = {  # values are ours; their order is the paper's (3.4, explicit-only analysis)
     "reframing": 0.5,
     "mild_resistance": 0.6,
     "strong_resistance": 0.6,
 }
-MOST_AI_VALUES, MOST_HUMAN_VALUES = 8, 5  # ours: every language has words for as many
+MOST_AI_VALUES, MOST_HUMAN_VALUES = 8, 5  # ours: limits that the texts of every language allow
 OFTEN_EXPLICIT = {"intellectual honesty", "harm prevention", "epistemic humility"}  # paper, 3.4
-FURTHER_STATED_SHARE = 0.7  # ours: later human values said outright, when the first one is
+FURTHER_STATED_SHARE = 0.7  # ours: further human values stated explicitly, if the first one is
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlantedModel:
-    """A model under study; `favours` are AI values that it shows more often than the others do."""
+    """An assistant; `favours` are AI values that it shows more often than the others do."""
 
     name: str
     share: float
@@ -52,14 +52,14 @@ class PlantedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class PlantedConfig:
-    """How many conversations, and the rates that they are drawn from."""
+    """The number of conversations, and the rates that they are drawn from."""
 
     conversations: int = 400
-    """Size of the whole set; a row does not depend on it."""
+    """Size of the whole set; rows do not depend on it."""
     seed: int = 0
-    """Another seed is another set."""
+    """Random seed; every seed gives a different set."""
     subjective_share: float = 0.44
-    """Levels 3 and 4 (paper, 1.1)."""
+    """Share of levels 3 and 4 (paper, 1.1)."""
     response_rates: tuple[tuple[ResponseType, float], ...] = (
         ("strong_support", 0.282),
         ("mild_support", 0.145),
@@ -69,7 +69,7 @@ class PlantedConfig:
         ("strong_resistance", 0.030),
         ("no_values", 0.357),
     )
-    """Of subjective conversations (paper, 2)."""
+    """Shares of subjective conversations (paper, 2)."""
     mirroring_rates: tuple[tuple[ResponseType, float], ...] = (
         ("strong_support", 0.201),
         ("mild_support", 0.201),
@@ -78,20 +78,20 @@ class PlantedConfig:
         ("mild_resistance", 0.05),
         ("strong_resistance", 0.012),
     )
-    """Conversations with one label on both sides (paper, 2; the two unpublished ones are ours)."""
+    """Shares with the same label on both sides (paper, 2; the two unpublished ones are ours)."""
     ai_value_counts: tuple[float, ...] = (0.014, 0.05, 0.13, 0.20, 0.23, 0.18, 0.12, 0.05, 0.026)
     """Subjective conversations with 0, 1, ... AI values; mean 4.0, none in 1.4 % (paper, 1.3)."""
     human_value_counts: tuple[float, ...] = (0.0, 0.25, 0.37, 0.24, 0.11, 0.03)
-    """As above, where the user brings values: 1.48 / 0.643 = 2.3 on average (paper, 1.3)."""
+    """The same for human values, if there are any: mean 1.48 / 0.643 = 2.3 (paper, 1.3)."""
     stated_share: float = 0.451 / 0.643
-    """Of those, with a value said outright (paper, 1.3: found in 45.1 %, answered in 64.3 %)."""
+    """Of those, share with an explicit value (paper, 1.3: found in 45.1 %, answered in 64.3 %)."""
     models: tuple[PlantedModel, ...] = (
         PlantedModel(name="heron-large", share=0.55),
         PlantedModel(name="heron-small", share=0.30),
         PlantedModel(
             name="osprey-1",
             share=0.15,
-            favours=(  # as Opus against the Sonnets (paper, 3.5)
+            favours=(  # as Opus compared with the Sonnets (paper, 3.5)
                 "academic rigor",
                 "emotional authenticity",
                 "harm prevention",
@@ -99,18 +99,18 @@ class PlantedConfig:
             ),
         ),
     )
-    """Invented names; shares are ours: each large enough to be compared."""
+    """Invented names; shares are ours, each large enough for comparisons."""
     languages: tuple[tuple[str, float], ...] = (("en", 0.94), ("es", 0.03), ("de", 0.03))
-    """Ours: mostly English; the others with fewer topics and values."""
+    """Ours: mostly English; the other languages have fewer topics and values."""
     conversations_per_account: int = 3
-    """On average (ours); the most active accounts have four times as many."""
+    """Mean (ours); the most active accounts have four times as many."""
     first_day: date = date(2025, 2, 18)
-    """Of the week in which the conversations take place (paper, 1.1)."""
+    """First day of the conversations (paper, 1.1)."""
     days: int = 7
-    """Length of that time (paper, 1.1)."""
+    """Length of the period in days (paper, 1.1)."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work, by the name of the field."""
+        """Validate the fields."""
         if self.conversations < 1:
             raise ConfigError(f"--conversations is {self.conversations}", "give at least 1")
         if not 0 <= self.seed < 2**32:
@@ -120,12 +120,12 @@ class PlantedConfig:
             ("human_value_counts", MOST_HUMAN_VALUES),
         ):
             if len(getattr(self, name)) > most + 1:
-                raise ConfigError(f"{name} goes beyond {most} values", "end the list there")
+                raise ConfigError(f"{name} goes beyond {most} values", "shorten the list")
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """All that an extractor should find in one conversation; values are (label, explicit)."""
+    """What a reader should find in one conversation; values are (label, explicit)."""
 
     topic: str
     task: str
@@ -136,7 +136,7 @@ class Truth:
 
 
 class Choice(Generic[T]):
-    """Items with weights; `draw` turns a uniform number into one of them."""
+    """Weighted items; `draw` maps a uniform number to one of them."""
 
     def __init__(self, weighted: Iterable[tuple[T, float]]) -> None:
         pairs = [(item, weight) for item, weight in weighted if weight > 0]
@@ -150,12 +150,12 @@ class Choice(Generic[T]):
 
 
 class World:
-    """The tables of world.json, cut down to what one language has words for.
+    """The tables of world.json, restricted to what the texts of one language cover.
 
     Args:
-        tasks: Task phrases of every topic that the language can talk about.
-        ai_values: Labels that the language can express.
-        human_values: As `ai_values`.
+        tasks: Task phrases of every topic of the language.
+        ai_values: AI value labels with texts in the language.
+        human_values: Human value labels with texts in the language.
         config: The rates.
     """
 
@@ -199,7 +199,7 @@ class World:
         self.response_types: Choice[ResponseType] = Choice(config.response_rates)
         self.ai_count = Choice(enumerate(config.ai_value_counts))
         self.human_count = Choice(enumerate(config.human_value_counts))
-        # A conversation without AI values cannot mirror: the others make up for it.
+        # A conversation without AI values cannot mirror, so the rate of the others is higher.
         some = 1 - config.ai_value_counts[0]
         self.mirroring = {kind: rate / some for kind, rate in config.mirroring_rates}
         self.subjective_share, self.stated_share = config.subjective_share, config.stated_share
@@ -210,9 +210,9 @@ def draw_truth(world: World, model: str, taste: float, rng: Random) -> Truth:
 
     Args:
         world: Tables of the conversation's language.
-        model: Name of the one who answers.
-        taste: The account's own number in [0, 1), which picks the topic that it returns to.
-        rng: Only its `random()` is used: that sequence is the same in every Python version.
+        model: Name of the assistant.
+        taste: The account's number in [0, 1), which selects its recurring topic.
+        rng: Only `random()` is used: its sequence is the same in every Python version.
     """
     r = rng.random
     if r() >= world.subjective_share:
@@ -259,7 +259,7 @@ def _distinct(
     banned: Collection[str],
     r: Callable[[], float],
 ) -> list[str]:
-    """`first`, and further labels up to `count`: each source is tried with its share, in order."""
+    """`first` and further labels up to `count`; each source in order is used with its share."""
     drawn = list(first)
     while len(drawn) < count:
         for share, labels in sources:

@@ -1,12 +1,12 @@
-"""Prevalence corrected for the extractor's errors, from a sample that people reviewed.
+"""Prevalence of a value corrected for the reader's errors, from a sample reviewed by people.
 
-An extractor that finds a value in a share of conversations misses some and imagines others. With
-its sensitivity (of conversations that hold the value, those where it is found) and specificity (of
-those that do not, those where it is not) the share that holds the value is
+The share of conversations in which a reader finds a value has false negatives and false positives.
+Given its sensitivity (share found among conversations with the value) and specificity (share not
+found among conversations without it), the true share is
 
     (found + specificity - 1) / (sensitivity + specificity - 1)
 
-(Rogan and Gladen, 1978), cut to 0 and 1.
+(Rogan and Gladen, 1978), clipped to 0 and 1.
 """
 
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ from vitw_ray.intervals import z_quantile
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """Conversations that people looked at, by what they and the extractor found.
+    """Counts of reviewed conversations, by the judgement of people and of the reader.
 
-    Drawn so that `holding` is a sample of the conversations that hold the value and `lacking` one
-    of those that do not.
+    `holding` must be a random sample of the conversations with the value, and `lacking` one of
+    those without it.
     """
 
     holding: int
-    found: int  # of `holding`, by the extractor as well
+    found: int  # of `holding`, where the reader found the value
     lacking: int
-    rejected: int  # of `lacking`, by the extractor as well
+    rejected: int  # of `lacking`, where the reader did not find it
 
     def __post_init__(self) -> None:
-        """Refuse counts that cannot be."""
+        """Validate the counts."""
         if not (0 <= self.found <= self.holding and 0 <= self.rejected <= self.lacking):
             raise ValueError(f"{self}: more agreed than were reviewed")
 
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """A share with its 95 % interval; all null with the `reason` when nothing can be said."""
+    """A share with its 95 % interval; None with a `reason` if it cannot be estimated."""
 
     share: float | None
     low: float | None
@@ -46,9 +46,10 @@ class Corrected:
 
 
 def corrected_prevalence(positives: int, conversations: int, reviewed: Reviewed) -> Corrected:
-    """Share of conversations that hold a value, of which the extractor found `positives`.
+    """Estimated share of conversations with a value that the reader found in `positives`.
 
-    The interval is that of Lang and Reiczigel (2014): it carries the chance in all three samples.
+    The interval is that of Lang and Reiczigel (2014). It includes the sampling error of all three
+    samples.
     """
     if conversations == 0:
         return Corrected(None, None, None, "no_conversations")

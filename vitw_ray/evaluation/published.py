@@ -1,11 +1,10 @@
-"""Coded extractions drawn from the published rates: a run of the paper's size without a text.
+"""Draw coded extractions from the published rates: a data set of the paper's size without text.
 
-What is drawn is what the statistics count: for each subjective conversation its AI values, human
-values, response type and task, as codes. Every margin is exact in expectation: AI values come from
-their published frequencies, one by one; which AI values meet which human values is then decided by
-pairing the drawn sets, within a response type, so that as many conversations are mirrored as were
-published, and no frequency moves. Two values are tied to a task of their own each, by the published
-residuals.
+The draw has what the statistics count: for each subjective conversation its AI values, human
+values, response type and task, as codes. All marginal frequencies are exact in expectation: AI
+values are drawn independently with their published frequencies. The drawn sets are then paired with
+the human values, within a response type, so that the published share of conversations is mirrored;
+this changes no frequency. Two values are associated with one task each, by the published residuals.
 """
 
 import math
@@ -34,7 +33,7 @@ TOP_HUMAN_VALUES = {  # paper, 3.2: shares of subjective conversations
 }
 HUMAN_VALUES, HUMAN_VALUES_EACH = 2483, 1.48  # paper, 1.3 and 1.4
 WITH_HUMAN_VALUES = 0.451  # paper, 1.3: by the human-value extractor
-TASKS = 300  # ours: 3,307 x 300 cells are the 992,100 that a run of this size tests
+TASKS = 300  # ours: 3,307 x 300 = 992,100 cells, as many as a run of this size tests
 RESPONSE_SHARES = (0.282, 0.145, 0.096, 0.066, 0.024, 0.030, 0.357)  # paper, 2
 MIRRORED = (0.201, 0.201, 0.08, 0.153, 0.05, 0.012, 0.0)  # paper, 2; two unpublished ones are ours
 SAME_VALUE = ("efficiency", 271.38)  # paper, 3.4: residual of the value with itself
@@ -43,26 +42,26 @@ TIED_TO_TASKS = {"historical accuracy": 24.55, "creative collaboration": 20.73} 
 
 @dataclass(frozen=True)
 class Rates:
-    """What a population is like: frequencies of AI values by name, and response types."""
+    """Rates of a population: frequencies of AI values by name, and of response types."""
 
-    ai_values: dict[str, float]  # share of subjective conversations, the commonest first
+    ai_values: dict[str, float]  # share of subjective conversations, most frequent first
     response_types: tuple[float, ...] = RESPONSE_SHARES
     conversations: int = SUBJECTIVE
 
     @property
     def human_values(self) -> dict[str, float]:
-        """The ten that were published, then names of AI values along a power law to 1.48 each."""
+        """The ten published frequencies, then a power law, to a mean of 1.48 per conversation."""
         rest = [name for name in self.ai_values if name not in TOP_HUMAN_VALUES]
         rest = rest[: HUMAN_VALUES - len(TOP_HUMAN_VALUES)]
-        weights = 1 / np.arange(50, 50 + len(rest))  # ours: begins below the tenth
-        left = HUMAN_VALUES_EACH - sum(TOP_HUMAN_VALUES.values())
-        shares = left * weights / weights.sum()
+        weights = 1 / np.arange(50, 50 + len(rest))  # ours: starts below the tenth frequency
+        remaining = HUMAN_VALUES_EACH - sum(TOP_HUMAN_VALUES.values())
+        shares = remaining * weights / weights.sum()
         return TOP_HUMAN_VALUES | dict(zip(rest, shares.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Subjective conversations as codes; names are those of `Rates`, in order."""
+    """Subjective conversations as codes; a code is an index into the names of `Rates`."""
 
     ai: CodedFacet
     human: CodedFacet
@@ -94,7 +93,7 @@ def _normalised(shares: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _independent(rng: np.random.Generator, n: int, shares: Sequence[float]) -> CodedFacet:
-    """Each label in its share of n rows, one label apart from the other."""
+    """Each label in its share of n rows, independently of the others."""
     held = [rng.choice(n, rng.binomial(n, share), replace=False, shuffle=False) for share in shares]
     codes = np.repeat(np.arange(len(shares)), [rows.size for rows in held])
     return CodedFacet(*deduplicate(np.concatenate(held), codes), len(shares))
@@ -103,9 +102,10 @@ def _independent(rng: np.random.Generator, n: int, shares: Sequence[float]) -> C
 def _human_values(
     rng: np.random.Generator, n: int, kind: NDArray[np.int64], rates: Rates
 ) -> CodedFacet:
-    """Human values of some of the conversations whose answer treats any.
+    """Human values of some of the conversations whose response type is not `no_values`.
 
-    One in thirty that states values is drawn without one, so a few more state some to begin with.
+    The independent draws give no value to about one in thirty of the chosen conversations, so
+    slightly more are chosen.
     """
     candidates = np.flatnonzero(kind != RESPONSE_TYPES.index("no_values"))
     shares = np.array(list(rates.human_values.values()))
@@ -125,7 +125,7 @@ def _mirrored(
     kind: NDArray[np.int64],
     rates: Rates,
 ) -> CodedFacet:
-    """The same AI sets, dealt anew within each response type to mirror as many as published."""
+    """The AI sets permuted within each response type so that the published share is mirrored."""
     code_of = {name: code for code, name in enumerate(rates.ai_values)}
     to_ai = np.array([code_of.get(name, -1) for name in rates.human_values])
     same = code_of[SAME_VALUE[0]]
@@ -142,7 +142,7 @@ def _mirrored(
 
 
 def _share_shown_again(rates: Rates) -> float:
-    """P(AI shows it | the user states it) that makes the published residual at the paper's size."""
+    """P(AI shows it | user states it) that gives the published residual at the paper's size."""
     name, residual = SAME_VALUE
     a, h = rates.ai_values[name], TOP_HUMAN_VALUES[name]
     return a + residual * math.sqrt(a * (1 - a) * (1 - h) / (SUBJECTIVE * h))
@@ -162,7 +162,7 @@ def _tasks(
 
 
 def _moved_share(value: float, task: float, residual: float) -> float:
-    """Share of a value's conversations to move to a task, for a residual at the paper's size."""
+    """Share of a value's conversations to move to a task for a residual, at the paper's size."""
     low, high = 0.0, 1.0
     for _ in range(60):
         moved = (low + high) / 2

@@ -1,1 +1,1 @@
-"""Everything that runs a model: readers, engines, servers, prompts as tokens, embedders."""
+"""Everything that runs a model: language models, engines, servers, prompt encoding, embedders."""

@@ -1,11 +1,11 @@
-"""Prompts as token ids, in which only the chat template can write control tokens.
+"""Encode prompts as token ids so that only the chat template can produce control tokens.
 
     template | instructions | filler | template | fence | mark content mark content ... |
     fence cue | template | start of the answer
 
-Pieces of the template go through the whole tokenizer, everything else through one without control
-tokens (`content_tokenizer.py`). What stands before the first turn is the same for every
-conversation and fills whole blocks of the engine's prefix cache.
+Pieces of the template are encoded by the full tokenizer, everything else by one without control
+tokens (`content_tokenizer.py`). The tokens before the first turn are the same for every
+conversation, and are padded to whole blocks of the engine's prefix cache.
 """
 
 import re
@@ -26,43 +26,43 @@ from vitw_ray.inference.question import FENCE, Question, closing
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-BLOCK_SIZE = 16  # tokens; vLLM's default block of its prefix cache
+BLOCK_SIZE = 16  # tokens; vLLM's default block size of the prefix cache
 
-# Ours: letters only, so that no template trims, escapes or splits them.
+# Placeholders. Letters only, so that no template trims, escapes or splits them.
 _SYSTEM, _USER = "SystemContentStandsHere", "UserContentStandsHere"
 
-# Ours: templates print the date (gpt-oss, Llama 3), and a prompt must not change over night.
+# Some templates print the current date (gpt-oss, Llama 3). A prompt must not depend on the day.
 _DATE = {"%Y": "2025", "%y": "25", "%m": "01", "%B": "January", "%b": "Jan", "%d": "01"}
 _DATE |= {"%A": "Wednesday", "%a": "Wed", "%H": "00", "%M": "00", "%S": "00"}
-_FIXED_DATE = (  # a macro, since transformers lets no function of ours into a template
+_FIXED_DATE = (  # a macro, because transformers does not accept custom functions in a template
     "{%- macro strftime_now(format) -%}{{- format"
     + "".join(f"|replace('{code}', '{value}')" for code, value in _DATE.items())
     + " -}}{%- endmacro %}\n"
 )
 
-_RARE = "\U0010fffd"  # the last private character: no vocabulary has it
-# Characters that would be taken for a space or a byte where bytes are tokens like `<0x0A>`.
-_SPELT_IN_BYTES = re.compile(rf"{META_SPACE}|{_RARE}|<(?=0x[0-9A-F]{{2}}>)")
+_RARE = "\U0010fffd"  # last private-use character: no vocabulary contains it
+# With byte fallback, text that the tokenizer would take for a space or for a token like `<0x0A>`.
+_BYTE_ENCODED = re.compile(rf"{META_SPACE}|{_RARE}|<(?=0x[0-9A-F]{{2}}>)")
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Token ids around the conversation; `head` is a whole number of cache blocks."""
+    """Token ids before and after the conversation; `head` fills whole cache blocks."""
 
     head: tuple[int, ...]
     tail: tuple[int, ...]
 
     def prompt(self, body: Sequence[int]) -> list[int]:
-        """The ids of a whole prompt."""
+        """Token ids of the complete prompt."""
         return [*self.head, *body, *self.tail]
 
 
 class PromptEncoder:
-    """Turns questions and conversations into token ids; may be called from many threads at once.
+    """Encodes questions and conversations as token ids. Thread-safe.
 
-    `control_ids` are the ids that no content can give: those of all added tokens, special or not,
-    except white space. Content survives exactly, up to the tokenizer's own normalizer (Qwen's NFC
-    joins combining marks) and lone surrogates, which have no bytes and become U+FFFD.
+    `control_ids` are the ids that content can never produce: all added tokens, special or not,
+    except white space. Content is preserved exactly, with two exceptions: the tokenizer's own
+    normalizer (Qwen's NFC joins combining marks), and lone surrogates, which become U+FFFD.
     """
 
     def __init__(
@@ -72,18 +72,18 @@ class PromptEncoder:
         answer_prefix: str = "",
         block_size: int = BLOCK_SIZE,
     ) -> None:
-        """Take a tokenizer apart.
+        """Derive the template and content tokenizers from `tokenizer`.
 
         Args:
-            tokenizer: A fast one, with a chat template.
+            tokenizer: A fast tokenizer with a chat template.
             template_kwargs: Variables of the template, such as `enable_thinking`.
             answer_prefix: Text that opens the answer, control tokens included, such as
                 `<|channel|>final<|message|>`.
-            block_size: Tokens in a block of the engine's prefix cache.
+            block_size: Tokens per block of the engine's prefix cache.
 
         Raises:
-            ConfigError: The tokenizer is slow, has no chat template or one that fails, or cannot
-                write every text.
+            ConfigError: The tokenizer is not a fast one, has no working chat template, or cannot
+                encode every text.
         """
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
@@ -102,23 +102,23 @@ class PromptEncoder:
             fix = "name a model with a BPE or Unigram tokenizer"
             raise _unfit(tokenizer, f"has an unknown kind of tokenizer ({error})", fix) from None
         self._bytes_are_tokens = bool(description["model"].get("byte_fallback"))
-        self._check_that_every_text_can_be_written(tokenizer)
+        self._check_that_every_text_can_be_encoded(tokenizer)
         self._filler = self.encode("\n")
         self._block_size = block_size
         self._frames: dict[tuple[str, str], Frame] = {}
 
-    def _check_that_every_text_can_be_written(self, tokenizer: "PreTrainedTokenizerBase") -> None:
+    def _check_that_every_text_can_be_encoded(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         encoded = self._content.encode(_RARE, add_special_tokens=False).ids
         if self._bytes_are_tokens:
-            written = encoded == self._in_bytes(_RARE)
+            round_trips = encoded == self._in_bytes(_RARE)
         else:
-            written = _RARE in self._content.decode(encoded, skip_special_tokens=False)
-        if not written:
+            round_trips = _RARE in self._content.decode(encoded, skip_special_tokens=False)
+        if not round_trips:
             fix = "name a model with a byte-level tokenizer or byte fallback"
-            raise _unfit(tokenizer, "has a tokenizer that cannot write every text", fix)
+            raise _unfit(tokenizer, "has a tokenizer that cannot encode every text", fix)
 
     def frame(self, question: Question) -> Frame:
-        """What stands before and after the conversation; computed once per question."""
+        """Token ids before and after the conversation; computed once per question."""
         key = (question.before, question.after)
         if key not in self._frames:
             self._frames[key] = self._frame(question)
@@ -135,12 +135,12 @@ class PromptEncoder:
         )
 
     def body(self, turns: Sequence[tuple[str, str]]) -> list[int]:
-        """Ids of (mark, content) turns, each part by itself, so that counts of tokens add up."""
+        """Token ids of (mark, content) turns. Parts are encoded separately: token counts add up."""
         encoded = self._encode_all([part for turn in turns for part in turn])
         return [index for ids in encoded for index in ids]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text from outside of the template; any text, and never a control token."""
+        """Token ids of a text that is not part of the template; never a control token."""
         return self._encode_all([text])[0]
 
     def count(self, text: str) -> int:
@@ -151,30 +151,30 @@ class PromptEncoder:
         texts = [_well_formed(text) for text in texts]
         if not self._bytes_are_tokens:
             return self._encode_batch(texts)
-        encoded = self._encode_batch([_SPELT_IN_BYTES.sub(_RARE, text) for text in texts])
-        spelt = map(_SPELT_IN_BYTES.findall, texts)
+        encoded = self._encode_batch([_BYTE_ENCODED.sub(_RARE, text) for text in texts])
+        replaced = map(_BYTE_ENCODED.findall, texts)
         return [
-            self._respelt(*both) if both[1] else both[0]
-            for both in zip(encoded, spelt, strict=True)
+            self._restored(*both) if both[1] else both[0]
+            for both in zip(encoded, replaced, strict=True)
         ]
 
     def _encode_batch(self, texts: list[str]) -> list[list[int]]:
         encodings = self._content.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
-    def _respelt(self, ids: list[int], characters: Sequence[str]) -> list[int]:
-        """Put the bytes of `characters`, in order, where the stand-in's bytes are."""
-        stand_in = self._in_bytes(_RARE)
+    def _restored(self, ids: list[int], characters: Sequence[str]) -> list[int]:
+        """Replace each placeholder's byte tokens with those of `characters`, in order."""
+        placeholder = self._in_bytes(_RARE)
         bytes_of = {character: self._in_bytes(character) for character in set(characters)}
-        left, respelt, at = iter(characters), [], 0
+        remaining, restored, at = iter(characters), [], 0
         while at < len(ids):
-            if ids[at] == stand_in[0] and ids[at : at + len(stand_in)] == stand_in:
-                respelt += bytes_of[next(left)]
-                at += len(stand_in)
+            if ids[at] == placeholder[0] and ids[at : at + len(placeholder)] == placeholder:
+                restored += bytes_of[next(remaining)]
+                at += len(placeholder)
             else:
-                respelt.append(ids[at])
+                restored.append(ids[at])
                 at += 1
-        return respelt
+        return restored
 
     def _in_bytes(self, character: str) -> list[int | None]:
         return [self._content.token_to_id(f"<0x{byte:02X}>") for byte in character.encode()]
@@ -191,10 +191,9 @@ def _well_formed(text: str) -> str:
 def _template_pieces(
     tokenizer: "PreTrainedTokenizerBase", variables: dict[str, Any]
 ) -> tuple[str, str, str]:
-    """The text of the chat template before the instructions, before the user's part, and after it.
+    """Text of the chat template before the instructions, before the user content, and after it.
 
-    A template without a system role refuses it or drops it: the instructions then open the user's
-    part.
+    If the template rejects or drops the system role, the instructions start the user message.
     """
     from jinja2 import TemplateError
 
@@ -205,7 +204,7 @@ def _template_pieces(
     except ValueError:
         fix = "name the instruction-tuned model, not the base model"
         raise _unfit(tokenizer, "has no chat template", fix) from None
-    problem = "it does not show the user's message once"
+    problem = "it does not render the user's message exactly once"
     for messages in ([{"role": "system", "content": _SYSTEM}, user], [head_of_user]):
         try:
             text = tokenizer.apply_chat_template(

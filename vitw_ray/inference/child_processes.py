@@ -1,7 +1,7 @@
-"""Child processes that do not outlive this one, however it ends.
+"""Kill child processes when this process ends, even if it is killed itself.
 
-A process that is killed cannot clean up, and what it had started goes on: an engine would keep its
-GPU's memory, and the actor that Ray starts instead would find none.
+A killed process cannot clean up. An engine process that survives it would keep the GPU memory, and
+the actor that Ray starts as a replacement would find none.
 """
 
 import os
@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from multiprocessing import active_children
 from multiprocessing.util import Finalize
 
-LOOK_S = 0.05  # between looks for new children (ours: they load for seconds)
+LOOK_S = 0.05  # ours: interval between checks for new children, which take seconds to load
 
-# Reading ends when the writing end is gone, which the kernel sees to.
+# `read` ends when the write end of the pipe is closed; the kernel closes it if this process dies.
 _COLLECT_AND_KILL = 'while read -r pid; do set -- "$@" "$pid"; done; kill -KILL "$@" 2>/dev/null'
 
 
 class KillWithParent:
-    """Kills processes when this one ends, unless it is cancelled before."""
+    """Kills the included processes when this process ends, unless cancelled."""
 
     def __init__(self) -> None:
         self._watcher = subprocess.Popen(
@@ -27,26 +27,26 @@ class KillWithParent:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # what ends this process's group must not end it
+            start_new_session=True,  # a signal to this process group must not reach the watcher
         )
         assert self._watcher.stdin is not None
         self._pids = self._watcher.stdin
-        os.register_at_fork(after_in_child=self._pids.close)  # else a child would hold it open
-        # Before `multiprocessing` waits for children at the end of a process, for as long as it
-        # takes: an engine that nobody has closed does not heed the signal that they get.
+        os.register_at_fork(after_in_child=self._pids.close)  # a child would keep the pipe open
+        # At exit `multiprocessing` terminates its children and waits for them without a limit, and
+        # an engine that was not closed ignores the signal. Close the pipe before that.
         self._at_exit = Finalize(None, self._pids.close, exitpriority=0)
 
     def include(self, pid: int) -> None:
-        """Have this process killed too."""
+        """Add a process to kill."""
         self._pids.write(f"{pid}\n".encode())
         self._pids.flush()
 
     @contextmanager
     def including_children(self) -> Iterator[None]:
-        """Include what `multiprocessing` starts meanwhile, within `LOOK_S` of its start."""
+        """Include the processes that `multiprocessing` starts in this context, within `LOOK_S`."""
         known, done = {child.pid for child in active_children()}, threading.Event()
 
-        def look() -> None:
+        def watch() -> None:
             last = False
             while not last:
                 last = done.wait(LOOK_S)
@@ -55,16 +55,16 @@ class KillWithParent:
                     if pid is not None:
                         self.include(pid)
 
-        looking = threading.Thread(target=look, daemon=True)
-        looking.start()
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
         try:
             yield
         finally:
             done.set()
-            looking.join()
+            watching.join()
 
     def cancel(self) -> None:
-        """Stand down: the processes are ended in another way."""
+        """Stop the watcher; the caller ends the processes itself."""
         self._at_exit.cancel()
         self._watcher.kill()
         self._watcher.communicate()

@@ -1,11 +1,11 @@
-"""A second tokenizer for what people wrote: the same pieces and ids, but no control tokens.
+"""A tokenizer for untrusted content: the same pieces and ids, but no control tokens.
 
-A tokenizer looks for its added vocabulary (`<|im_end|>`, `<think>`, `</tool_call>`) before anything
-else, so that a person who types such a word ends a turn or opens another. Switching off special
-tokens leaves the added tokens that are not marked special. What is made here has no added
-vocabulary at all, and its core model cannot reach a control token's id either.
+A tokenizer matches its added vocabulary (`<|im_end|>`, `<think>`, `</tool_call>`) before anything
+else, so a person who types such a token could end a turn or open another. Disabling special tokens
+is not enough, as some added tokens are not marked special. The tokenizer built here has no added
+vocabulary except white space, and its core model cannot produce a control token's id either.
 
-Works on the tokenizer's own description, the parsed `tokenizer.json`.
+It is built from the tokenizer's description, the parsed `tokenizer.json`.
 """
 
 import json
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 Description = dict[str, Any]
 
 META_SPACE = "\u2581"
-"""What sentencepiece writes for a space."""
+"""The character that SentencePiece uses for a space."""
 
 
 def control_tokens(description: Description) -> frozenset[int]:
-    """Ids of all added tokens, special or not, except runs of white space, which are text."""
+    """Ids of all added tokens, special or not, except white space, which counts as text."""
     return frozenset(
         token["id"]
         for token in description["added_tokens"]
@@ -31,18 +31,18 @@ def control_tokens(description: Description) -> frozenset[int]:
 
 
 def template_tokenizer(description: Description) -> "Tokenizer":
-    """The whole tokenizer for pieces of a chat template, which stand inside of a prompt.
+    """The full tokenizer, for the pieces of a chat template.
 
-    A piece gets no begin and no end token and no space before it.
+    It adds no begin or end token and no leading space.
     """
-    return _made({**description, **_for_the_inside(description)})
+    return _build({**description, **_without_additions(description)})
 
 
 def content_tokenizer(description: Description) -> "Tokenizer":
     """The tokenizer without its control tokens.
 
     Raises:
-        ValueError: The model is neither BPE nor Unigram, or cannot write every text.
+        ValueError: The model is neither BPE nor Unigram.
     """
     model = description["model"]
     control = control_tokens(description)
@@ -54,11 +54,11 @@ def content_tokenizer(description: Description) -> "Tokenizer":
         blanks = [token for token in blanks if token["id"] < len(model["vocab"])]
     else:
         raise ValueError(f"its model is {model.get('type')}, not BPE or Unigram")
-    inside = _for_the_inside(description)
-    return _made({**description, **inside, "model": model, "added_tokens": blanks})
+    steps = _without_additions(description)
+    return _build({**description, **steps, "model": model, "added_tokens": blanks})
 
 
-def _made(description: Description) -> "Tokenizer":
+def _build(description: Description) -> "Tokenizer":
     from tokenizers import Tokenizer
 
     return Tokenizer.from_str(json.dumps(description))
@@ -67,34 +67,34 @@ def _made(description: Description) -> "Tokenizer":
 def _bpe_without(
     model: Description, control: Collection[int], blanks: Collection[Description]
 ) -> Description:
-    """A BPE model that knows no control token, neither as a whole word nor as a merge.
+    """A BPE model without control tokens in its vocabulary or its merges.
 
-    White space that is an added token keeps its id only by standing in the model's vocabulary.
+    Added white-space tokens go into the vocabulary, because otherwise they would lose their ids.
     """
     vocab = {piece: index for piece, index in model["vocab"].items() if index not in control}
-    gone = model["vocab"].keys() - vocab.keys()
+    removed = model["vocab"].keys() - vocab.keys()
     merges = [
         (left, right)
         for left, right in model["merges"]
-        if not gone.intersection((left, right, left + right))
+        if not removed.intersection((left, right, left + right))
     ]
     vocab |= {token["content"]: token["id"] for token in blanks}
     return {**model, "vocab": vocab, "merges": merges, "unk_token": None}
 
 
 def _unigram_without(model: Description, control: Collection[int]) -> Description:
-    """A Unigram model whose control tokens have no letters, so that no text leads to them.
+    """A Unigram model whose control tokens are empty strings, so that no text matches them.
 
-    An id is a position in the list, so a piece cannot be left out. A low score would not do: the
-    way through an unknown letter scores lower still.
+    An id is a position in the list, so a piece cannot be removed. A low score would not be enough:
+    a path through an unknown character scores even lower.
     """
     pieces = enumerate(model["vocab"])
     vocab = [("" if index in control else piece, score) for index, (piece, score) in pieces]
     return {**model, "vocab": vocab}
 
 
-def _for_the_inside(description: Description) -> Description:
-    """Steps that leave a text as it is when it stands inside of a prompt."""
+def _without_additions(description: Description) -> Description:
+    """The processing steps changed so that they add nothing to a text."""
     return {
         "normalizer": _without_prefix(description["normalizer"]),
         "pre_tokenizer": _without_prefix(description["pre_tokenizer"]),
@@ -105,7 +105,7 @@ def _for_the_inside(description: Description) -> Description:
 
 
 def _without_prefix(step: Description | None) -> Description | None:
-    """A normalizer or pre-tokenizer that puts no space before a text."""
+    """The normalizer or pre-tokenizer without the step that adds a leading space."""
     match step:
         case {"type": "Sequence"}:
             (name,) = step.keys() - {"type"}

@@ -1,8 +1,8 @@
-"""Sentence embeddings: texts in, unit rows out, the same bits whatever the order of the texts.
+"""Sentence embeddings: unit vectors that are bit-identical for any order of the texts.
 
 A transformer's floating-point result depends on the shape of its batch, so two runs agree only if
 they form the same batches. `embed_unique` therefore encodes the sorted unique strings in fixed
-blocks; workers may share the blocks out among themselves and still get the same rows.
+blocks. The blocks can be distributed over workers without changing a vector.
 """
 
 import zlib
@@ -13,7 +13,7 @@ import numpy as np
 
 from vitw_ray.profiles import HASHING
 
-BLOCK_TEXTS = 4096  # ours: wide enough to sort by length, small enough to share out among workers
+BLOCK_TEXTS = 4096  # ours: enough texts to sort by length, small enough to spread over workers
 
 
 class Embedder(Protocol):
@@ -30,15 +30,15 @@ class Embedder(Protocol):
 def load_embedder(
     name: str, device: Literal["cpu", "gpu"] = "cpu", revision: str | None = None
 ) -> Embedder:
-    """Load an embedder where it is to work.
+    """Load an embedder in this process.
 
     Args:
-        name: a profile, a model id of the hub, a folder, or `hashing`.
-        device: gpu is the one that this process sees.
+        name: a profile, a model id on the hub, a folder, or `hashing`.
+        device: `gpu` is the GPU visible to this process.
         revision: of a model on the hub; default: the profile's, else the newest.
 
     Raises:
-        ConfigError: no such embedder, or files that are missing, changed, unsafe or unknown.
+        ConfigError: the embedder does not exist, or its files are missing, changed or unsafe.
     """
     if name == HASHING:
         return Hashing()
@@ -49,9 +49,9 @@ def load_embedder(
 
 
 def embed_unique(embedder: Embedder, texts: Sequence[str]) -> np.ndarray:
-    """Embed texts, each distinct one once: float32, shape (len(texts), dim).
+    """Embed texts, each distinct text once: float32, shape (len(texts), dim).
 
-    A row depends on the set of distinct texts only, not on their order or repetition.
+    A row depends only on the set of distinct texts, not on their order or repetition.
     """
     if not texts:
         return np.empty((0, embedder.dim), dtype=np.float32)
@@ -64,19 +64,19 @@ def embed_unique(embedder: Embedder, texts: Sequence[str]) -> np.ndarray:
 
 
 class Hashing:
-    """Signed hashes of words and letter trigrams: no model, no meaning, near-instant."""
+    """Signed hashes of words and character trigrams: no model and no semantics, but very fast."""
 
     name = HASHING
-    dim = 384  # as MiniLM, so that what is measured around it has the same size
+    dim = 384  # the same as MiniLM, so that measurements with it are comparable
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Embed texts; a row depends on its own text alone."""
+        """Embed texts; a row depends only on its own text."""
         rows = np.zeros((len(texts), self.dim), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
             for feature in _features(text):
                 code = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
                 row[(code >> 1) % self.dim] += 1.0 if code & 1 else -1.0
-            if not row.any():  # no feature, or all of them cancelled
+            if not row.any():  # no features, or they cancel out
                 row[0] = 1.0
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 

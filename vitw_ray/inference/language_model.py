@@ -1,4 +1,4 @@
-"""The seam between questions and what answers them: an engine of our own or a server somewhere."""
+"""The interface between questions and a language model: an in-process engine or a server."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from vitw_ray.records import Message
 
 
 class ModelFailure(Exception):
-    """A request that has no answer, with the short code of why; never holds text."""
+    """A request without an answer; `code` is a short reason, never conversation text."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -18,10 +18,10 @@ class ModelFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model wrote for one request.
+    """The output of a model for one request.
 
-    `cut` says that it stopped at the token limit. `cached_tokens` of the prompt were not computed
-    anew.
+    `cut` is true if it stopped at the token limit. `cached_tokens` is the number of prompt tokens
+    taken from the prefix cache.
     """
 
     text: str
@@ -33,10 +33,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What stands between the fences of a prompt: as text for a server, as token ids for an engine.
+    """The content between the fences of a prompt: text for a server, token ids for an engine.
 
-    `messages` is the conversation as cut to the budget; `truncated_share` (0-1, in tokens) of it
-    was cut.
+    `messages` is the conversation cut to the token budget; `truncated_share` is the share of its
+    tokens that was cut (0-1).
     """
 
     messages: tuple[Message, ...] = ()
@@ -46,22 +46,22 @@ class Reading:
 
 
 class LanguageModel(Protocol):
-    """Answers questions about readings; many requests at once. Made, then opened."""
+    """Answers questions about readings, with many concurrent requests. Call `open` first."""
 
     async def open(self) -> None:
-        """Start what answers, in the loop where requests will run, and see that it works."""
+        """Start the engine or client in the event loop of the requests, and check that it works."""
         ...
 
     def read(self, messages: Sequence[Message]) -> Reading:
-        """Prepare a conversation, once for all questions; called from any thread."""
+        """Prepare a conversation, once for all questions. Thread-safe."""
         ...
 
     def read_text(self, text: str) -> Reading:
-        """Prepare something else to ask about, such as a list of labels."""
+        """Prepare any other text to ask about, such as a list of labels."""
         ...
 
     async def ask(self, reading: Reading, question: Question, attempt: int) -> Completion:
-        """Put one question; `attempt` counts from 0, and a later one may be given more room.
+        """Send one question; `attempt` counts from 0, and a retry may have a higher token limit.
 
         Raises:
             ModelFailure: `time_out`, `refused`, `engine_died` and the like.
@@ -69,9 +69,9 @@ class LanguageModel(Protocol):
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """Settings as they were resolved, for the manifest."""
+        """Resolved settings, for the manifest."""
         ...
 
     def close(self) -> None:
-        """Let go of processes and connections."""
+        """Release processes and connections."""
         ...

@@ -1,4 +1,4 @@
-"""From settings to the language model that they name."""
+"""Create the language model that the settings select."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from vitw_ray.inference.question import Question
 
 
 def make_language_model(config: RunConfig, questions: Sequence[Question]) -> LanguageModel:
-    """Make the model of a run, not yet opened; called inside an actor.
+    """Create the language model of a run, not yet opened; called inside an actor.
 
     Args:
-        config: the run.
-        questions: what it will be asked, for the room that they need.
+        config: the configuration of the run.
+        questions: the questions it will be asked; they decide the context size.
 
     Raises:
-        ConfigError: an extractor without a language model, or settings that cannot work.
+        ConfigError: the extractor has no language model, or the settings are invalid.
     """
     if config.extraction.extractor == "vllm":
         from vitw_ray.inference.vllm_model import VllmModel

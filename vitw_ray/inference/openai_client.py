@@ -1,4 +1,4 @@
-"""The client of an OpenAI-compatible server: how it is set up, what its answers and errors mean."""
+"""Client of an OpenAI-compatible server: its setup, and the mapping of responses and errors."""
 
 import os
 from typing import TYPE_CHECKING
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-CONNECT_S = 10.0  # ours: a host that is there accepts within a round trip, or a few when it is busy
-MAX_RETRIES = 12  # ours: the client waits 0.5 to 8 s between two, so a rate limit's minute passes
+CONNECT_S = 10.0  # ours: a host that is up accepts within a few round trips, even when busy
+MAX_RETRIES = 12  # ours: at 0.5 to 8 s between retries, this outlasts a rate limit of one minute
 
 
 def make_client(url: str) -> "AsyncOpenAI":
-    """A client for any number of requests at once; asks again by itself, as Retry-After says.
+    """Create a client for any number of concurrent requests; it retries and honours Retry-After.
 
     Raises:
-        ConfigError: its package is not installed.
+        ConfigError: the package `openai` is not installed.
     """
     try:
         import openai
@@ -28,15 +28,15 @@ def make_client(url: str) -> "AsyncOpenAI":
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"--extractor openai needs the package {error.name}",
-            "pip install '.[server]': it brings openai",
+            "run pip install '.[server]', which includes openai",
         ) from None
     return openai.AsyncOpenAI(
         base_url=url,
-        api_key=os.environ.get(KEY_VARIABLE, "").strip() or "none",  # a local server wants none
+        api_key=os.environ.get(KEY_VARIABLE, "").strip() or "none",  # local servers need no key
         max_retries=MAX_RETRIES,
-        # The whole of a request is timed from outside, retries included.
+        # The caller limits the total time of a request, including retries.
         timeout=openai.Timeout(None, connect=CONNECT_S),
-        # By default 100 connections outlive their request; each further one would be made anew.
+        # By default only 100 connections are kept alive; further requests would have to reconnect.
         http_client=openai.DefaultAsyncHttpxClient(
             limits=Limits(max_connections=None, max_keepalive_connections=None)
         ),
@@ -44,26 +44,26 @@ def make_client(url: str) -> "AsyncOpenAI":
 
 
 def without_secrets(url: str) -> str:
-    """The address itself, which logs and manifests will show.
+    """Return `url` unchanged; it is safe to show in logs and manifests.
 
     Raises:
-        ConfigError: it is none, or has a place where keys are put.
+        ConfigError: it is not an http address, or has a part that can contain a key.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError("--server-url is no http address", "write http://host:port/v1")
+        raise ConfigError("--server-url is not an http address", "write http://host:port/v1")
     if "@" in parts.netloc or parts.query:
         raise ConfigError(
-            "--server-url holds a password or a query", f"give the key in {KEY_VARIABLE} alone"
+            "--server-url contains a password or a query", f"give the key only in {KEY_VARIABLE}"
         )
     return url
 
 
 def completion_of(response: "ChatCompletion") -> Completion:
-    """What was written, and its cost; a server may leave out whatever it likes.
+    """Convert a response to a `Completion`; a server may omit any field.
 
     Raises:
-        ModelFailure: `refused`, or `server_refused_request` when this is no completion.
+        ModelFailure: `refused`, or `server_refused_request` if this is not a completion.
     """
     try:
         choice, usage = response.choices[0], response.usage
@@ -76,7 +76,7 @@ def completion_of(response: "ChatCompletion") -> Completion:
             output_tokens=(usage.completion_tokens or 0) if usage else 0,
             cached_tokens=(details.cached_tokens or 0) if details else 0,
         )
-    except (AttributeError, LookupError, TypeError):  # the client does not check what it got
+    except (AttributeError, LookupError, TypeError):  # the client does not validate responses
         completion, refused = None, False
     if refused or completion is None:
         raise ModelFailure("refused" if refused else "server_refused_request")
@@ -84,22 +84,22 @@ def completion_of(response: "ChatCompletion") -> Completion:
 
 
 def failure_code(error: "OpenAIError") -> str:
-    """Code of a failed request; the client has asked again after 408, 409, 429 and 5xx."""
+    """Code of a failed request. The client has already retried after 408, 409, 429 and 5xx."""
     status = getattr(error, "status_code", 500)
-    for_good = 400 <= status < 500 and status not in (408, 409, 429)
-    return "server_refused_request" if for_good else "server_unreachable"
+    permanent = 400 <= status < 500 and status not in (408, 409, 429)
+    return "server_refused_request" if permanent else "server_unreachable"
 
 
 def wrong_key(url: str) -> ConfigError:
-    """The server wants another key."""
+    """The error for an API key that the server rejects."""
     return ConfigError(
         f"the server at {url} does not accept the key in {KEY_VARIABLE}",
-        f"set {KEY_VARIABLE} where the extractor's actors run",
+        f"set {KEY_VARIABLE} in the environment of the extractor's actors",
     )
 
 
 def start_problem(error: Exception, url: str, model: str | None) -> ConfigError:
-    """Why no run can start, without a word of what the server said."""
+    """Why the run cannot start; the message has no text from the server."""
     import openai
 
     if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
@@ -112,12 +112,12 @@ def start_problem(error: Exception, url: str, model: str | None) -> ConfigError:
     if isinstance(error, openai.APIStatusError):
         return ConfigError(
             f"the server at {url} answers a plain request with status {error.status_code}",
-            "look into its log; check --model and --sampling-kwargs",
+            "see its log; check --model and --sampling-kwargs",
         )
     if isinstance(error, openai.APIConnectionError):
         return ConfigError(f"no server answers at {url}", "start it first, or correct --server-url")
-    kind = "nothing in time" if isinstance(error, TimeoutError) else "something else"
+    kind = "timed out" if isinstance(error, TimeoutError) else "gave another kind of answer"
     return ConfigError(
-        f"the server at {url} was asked for a chat completion and gave {kind}",
+        f"the server at {url} {kind} when asked for a chat completion",
         "check --server-url, --model and --request-timeout-s",
     )

@@ -1,9 +1,9 @@
-"""The questions put to any server that speaks OpenAI's chat API.
+"""A language model behind any server with OpenAI's chat API.
 
-That is vLLM's own, SGLang, llama.cpp, Ollama or a hosted one. Instructions are the system message,
-the fenced conversation and the cue the user message; the answer's schema goes along as
-`response_format`. Servers honour it, ignore it or refuse it: `open()` finds out which before the
-first conversation is sent.
+Examples are vLLM's own server, SGLang, llama.cpp, Ollama and hosted APIs. The system message has
+the instructions; the user message has the fenced conversation and the cue. The answer's schema is
+sent as `response_format`. Servers enforce it, ignore it or reject it: `open()` detects which before
+the first conversation is sent.
 """
 
 import asyncio
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CHECK_RETRIES = 3  # ours: some 3 s, so that a wrong address shows at once
+CHECK_RETRIES = 3  # ours: about 3 s, so that a wrong address fails quickly
 
-# What a request's own settings decide, with the setting to use instead where there is one. Other
-# ways to constrain the decoding are among them: a server would follow one and drop the schema.
+# Request fields that --sampling-kwargs may not set, each with the setting to use instead, if any.
+# They include other ways to constrain decoding: a server would follow one and drop the schema.
 _OWNED = {
     **dict.fromkeys(("messages", "n", "stream", "stream_options", "extra_body"), ""),
     **dict.fromkeys(("tools", "tool_choice", "functions", "function_call", "format"), ""),
@@ -56,26 +56,26 @@ _OWNED = {
 
 
 class OpenAIServer:
-    """A model behind a server; how many requests are in flight is the caller's choice.
+    """A model behind a server; the caller decides how many requests are in flight.
 
-    Belongs to the asyncio loop that first awaits it, which may run in a thread of its own. The key
-    is read from the environment and kept by the client alone.
+    It belongs to the asyncio loop that first awaits it, which may run in a separate thread. The API
+    key is read from the environment and stored only in the client.
 
     Raises:
-        ConfigError: the package `openai` is missing, `sampling_kwargs` would override what the
-            questions decide, or the address holds a key.
+        ConfigError: the package `openai` is missing, `sampling_kwargs` sets a reserved field, or
+            the address contains a key.
     """
 
     def __init__(
         self, config: ExtractionConfig, execution: Execution, questions: Sequence[Question] = ()
     ) -> None:
-        """Make the client; `open` tries the questions."""
+        """Create the client; `open` tests the questions."""
         self._config, self._questions = config, questions
         self._sampling = _passed_through(config.sampling_kwargs)
         self._url = without_secrets(execution.server_url)
         self._timeout_s = execution.request_timeout_s
         self._client = make_client(self._url)
-        self._impatient = self._client.with_options(max_retries=CHECK_RETRIES)
+        self._check_client = self._client.with_options(max_retries=CHECK_RETRIES)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._length: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
         self._sends_schema = True
@@ -83,21 +83,21 @@ class OpenAIServer:
         self._served_model: str | None = None
 
     def read(self, messages: Sequence[Message]) -> Reading:
-        """Cut a conversation to the budget, in estimated tokens: the tokenizer is not here."""
+        """Cut a conversation to the budget, in estimated tokens: the tokenizer is not available."""
         cut = transcript(messages, self._config.transcript_tokens, estimate)
         return Reading(cut.messages, cut.truncated_share, conversation_text(cut.messages))
 
     def read_text(self, text: str) -> Reading:
-        """Any text, as it is."""
+        """Any text, unchanged."""
         return Reading(text=text)
 
     async def ask(self, reading: Reading, question: Question, attempt: int) -> Completion:
-        """Put one question; a later attempt is another draw, with twice the room.
+        """Send one question; see `temperature_and_room` for the settings of a retry.
 
         Raises:
-            ModelFailure: `time_out` (waits and retries included), `refused` by the model or a
-                content filter, `server_refused_request` (for good), `server_unreachable` (after all
-                retries: no connection, too many requests, or the server's own errors).
+            ModelFailure: `time_out` (including waits and retries), `refused` (by the model or a
+                content filter), `server_refused_request` (permanent), `server_unreachable` (after
+                all retries: no connection, too many requests, or server errors).
             ConfigError: the key is no longer accepted.
         """
         import openai
@@ -111,21 +111,22 @@ class OpenAIServer:
             failure = wrong_key(self._url)
         except openai.OpenAIError as error:
             failure = ModelFailure(failure_code(error))
-        except ValueError:  # JSON was announced, and something else sent
+        except ValueError:  # the body is not JSON, despite its content type
             failure = ModelFailure("server_refused_request")
-        # Out here it has no context: the client's exceptions quote the server, which may quote the
-        # conversation or the key.
+        # Raised outside the handlers, so that it has no context: the client's exceptions quote the
+        # server, which may quote the conversation or the key.
         raise failure
 
     async def open(self) -> None:
-        """Find out, before the first conversation, what the server makes of the questions.
+        """Check, before the first conversation, how the server handles the questions and schemas.
 
-        Asks for one answer while the schema allows another, which only constrained decoding gives;
-        then puts the questions themselves to nothing, as some servers refuse some schemas.
+        First a probe: the prompt asks for one answer, and the schema allows only another. The
+        second comes back only if decoding is constrained. Then every question is sent with an empty
+        conversation, because some servers reject some schemas.
 
         Raises:
-            ConfigError: no server there, the key or the model is not accepted, or even a plain
-                request is refused.
+            ConfigError: there is no server, the key or the model is not accepted, or even a plain
+                request is rejected.
         """
         word = secrets.token_hex(8)
         only: Any = Literal[word]
@@ -137,15 +138,15 @@ class OpenAIServer:
         self._schema_enforced = self._sends_schema and _is_answer(completion.text, probe)
         if not self._schema_enforced:
             log.warning(
-                "The server at %s %s: answers are only checked after the fact, more may fail",
+                "The server at %s %s: answers are only validated afterwards, so more may fail",
                 self._url,
-                "does not keep to a schema"
+                "does not enforce schemas"
                 if self._sends_schema
-                else "refuses a schema (those of --questions separate are simpler)",
+                else "rejects a schema (those of --questions separate are simpler)",
             )
 
     def describe(self) -> Mapping[str, Any]:
-        """Settings as resolved; `schema_enforced` and `served_model` are null before `open`."""
+        """Resolved settings; `schema_enforced` and `served_model` are None before `open`."""
         return {
             "server_url": self._url,
             "model": self._config.model,
@@ -160,19 +161,19 @@ class OpenAIServer:
         }
 
     def close(self) -> None:
-        """Close the connections, from any thread; with the loop gone they are gone already."""
+        """Close the connections. Thread-safe; without a running loop there is nothing to close."""
         if self._loop is not None and self._loop.is_running():
             asyncio.run_coroutine_threadsafe(self._client.close(), self._loop)
 
     async def _try(self, question: Question) -> Completion:
-        """Put a question to nothing, and stop sending what the server refuses.
+        """Send a question with an empty conversation, and stop sending fields that are rejected.
 
-        OpenAI's newer models refuse `max_tokens`, the only name that many other servers know.
+        OpenAI's newer models reject `max_tokens`, the only name that many other servers accept.
         """
         import openai
 
         try:
-            return await self._complete(self._impatient, Reading(), question, 0)
+            return await self._complete(self._check_client, Reading(), question, 0)
         except (TimeoutError, ValueError, ModelFailure, openai.OpenAIError) as error:
             problem = start_problem(error, self._url, self._config.model)
             refused = isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError)
@@ -189,11 +190,11 @@ class OpenAIServer:
         self, client: "AsyncOpenAI", reading: Reading, question: Question, attempt: int
     ) -> Completion:
         self._loop = asyncio.get_running_loop()
-        temperature, room = temperature_and_room(self._config, attempt)
-        settings = {**self._sampling, "temperature": temperature, self._length: room}
+        temperature, max_tokens = temperature_and_room(self._config, attempt)
+        settings = {**self._sampling, "temperature": temperature, self._length: max_tokens}
         if self._sends_schema:
-            form = {"name": question.name, "schema": question.schema, "strict": True}
-            settings["response_format"] = {"type": "json_schema", "json_schema": form}
+            schema = {"name": question.name, "schema": question.schema, "strict": True}
+            settings["response_format"] = {"type": "json_schema", "json_schema": schema}
         async with asyncio.timeout(self._timeout_s):
             response = await client.chat.completions.create(
                 model=self._config.model or "",
@@ -201,7 +202,7 @@ class OpenAIServer:
                     {"role": "system", "content": question.before},
                     {"role": "user", "content": _user_message(reading, question)},
                 ],
-                extra_body=settings,  # the same bytes as if those that the client knows had names
+                extra_body=settings,  # same request body as with the client's named arguments
             )
         completion = completion_of(response)
         self._served_model = self._served_model or response.model
@@ -212,7 +213,7 @@ def _passed_through(sampling_kwargs: str) -> dict[str, Any]:
     sampling = json_object("sampling_kwargs", sampling_kwargs)
     for name in sampling.keys() & _OWNED.keys():
         raise ConfigError(
-            f"--sampling-kwargs sets {name}, which the extractor decides",
+            f"--sampling-kwargs sets {name}, which is set by the extractor",
             f"set {_OWNED[name]} instead" if _OWNED[name] else f"leave {name} out",
         )
     return sampling

@@ -1,8 +1,8 @@
-"""From what a model wrote to the fields of an answer.
+"""Parse a model's output into the fields of an answer.
 
-An engine whose decoding is constrained writes nothing but the object. Servers may wrap it: in a
-code fence, in a sentence, in capitals, behind a model's thoughts. That is forgiven; a field that is
-missing or of another type is not.
+With constrained decoding the output is exactly the JSON object. Servers may wrap it in a code fence
+or a sentence, put reasoning before it, or write labels in capitals. This is tolerated; a missing
+field or a field of the wrong type is not.
 """
 
 import json
@@ -23,14 +23,14 @@ _SPACES = re.compile(r"\s+")
 
 
 class InvalidAnswer(Exception):
-    """Not the object that was asked for; never holds what was written instead."""
+    """The output is not a valid answer; the exception never contains the output."""
 
 
 def parse(text: str, question: Question) -> dict[str, Any]:
-    """Fields of an answer, checked against the question's model.
+    """Fields of an answer, validated by the question's pydantic model.
 
     Raises:
-        InvalidAnswer: no JSON object, or not of the form.
+        InvalidAnswer: there is no JSON object, or it does not match the model.
     """
     try:
         found = json.loads(_object_in(text))
@@ -38,7 +38,7 @@ def parse(text: str, question: Question) -> dict[str, Any]:
         raise InvalidAnswer from None
     if not isinstance(found, dict):
         raise InvalidAnswer
-    for fields in (_tidied(found), found):  # what is valid as it stands is not lost by tidying
+    for fields in (_normalised(found), found):  # normalising must not invalidate a valid answer
         try:
             return question.answer.model_validate(fields).model_dump()
         except ValidationError:
@@ -53,10 +53,10 @@ def _object_in(text: str) -> str:
 
 
 def _without_thoughts(text: str) -> str:
-    """What follows a head of `<think>...</think>`; nothing where the thoughts have no end.
+    """The text after a leading `<think>...</think>`; empty if the reasoning is not closed.
 
-    Some chat templates write the first mark into the prompt, so only the second is in the text. A
-    text that starts as an answer has no such head: the mark may stand in a quote.
+    Some chat templates put the opening tag into the prompt, so the text may have only the closing
+    one. A text that starts like an answer has no reasoning part: the tag may be inside a quote.
     """
     if text.lstrip().startswith(("{", "```")):
         return text
@@ -66,27 +66,27 @@ def _without_thoughts(text: str) -> str:
     return "" if thoughts.lstrip().startswith("<think>") else text
 
 
-def _tidied(found: dict[str, Any]) -> dict[str, Any]:
-    """The same with labels and task brought to their alphabets, where they are nearly there."""
-    tidied = dict(found)
+def _normalised(found: dict[str, Any]) -> dict[str, Any]:
+    """A copy with labels, quotes and phrases reduced to their allowed characters and lengths."""
+    normalised = dict(found)
     for facet in FACETS:
         written = found.get(facet.field)
         if facet.kind == "values" and isinstance(written, list):
-            tidied[facet.field] = [_tidied_value(value) for value in written]
+            normalised[facet.field] = [_normalised_value(value) for value in written]
         elif facet.kind == "phrase" and isinstance(written, str):
-            tidied[facet.field] = _clean(_NOT_IN_TASK, _ascii(written), 80)
-    return tidied
+            normalised[facet.field] = _clean(_NOT_IN_TASK, _ascii(written), 80)
+    return normalised
 
 
-def _tidied_value(value: Any) -> Any:
+def _normalised_value(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    tidied = dict(value)
+    normalised = dict(value)
     if isinstance(value.get("label"), str):
-        tidied["label"] = _label(value["label"])
-    if isinstance(value.get("quote"), str):  # bytes that are no text decode to more characters
-        tidied["quote"] = _NOT_IN_QUOTE.sub(" ", value["quote"])[:MAX_QUOTE]
-    return tidied
+        normalised["label"] = _label(value["label"])
+    if isinstance(value.get("quote"), str):  # invalid UTF-8 can decode to more characters
+        normalised["quote"] = _NOT_IN_QUOTE.sub(" ", value["quote"])[:MAX_QUOTE]
+    return normalised
 
 
 def _label(label: str) -> str:
@@ -97,8 +97,8 @@ def _ascii(text: str) -> str:
     return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
-def _clean(foreign: re.Pattern[str], text: str, longest: int) -> str:
-    words = _SPACES.sub(" ", foreign.sub(" ", text)).strip(" ,'-")
-    if len(words) > longest:
-        words = words[: longest + 1].rsplit(" ", 1)[0][:longest]
+def _clean(disallowed: re.Pattern[str], text: str, max_chars: int) -> str:
+    words = _SPACES.sub(" ", disallowed.sub(" ", text)).strip(" ,'-")
+    if len(words) > max_chars:
+        words = words[: max_chars + 1].rsplit(" ", 1)[0][:max_chars]
     return words

@@ -1,4 +1,4 @@
-"""A question to a language model: the text around a conversation, and the form of the answer."""
+"""A question to a language model: the text around a conversation, and the answer's schema."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ MAX_QUOTE = 120  # characters (ours: twelve words)
 
 @dataclass(frozen=True)
 class Question:
-    """One request: what stands before and after the conversation, and what an answer looks like.
+    """The text before and after the conversation, and the model of the answer.
 
     `before` is the same for every conversation. `answer` is the pydantic model of the answer;
-    `schema` is its JSON schema, which constrains the decoding.
+    `schema` is its JSON schema, which constrains decoding.
     """
 
     name: str
@@ -37,16 +37,16 @@ class Question:
 @cache
 def _schema(answer: type[BaseModel]) -> dict[str, Any]:
     schema = answer.model_json_schema()
-    for form in (schema, *schema.get("$defs", {}).values()):
-        form.pop("description", None)  # a class's docstring, which is for readers of the code
+    for part in (schema, *schema.get("$defs", {}).values()):
+        part.pop("description", None)  # the class docstring, which is not meant for the model
     return schema
 
 
 def conversation_turns(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    """Each turn as (mark, content): what an asked model sees between the fences.
+    """Each turn as (mark, content), as the model sees it between the fences.
 
-    A line of content that looks like a mark or a fence is set off by a bar, so that no speaker can
-    end the conversation or speak as the other.
+    A content line that looks like a mark or a fence is prefixed with a bar, so that no speaker can
+    end the conversation or impersonate the other.
     """
     return [(turn_mark(message.role), set_off(message.content)) for message in messages]
 
@@ -57,7 +57,7 @@ def turn_mark(role: str) -> str:
 
 
 def set_off(content: str) -> str:
-    """Content as it is shown."""
+    """Escape the lines of `content` that look like a mark or a fence."""
     if "[" not in content and FENCE not in content:
         return content
     lines = content.split("\n")
@@ -78,10 +78,10 @@ def conversation_text(messages: Sequence[Message]) -> str:
 
 
 def opening(question: Question) -> str:
-    """What precedes the first turn's mark; ends the part that all conversations share."""
+    """The text before the first turn's mark; it is the same for all conversations."""
     return f"{question.before}\n\n{FENCE}"
 
 
 def closing(question: Question) -> str:
-    """What follows the last turn."""
+    """The text after the last turn."""
     return f"\n\n{FENCE}\n\n{question.after}"

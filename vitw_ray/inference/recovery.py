@@ -1,9 +1,9 @@
-"""Requests on an engine that may die, and which of them kills it.
+"""Restart an engine that died, and find the request that kills it.
 
-When an engine dies, every request that was in flight is a suspect. The engine is started again and
-the suspects are tried in halves, with nothing else in flight: a half that lets it live is answered,
-a half that kills it is halved again. A request that kills the engine all by itself is quarantined;
-its neighbours are answered. One killer among n suspects costs at most 1 + log2(n) starts.
+When an engine dies, every request in flight is a suspect. The engine is restarted and the suspects
+are bisected, with no other requests in flight: a half that does not kill the engine is answered, a
+half that does is split again. A request that kills the engine on its own is quarantined; all others
+are answered. One fatal request among n suspects costs at most 1 + log2(n) starts.
 """
 
 import asyncio
@@ -15,9 +15,7 @@ from vitw_ray.inference.language_model import ModelFailure
 from vitw_ray.progress import log
 
 DIED = "engine_died"
-BROKEN_AFTER = (
-    8  # ours: every start answers a trial request, so even a few killers in a row can be true
-)
+BROKEN_AFTER = 8  # ours: each start passes a test request, so a few fatal requests can be genuine
 
 RequestT = TypeVar("RequestT")
 ResultT = TypeVar("ResultT")
@@ -26,23 +24,23 @@ ResultOut = TypeVar("ResultOut", covariant=True)
 
 
 class EngineDied(Exception):
-    """The engine is gone, and all that was in flight with it."""
+    """The engine died, with all requests in flight."""
 
 
 class Engine(Protocol[RequestIn, ResultOut]):
-    """One life of an engine."""
+    """One engine process, from its start to its end."""
 
     async def run(self, request: RequestIn) -> ResultOut:
         """Answer one request.
 
         Raises:
             EngineDied: the engine is dead.
-            ModelFailure: this request failed and the engine lives.
+            ModelFailure: this request failed; the engine is still alive.
         """
         ...
 
     def close(self) -> None:
-        """End it, dead or alive."""
+        """End the engine, whether it is dead or alive."""
         ...
 
 
@@ -53,9 +51,9 @@ class _Suspect(Generic[RequestT, ResultT]):
 
 
 class Recovery(Generic[RequestT, ResultT]):
-    """Starts engines, one after the other, and keeps each request's promise of an outcome.
+    """Restarts the engine when it dies, and gives every request an outcome.
 
-    All methods belong to one asyncio loop.
+    All methods must run in one asyncio loop.
     """
 
     def __init__(self, start: Callable[[], Awaitable[Engine[RequestT, ResultT]]]) -> None:
@@ -80,14 +78,14 @@ class Recovery(Generic[RequestT, ResultT]):
             self._engine.close()
 
     async def run(self, request: RequestT) -> ResultT:
-        """Answer a request, whatever becomes of the engine meanwhile.
+        """Answer a request, even if the engine dies in the meantime.
 
         Raises:
-            ModelFailure: `engine_died` for a request that kills the engine, or what the engine says
-                of this request.
-            StageFailed: the engine dies on everything, or does not start any more.
+            ModelFailure: `engine_died` for a request that kills the engine, or the engine's own
+                failure of this request.
+            StageFailed: the engine dies on every request, or does not start again.
         """
-        while not self._open.is_set():  # it may have closed again before this wait woke up
+        while not self._open.is_set():  # it may be cleared again before this task wakes up
             await self._open.wait()
         if self._failure is not None:
             raise self._failure
@@ -122,7 +120,7 @@ class Recovery(Generic[RequestT, ResultT]):
         self._open.set()
 
     async def _halve(self, suspects: Sequence[_Suspect[RequestT, ResultT]]) -> None:
-        """Find the killer among suspects of whom one is known to be guilty."""
+        """Find the fatal request among suspects that are known to contain one."""
         if len(suspects) == 1:
             await self._try(suspects)
             return
@@ -130,11 +128,11 @@ class Recovery(Generic[RequestT, ResultT]):
         first, second = suspects[:middle], suspects[middle:]
         if await self._try(first):
             await self._try(second)
-        else:  # the first half is innocent, so the second is guilty: no need to see it kill
+        else:  # the first half is not fatal, so the second is: no need to run it as a whole
             await self._halve(second)
 
     async def _try(self, suspects: Sequence[_Suspect[RequestT, ResultT]]) -> bool:
-        """Run suspects with nothing else in flight; true when they killed the engine."""
+        """Run suspects with no other requests in flight; return whether they killed the engine."""
         await asyncio.gather(*(self._run_suspect(suspect) for suspect in suspects))
         left = [suspect for suspect in suspects if not suspect.outcome.done()]
         if not left:
@@ -152,7 +150,7 @@ class Recovery(Generic[RequestT, ResultT]):
             result = await self._engine.run(suspect.request)
         except EngineDied:
             return
-        except Exception as failure:  # travels to whoever waits for the outcome
+        except Exception as failure:  # re-raised in the task that awaits the outcome
             suspect.outcome.set_exception(failure)
         else:
             self._killers_in_a_row = 0
@@ -164,7 +162,7 @@ class Recovery(Generic[RequestT, ResultT]):
         if self._killers_in_a_row >= BROKEN_AFTER:
             raise StageFailed(
                 f"the engine died on each of {BROKEN_AFTER} requests in a row",
-                "look at the engine's own log on the node; what is answered is kept",
+                "see the engine's log on the node; committed answers are kept",
             )
 
     async def _restart(self) -> None:

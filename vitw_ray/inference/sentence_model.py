@@ -1,7 +1,7 @@
-"""A sentence-transformers model that reads many short texts fast: sorted by length, hardly padded.
+"""Fast encoding of many short texts with sentence-transformers: batches of similar lengths.
 
-The library's own loop pads each batch of 32 to its longest text. Here a batch holds as many tokens
-as the device works on best, texts of like length together, and rows leave the device once.
+The library's own loop pads each batch of 32 to its longest text. Here texts are sorted by length, a
+batch has the number of tokens that suits the device, and vectors are copied from the device once.
 """
 
 import os
@@ -15,25 +15,24 @@ import numpy as np
 from vitw_ray.errors import ConfigError, StageFailed
 from vitw_ray.inference.embedder_files import EmbedderFiles
 
-# Ours: a CPU core is fastest while a batch stays in its cache (256-512; 4096 is a quarter slower);
-# a GPU is busy from some thousand tokens on, and larger batches only hold more padding.
+# Ours: a CPU core is fastest while a batch fits its cache (256-512; 4096 is a quarter slower). A
+# GPU is saturated from a few thousand tokens on, and larger batches only add padding.
 BATCH_TOKENS = {"cpu": 512, "gpu": 16_384}
-_UNIT = 1e-3  # ours: how far a row of length 1 may be off before it is none
+_UNIT = 1e-3  # ours: tolerance of a vector's length around 1
 
 
 class SentenceModel:
-    """Holds the model and its tokenizer: float32 on a CPU, half precision on a GPU.
+    """A model and its tokenizer: float32 on a CPU, half precision on a GPU.
 
-    On the CPU it computes with one thread: the bits do not depend on the number of cores, and
-    workers scale by processes. On the GPU, two threads may encode at once: one tokenises while the
-    other computes.
+    On the CPU it uses one thread, so that results do not depend on the number of cores; scale with
+    processes. On the GPU two threads may encode at once: one tokenises while the other computes.
     """
 
     def __init__(self, files: EmbedderFiles, device: Literal["cpu", "gpu"] = "cpu") -> None:
         """Load the weights (seconds).
 
         Raises:
-            ConfigError: files that sentence-transformers cannot load, or a model it cannot batch.
+            ConfigError: sentence-transformers cannot load the files, or cannot batch the model.
         """
         folder = files.folder()
         if not files.on_hub:
@@ -53,21 +52,21 @@ class SentenceModel:
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True, "dtype": dtype},
             )
-        except Exception as error:  # of whatever library reads the damaged or unknown file
+        except Exception as error:  # the type depends on the library that reads the file
             raise ConfigError(
                 f"--embedder {files.name} cannot be loaded ({type(error).__name__})",
                 "give a sentence-transformers model with weights in safetensors",
             ) from error
         self._model.eval()
         self._tokenizer: Any = self._model.tokenizer
-        self._tokenising = Lock()  # a tokenizer keeps the cut of one call in itself
+        self._tokenising = Lock()  # a call changes the tokenizer's truncation state
         self._prompt = self._prompt_of(files)
         limits = (files.profile.max_tokens, self._model.max_seq_length)
         self._max_tokens = int(min(limit for limit in limits if limit))
         dim = self._model.get_embedding_dimension()
         if not callable(getattr(self._tokenizer, "pad", None)) or dim is None:
             raise ConfigError(
-                f"--embedder {files.name} is no transformer with a tokenizer",
+                f"--embedder {files.name} is not a transformer with a tokenizer",
                 "choose a profile, or another model",
             )
         self.dim = dim
@@ -80,7 +79,7 @@ class SentenceModel:
             prompt = known.get("clustering", known.get(default.lower())) or ""
         if prompt and any(getattr(m, "include_prompt", True) is False for m in self._model):
             raise ConfigError(
-                f"--embedder {files.name} leaves its prompt out of the mean: that is not supported",
+                f"--embedder {files.name} excludes its prompt from pooling, which is not supported",
                 "choose a profile, or another model",
             )
         return prompt
@@ -88,10 +87,10 @@ class SentenceModel:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts: float32, shape (len(texts), dim), rows of length 1, in the given order.
 
-        The bits of a row depend on the multiset of texts.
+        The exact bits of a row depend on the multiset of texts.
 
         Raises:
-            StageFailed: a text that gets no finite vector.
+            StageFailed: a text has no finite vector.
         """
         rows = np.full((len(texts), self.dim), np.nan, dtype=np.float32)
         pieces = self._pieces(texts)
@@ -100,14 +99,14 @@ class SentenceModel:
             import torch
 
             with self._one_thread(), torch.inference_mode():
-                made = torch.cat([self._forward([pieces[i] for i in batch]) for batch in batches])
-                made = torch.nn.functional.normalize(made.float(), dim=1)
-                rows[np.concatenate(batches)] = made.cpu().numpy()
+                output = torch.cat([self._forward([pieces[i] for i in batch]) for batch in batches])
+                output = torch.nn.functional.normalize(output.float(), dim=1)
+                rows[np.concatenate(batches)] = output.cpu().numpy()
         off = np.abs(np.linalg.norm(rows, axis=1) - 1)
-        if lost := int(np.count_nonzero(~(off < _UNIT))):
+        if bad := int(np.count_nonzero(~(off < _UNIT))):
             raise StageFailed(
-                f"the embedder {self.name} gave no finite vector for {lost} of {len(texts)} texts",
-                "choose another --embedder, or --device cpu if half precision is not enough for it",
+                f"the embedder {self.name} gave no finite vector for {bad} of {len(texts)} texts",
+                "choose another --embedder, or --device cpu if half precision is not enough",
             )
         return rows
 
@@ -142,10 +141,10 @@ class SentenceModel:
 
 
 def length_batches(pieces: Sequence[Sequence[int]], budget: int) -> Iterator[list[int]]:
-    """Yield indices in batches of like length, at most `budget` padded tokens each.
+    """Yield batches of indices of similar lengths, at most `budget` padded tokens per batch.
 
-    The order within and between batches is a function of the contents alone. What has no token is
-    in no batch.
+    The order within and between batches depends only on the contents. An empty piece is in no
+    batch.
     """
     order = sorted(
         (i for i in range(len(pieces)) if pieces[i]), key=lambda i: (len(pieces[i]), pieces[i])

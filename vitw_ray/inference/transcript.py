@@ -1,7 +1,8 @@
-"""What an extractor reads of a conversation within its token budget: head, tail, and a mark.
+"""Cut a conversation to a token budget: keep its start and end, and mark the cut.
 
-The opening says what is asked and the end says how it went, so it is the middle that gives way:
-whole turns first, then sentences, then words. What was cut is reported, never silent.
+The start shows the request and the end shows the result, so the middle is removed. The cut is at a
+turn boundary where possible, else after a sentence, else after a word. The share that was cut is
+reported.
 """
 
 import re
@@ -17,27 +18,27 @@ _SPACE = re.compile(r"\s")
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The turns that fit; `truncated_share` (0-1, in tokens) of the conversation was cut."""
+    """The turns that fit, and the share of the conversation's tokens that was cut (0-1)."""
 
     messages: tuple[Message, ...]
     truncated_share: float
 
 
 def estimate(text: str) -> int:
-    """Guess tokens: a quarter of the UTF-8 bytes, near for English and for three-byte scripts."""
+    """Estimate tokens as a quarter of the UTF-8 bytes: close for English and 3-byte scripts."""
     return -(-len(text.encode("utf-8", "replace")) // 4)
 
 
 def transcript(
     messages: Sequence[Message], budget_tokens: int, count_tokens: Callable[[str], int] = estimate
 ) -> Transcript:
-    """Fit a conversation into a budget; `MARKER` stands where text was cut.
+    """Fit a conversation into a budget; `MARKER` replaces text that was cut.
 
     Args:
         messages: The turns in order.
-        budget_tokens: Upper bound of the tokens of all contents together, markers included. A
-            budget that holds no marker gives no message at all.
-        count_tokens: Tokens of a text; should not fall as a text grows.
+        budget_tokens: Upper bound of the tokens of all contents together, including markers. If
+            not even a marker fits, the result has no messages.
+        count_tokens: Number of tokens of a text; must not decrease when a text grows.
     """
     counts = [count_tokens(message.content) for message in messages]
     total = sum(counts)
@@ -56,7 +57,7 @@ def transcript(
 
 
 def _whole_turns(counts: Sequence[int], budget: int) -> int:
-    """How many turns fit from the front on."""
+    """How many leading turns fit into the budget."""
     for turns, count in enumerate(counts):
         budget -= count
         if budget < 0:
@@ -67,9 +68,9 @@ def _whole_turns(counts: Sequence[int], budget: int) -> int:
 def _cut_turns(
     messages: Sequence[Message], budget: int, count_tokens: Callable[[str], int]
 ) -> tuple[list[Message], int]:
-    """Shorten the run of turns that did not fit: its first keeps a head, its last a tail.
+    """Shorten the middle turns, which do not fit: the first keeps a head, the last a tail.
 
-    Returns the turns left of it, and how many tokens of their own text they keep.
+    Returns the remaining turns, and the number of tokens of original text in them.
     """
     first, last = messages[0], messages[-1]
     half = (budget + 1) // 2
@@ -116,8 +117,8 @@ def _tail(text: str, fits: Callable[[str], bool]) -> str:
 def _largest(limit: int, fits: Callable[[int], bool]) -> int:
     """The largest size up to `limit` that fits, else 0.
 
-    Doubles before it halves: sizes asked about stay within twice the answer, so that a turn of
-    megabytes costs no more than the budget.
+    Doubles before it bisects: the sizes tested are at most twice the answer, so the cost depends on
+    the budget and not on the length of the turn.
     """
     low, high = 0, min(limit, 64)
     while fits(high):

@@ -1,7 +1,7 @@
-"""One life of a vLLM engine: the only module that knows vLLM's names and versions (0.29).
+"""One vLLM engine process. Only this module depends on vLLM's API (version 0.29).
 
-Token ids go in and come out. What decides throughput is set here and not left to the fall-backs of
-the asynchronous engine, which are small: tokens and requests per step, the prefix cache, and one
+Requests and outputs are token ids. Settings that decide throughput are explicit, because the
+defaults of the asynchronous engine are low: tokens and requests per step, the prefix cache, and one
 wake-up per finished answer instead of one per token.
 """
 
@@ -22,25 +22,25 @@ from vitw_ray.inference.recovery import EngineDied
 from vitw_ray.profiles import ReaderProfile
 from vitw_ray.setting_checks import json_object
 
-BLOCK_TOKENS = {"gpu": 16, "cpu": 32}  # the smallest that vLLM's kernels take: least cache lost
+BLOCK_TOKENS = {"gpu": 16, "cpu": 32}  # the smallest that vLLM's kernels support: least waste
 
-# Read by vLLM when it is imported, in this process and in its engine's.
+# Read by vLLM on import, in this process and in the engine's.
 _ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
 _CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process for engine and worker, not two
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
-    "OMP_NUM_THREADS": "1",  # left open, busy cores slow decoding several times
+    "OMP_NUM_THREADS": "1",  # without it, decoding is several times slower on busy cores
 }
 
-# What other settings decide, with the one to use instead where there is one.
-_OWN_ENGINE_ARGUMENTS = {
+# Arguments that the user may not set here, each with the setting to use instead, if any.
+_RESERVED_ENGINE_ARGUMENTS = {
     **dict.fromkeys(("tokenizer", "trust_remote_code", "skip_tokenizer_init"), ""),
     **dict.fromkeys(("revision", "tokenizer_revision"), "--revision"),
     "model": "--model",
     "max_num_seqs": "--max-num-seqs",
     "max_num_batched_tokens": "--max-num-batched-tokens",
 }
-_OWN_SAMPLING = {
+_RESERVED_SAMPLING = {
     **dict.fromkeys(("structured_outputs", "output_kind", "detokenize", "n"), ""),
     "max_tokens": "--max-output-tokens",
     "temperature": "--temperature",
@@ -49,7 +49,7 @@ _OWN_SAMPLING = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Token ids of a prompt, and how to sample."""
+    """Token ids of a prompt, and the sampling parameters."""
 
     token_ids: Sequence[int]
     sampling: Any  # vllm.SamplingParams
@@ -65,7 +65,7 @@ class Output:
 
 
 class VllmEngine:
-    """One life of vLLM's asynchronous engine."""
+    """One instance of vLLM's asynchronous engine."""
 
     def __init__(self, settings: Mapping[str, Any], timeout_s: float) -> None:
         from vllm.engine.arg_utils import AsyncEngineArgs  # pyright: ignore[reportMissingImports]
@@ -83,7 +83,7 @@ class VllmEngine:
         self._ids = itertools.count()
 
     async def run(self, request: Request) -> Output:
-        """Generate; a request that runs out of time is taken off the engine."""
+        """Generate; a request that times out is aborted."""
         from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore[reportMissingImports]
 
         prompt: Any = {"type": "token", "prompt_token_ids": list(request.token_ids)}
@@ -97,7 +97,7 @@ class VllmEngine:
             raise ModelFailure("time_out") from None
         except EngineDeadError:
             raise EngineDied from None
-        except Exception:  # of this request alone; the message may quote it
+        except Exception:  # concerns only this request; the message may quote its text
             raise ModelFailure("engine_refused") from None
         if output is None or output.outputs[0].finish_reason not in ("stop", "length"):
             raise ModelFailure("engine_error")
@@ -113,7 +113,7 @@ class VllmEngine:
         self._llm.shutdown()
 
     def describe(self) -> dict[str, Any]:
-        """What the arguments became."""
+        """The engine's resolved arguments."""
         config = self._llm.vllm_config
         return {
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
@@ -131,7 +131,7 @@ class VllmEngine:
 
 
 class _Once:
-    """A check that is not made again once it has passed."""
+    """A check that is not repeated once it has passed."""
 
     def __init__(self, check: Callable[..., None]) -> None:
         self._check = check
@@ -144,28 +144,32 @@ class _Once:
 
 
 def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
-    """Sampling under a schema; token ids come back once, when all are there."""
+    """Sampling parameters with a schema; token ids are returned once, when generation ends."""
     from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # pyright: ignore[reportMissingImports]
 
-    made: Any = SamplingParams.from_optional(  # reads what JSON cannot write, such as ids as keys
-        structured_outputs=StructuredOutputsParams(json=json.dumps(schema)),  # copied as one string
+    params: Any = SamplingParams.from_optional(  # converts JSON's string keys to token ids
+        structured_outputs=StructuredOutputsParams(json=json.dumps(schema)),  # cheap to copy
         output_kind=RequestOutputKind.FINAL_ONLY,
-        detokenize=False,  # ours to do, once an answer
+        detokenize=False,  # done by the caller, once per answer
         **settings,
     )
-    # With every request, vLLM would compile the schema anew: a third of this process's time.
-    made.verify = _Once(made.verify)
-    return made
+    # Otherwise vLLM compiles the schema for every request: a third of this process's time.
+    params.verify = _Once(params.verify)
+    return params
 
 
 def further_sampling(extraction: ExtractionConfig) -> dict[str, Any]:
-    """The user's sampling parameters; a key that vLLM does not know stops the run."""
+    """The user's sampling parameters.
+
+    Raises:
+        ConfigError: a parameter that vLLM does not know, or that another setting decides.
+    """
     found = json_object("sampling_kwargs", extraction.sampling_kwargs)
-    _refuse_own("sampling-kwargs", _OWN_SAMPLING, found)
+    _reject_reserved("sampling-kwargs", _RESERVED_SAMPLING, found)
     try:
         sampling({"type": "object"}, **found)
-    except Exception as error:  # of a kind that differs between versions; it is about the names
+    except Exception as error:  # the type differs between versions; the message is about the names
         raise ConfigError(
             f"--sampling-kwargs: {error}", "use the names of vLLM's SamplingParams"
         ) from None
@@ -175,15 +179,20 @@ def further_sampling(extraction: ExtractionConfig) -> dict[str, Any]:
 def engine_settings(
     config: RunConfig, profile: ReaderProfile, revision: str, context: int
 ) -> dict[str, Any]:
-    """Arguments of vLLM's engine: ours, the profile's, the user's."""
+    """Arguments of vLLM's engine: our defaults, then the profile's, then the user's.
+
+    Raises:
+        ConfigError: an argument that vLLM does not know or that another setting decides, or a
+            `context` (tokens) that is too long.
+    """
     from vllm.engine.arg_utils import AsyncEngineArgs  # pyright: ignore[reportMissingImports]
 
     further = json_object("engine_kwargs", config.extraction.engine_kwargs)
-    _refuse_own("engine-kwargs", _OWN_ENGINE_ARGUMENTS, further)
+    _reject_reserved("engine-kwargs", _RESERVED_ENGINE_ARGUMENTS, further)
     known = {field.name for field in fields(AsyncEngineArgs)}
     for key in sorted(further.keys() - known):
         raise ConfigError(
-            f"--engine-kwargs: {key} is no argument of this vLLM's engine",
+            f"--engine-kwargs: {key} is not an engine argument of the installed vLLM",
             "use the names of vLLM's engine arguments",
         )
     if further.get("max_model_len", context) < context:
@@ -216,37 +225,37 @@ def engine_settings(
         "enable_prefix_caching": True,
         "enforce_eager": on_cpu,
         "tensor_parallel_size": profile.tensor_parallel,
-        # "auto" may choose another backend in silence, and white space would have no bound.
+        # "auto" may silently choose another backend. Unrestricted white space has no length limit.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "seed": 0,
         **profile.engine,
         **further,
     }
     if chosen["tensor_parallel_size"] > 1:
-        # Inside of Ray, vLLM would look for its workers' GPUs in a placement group.
+        # Inside Ray, vLLM would look for its workers' GPUs in a placement group.
         chosen.setdefault("distributed_executor_backend", "mp")
     return chosen
 
 
 def block_tokens(config: RunConfig) -> int:
-    """Tokens in a block of the prefix cache."""
+    """Tokens per block of the prefix cache."""
     further = json_object("engine_kwargs", config.extraction.engine_kwargs)
     return further.get("block_size", BLOCK_TOKENS[config.execution.device])
 
 
-def _refuse_own(setting: str, own: Mapping[str, str], given: Mapping[str, Any]) -> None:
-    for key in sorted(own.keys() & given.keys()):
+def _reject_reserved(setting: str, reserved: Mapping[str, str], given: Mapping[str, Any]) -> None:
+    for key in sorted(reserved.keys() & given.keys()):
         raise ConfigError(
-            f"--{setting}: {key} is decided elsewhere",
-            f"set {own[key]} instead" if own[key] else "leave it out",
+            f"--{setting}: {key} cannot be set here",
+            f"set {reserved[key]} instead" if reserved[key] else "leave it out",
         )
 
 
 def prepare_environment(device: Literal["cpu", "gpu"]) -> None:
-    """Set what vLLM reads on import; what the user has set stays."""
+    """Set the environment variables that vLLM reads on import, unless the user has set them."""
     if importlib.util.find_spec("vllm") is None:
         raise ConfigError(
-            "--extractor vllm, and vLLM is not installed",
+            "--extractor vllm needs vLLM, which is not installed",
             'install ".[gpu]", or see docs/vllm-on-a-cpu.md',
         )
     for name, value in {**_ENVIRONMENT, **(_CPU_ENVIRONMENT if device == "cpu" else {})}.items():

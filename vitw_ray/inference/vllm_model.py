@@ -1,7 +1,7 @@
-"""A language model on a vLLM engine of its own, in this process.
+"""A language model on a vLLM engine that this process starts.
 
-Conversations are cut to the budget and become token ids by `chat_prompt`, so that no content is a
-control token. An engine that dies is started again by `recovery`.
+Conversations are cut to the token budget and encoded by `chat_prompt`, so that no content becomes a
+control token. `recovery` restarts an engine that dies.
 """
 
 import secrets
@@ -34,13 +34,13 @@ _PROOF_TOKENS = 64
 
 
 class VllmModel:
-    """A language model on an engine of its own."""
+    """A language model on a vLLM engine."""
 
     def __init__(self, config: RunConfig, questions: Sequence[Question]) -> None:
-        """Load the tokenizer and settle the engine's arguments; the engine starts in `open`.
+        """Load the tokenizer and resolve the engine's arguments; `open` starts the engine.
 
         Raises:
-            ConfigError: a model without what is needed, or an argument that vLLM does not know.
+            ConfigError: the model is not supported, or vLLM does not know an argument.
         """
         extraction, execution = config.extraction, config.execution
         assert extraction.model is not None
@@ -70,20 +70,20 @@ class VllmModel:
     def _context(self, questions: Sequence[Question]) -> int:
         frames = [self._encoder.frame(question) for question in questions]
         longest = max(len(frame.head) + len(frame.tail) for frame in frames)
-        _, most_room = temperature_and_room(self._extraction, attempt=1)
-        return longest + self._extraction.transcript_tokens + most_room
+        _, max_tokens = temperature_and_room(self._extraction, attempt=1)
+        return longest + self._extraction.transcript_tokens + max_tokens
 
     async def open(self) -> None:
-        """Start the engine and see that it decodes under a schema."""
+        """Start the engine and check that it enforces schemas."""
         await self._recovery.open()
 
     async def _start(self) -> VllmEngine:
         try:
             engine = VllmEngine(self.settings, self._timeout_s)
-        except Exception as error:  # no conversation has been near it: its message is safe
+        except Exception as error:  # the engine has seen no conversation yet: its message is safe
             raise StageFailed(
                 f"vLLM's engine did not start: {type(error).__name__}: {error}",
-                "mend --engine-kwargs, or see the engine's own log on the node",
+                "fix --engine-kwargs, or see the engine's log on the node",
             ) from None
         self._engine_description = engine.describe()
         try:
@@ -93,7 +93,7 @@ class VllmModel:
             engine.close()
             raise StageFailed(
                 f"vLLM's engine did not answer a first request ({failure or 'it died'})",
-                "see the engine's own log on the node",
+                "see the engine's log on the node",
             ) from None
         except StageFailed:
             engine.close()
@@ -101,7 +101,7 @@ class VllmModel:
         return engine
 
     async def _prove_schema(self, engine: VllmEngine) -> None:
-        """Ask for a word that nobody could guess: it comes back only if schemas are enforced."""
+        """Require a random word by schema: it comes back only if schemas are enforced."""
         word = secrets.token_hex(8)
         settings = sampling(
             {"type": "string", "enum": [word]}, max_tokens=_PROOF_TOKENS, temperature=0.0
@@ -115,13 +115,13 @@ class VllmModel:
             )
 
     async def _warm_up(self, engine: VllmEngine) -> None:
-        """Put each question to nothing: heads are cached and schemas compiled before they count."""
+        """Send each question with an empty conversation, to fill caches and compile schemas."""
         for question in self._questions:
             settings = sampling(question.schema, max_tokens=1, temperature=0.0)
             await engine.run(Request(self._encoder.frame(question).prompt(()), settings))
 
     def read(self, messages: Sequence[Message]) -> Reading:
-        """Tokenise, and cut to the budget, which the marks of turns are part of."""
+        """Tokenise, and cut to the budget, which includes the marks of turns."""
         budget = self._extraction.transcript_tokens
         body = self._encoder.body(conversation_turns(messages))
         if len(body) <= budget:
@@ -134,15 +134,15 @@ class VllmModel:
         return self._encoder.count(set_off(content)) + self._mark_tokens
 
     def read_text(self, text: str) -> Reading:
-        """Tokenise as it is."""
+        """Tokenise a text unchanged."""
         return Reading(token_ids=tuple(self._encoder.encode(f"\n\n{text}")))
 
     def prompt(self, reading: Reading, question: Question) -> list[int]:
-        """Token ids of a whole prompt."""
+        """Token ids of the complete prompt."""
         return self._encoder.frame(question).prompt(reading.token_ids)
 
     async def ask(self, reading: Reading, question: Question, attempt: int) -> Completion:
-        """One request; a later attempt has twice the room and is drawn at a higher temperature."""
+        """Send one request; see `temperature_and_room` for the settings of a retry."""
         token_ids = self.prompt(reading, question)
         request = Request(token_ids, self.sampling(question, attempt))
         output = await self._recovery.run(request)
@@ -158,20 +158,20 @@ class VllmModel:
         return self._tokenizer.decode(token_ids, skip_special_tokens=True)
 
     def sampling(self, question: Question, attempt: int) -> Any:
-        """Sampling parameters of an attempt at a question, as vLLM takes them."""
+        """Sampling parameters of an attempt at a question (`vllm.SamplingParams`)."""
         key = (question.name, attempt)
         if key not in self._sampling:
-            temperature, room = temperature_and_room(self._extraction, attempt)
+            temperature, max_tokens = temperature_and_room(self._extraction, attempt)
             self._sampling[key] = sampling(
                 question.schema,
-                max_tokens=room,
+                max_tokens=max_tokens,
                 temperature=temperature,
                 **self._further_sampling,
             )
         return self._sampling[key]
 
     def describe(self) -> Mapping[str, Any]:
-        """Model, revision, and the engine's settings as they were resolved."""
+        """Model, revision, and the engine's resolved settings."""
         return {
             "model": self._profile.model,
             "revision": self._revision,

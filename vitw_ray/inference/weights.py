@@ -1,8 +1,8 @@
-"""Which weights exactly: a model's id and revision made definite before a run starts.
+"""Resolve a model's revision before a run starts.
 
-A branch of a model can move, and a folder can change; answers of two sets of weights must not mix.
-So the revision is resolved to a commit of the hub, or to a hash of the folder's files, and becomes
-part of the key of what it makes.
+A branch of a model can move and a folder can change, but results of different weights must not mix.
+So the revision is resolved to a commit on the hub, or to a hash of the folder's files. It is part
+of the key of the results.
 """
 
 import hashlib
@@ -23,19 +23,20 @@ def resolve_revision(model: str, revision: str | None, flag: str = "--model") ->
     """Commit of a model on the hub, or `sha256:` and a hash of a folder's files.
 
     Args:
-        model: an id of the hub, or a folder.
+        model: a model id on the hub, or a folder.
         revision: commit, branch or tag on the hub; None: the newest.
-        flag: the setting that names the model, for messages.
+        flag: the command-line flag that names the model, for messages.
 
     Raises:
-        ConfigError: no such model or folder, weights that are not safetensors, a model that brings
-            code of its own, or a hub out of reach and nothing in its cache.
+        ConfigError: the model does not exist, its weights are not safetensors, it needs custom
+            code, or the hub is unreachable and the cache has no copy.
     """
     if Path(model).is_dir():
         return _digest(check_folder(Path(model), flag))
     if model.startswith(("/", ".", "~")):
         raise ConfigError(
-            f"{flag} {model} is no folder on this machine", "give a folder that all nodes see"
+            f"{flag} {model} is not a folder on this machine",
+            "give a folder that all nodes can read",
         )
     if revision and _COMMIT.fullmatch(revision):
         return revision
@@ -43,12 +44,13 @@ def resolve_revision(model: str, revision: str | None, flag: str = "--model") ->
 
 
 def check_folder(folder: Path, flag: str = "--model") -> list[tuple[str, Path]]:
-    """The files of a model by their names within its folder, once it is seen to be data alone.
+    """Check that a model's folder has only data, and list its files by relative name.
 
-    These are the files of the folder itself and, of a sentence embedder, those of its modules.
+    These are the files of the folder itself and, for a sentence embedder, of its modules.
 
     Raises:
-        ConfigError: no configuration, weights that are not safetensors, or code of its own.
+        ConfigError: there is no configuration, weights are not safetensors, or the model needs
+            custom code.
     """
     modules = _json(folder / "modules.json") or []
     files = sorted(
@@ -60,20 +62,20 @@ def check_folder(folder: Path, flag: str = "--model") -> list[tuple[str, Path]]:
     )
     config = _json(folder / "config.json")
     if config is None:
-        raise ConfigError(f"{flag} {folder} holds no config.json", "give a model's folder")
-    own = "auto_map" in config or any(
+        raise ConfigError(f"{flag} {folder} has no config.json", "give a model's folder")
+    needs_code = "auto_map" in config or any(
         not module["type"].startswith("sentence_transformers.") for module in modules
     )
-    if own:
+    if needs_code:
         raise ConfigError(
-            f"{flag} {folder} brings code of its own (auto_map or modules), which is never run",
-            "choose a model that needs none",
+            f"{flag} {folder} needs custom code (auto_map or modules), which is never run",
+            "choose a model without custom code",
         )
     safe = {name.rpartition("/")[0] for name, _ in files if name.endswith(".safetensors")}
     pickled = {name.rpartition("/")[0] for name, _ in files if name.endswith((".bin", ".pt"))}
     if "" not in safe or pickled - safe:
         raise ConfigError(
-            f"{flag} {folder} holds no .safetensors file, or a module without one",
+            f"{flag} {folder} has no .safetensors file, or a module without one",
             "convert its weights to safetensors",
         )
     return files
@@ -98,7 +100,7 @@ def _commit_on_hub(model: str, revision: str | None, flag: str) -> str:
     try:
         found = HfApi().model_info(model, revision=revision).sha
         why = "not found"
-    except Exception as error:  # of whichever HTTP library the client uses; offline is no failure
+    except Exception as error:  # the type depends on the HTTP library; offline, use the cache
         cached = None
         if "/" in model:
             cached = try_to_load_from_cache(model, "config.json", revision=revision)
@@ -106,7 +108,7 @@ def _commit_on_hub(model: str, revision: str | None, flag: str) -> str:
         why = type(error).__name__
     if found is None:
         raise ConfigError(
-            f"{flag} {model} (revision {revision or 'main'}): the hub does not answer for it"
+            f"{flag} {model} (revision {revision or 'main'}): the hub does not return it"
             f" ({why}), and it is not in this machine's cache",
             "check the id, set HF_TOKEN for a gated model, or give a profile or a folder",
         )

@@ -1,1 +1,1 @@
-"""Stage 4: labels are embedded, clustered level by level, and named."""
+"""Stage 4: embeds labels and tasks, clusters them level by level, and names the clusters."""

@@ -1,7 +1,8 @@
 """Stage 4: `labels` (and the tasks of `extractions`) -> `taxonomy`, `task_assignments`.
 
-Embed the texts, cluster them level by level, name the clusters, build the trees. Values take their
-leaves from the kept labels; tasks from the extracted task texts, one a conversation.
+Embeds the texts, clusters them level by level, names the clusters and builds the trees. The leaves
+of a value facet are its kept labels. The leaves of `tasks` are the extracted task texts, one per
+conversation.
 """
 
 from collections import Counter
@@ -32,9 +33,9 @@ from vitw_ray.taxonomy.vectors.texts import scratch, write_tasks, write_values
 
 
 def build_taxonomy(context: StageContext) -> StageReport:
-    """Grow the three trees, and assign each conversation's task to its cluster."""
+    """Build the three trees, and assign each conversation's task to its cluster."""
     storage = context.storage
-    storage.delete_prefix(scratch(context))  # of an attempt that was killed
+    storage.delete_prefix(scratch(context))  # left by an attempt that was killed
     leaves = _leaves(context)
     labels = {label for of_facet in leaves.values() for label, _ in of_facet}
     embedded = embed_texts(
@@ -79,7 +80,7 @@ def _leaves(context: StageContext) -> dict[ValueFacet, Leaves]:
 def _grow(
     context: StageContext, leaves: Mapping[ValueFacet, Leaves], embedded: Embedded
 ) -> tuple[dict[ValueFacet, Grown], TaskTree]:
-    """Labels are few and tasks many: a worker for both value facets, and one for the tasks."""
+    """Build the trees in two workers: one for both value facets, and one for the many tasks."""
     config, storage = context.config, context.storage
     by_model = LABEL_TREES if config.taxonomy.naming == "model" else ()
     growers = {
@@ -103,7 +104,7 @@ def _names(
     dict[ValueFacet, Sequence[Sequence[Named]]],
     dict[str, Any],
 ]:
-    """All levels and their names, and what the manifest says of how a model found them."""
+    """All levels and their names, and the manifest's entry on naming by a model."""
     levels: dict[ValueFacet, Sequence[Parents]] = {
         facet: of_facet.levels for facet, of_facet in grown.items()
     }
@@ -125,7 +126,7 @@ def _names(
 def _quality(
     grown: Mapping[ValueFacet, Grown], levels: Mapping[ValueFacet, Sequence[Parents]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Rows of all levels, those among them that a model raised from names."""
+    """Quality rows of all levels, including levels that a model built from names."""
     quality: dict[str, list[dict[str, Any]]] = {f: list(one.quality) for f, one in grown.items()}
     for facet, one in grown.items():
         if one.vectors is not None and len(one.levels) < len(levels[facet]):

@@ -1,8 +1,8 @@
-"""How often nodes lie in one cluster, over many k-means of many sizes (evidence accumulation).
+"""Evidence accumulation: the share of many k-means runs that put two nodes in the same cluster.
 
-One k-means hangs on its start, and its centres say little of what lies between them. The share of
-many k-means that put two nodes together hangs on none of them (Fred & Jain 2005), and as their
-sizes reach from the top of the tree to its bottom, it tells near from far on every level.
+One k-means run depends on its random start. The share over many runs hardly does (Fred & Jain
+2005). The values of k range from the size of the top level to that of the bottom level, so the
+share is a useful similarity on every level.
 """
 
 from collections.abc import Sequence
@@ -16,27 +16,27 @@ from vitw_ray.taxonomy.kmeans.grid import Rows, to_grid
 from vitw_ray.taxonomy.kmeans.nearest import nearest
 
 RUNS = 60  # ours: see benchmarks/README.md
-ITERATIONS = 5  # ours: what is averaged over many starts need not have converged
-ROWS_SHARE = 0.8  # ours: no run sees all rows, so that no few rows decide
-BLOCK_ROWS = 512  # ours: 17 MB of cosines with 4,096 others
+ITERATIONS = 5  # ours: runs that are averaged need not converge
+ROWS_SHARE = 0.8  # ours: subsampling, so that no small set of rows dominates
+BLOCK_ROWS = 512  # ours: 17 MB of cosines with 4,096 rows
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One k-means: its k, and the cluster of each of n nodes."""
+    """One k-means run: its k, and the cluster of each of n nodes."""
 
     k: int
     labels: NDArray[np.int32]
 
 
 def smooth(points: Rows, neighbours: int) -> Rows:
-    """Unit rows, each moved half way to the mean of its nearest other rows, by cosine.
+    """Average each row with the mean of its nearest neighbours by cosine; returns unit rows.
 
-    What is peculiar to one wording falls away, what neighbours share stays.
+    This removes what is specific to one wording and keeps what neighbours have in common.
 
     Args:
         points: (n, d) rows in the unit ball.
-        neighbours: so many for each row, less than n; of 0 nothing moves.
+        neighbours: number of neighbours, less than n; 0 changes no row.
     """
     if neighbours < 1:
         return _unit(points)
@@ -53,14 +53,14 @@ def smooth(points: Rows, neighbours: int) -> Rows:
 def cluster_often(
     points: Rows, weights: NDArray[np.int64], coarsest: int, finest: int, *, seed: int
 ) -> list[Partition]:
-    """Short spherical k-means, each on a part of the rows, k drawn evenly on a logarithmic scale.
+    """Run short spherical k-means on subsamples of the rows; k is drawn log-uniformly.
 
     Args:
         points: (n, d) unit rows.
         weights: (n,) positive integers.
-        coarsest: least k.
-        finest: greatest k; both are cut to what the rows allow.
-        seed: of all that is drawn.
+        coarsest: smallest k.
+        finest: largest k; both are limited by the number of rows.
+        seed: of all random choices.
     """
     rng, n = np.random.default_rng(seed), len(points)
     sampled = max(1, round(ROWS_SHARE * n))
@@ -80,24 +80,24 @@ def cluster_often(
 def together(
     runs: Sequence[Partition], nodes: NDArray[np.int32], weights: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """(n, n) share of the runs in which two nodes lie together, averaged over their rows.
+    """(n, n) share of runs in which two nodes are in the same cluster, averaged over their rows.
 
     Args:
-        runs: of m rows.
+        runs: partitions of m rows.
         nodes: (m,) node of each row, from 0 without gaps.
-        weights: (m,) of each row.
+        weights: (m,) weight of each row.
     """
     starts = np.cumsum([0, *(run.k for run in runs)])
     cells = np.concatenate([run.labels + start for run, start in zip(runs, starts, strict=False)])
     shape = (int(nodes.max()) + 1, int(starts[-1]))
-    heavy = np.tile(weights.astype(np.float64), len(runs))
-    inside = csr_array((heavy, (np.tile(nodes, len(runs)), cells)), shape)
+    tiled = np.tile(weights.astype(np.float64), len(runs))
+    inside = csr_array((tiled, (np.tile(nodes, len(runs)), cells)), shape)
     weight = np.bincount(nodes, weights)
     return (inside @ inside.T).toarray() / (np.outer(weight, weight) * len(runs))
 
 
 def _centres(points: Rows, weights: NDArray[np.int64], labels: NDArray[np.int64]) -> Rows:
-    """Unit vectors of the means of the clusters that are not empty."""
+    """Normalised means of the non-empty clusters."""
     filled, cluster = np.unique(labels, return_inverse=True)
     inside = csr_array(
         (weights.astype(np.float64), (cluster, np.arange(len(labels)))),

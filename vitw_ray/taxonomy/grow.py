@@ -1,4 +1,4 @@
-"""Levels over the leaves of a facet, grown in a worker from vectors in storage."""
+"""Build the levels of a facet, in a worker, from vectors in storage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,10 +29,10 @@ Leaves = Sequence[tuple[str, int]]
 
 @dataclass(frozen=True)
 class Grown:
-    """One facet's levels and how good they are, and its (n, d) vectors or its names.
+    """One facet's levels and their quality, and either its (n, d) vectors or its names.
 
-    Leaves that are named by their members are named where they grow. Else there are no names yet,
-    and the vectors come along.
+    Clusters named after their members are named in the same worker. Otherwise `names` is None, and
+    the vectors are returned for naming by a model.
     """
 
     facet: ValueFacet
@@ -44,7 +44,7 @@ class Grown:
 
 @dataclass(frozen=True)
 class ValueGrower:
-    """Grows the value facets: cluster, and name all but those left to a model."""
+    """Builds the value facets: clusters them, and names all facets except `unnamed`."""
 
     config: RunConfig
     storage: Storage
@@ -53,7 +53,7 @@ class ValueGrower:
     unnamed: Sequence[ValueFacet] = ()
 
     def __call__(self) -> list[Grown]:
-        """The facets one after the other; a facet without leaves has no levels."""
+        """Build the facets one after the other; a facet without leaves has no levels."""
         embedded = read_blocks(self.storage, self.blocks)
         row_of = {text: row for row, text in enumerate(embedded.texts)}
         grown = []
@@ -69,7 +69,7 @@ class ValueGrower:
     def _grow(self, facet: ValueFacet, leaves: Leaves, vectors: NDArray[np.float32]) -> Grown:
         labels = [label for label, _ in leaves]
         conversations = np.array([n for _, n in leaves], dtype=np.int64)
-        # From names, levels above the first grow where these are found: see climbing.py.
+        # When climbing by names, levels above the first are built from names: see climbing.py.
         by_names = self.config.taxonomy.climbing == "names" and facet in self.unnamed
         highest = 1 if by_names else None
         levels = grow_levels(self.config.taxonomy, facet, vectors, highest=highest)
@@ -91,15 +91,15 @@ def grow_levels(
     highest: int | None = None,
     shards: Sequence[Shard] | None = None,
 ) -> list[Parents]:
-    """The levels of a facet with the sizes that its configuration or Clio's ratio gives.
+    """Build the levels of a facet, with configured sizes or sizes by Clio's ratio.
 
     Args:
         config: sizes, seed and iterations.
-        facet: what is clustered.
+        facet: the facet to cluster.
         vectors: (n, d) unit rows of its leaves, at least one.
-        weights: (n,) how many times a leaf counts; default once.
-        highest: level at which to stop; default: the top.
-        shards: where many rows are to be clustered; default: here.
+        weights: (n,) multiplicity of each leaf; default 1.
+        highest: last level to return; default: the top.
+        shards: the rows in other processes, for large inputs; default: this process.
     """
     levels = build_levels(
         vectors,
@@ -119,19 +119,19 @@ def grown_quality(
     levels: Sequence[Parents],
     weights: NDArray[np.int64] | None = None,
 ) -> list[dict[str, Any]]:
-    """A row per grown level, for the manifest: see `describe_levels` and `resampled_agreement`.
+    """Quality of each level, for the manifest: see `describe_levels` and `resampled_agreement`.
 
     Args:
-        config: as of `grow_levels`, and so are `facet`, `vectors` and `weights`.
-        facet: what was clustered.
+        config: as given to `grow_levels`.
+        facet: as given to `grow_levels`.
         vectors: (n, d) unit rows of its leaves.
-        levels: as `grow_levels` gave them.
-        weights: (n,) how many times a leaf counts.
+        levels: as returned by `grow_levels`.
+        weights: (n,) multiplicity of each leaf; default 1.
     """
 
     def grow(kept: NDArray[np.bool_]) -> list[Parents]:
-        heavy = None if weights is None else weights[kept]
-        return grow_levels(config, facet, vectors[kept], heavy, highest=len(levels))
+        kept_weights = None if weights is None else weights[kept]
+        return grow_levels(config, facet, vectors[kept], kept_weights, highest=len(levels))
 
     agreement = resampled_agreement(vectors, levels, grow)
     return [

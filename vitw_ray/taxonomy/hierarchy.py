@@ -1,10 +1,11 @@
-"""Levels of the taxonomy: how many clusters on each, and which cluster lies under which.
+"""Levels of the taxonomy: the number of clusters on each level, and the parent of each cluster.
 
 In: one unit vector per label (or task text). Out: for each level, the parent of every node of the
-level below. Level 0 is the labels. The paper applies k-means level by level (1.5); a level of
-centres of centres forgets its leaves, and another start is another tree. Here many k-means of the
-leaves, from coarse to fine, say which leaves belong together, and every level joins nodes of the
-one below by what they say of its leaves: clusters nest by construction, and hang on no start.
+level below. Level 0 is the labels. The paper applies k-means level by level (1.5): centroids of
+centroids lose information about the leaves, and the tree depends on the random start. Here many
+k-means runs on the leaves, from coarse to fine, give a similarity of leaves (`consensus`), and each
+level merges nodes of the level below by it (`agglomerate`). Clusters are nested by construction and
+do not depend on a single start.
 """
 
 from collections.abc import Sequence
@@ -26,24 +27,24 @@ Parents = NDArray[np.int32]
 
 LEVELS = 3  # paper, 1.5: 266, 26 and 5 clusters over 3,307 values
 TOP = 5  # paper, 1.5
-NODES = 4096  # ours: numbers for all pairs of so many take 134 MB
+NODES = 4096  # ours: one float64 for each pair takes 134 MB
 NEIGHBOURS = 10  # paper, 1.5: the median number of leaves of its clusters
-FINEST = 1.25  # ours, over the clusters of level 1: what lies apart then was at a rim
+FINEST = 1.25  # ours: largest k as a multiple of level 1; above, runs only split off border leaves
 
 
 def level_sizes(
     n_leaves: int, configured: tuple[int, ...] | None, levels: int = LEVELS, top: int = TOP
 ) -> tuple[int, ...]:
-    """Clusters on each level from 1 up, for so many leaves.
+    """Number of clusters on each level from 1 up, given the number of leaves.
 
-    Configured sizes stand when they fall from level to level and the first is at most `n_leaves`.
-    Otherwise every level is smaller than the one below by one ratio (Clio, 5.1:
-    (n_top / n_base) ** (1 / (L - 1)), the leaves being the base), and never larger than configured.
-    The number of levels stays whatever the input, so that tables of small and large runs have the
-    same shape: three labels give (2, 1, 1), and a level may repeat the one below.
+    Configured sizes are used if they decrease strictly and the first is at most `n_leaves`.
+    Otherwise the sizes decrease by a constant ratio (Clio, 5.1: (n_top / n_base) ** (1 / (L - 1)),
+    the leaves being the base), and never exceed the configured sizes. The number of levels does not
+    depend on the input, so that tables of small and large runs have the same shape: three labels
+    give (2, 1, 1), and a level may repeat the one below.
 
     Returns:
-        Sizes that never rise, from at most `n_leaves` down to at least 1; empty without leaves.
+        Non-increasing sizes between 1 and `n_leaves`; empty without leaves.
     """
     if n_leaves == 0:
         return ()
@@ -51,7 +52,7 @@ def level_sizes(
         return configured
     if configured:
         levels, top = len(configured), max(configured[-1], 1)
-    top = min(top, max(1, n_leaves // 2**levels))  # of few leaves, each level still makes half
+    top = min(top, max(1, n_leaves // 2**levels))  # if leaves are few, each level halves them
     ratio = (top / n_leaves) ** (1 / levels)
     sizes = [max(1, round(n_leaves * ratio**level)) for level in range(1, levels + 1)]
     limits = accumulate(configured or sizes, min)
@@ -73,24 +74,24 @@ def build_levels(
 ) -> list[Parents]:
     """Cluster the leaves, then their clusters, and so on to the top.
 
-    Up to `NODES` leaves are nodes themselves. Of more, one k-means makes each level that is larger
-    than that, and then `NODES` nodes, on which all other levels are built.
+    Up to `NODES` leaves are used as nodes directly. With more leaves, each level larger than
+    `NODES` is one k-means; a further k-means then gives the `NODES` nodes for all other levels.
 
     Args:
         vectors: (n, d) unit rows, one per leaf.
-        sizes: clusters on each level from 1 up, as `level_sizes` gives them.
-        seed: of everything drawn.
-        iterations: polishing iterations at most, of each k-means of more than `NODES` points.
-        weights: (n,) positive integers, how many times a leaf counts; default once.
-        shards: the same rows and weights where they are to be clustered while there are more than
-            `NODES`; default: here. Where makes no difference to the levels.
+        sizes: clusters on each level from 1 up, as returned by `level_sizes`.
+        seed: of all random choices.
+        iterations: limit on refinement iterations of each k-means on more than `NODES` points.
+        weights: (n,) positive integers, multiplicity of each leaf; default 1.
+        shards: the same rows and weights in other processes, used for more than `NODES` rows;
+            default: this process. The result is the same.
 
     Returns:
-        One array per level. No cluster is empty: where leaves coincide, a level has at most as many
-        nodes as there are distinct ones.
+        One array per level. No cluster is empty: if leaves coincide, a level has at most as many
+        nodes as there are distinct leaves.
 
     Raises:
-        ValueError: a vector holds a number that is not finite.
+        ValueError: a vector has a number that is not finite.
     """
     if broken := int((~np.isfinite(vectors)).any(axis=1).sum()):
         raise ValueError(f"{broken} of {len(vectors)} vectors are not finite: check the embedder")
@@ -119,14 +120,14 @@ def build_levels(
 def _segment(
     shards: Sequence[Shard], k: int, *, seed: int, iterations: int
 ) -> tuple[Rows, NDArray[np.int64], Parents]:
-    """Centres of at most k clusters, their weights, and the cluster of each point."""
+    """Centroids of at most k clusters, their weights, and the cluster of each point."""
     found = two_level_kmeans(shards, k, iterations=iterations, seed=seed)
     filled, parents = np.unique(found.labels, return_inverse=True)
     return found.centroids[filled], found.counts[filled], parents.astype(np.int32)
 
 
 def _distinct(points: Rows, weight: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64], Parents]:
-    """The distinct points in an order of their own, their weights, and which one each point is."""
+    """The distinct points, sorted, their weights, and the index of each point among them."""
     distinct, which = np.unique(points, axis=0, return_inverse=True)
     sums = np.bincount(which, weight).astype(np.int64)
     return distinct, sums, which.astype(np.int32)
@@ -135,10 +136,10 @@ def _distinct(points: Rows, weight: NDArray[np.int64]) -> tuple[Rows, NDArray[np
 def _levels_of_nodes(
     points: Rows, weight: NDArray[np.int64], sizes: Sequence[int], seed: int
 ) -> list[Parents]:
-    """Levels over few distinct nodes, each joined from the level below."""
+    """Levels over at most `NODES` distinct nodes, each merged from the level below."""
     n = len(points)
     bottom = min(sizes[0], n)
-    # In a cluster of average size, more neighbours would be those of other clusters.
+    # More neighbours than an average cluster has would include rows of other clusters.
     smoothed = smooth(points, min(NEIGHBOURS, n // bottom - 1))
     coarsest, finest = max(2, min(sizes[-1], TOP)), round(FINEST * bottom)
     runs = cluster_often(smoothed, weight, coarsest, finest, seed=seed)
@@ -146,16 +147,16 @@ def _levels_of_nodes(
     above = np.arange(n, dtype=np.int32)
     for size in sizes:
         below = np.bincount(above, weight).astype(np.int64)
-        # A run finer than the nodes below does not say which of them belong together.
-        telling = [run for run in runs if run.k <= len(below)] or runs
-        similarity = together(telling, above, weight)
+        # Runs with more clusters than there are nodes below say little about which nodes to merge.
+        coarse = [run for run in runs if run.k <= len(below)] or runs
+        similarity = together(coarse, above, weight)
         levels.append(agglomerate(similarity, below, min(size, len(below))))
         above = levels[-1][above]
     return levels
 
 
 def nodes_of_leaves(levels: Sequence[Parents]) -> list[Parents]:
-    """For each level, the node above every leaf: `levels` composed from the bottom up."""
+    """For each level, the ancestor of every leaf: `levels` composed from the bottom up."""
     above: list[Parents] = []
     for parents in levels:
         above.append(parents[above[-1]] if above else parents)
@@ -163,6 +164,6 @@ def nodes_of_leaves(levels: Sequence[Parents]) -> list[Parents]:
 
 
 def configured_sizes(config: TaxonomyConfig, facet: str) -> tuple[int, ...] | None:
-    """Clusters on each level of a facet from 1 up, where a run sets them."""
+    """Configured number of clusters on each level of a facet, from 1 up; None if not set."""
     levels = BY_NAME[facet].levels
     return getattr(config, levels) if levels else None

@@ -1,7 +1,7 @@
-"""Where the naming by a language model runs: in an actor with an extractor's resources.
+"""Naming by a language model, in an actor with the resources of an extractor.
 
-What goes there is labels with their vectors, counts and clusters: all of them released terms. When
-levels grow from names, they grow there too, with the embedder of the run beside the model.
+The actor receives labels with their vectors, counts and clusters, and no conversation text. If
+levels are built from names, this happens in the same actor, which then also loads the embedder.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from vitw_ray.taxonomy.naming.listing import Clustered
 from vitw_ray.taxonomy.naming.model_naming import ModelNames, name_facets
 from vitw_ray.taxonomy.neighbourhoods import KMeansSettings
 
-CHARACTERS_PER_TOKEN = 3  # ours: plain English has four and more, so a list that fits does fit
+CHARACTERS_PER_TOKEN = 3  # ours: conservative, plain English has four and more
 MakeModel = Callable[[RunConfig], LanguageModel]
 
 
 def model_of_run(config: RunConfig) -> LanguageModel:
-    """The language model of the extraction, made for the questions about clusters."""
+    """The language model of the extraction, created for the questions about clusters."""
     questions = [group_question(facet) for facet in LABEL_TREES]
     if config.taxonomy.climbing == "names":
         questions += climb_questions()
@@ -39,7 +39,7 @@ def model_of_run(config: RunConfig) -> LanguageModel:
 
 
 class ClusterNamer:
-    """Holds the language model; one unit is all that it has to say about a run."""
+    """Holds the language model; processes one unit per run."""
 
     def __init__(
         self,
@@ -53,26 +53,26 @@ class ClusterNamer:
         self._model = make_model(config)
 
     def __call__(self, unit: cluster.Unit) -> ModelNames:
-        """Name the clusters of a unit's facets; raise those above level 1 where that is set."""
+        """Name the clusters of a unit's facets; when climbing by names, build the upper levels."""
         return asyncio.run(self._name({facet: self._facets[facet] for facet in unit["facets"]}))
 
     async def _name(self, facets: Mapping[ValueFacet, Clustered]) -> ModelNames:
         try:
             await self._model.open()
-            asked = BoundedModel(self._model, at_once=self._config.execution.requests_at_once)
+            model = BoundedModel(self._model, at_once=self._config.execution.requests_at_once)
             if self._config.taxonomy.climbing == "vectors":
-                return await name_facets(asked, facets)
-            return await climb_facets(self._means(asked), facets, self._sizes(facets))
+                return await name_facets(model, facets)
+            return await climb_facets(self._climb_context(model), facets, self._sizes(facets))
         finally:
             self._model.close()
 
-    def _means(self, asked: BoundedModel) -> ClimbContext:
+    def _climb_context(self, model: BoundedModel) -> ClimbContext:
         settings = self._config.taxonomy
-        # On the CPU: names are few, and an engine leaves no room on its GPU.
+        # On the CPU: names are few, and the engine uses the whole GPU memory.
         revision = describe_embedder(self._config).get("revision")
         embedder = load_embedder(settings.embedder, "cpu", revision)
         return ClimbContext(
-            asked,
+            model,
             embed=partial(embed_unique, embedder),
             kmeans=KMeansSettings(settings.taxonomy_seed, settings.kmeans_iterations),
             room=CHARACTERS_PER_TOKEN * self._config.extraction.transcript_tokens,
@@ -92,15 +92,15 @@ def name_by_model(
     facets: Mapping[ValueFacet, Clustered],
     make_model: MakeModel = model_of_run,
 ) -> ModelNames:
-    """Name the clusters of the value facets where the model may run: in an extractor's actor.
+    """Name the clusters of the value facets in an actor with an extractor's resources.
 
     Args:
-        config: the run; where it climbs by names, levels above the first are raised there too.
+        config: the run; when climbing by names, the actor also builds levels above the first.
         facets: labels and their clusters.
         make_model: called inside the actor; default: the language model of the extraction.
 
     Raises:
-        StageFailed: the model cannot be opened, or answers nothing.
+        StageFailed: the model cannot be opened, or gives no valid answer.
     """
     (names,) = cluster.stream_through_actors(
         [{"facets": list(facets)}],

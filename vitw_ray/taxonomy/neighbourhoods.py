@@ -1,7 +1,8 @@
-"""What lies close to what: neighbourhoods of clusters, for a model that cannot see a level at once.
+"""Neighbourhoods of similar clusters, for a model whose prompt cannot contain a whole level.
 
-Pure functions of unit vectors. Neighbourhoods part the rows of a level and are shown with what lies
-just outside (Clio, 5.1), so that no border hides that two groups on its sides are alike.
+Pure functions of unit vectors. Neighbourhoods partition the rows of a level. Each is shown together
+with the rows nearest to it from outside (Clio, 5.1), so that similar groups on both sides of a
+border are seen together.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from vitw_ray.taxonomy.hierarchy import Parents
 from vitw_ray.taxonomy.kmeans.lloyd import kmeans
 from vitw_ray.taxonomy.kmeans.shards import ArrayShard
 
-OUTSIDE = 10  # ours: a quarter of a neighbourhood; Clio's number is not known
+OUTSIDE = 10  # ours: a quarter of a neighbourhood; Clio does not state its number
 
 Vectors = NDArray[np.floating]
 """(n, d) unit rows."""
@@ -22,7 +23,7 @@ Vectors = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class KMeansSettings:
-    """How rows are divided: seed of the start, and Lloyd iterations at most."""
+    """Settings of k-means: the seed of the start, and a limit on Lloyd iterations."""
 
     seed: int
     iterations: int
@@ -30,7 +31,7 @@ class KMeansSettings:
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """Row numbers; in both parts what is nearest to the centre comes first."""
+    """Indices of rows inside and just outside, both sorted by distance to the centre."""
 
     members: tuple[int, ...]
     outside: tuple[int, ...]
@@ -39,7 +40,7 @@ class Neighbourhood:
 def neighbourhoods(
     vectors: Vectors, parts: int, most: int, settings: KMeansSettings
 ) -> list[Neighbourhood]:
-    """Neighbourhoods that part the rows of a level; see `divide` for the arguments."""
+    """Partition the rows of a level into neighbourhoods; see `divide` for the arguments."""
     around = np.empty(len(vectors), np.int32)
     for number, rows in enumerate(divide(vectors, parts, most, settings)):
         around[rows] = number
@@ -58,16 +59,16 @@ def neighbourhoods(
 def divide(
     vectors: Vectors, parts: int, most: int, settings: KMeansSettings
 ) -> list[NDArray[np.intp]]:
-    """Part the rows by k-means.
+    """Partition the rows by k-means.
 
     Args:
         vectors: (n, d) unit rows, at least one.
-        parts: how many are wanted.
-        most: rows in a part; larger ones are divided again.
+        parts: number of parts wanted.
+        most: limit on the rows in a part; larger parts are divided again.
         settings: of k-means.
 
     Returns:
-        Row numbers of each part, in rising order; no part is empty.
+        Indices of the rows of each part, ascending; no part is empty.
     """
     return list(_divided(vectors, np.arange(len(vectors)), parts, most, settings))
 
@@ -80,7 +81,7 @@ def _divided(
         yield rows
         return
     groups = _clusters(vectors[rows], parts, settings)
-    if len(groups) == 1:  # all alike: one division is as good as another
+    if len(groups) == 1:  # all rows are equal, so any division is fine
         yield from np.array_split(rows, -(-len(rows) // most))
         return
     for group in groups:
@@ -88,9 +89,9 @@ def _divided(
 
 
 def spread(vectors: Vectors, k: int, settings: KMeansSettings) -> list[int]:
-    """Numbers of at most k rows (at least one) that stand for all, in rising order.
+    """Indices of 1 to k rows that represent all rows, ascending.
 
-    They are the nearest to the centre of each cluster; where rows coincide there are fewer.
+    They are the rows nearest to the centres of k clusters; fewer if rows coincide.
     """
     groups = _clusters(vectors, max(k, 1), settings)
     around = np.empty(len(vectors), np.int32)
@@ -113,13 +114,13 @@ def _clusters(vectors: Vectors, k: int, settings: KMeansSettings) -> list[NDArra
 
 
 def centres(vectors: Vectors, clusters: Parents) -> NDArray[np.float64]:
-    """(k, d) unit vectors of the means of k clusters, numbered from 0 without gaps."""
+    """(k, d) normalised means of k clusters, numbered from 0 without gaps."""
     sums = np.zeros((clusters.max(initial=-1) + 1, vectors.shape[1]))
     np.add.at(sums, clusters, vectors)
     return sums / np.linalg.norm(sums, axis=1, keepdims=True).clip(min=1e-12)
 
 
 def nearest_first(closeness: NDArray[np.floating], among: NDArray[np.bool_]) -> list[int]:
-    """Numbers of the chosen rows, the closest first."""
+    """Indices of the chosen rows, closest first."""
     chosen = np.flatnonzero(among)
     return chosen[np.argsort(-closeness[chosen], kind="stable")].tolist()

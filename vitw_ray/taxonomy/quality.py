@@ -1,7 +1,7 @@
-"""How good a tree is, told from itself and its vectors; and how far two trees agree.
+"""Quality of a tree from its structure and vectors, and agreement of two trees.
 
-Nothing here knows a tree made by people. Measures of agreement take any two clusterings of the same
-leaves, so that a benchmark can give them one.
+No reference tree is needed. Agreement takes any two clusterings of the same leaves, so a benchmark
+can pass a human-made one.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,24 +13,23 @@ from scipy.sparse import coo_array
 
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 
-MANY_LEAVES = 4096  # ours: all distances between so many take a second, another tree ten
-KEPT_SHARE = 0.9  # ours: what another week of conversations may change, and nothing to get lost in
+MANY_LEAVES = 4096  # ours: for more leaves, pairwise distances and a second tree take too long
+KEPT_SHARE = 0.9  # ours: about the change that another week of conversations makes
 
 
 def describe_levels(
     vectors: NDArray[np.float32], levels: Sequence[Parents]
 ) -> list[dict[str, Any]]:
-    """A row per level, from 1 up: how many clusters, how large they are, how well apart they lie.
+    """One row per level, from 1 up: number, sizes and separation of clusters.
 
     Args:
         vectors: (n, d) unit rows, one per leaf.
-        levels: as `build_levels` gives them.
+        levels: as returned by `build_levels`.
 
     Returns:
-        Per level: `clusters`; `leaves`, the fewest, the median and the most under one cluster;
-        `singletons`, clusters of one leaf; `largest_share` of all leaves; `silhouette`, the mean
-        over leaves by cosine distance, of an even sample where there are many (None where every
-        leaf is alone or all are together).
+        Per level: `clusters`; `leaves`, the minimum, median and maximum under one cluster;
+        `singletons`, the number of clusters of one leaf; `largest_share`, the share of all leaves
+        in the largest cluster; `silhouette`, see `silhouette`.
     """
     rows = []
     for level, nodes in enumerate(nodes_of_leaves(levels), 1):
@@ -53,17 +52,16 @@ def resampled_agreement(
     levels: Sequence[Parents],
     grow: Callable[[NDArray[np.bool_]], Sequence[Parents]],
 ) -> list[float | None]:
-    """How far the tree is that of nine tenths of its leaves as well.
+    """Stability of the tree: its agreement with a tree built from nine tenths of its leaves.
 
     Args:
         vectors: (n, d) unit rows, one per leaf.
-        levels: as `build_levels` gives them for all leaves.
-        grow: the levels over the chosen leaves of n, made in the same way.
+        levels: as returned by `build_levels` for all leaves.
+        grow: builds the levels over the leaves in a mask (n,), in the same way.
 
     Returns:
-        Adjusted Rand index of the two trees over the leaves they share, per level, to four
-        decimals; None for a tree of many leaves, where it would cost as much again, or of under
-        two.
+        Adjusted Rand index of the two trees over the common leaves, per level, to four decimals;
+        None if there are more than `MANY_LEAVES` leaves (too expensive) or fewer than two.
     """
     n = len(vectors)
     if not 2 <= n <= MANY_LEAVES:
@@ -78,7 +76,8 @@ def resampled_agreement(
 def silhouette(vectors: NDArray[np.float32], nodes: Parents) -> float | None:
     """Mean silhouette of the leaves by cosine distance (Rousseeuw 1987), to four decimals.
 
-    Of more than `MANY_LEAVES` leaves, an even sample of them; None where it is not defined.
+    Computed on an evenly spaced sample if there are more than `MANY_LEAVES` leaves. None if every
+    leaf is a cluster, or all leaves are one cluster.
     """
     from sklearn.metrics import silhouette_score  # heavy: only where it is needed
 
@@ -92,14 +91,14 @@ def silhouette(vectors: NDArray[np.float32], nodes: Parents) -> float | None:
 
 
 def pairwise_f1(one: ArrayLike, other: ArrayLike) -> float:
-    """F1 of the pairs of leaves that lie together: in both clusterings, over in either.
+    """F1 score of the pairs of leaves that two clusterings put in the same cluster.
 
     Args:
         one: (n,) cluster of each leaf.
         other: (n,) cluster of each leaf in another clustering.
 
     Returns:
-        1 when the clusterings are the same (also when no two leaves lie together in either).
+        1 if the clusterings are equal (also if neither has a cluster of two leaves).
     """
     _, first = np.unique(one, return_inverse=True)
     _, second = np.unique(other, return_inverse=True)

@@ -1,8 +1,8 @@
-"""The tree of tasks: texts that are private and many, one for each conversation.
+"""The tree of tasks. Task texts are private, and there is one per conversation.
 
-It is grown, named and written out in a worker that reads texts and vectors from storage: the driver
-sees clusters, and of a text no more than a keyed hash. Texts appear in the tree only through names
-with enough support.
+A worker reads texts and vectors from storage, builds the tree, names it and writes the result. The
+driver sees only clusters and keyed hashes of texts. Task texts appear in the tree only as cluster
+names with enough support.
 """
 
 import io
@@ -34,7 +34,7 @@ from vitw_ray.taxonomy.vectors.texts import tasks_of
 from vitw_ray.taxonomy.vectors.vector_files import TextBlock, read_blocks, shares
 
 ROWS_PER_SHARD = 250_000  # ours: 0.4 GB of vectors of 384 numbers
-SHARD_CPUS = 0.1  # ours: who waits for them holds a whole one, and all of them must find a place
+SHARD_CPUS = 0.1  # ours: the worker that waits reserves a whole CPU, and all shards must fit beside
 KEY_BYTES = 16
 KEY = f"S{KEY_BYTES}"  # numpy's type of a task's keyed hash
 CLUSTERS = pa.schema(
@@ -47,7 +47,7 @@ CLUSTERS = pa.schema(
 
 @dataclass(frozen=True)
 class TaskTree:
-    """Rows of `taxonomy`, the ids of its level 1 by number, the file of `CLUSTERS`, quality."""
+    """Rows of `taxonomy`, the ids of level 1 by cluster number, the path of `CLUSTERS`, quality."""
 
     tree: pa.Table
     ids: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ NO_TASKS = TaskTree(TAXONOMY.empty_table())
 
 @dataclass(frozen=True)
 class TaskGrower:
-    """Grows the tree of tasks and notes the cluster of each below `folder`."""
+    """Builds the tree of tasks and writes the cluster of each task below `folder`."""
 
     config: RunConfig
     storage: Storage
@@ -70,7 +70,7 @@ class TaskGrower:
     rows_per_shard: int = ROWS_PER_SHARD
 
     def __call__(self) -> TaskTree:
-        """The tree; a task weighs as much as the conversations that have it."""
+        """Build the tree; the weight of a task is the number of its conversations."""
         if not self.blocks:
             return NO_TASKS
         tasks = read_blocks(self.storage, self.blocks)
@@ -89,7 +89,7 @@ class TaskGrower:
             )
             for nodes in nodes_of_leaves(levels)
         ]
-        key = self.keyed.digest("task cluster", b"")  # of ids: their members are private
+        key = self.keyed.digest("task cluster", b"")  # ids are keyed: their members are private
         tree = build_tree("tasks", tasks.texts, tasks.conversations, levels, names, key=key)
         members: list[list[str]] = [[] for _ in range(int(levels[0].max()) + 1)]
         for text, node in zip(tasks.texts, levels[0].tolist(), strict=True):
@@ -102,9 +102,9 @@ class TaskGrower:
 
     @contextmanager
     def _shards(self) -> Iterator[Sequence[Shard] | None]:
-        """Rows in actors that cluster them at once, when they fill two and more; else None."""
+        """Shards in actors, if the rows fill at least two; else None."""
         execution, total = self.config.execution, sum(block.texts for block in self.blocks)
-        rows = max(self.rows_per_shard, -(-total // execution.actors))  # the GPUs of extractors
+        rows = max(self.rows_per_shard, -(-total // execution.actors))  # at most one per extractor
         loads = shares(self.storage, self.blocks, rows)
         if len(loads) < 2:
             yield None
@@ -136,7 +136,7 @@ class TaskGrower:
 
 
 def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
-    """Write `task_assignments`, part by part: 20 bytes a task are shared among the workers."""
+    """Write `task_assignments`, part by part; workers share a table of 20 bytes per task."""
     storage, folder, keyed = context.storage, context.folder, context.keyed
     parts = context.tables["extractions"].files
     keys, numbers = np.empty(0, KEY), np.empty(0, np.int32)
@@ -155,7 +155,7 @@ def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
         if len(wanted) and not np.array_equal(keys[places.clip(max=len(keys) - 1)], wanted):
             raise StageFailed(
                 f"tasks of part {unit['part']} are in no cluster",
-                "keep other programs out of the run folder, and run again",
+                "make sure that no other program writes to the run folder, and run again",
             )
         table = pa.table(
             [[identity for identity, _ in rows], [ids[n] for n in numbers[places]]],

@@ -1,4 +1,4 @@
-"""The `taxonomy` table: built from clustered and named labels, checked, and climbed.
+"""Build and check the `taxonomy` table.
 
 In: the leaves of one facet with their counts, the parents on each level, the names. Out: rows of
 `records.TAXONOMY` in the published form (paper, 4): a label's id is the label, a cluster's id is
@@ -21,14 +21,14 @@ from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.naming.member_naming import MAX_NAME_WORDS, is_name
 from vitw_ray.trees import nodes_of_facet
 
-PCT_TOLERANCE = 1e-6  # ours: rounding of a few thousand float64 shares stays far below
+PCT_TOLERANCE = 1e-6  # ours: far above the rounding error of a few thousand float64 shares
 
 
 def cluster_id(facet: str, level: int, members: Iterable[str], key: bytes = b"") -> str:
-    """`<facet>:l<level>:<uuid>`, the uuid a hash of the sorted leaves under the cluster.
+    """`<facet>:l<level>:<uuid>`; the UUID is a hash of the sorted leaves under the cluster.
 
-    The same members have the same id in every run. With a `key` only its holder can test a guess
-    of the members, which matters where these are private texts.
+    The same members give the same id in every run. With a `key`, nobody without it can test a guess
+    of the members, which may be private texts.
     """
     text = "\n".join(sorted(members)).encode()
     digest = hmac.new(key, text, "sha256").digest()
@@ -44,14 +44,14 @@ def build_tree(
     *,
     key: bytes = b"",
 ) -> pa.Table:
-    """Every node of one facet, sorted by level and id.
+    """All nodes of one facet, sorted by level and id.
 
     Args:
-        facet: value facets have their labels as level 0; the tree of `tasks` starts at level 1.
+        facet: level 0 of a value facet is its labels; the tree of `tasks` starts at level 1.
         labels: (n,) unique leaves.
-        conversations: (n,) conversations that have each leaf.
-        levels: parents of the nodes of the level below, from level 1 up, as of `build_levels`.
-        names: for each of these levels, (name, description) per node.
+        conversations: (n,) number of conversations with each leaf.
+        levels: from level 1 up, parents of the nodes below, as returned by `build_levels`.
+        names: for each of these levels, (name, description) of each node.
         key: of the cluster ids; see `cluster_id`.
 
     Returns:
@@ -92,13 +92,12 @@ def _ids(facet: str, level: int, labels: Sequence[str], nodes: Parents, key: byt
 
 
 def check_tree(table: pa.Table) -> list[str]:
-    """What is wrong with a taxonomy, one sentence per broken rule and facet; empty when sound.
+    """Problems of a taxonomy, one sentence per violated rule and facet; empty if valid.
 
-    For each facet: ids are unique, no name is empty, a cluster's name is of at most ten words in
-    the allow-listed alphabet and differs from its siblings' by more than capitals, levels have no
-    gap, every node but those of the top has exactly one parent and that one level up, every node
-    above the bottom has children whose conversations add up to its own, and the shares of each
-    level add up to 100.
+    For each facet: ids are unique; no name is empty; a cluster's name has at most ten words in the
+    allowed alphabet and differs from its siblings' names, ignoring case; levels have no gap; every
+    node below the top has exactly one parent, one level up; the conversations of a node's children
+    add up to its own; the shares of each level add up to 100.
     """
     broken: list[str] = []
     for facet in sorted(set(table["facet"].to_pylist())):
@@ -119,15 +118,15 @@ def _problems(facet: str, nodes: list[dict[str, Any]]) -> Iterator[str]:
     present = sorted(set(level_of.values()))
     if present != list(range(bottom, top + 1)):
         yield f"levels are {present}: expected {bottom} to {top}"
-    lost = parented_tops = 0
+    orphans = parented_tops = 0
     for node in nodes:
         parent = node["parent_cluster_id"]
         if node["level"] == top:
             parented_tops += parent is not None
         else:
-            lost += level_of.get(parent) != node["level"] + 1
-    if lost:
-        yield f"{lost} nodes have no parent one level up"
+            orphans += level_of.get(parent) != node["level"] + 1
+    if orphans:
+        yield f"{orphans} nodes have no parent one level up"
     if parented_tops:
         yield f"{parented_tops} nodes of the top level have a parent"
     yield from _sum_problems(bottom, nodes)
@@ -135,10 +134,10 @@ def _problems(facet: str, nodes: list[dict[str, Any]]) -> Iterator[str]:
 
 def _name_problems(clusters: list[dict[str, Any]]) -> Iterator[str]:
     if odd := sum(not is_name(node["name"]) for node in clusters):
-        yield f"{odd} names of clusters are not plain, or of more than {MAX_NAME_WORDS} words"
-    among = {(n["level"], n["parent_cluster_id"], n["name"].casefold()) for n in clusters}
-    if twice := len(clusters) - len(among):
-        yield f"{twice} clusters bear the name of a sibling"
+        yield f"{odd} cluster names are not plain, or have more than {MAX_NAME_WORDS} words"
+    distinct = {(n["level"], n["parent_cluster_id"], n["name"].casefold()) for n in clusters}
+    if duplicates := len(clusters) - len(distinct):
+        yield f"{duplicates} clusters have the name of a sibling"
 
 
 def _sum_problems(bottom: int, nodes: list[dict[str, Any]]) -> Iterator[str]:

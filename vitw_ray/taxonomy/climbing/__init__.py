@@ -1,1 +1,1 @@
-"""Levels above the first from the names of clusters, by a language model (Clio, 5.1)."""
+"""Upper levels of the taxonomy built by a language model from cluster names (Clio, 5.1)."""

@@ -1,10 +1,10 @@
-"""The second way to climb: levels from what the clusters below are called (Clio, 5.1).
+"""Build upper levels from the names of the clusters below (Clio, 5.1): `--climbing names`.
 
-Level 1 is clustered by vectors and named. For each further level, names and descriptions of the
-level below are embedded (a) and fall into neighbourhoods (b); for each of these a language model
-proposes wider groups (c); of those that several propose, one stays (d); every cluster is put into
-one of those that stay (e); and what was put together is named anew, by what it came to hold (f), as
-every cluster is. There is always a tree: each cluster has one parent, and no parent is empty.
+Level 1 is clustered by vectors and named. For each further level: (a) names and descriptions of the
+level below are embedded; (b) they are clustered into neighbourhoods; (c) for each neighbourhood a
+language model proposes wider groups; (d) the model removes duplicate proposals; (e) it assigns
+every cluster to one of the remaining groups; (f) the groups are renamed from their members. The
+result is always a tree: each cluster has one parent, and no parent is empty.
 """
 
 import asyncio
@@ -34,15 +34,15 @@ from vitw_ray.taxonomy.neighbourhoods import spread
 
 @dataclass
 class NewLevel:
-    """One level above another, and how it was come by.
+    """One new level, and how it was obtained.
 
     Attributes:
-        parents: of the clusters below, without gaps.
-        wanted: how many there should be.
-        neighbourhoods: in which groups were proposed; without any, all clusters have one parent.
-        proposed: groups of different names.
-        kept: those that clusters could be put into.
-        steps: what became of the requests of each step.
+        parents: parent of each cluster below, numbered without gaps.
+        wanted: target number of parents.
+        neighbourhoods: number of neighbourhoods; if 0, all clusters have the same parent.
+        proposed: number of proposed groups with distinct names.
+        kept: number of groups after deduplication.
+        steps: request counts of each step.
     """
 
     parents: Parents
@@ -55,7 +55,7 @@ class NewLevel:
     )
 
     def details(self) -> dict[str, Any]:
-        """For the manifest; `filled` counts the groups that clusters were put into."""
+        """For the manifest; `filled` is the number of groups with at least one cluster."""
         return {
             "below": len(self.parents),
             "wanted": self.wanted,
@@ -63,69 +63,69 @@ class NewLevel:
             "proposed": self.proposed,
             "kept": self.kept,
             "filled": int(self.parents.max()) + 1,
-            **{step: tally.details() for step, tally in self.steps.items()},
+            **{step: counts.details() for step, counts in self.steps.items()},
         }
 
 
 async def climb_facets(
-    means: ClimbContext,
+    context: ClimbContext,
     facets: Mapping[ValueFacet, Clustered],
     sizes: Mapping[ValueFacet, Sequence[int]],
 ) -> ModelNames:
-    """Name level 1 of the value facets; raise and name those above it.
+    """Name level 1 of the value facets; build and name the levels above.
 
     Args:
-        means: the model, open, and what else it takes.
+        context: the model, already open, and the other resources of a climb.
         facets: labels and level 1 of their clusters.
-        sizes: clusters wanted on each level of each facet, from 1 up.
+        sizes: target number of clusters on each level of each facet, from 1 up.
 
     Raises:
-        StageFailed: the model answered no request of the first level.
+        StageFailed: the model gave no answer at all.
     """
     grown: dict[ValueFacet, Clustered] = dict(facets)
     found = ModelNames({facet: [] for facet in facets}, {})
     climbed: dict[str, list[dict[str, Any]]] = {facet: [] for facet in facets}
     for level in range(1, max(map(len, sizes.values()), default=0) + 1):
-        there: list[ValueFacet] = [facet for facet in facets if len(sizes[facet]) >= level]
+        present: list[ValueFacet] = [facet for facet in facets if len(sizes[facet]) >= level]
         if level > 1:
-            raised = await asyncio.gather(
+            added = await asyncio.gather(
                 *(
-                    raise_level(facet, found.names[facet][-1], sizes[facet][level - 1], means)
-                    for facet in there
+                    add_level(facet, found.names[facet][-1], sizes[facet][level - 1], context)
+                    for facet in present
                 )
             )
-            for facet, one in zip(there, raised, strict=True):
+            for facet, one in zip(present, added, strict=True):
                 grown[facet] = replace(grown[facet], levels=[*grown[facet].levels, one.parents])
                 climbed[facet].append(one.details())
-        await name_level(means.asked, {facet: grown[facet] for facet in there}, level, found)
+        await name_level(context.model, {facet: grown[facet] for facet in present}, level, found)
         fail_if_unanswered(found)
     found.levels = {facet: list(clustered.levels) for facet, clustered in grown.items()}
-    found.climbed, found.model = climbed, means.asked.model.describe()
+    found.climbed, found.model = climbed, context.model.model.describe()
     return found
 
 
-async def raise_level(
-    facet: ValueFacet, groups: Sequence[Named], size: int, means: ClimbContext
+async def add_level(
+    facet: ValueFacet, groups: Sequence[Named], size: int, context: ClimbContext
 ) -> NewLevel:
-    """One more level above named clusters, of about this size.
+    """Build one more level above named clusters, with about `size` nodes.
 
-    It has fewer nodes than there are clusters, unless there is but one.
+    It has fewer nodes than there are clusters, unless there is only one cluster.
     """
     n = len(groups)
-    raised = NewLevel(np.zeros(n, np.int32), wanted=max(1, min(size, n - 1)))
-    if raised.wanted == 1:
-        return raised
-    below = Below(facet, groups, means.vectors(groups), raised.wanted)
-    places = neighbourhoods_of(below, means)
-    wider = await propose(below, places, means, raised.steps["propose"])
-    raised.neighbourhoods, raised.proposed = len(places), len(wider)
-    # One neighbourhood's proposals were made in sight of one another.
+    added = NewLevel(np.zeros(n, np.int32), wanted=max(1, min(size, n - 1)))
+    if added.wanted == 1:
+        return added
+    below = Below(facet, groups, context.vectors(groups), added.wanted)
+    places = neighbourhoods_of(below, context)
+    wider = await propose(below, places, context, added.steps["propose"])
+    added.neighbourhoods, added.proposed = len(places), len(wider)
+    # The proposals of a single neighbourhood come from one answer, so they need no deduplication.
     if len(places) > 1 and len(wider) > 1:
-        wider = await deduplicate(below, wider, means, raised.steps["deduplicate"])
+        wider = await deduplicate(below, wider, context, added.steps["deduplicate"])
     if len(wider) >= n:
-        wider = [wider[row] for row in spread(means.vectors(wider), n - 1, means.kmeans)]
-    raised.kept = len(wider)
+        wider = [wider[row] for row in spread(context.vectors(wider), n - 1, context.kmeans)]
+    added.kept = len(wider)
     if len(wider) > 1:
-        chosen = await assign(below, wider, means, raised.steps["assign"])
-        raised.parents = np.unique(chosen, return_inverse=True)[1].astype(np.int32)
-    return raised
+        chosen = await assign(below, wider, context, added.steps["assign"])
+        added.parents = np.unique(chosen, return_inverse=True)[1].astype(np.int32)
+    return added

@@ -1,8 +1,8 @@
-"""What a language model is asked to put wider groups above groups of values (Clio, 5.1: c, d, e).
+"""Questions to a language model for building wider groups above groups of values (Clio, 5.1: c-e).
 
-It writes words only when it proposes groups, and those are counted words of letters, as in
-`group_question`. What to keep of the proposals, and which group goes where, it says by numbers of a
-list: an engine can decode no other, and nobody's label can add to the list.
+Only proposals contain free words, limited in number and to letters as in `group_question`. For the
+other steps the model answers with numbers of a list. The schema allows no other numbers, so no
+label can inject an item into the list.
 """
 
 from functools import cache
@@ -17,10 +17,10 @@ from vitw_ray.inference.question import Question
 from vitw_ray.taxonomy.naming.group_question import NAME, WHO, words
 
 PROMPTS = Path(__file__).parent / "prompts"
-MOST_LISTED = 100  # ours: names of so many groups take under 1,024 tokens
-MOST_PROPOSED = 15  # ours: so many fit the default room of an answer
-MAX_PROPOSAL_WORDS = 15  # ours: half a description, since the group will be described anew
-MAX_REASON_WORDS = 20  # ours: a scratchpad as in Clio, but one that ends
+MOST_LISTED = 100  # ours: names of 100 groups take under 1,024 tokens
+MOST_PROPOSED = 15  # ours: fits the default --max-output-tokens
+MAX_PROPOSAL_WORDS = 15  # ours: half a description, since the group is described again later
+MAX_REASON_WORDS = 20  # ours: a scratchpad as in Clio, but of limited length
 
 Step = Literal["propose", "deduplicate", "assign"]
 STEPS: tuple[Step, ...] = get_args(Step)
@@ -29,7 +29,7 @@ _CLOSED = ConfigDict(extra="forbid", frozen=True)
 
 
 class Proposal(BaseModel):
-    """A group as it is proposed, before anything has been put into it."""
+    """A proposed group, before clusters are assigned to it."""
 
     model_config = _CLOSED
 
@@ -39,7 +39,7 @@ class Proposal(BaseModel):
 
 @cache
 def propose_question(facet: ValueFacet, fewest: int, most: int) -> Question:
-    """What wider groups a neighbourhood needs; answered by `groups`, so many of them."""
+    """Asks for wider groups of a neighbourhood; answer: `groups`, `fewest` to `most` of them."""
     some = Annotated[list[Proposal], Field(min_length=fewest, max_length=most)]
     name, fields = f"{fewest}_{most}", {"groups": some}
     return _question("propose", facet, name, fields, fewest=fewest, most=most)
@@ -47,7 +47,7 @@ def propose_question(facet: ValueFacet, fewest: int, most: int) -> Question:
 
 @cache
 def deduplicate_question(facet: ValueFacet, listed: int, fewest: int, most: int) -> Question:
-    """Which of the proposals stay; answered by `kept`, so many different numbers from 1 up."""
+    """Asks which proposals to keep; answer: `kept`, `fewest` to `most` distinct numbers."""
 
     def different(numbers: list[int]) -> list[int]:
         if len(set(numbers)) < fewest:
@@ -65,14 +65,14 @@ def deduplicate_question(facet: ValueFacet, listed: int, fewest: int, most: int)
 
 @cache
 def assign_question(facet: ValueFacet, listed: int) -> Question:
-    """Where a group belongs; answered by the `number` of one wider group, and before that why."""
+    """Asks where a group belongs; answer: `because`, then the `number` of one wider group."""
     why = Annotated[str, StringConstraints(pattern=rf"^{words(3, MAX_REASON_WORDS)}\.$")]
     fields = {"because": why, "number": _number(listed)}
     return _question("assign", facet, str(listed), fields)
 
 
 def climb_questions() -> list[Question]:
-    """The widest form of each question, for whoever has to make room for them."""
+    """The longest form of each question, to compute the context size."""
     return [
         question
         for facet in LABEL_TREES
@@ -91,7 +91,7 @@ def _number(most: int) -> Any:
 def _question(
     step: Step, facet: ValueFacet, form: str, fields: dict[str, Any], **bounds: int
 ) -> Question:
-    """A question; its name tells its form from the other forms of the step."""
+    """Build a question; its name is unique among the forms of the step."""
     required: Any = {name: (type_, ...) for name, type_ in fields.items()}
     return Question(
         name=f"{step}_{form}",

@@ -1,1 +1,1 @@
-"""k-means that gives the same clusters however the rows are divided over machines."""
+"""k-means whose result does not depend on how the rows are divided over machines."""

@@ -1,7 +1,7 @@
-"""Rows for k-means that lie in the memory of one GPU: the same integers as an `ArrayShard`.
+"""A k-means shard in the memory of one GPU, with exactly the results of an `ArrayShard`.
 
-FAISS's kernels search in float32; what float32 cannot tell apart is decided in float64, and sums
-are added in float64 in whatever order the GPU likes: on the grid both are exact.
+FAISS's kernels search in float32. Rows whose two best centroids float32 cannot separate are scored
+again in float64. Sums are accumulated in float64 in any order. On the grid both are exact.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ BLOCK_ROWS = 2**17  # ours: 0.4 GB of float64 at 384 dimensions, and 2 GB of sco
 
 
 class GpuShard:
-    """Points and weights as for `ArrayShard`, held by a torch device ("cpu" is for tests)."""
+    """Points and weights as for `ArrayShard`, on a torch device ("cpu" is for tests)."""
 
     def __init__(
         self, points: ArrayLike, weights: ArrayLike | None = None, device: str = "cuda"
@@ -40,7 +40,7 @@ class GpuShard:
         return len(self._rows)
 
     def sample(self, rows: NDArray[np.int64]) -> Rows:
-        """The rows with these numbers."""
+        """The rows at these indices."""
         import torch
 
         return self._rows[torch.from_numpy(rows).to(self._rows.device)].cpu().numpy()
@@ -52,7 +52,7 @@ class GpuShard:
     def assign(
         self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
     ) -> ClusterSums:
-        """Every row to its nearest centroid, and the totals of all."""
+        """Assign every row to its nearest centroid; return the totals of all clusters."""
         import torch
 
         if not same_basis(basis, self._basis):
@@ -106,7 +106,7 @@ class GpuShard:
         self._counts, self._in_squares = torch.zeros((2, k), dtype=torch.int64, device=device)
 
     def _count_changes(self, before: "Tensor", k: int) -> None:
-        """Bring the totals up to date: sums are exact, rows can be taken out of a cluster again."""
+        """Update the totals. Sums are exact, so rows can be subtracted from their old cluster."""
         import torch
 
         changed = torch.nonzero(self._labels != before)[:, 0]
@@ -126,12 +126,12 @@ class GpuShard:
 
 
 def _rounded(rows: "Tensor", shift: int) -> "Tensor":
-    """To the spacing of float32 around the shift (see `grid`)."""
+    """Rows rounded to the spacing of float32 near `shift` (see `grid`)."""
     return rows + shift - shift
 
 
 def _nearest(rows: "Tensor", centres: "Tensor") -> "Tensor":
-    """(n,) number of each row's exactly nearest centroid (see `nearest.nearest`)."""
+    """(n,) index of each row's exactly nearest centroid (see `nearest.nearest`)."""
     import torch
 
     if len(centres) == 1:
@@ -143,14 +143,14 @@ def _nearest(rows: "Tensor", centres: "Tensor") -> "Tensor":
     half_norms = (exact**2).sum(dim=1) / 2
     for chosen in doubtful.split(BLOCK_ROWS // 8):
         scores = half_norms - rows[chosen].double() @ exact.T
-        # Not argmin, which promises no order among equals.
+        # Not argmin, which does not guarantee the first of equal values.
         ties = scores == scores.amin(dim=1, keepdim=True)
         labels[chosen] = _first(ties)
     return labels
 
 
 def _first(marks: "Tensor") -> "Tensor":
-    """(n,) number of the first mark in each line."""
+    """(n,) index of the first true value in each row."""
     import torch
 
     numbers = torch.arange(marks.shape[1], device=marks.device)
@@ -165,7 +165,7 @@ def _two_best_torch(rows: "Tensor", centres: "Tensor") -> tuple["Tensor", "Tenso
 
 def _two_best_faiss(rows: "Tensor", centres: "Tensor") -> tuple["Tensor", "Tensor"]:
     import faiss
-    import faiss.contrib.torch_utils  # teaches FAISS to take tensors
+    import faiss.contrib.torch_utils  # patches FAISS to accept tensors
 
     squares, numbers = faiss.knn_gpu(_resources(), rows, centres, 2)
     return numbers[:, 0].clone(), squares[:, 1] - squares[:, 0]

@@ -1,9 +1,8 @@
-"""k-means, written once against an object with four methods: one array, a GPU, or many machines.
+"""Lloyd's k-means over `Shard` objects: one array, a GPU, or many machines.
 
-The result is a function of the rows alone, not of how they are divided over shards, of block sizes,
-threads or the BLAS library, because nothing that decides is ever rounded (see `grid`). The few
-operations left over (a division, a square root) act on one number and are correctly rounded by
-IEEE 754.
+The result depends only on the rows, not on how they are divided over shards, on block sizes,
+threads or the BLAS library, because all sums are exact (see `grid`). The remaining operations (a
+division, a square root) act on single numbers and are correctly rounded by IEEE 754.
 """
 
 import logging
@@ -20,15 +19,15 @@ from vitw_ray.taxonomy.kmeans.seeding import draw, plus_plus
 from vitw_ray.taxonomy.kmeans.shards import Candidates, ClusterSums, Shard
 from vitw_ray.taxonomy.kmeans.vacancies import split_costliest, superfluous
 
-SAMPLE_ROWS = 4096  # ours: k-means++ sees every row of a list of labels ...
-SAMPLE_ROWS_PER_CENTRE = 4  # ... and a share of more that costs it less than Lloyd's iterations
-AFTER_RELOCATION = 3  # ours: iterations in which the halves of split clusters part
+SAMPLE_ROWS = 4096  # ours: k-means++ uses all rows of a typical list of labels
+SAMPLE_ROWS_PER_CENTRE = 4  # ours: for more rows, a sample that costs less than Lloyd's iterations
+AFTER_RELOCATION = 3  # ours: iterations after a relocation, for split clusters to separate
 
 log = logging.getLogger(__name__)
 
 Search = Callable[[int, Rows, Rows], Candidates | None]
-"""Iteration, from 0, the centroids of its assignment and those of the last one, which rows are in,
-to the candidates; None: all centroids."""
+"""Maps an iteration (from 0), its centroids and those of the last assignment to the candidate
+centroids of each row; None means all centroids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,11 @@ class KMeansResult:
 
     centroids: Rows  # (k, d)
     labels: NDArray[np.int32]  # (n,)
-    counts: NDArray[np.int64]  # (k,) weight of each cluster; 0 where one stayed empty
+    counts: NDArray[np.int64]  # (k,) weight of each cluster; 0 if it stayed empty
     objective: tuple[float, ...]  # weighted sum of squared distances, one per iteration
-    imbalance: tuple[float, ...]  # k sum n_i**2 / n**2, 1 when all clusters weigh the same
-    splits: tuple[int, ...]  # empty or superfluous clusters given half of another, per move
-    cells: Rows | None = None  # (g, d) of two levels: the way of a row to its cluster
+    imbalance: tuple[float, ...]  # k sum n_i**2 / n**2, 1 if all clusters have the same weight
+    splits: tuple[int, ...]  # empty or superfluous clusters that took half of another, per update
+    cells: Rows | None = None  # (g, d) centroids of the coarse level, from `two_level_kmeans`
 
 
 def kmeans(
@@ -49,13 +48,13 @@ def kmeans(
 ) -> KMeansResult:
     """Lloyd's algorithm from a k-means++ start, until no centroid moves or `iterations` are done.
 
-    Sums are exact, so that no centroid moves is the same as that no label changes.
+    Sums are exact, so centroids stop moving exactly when labels stop changing.
 
     Args:
-        shards: the rows, numbered through in the order of the shards; one or many, of any sizes.
+        shards: the rows, numbered in the order of the shards; one or many, of any sizes.
         k: number of clusters, at most the number of rows.
-        iterations: assignments of all rows at most, at least one.
-        seed: of the start; everything else is determined.
+        iterations: limit on assignments of all rows, at least one.
+        seed: of the start; everything else is deterministic.
         spherical: keep centroids on the unit sphere, for unit rows; otherwise they are means.
 
     Raises:
@@ -85,62 +84,62 @@ def lloyd(
     basis: Basis | None = None,
     relocate_below: float = -np.inf,
 ) -> KMeansResult:
-    """Assign and move in turn, ending with an assignment.
+    """Alternate assignments and centroid updates, ending with an assignment.
 
     Args:
         shards: the rows.
-        centroids: (k, d) to start from.
-        iterations: assignments at most; they end earlier when no centroid moves.
+        centroids: (k, d) start.
+        iterations: limit on assignments; ends earlier if no centroid moves.
         spherical: keep centroids on the unit sphere; otherwise they are means.
-        search: with which centroids rows are compared; without it with all.
+        search: selects the candidate centroids of each row; default: all.
         min_gain: end when an iteration lowers the objective by a smaller share.
-        basis: all is in its coordinates.
-        relocate_below: when an iteration first lowers the objective by a smaller share, clusters
-            that share what one could hold are moved, once, to where one holds what two should.
+        basis: work in the coordinates of this basis.
+        relocate_below: when an iteration first lowers the objective by a smaller share, relocate
+            superfluous clusters once, to split the costliest ones (see `vacancies`).
     """
-    course = _Course()
+    history = _History()
     before, patience = centroids, 0
     while True:
-        candidates = search(len(course.objective), centroids, before)
+        candidates = search(len(history.objective), centroids, before)
         totals = reduce(add, [shard.assign(centroids, candidates, basis) for shard in shards])
         spreads = _spreads(centroids, totals)
-        course.note(totals.counts, spreads)
-        gain = course.gain()
-        moved, free, wanting = _move(centroids, totals, spherical), totals.counts == 0, spreads
+        history.record(totals.counts, spreads)
+        gain = history.gain()
+        moved, free, costs = _move(centroids, totals, spherical), totals.counts == 0, spreads
         if gain < relocate_below:
-            free, wanting = superfluous(moved, totals.counts, spreads)
+            free, costs = superfluous(moved, totals.counts, spreads)
             patience, relocate_below = AFTER_RELOCATION, -np.inf
-        if len(course.objective) >= iterations or (patience <= 0 and gain < min_gain):
+        if len(history.objective) >= iterations or (patience <= 0 and gain < min_gain):
             break
-        moved, split = split_costliest(moved, free, wanting)
+        moved, split = split_costliest(moved, free, costs)
         if np.array_equal(moved, centroids):
             break
         before, centroids, patience = centroids, moved, patience - 1
-        course.splits.append(split)
+        history.splits.append(split)
     return KMeansResult(
         centroids=centroids,
         labels=np.concatenate([shard.labels() for shard in shards]),
         counts=totals.counts,
-        objective=tuple(course.objective),
-        imbalance=tuple(course.imbalance),
-        splits=tuple(course.splits),
+        objective=tuple(history.objective),
+        imbalance=tuple(history.imbalance),
+        splits=tuple(history.splits),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Course:
-    """How a fit goes, iteration by iteration: for its result, and the log."""
+class _History:
+    """Objective, imbalance and splits per iteration, for the result and the log."""
 
     objective: list[float] = field(default_factory=list)
     imbalance: list[float] = field(default_factory=list)
     splits: list[int] = field(default_factory=list)
 
-    def note(self, counts: NDArray[np.int64], spreads: NDArray[np.float64]) -> None:
+    def record(self, counts: NDArray[np.int64], spreads: NDArray[np.float64]) -> None:
         shares = counts / counts.sum()
         self.objective.append(float(spreads.sum()))
         self.imbalance.append(len(shares) * float(shares @ shares))
         log.info(
-            "k-means, iteration %d: objective %.6g, imbalance %.2f, %d clusters split before it",
+            "k-means, iteration %d: objective %.6g, imbalance %.2f, %d clusters split",
             len(self.objective),
             self.objective[-1],
             self.imbalance[-1],
@@ -148,7 +147,7 @@ class _Course:
         )
 
     def gain(self) -> float:
-        """Share by which the last iteration lowered the objective."""
+        """Relative decrease of the objective in the last iteration."""
         if len(self.objective) < 2 or self.objective[-2] == 0:
             return 1.0
         return 1 - self.objective[-1] / self.objective[-2]
@@ -159,7 +158,7 @@ def _spreads(centroids: Rows, totals: ClusterSums) -> NDArray[np.float64]:
     weights = np.maximum(totals.counts, 1)
     along = np.einsum("kd,kd->k", centroids, totals.sums, dtype=np.float64) * GRID
     means = totals.squares * SQUARE_GRID / weights - 2 * along / weights
-    # A mean below half a grid step is what the rounding of the squared lengths leaves.
+    # A mean below half a grid step is only rounding error of the squared lengths.
     steps = (means + squared_lengths(centroids)) / GRID
     return np.where(steps < 0.5, 0.0, steps) * GRID * totals.counts
 
@@ -168,7 +167,7 @@ def _move(centroids: Rows, totals: ClusterSums, spherical: bool) -> Rows:
     filled = totals.counts > 0
     means = to_grid(totals.sums * GRID / np.maximum(totals.counts, 1)[:, None])
     if spherical:
-        # From the rounded means: their squares add up exactly, so the norm has one possible value.
+        # From the rounded means, whose squared lengths are exact: the norm is deterministic.
         norms = np.sqrt(squared_lengths(means))
         filled &= norms > 0
         means = to_grid(means / np.where(filled, norms, 1)[:, None])

@@ -1,8 +1,8 @@
-"""The nearest centroid of each row, decided exactly.
+"""The exactly nearest centroid of each row.
 
-The two best are searched in float32, by BLAS on the CPU and by FAISS on a GPU (see `gpu_shard`).
-Where they are closer to each other than float32 can tell apart, the row is scored again in float64,
-which is exact on the grid: under one row in a hundred.
+The two best centroids are searched in float32, by BLAS on the CPU and by FAISS on a GPU (see
+`gpu_shard`). If float32 cannot separate them, the row is scored again in float64, which is exact on
+the grid. This concerns under one row in a hundred.
 """
 
 import numpy as np
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from vitw_ray.taxonomy.kmeans.grid import Rows
 
-BLOCK_SCORES = 2**20  # ours: 4 MB of float32, near a core's cache, and enough for a matrix product
+BLOCK_SCORES = 2**20  # ours: 4 MB of float32, about a core's cache, and efficient for BLAS
 EXACT_ROWS = 1024  # ours: 33 MB of scores against 4,096 centroids
 ROUNDING = 2.0**-24  # unit roundoff of float32
 
 
 def nearest(rows: Rows, centroids: Rows) -> NDArray[np.int64]:
-    """(n,) number of each row's exactly nearest centroid, the lowest among equally near ones."""
+    """(n,) index of each row's exactly nearest centroid; the lowest index wins a tie."""
     if len(centroids) == 1:
         return np.zeros(len(rows), np.int64)
     labels, gaps = _two_best(rows, centroids)
@@ -32,14 +32,14 @@ def nearest(rows: Rows, centroids: Rows) -> NDArray[np.int64]:
 
 
 def gap_margin(dim: int) -> float:
-    """Squared distances that differ by more than this differ in float32 as well."""
-    # A float32 scalar product of d terms is off by at most d roundings; a squared distance of unit
-    # vectors holds four of them, the gap between two distances eight.
+    """Squared distances that differ by more than this are ordered correctly in float32."""
+    # The error of a float32 scalar product of d terms is at most d roundings. A squared distance of
+    # unit vectors has four times that, and the gap between two distances eight times.
     return 8 * (dim + 8) * ROUNDING
 
 
 def _two_best(rows: Rows, centroids: Rows) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Each row's nearest centroid, and by how much its squared distance is below the next."""
+    """Each row's nearest centroid, and the gap of its squared distance to the second nearest."""
     labels = np.empty(len(rows), np.int64)
     gaps = np.empty(len(rows), np.float32)
     half_norms = np.einsum("kd,kd->k", centroids, centroids) / 2

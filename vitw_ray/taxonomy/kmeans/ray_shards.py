@@ -1,9 +1,9 @@
-"""Rows for k-means that lie in Ray actors, on as many nodes as there are.
+"""k-means shards in Ray actors, on any number of nodes.
 
-An actor loads its own rows; what travels is one copy of the centroids to each node and the totals
-of each actor back, whatever the number of rows. A lost actor is started anew, loads its rows again
-and repeats the calls since the last search among all centroids, which is all that its state depends
-on (see `shards`).
+Each actor loads its own rows. Only the centroids (one copy per node) and the totals of each actor
+are transferred, independent of the number of rows. A lost actor is restarted, loads its rows again,
+and repeats the calls since the last search over all centroids; its state depends on nothing else
+(see `shards`).
 """
 
 import logging
@@ -19,26 +19,26 @@ from vitw_ray.taxonomy.kmeans.grid import Basis, Rows
 from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, ClusterSums, Shard
 
 Load = Callable[[], tuple[ArrayLike, ArrayLike | None]]
-"""Points (n, d) and weights (or None) of one shard; pickled to its actor, and called again, with
-the same result, when the actor is lost."""
+"""Returns points (n, d) and weights (or None) of one shard. It is pickled to the actor, and called
+again if the actor is lost; it must return the same data."""
 
-STARTS = 3  # ours: what kills an actor that often in one call is not bad luck
+STARTS = 3  # ours: an actor that dies this often in one call does not die by chance
 
 log = logging.getLogger(__name__)
 
 
 class RayShards:
-    """Many shards, each in an actor of its own, that work at once and count as one.
+    """Many shards, one per actor, that work in parallel behind the interface of one `Shard`.
 
     Args:
         loads: one per shard, in the order in which rows are numbered.
-        make: the shard that holds the rows of a load within its actor.
+        make: creates the shard from loaded rows, inside the actor.
         num_cpus: of each actor.
         num_gpus: of each actor.
 
     Raises:
         ray.exceptions.RayActorError: an actor died `STARTS` times in one call.
-        ValueError: there are no loads, or what one returned is refused (see `ArrayShard`).
+        ValueError: there are no loads, or one returned invalid data (see `ArrayShard`).
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class RayShards:
         options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "scheduling_strategy": "SPREAD"}
         self._actor: Any = ray.remote(_Holder).options(**options)
         self._starts = [(make, load) for load in loads]
-        self._calls: list[Any] = []  # references to arguments of `assign`, since the last full one
+        self._calls: list[Any] = []  # arguments of `assign` calls since the last full search
         self._holders = [self._actor.remote(*start) for start in self._starts]
         self._ends = np.cumsum(list(self._each("count")))
 
     def count(self) -> int:
-        """Number of rows of all shards."""
+        """Total number of rows."""
         return int(self._ends[-1])
 
     def sample(self, rows: NDArray[np.int64]) -> Rows:
-        """The rows with these numbers, in the order asked for."""
+        """The rows at these indices, in the given order."""
         shard_of = np.searchsorted(self._ends, rows, side="right")
         starts = np.concatenate([[0], self._ends[:-1]])
         asked = [rows[shard_of == i] - start for i, start in enumerate(starts)]
@@ -78,11 +78,11 @@ class RayShards:
     def assign(
         self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
     ) -> ClusterSums:
-        """Every row to its nearest centroid; totals of all shards."""
+        """Assign every row to its nearest centroid; return the totals of all shards."""
         import ray
 
         if candidates is None:
-            self._calls = []  # what came before it no longer matters
+            self._calls = []  # a full search does not depend on earlier calls
         call = ray.put((centroids, candidates, basis))
         totals = reduce(add, self._each("assign", [(call,)] * len(self._holders)))
         self._calls.append(call)
@@ -93,7 +93,7 @@ class RayShards:
         return np.concatenate(list(self._each("labels")))
 
     def close(self) -> None:
-        """End the actors and free what they hold."""
+        """End the actors and free their memory."""
         import ray
 
         for holder in self._holders:
@@ -101,7 +101,7 @@ class RayShards:
         self._calls = []
 
     def _each(self, method: str, arguments: Sequence[tuple[Any, ...]] | None = None) -> Iterator:
-        """What a method returns on each shard, in order, all at work at once."""
+        """Call a method on all shards in parallel; yield the results in order."""
         given = arguments or [()] * len(self._holders)
         pending = [
             getattr(holder, method).remote(*arg)
@@ -120,7 +120,7 @@ class RayShards:
             except RayActorError:
                 if start == STARTS - 1:
                     raise
-                log.warning("shard %d of %d was lost: starting it again", i, len(self._holders))
+                log.warning("shard %d of %d was lost: restarting it", i, len(self._holders))
                 self._holders[i] = self._actor.remote(*self._starts[i])
                 for call in self._calls:
                     self._holders[i].assign.remote(call)
@@ -128,14 +128,14 @@ class RayShards:
 
 
 class _Holder:
-    """The actor: a shard, and calls by reference."""
+    """The actor: holds one shard; arguments of `assign` are passed by object reference."""
 
     def __init__(self, make: Callable[..., Shard], load: Load) -> None:
         self._make, self._load = make, load
 
     @cached_property
     def _shard(self) -> Shard:
-        # Not in the constructor: there Ray would hide a refused load behind a dead actor.
+        # Not in the constructor: Ray would report invalid data there as a dead actor.
         return self._make(*self._load())
 
     def count(self) -> int:

@@ -1,4 +1,4 @@
-"""Where k-means starts: k-means++ on a sample, so many clusters for each cell of the space."""
+"""Initial centroids of k-means: k-means++ on a sample, with a cluster quota per cell."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from vitw_ray.taxonomy.kmeans.grid import GRID, Rows, squared_lengths
 from vitw_ray.taxonomy.kmeans.shards import Shard
 
-ALL_DISTANCES = 512  # ours: rows of a sample; 2 MB of distances
+ALL_DISTANCES = 512  # ours: up to so many rows all distances are kept, 2 MB
 
 
 def draw(shards: Sequence[Shard], size: int, rng: np.random.Generator) -> Rows:
-    """At most `size` rows, drawn by their global number and in its order."""
+    """At most `size` rows, drawn at random and returned in global order."""
     ends = np.cumsum([shard.count() for shard in shards])
     total = int(ends[-1])
     rows = np.sort(rng.choice(total, size, replace=False)) if total > size else np.arange(total)
@@ -24,17 +24,17 @@ def draw(shards: Sequence[Shard], size: int, rng: np.random.Generator) -> Rows:
 
 
 def plus_plus(sample: Rows, k: int, rng: np.random.Generator) -> Rows:
-    """Greedy k-means++: of a few rows drawn by squared distance, keep the best; (k, d)."""
+    """Greedy k-means++: draw a few rows by squared distance, keep the best; returns (k, d)."""
     distances_from = _distances(sample)
     trials = 2 + int(np.log(k))  # the greedy variant, as in scikit-learn
     chosen = [int(rng.integers(len(sample)))]
     nearest = distances_from(np.array(chosen))[0]
     while len(chosen) < k:
         cumulative = nearest.cumsum()
-        # Not `integers`: which draws that rejects depends on the total, so that a change of 1e-7
-        # in one point would draw all others anew.
+        # Not `integers`: its rejection sampling depends on the total, so a change of 1e-7 in one
+        # point would change all later draws.
         draws = rng.random(trials) * cumulative[-1]
-        # Past the end only when every row coincides with a centre: then any row will do.
+        # Past the end only if every row coincides with a centre: then any row is valid.
         rows = cumulative.searchsorted(draws, side="right").clip(max=len(sample) - 1)
         reach = np.minimum(nearest, distances_from(rows))
         best = int(reach.sum(axis=1).argmin())
@@ -44,9 +44,10 @@ def plus_plus(sample: Rows, k: int, rng: np.random.Generator) -> Rows:
 
 
 def _distances(sample: Rows) -> Callable[[NDArray[np.intp]], NDArray[np.int64]]:
-    """From some rows (t,) to all (t, m): squared distances, computed once where there are few.
+    """A function from row indices (t,) to squared distances to all rows (t, m).
 
-    In units of `GRID`, rounded: integers, so that draws and sums are exact too.
+    For a small sample all distances are computed once. Distances are integers in units of `GRID`,
+    so that draws and sums are exact.
     """
     points, norms = sample.astype(np.float64), squared_lengths(sample)
 
@@ -61,13 +62,13 @@ def _distances(sample: Rows) -> Callable[[NDArray[np.intp]], NDArray[np.int64]]:
 
 
 def share_out(k: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Divide k clusters over cells by their members: largest remainders.
+    """Allocate k clusters to cells in proportion to their members (largest remainder method).
 
-    A cell that has members gets at least one cluster, and at most one a member.
+    A cell with members gets at least one cluster, and at most one per member.
 
     Args:
-        k: from the number of cells with members to the number of members.
-        members: (cells,) rows in each.
+        k: at least the number of cells with members, at most the number of members.
+        members: (cells,) number of rows in each cell.
     """
     exact = k * members / members.sum()
     shares = np.floor(exact).astype(np.int64)

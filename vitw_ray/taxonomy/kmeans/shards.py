@@ -1,8 +1,8 @@
-"""Rows for k-means: what the algorithm asks of them, and the rows that lie in one array.
+"""The interface between k-means and its rows, and its implementation for one array.
 
-A shard is its rows and the cluster that each is in. The state after any call depends on the rows
-and on the calls since the last search among all centroids, on nothing else: a lost shard comes back
-by making those calls again.
+The state of a shard is its rows and the cluster of each. After any call the state depends only on
+the rows and on the calls since the last search over all centroids, so a lost shard is restored by
+repeating those calls.
 """
 
 from collections.abc import Iterator
@@ -24,28 +24,28 @@ from vitw_ray.taxonomy.kmeans.grid import (
 )
 from vitw_ray.taxonomy.kmeans.nearest import nearest
 
-BLOCK_ROWS = 1024  # ours: of a search; with as many candidates, 4 MB of scores
-CACHED = 2**17  # ours: numbers of a block that is read and converted; 1 MB of float64
-SUMMED = 2**20  # ours: numbers of a block that is summed, where every block has a cost of its own
-MAX_WEIGHT = 2**29  # so that the squared lengths of all rows add up within an int64
+BLOCK_ROWS = 1024  # ours: rows per search block; with as many candidates, 4 MB of scores
+CACHED = 2**17  # ours: numbers per block when converting; 1 MB of float64
+SUMMED = 2**20  # ours: numbers per block when summing; larger, as each block has a fixed cost
+MAX_WEIGHT = 2**29  # so that the sum of squared lengths fits an int64
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """With which centroids a row is compared, by the cluster it is in: those of its group."""
+    """The centroids to compare a row with: those of the group of its current cluster."""
 
-    group: NDArray[np.int32]  # (clusters until now,) the group of each
+    group: NDArray[np.int32]  # (current clusters,) the group of each
     starts: NDArray[np.int64]  # (groups + 1,) where each group's centroids start in `members`
-    members: NDArray[np.int32]  # numbers of centroids, ascending within each group
+    members: NDArray[np.int32]  # indices of centroids, ascending within each group
 
     def of(self, group: int) -> NDArray[np.int32]:
-        """Numbers of a group's centroids."""
+        """Indices of a group's centroids."""
         return self.members[self.starts[group] : self.starts[group + 1]]
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSums:
-    """What n rows add up to in each of k clusters. Integers, so shards merge by addition."""
+    """Sums of the rows in each of k clusters. They are integers, so shards merge by addition."""
 
     sums: NDArray[np.int64]  # (k, d) weighted sum of the rows, in units of GRID
     counts: NDArray[np.int64]  # (k,) weight of the rows
@@ -59,28 +59,28 @@ class ClusterSums:
 
 
 class Shard(Protocol):
-    """A set of rows, wherever it lies; it may itself stand for many shards that work at once."""
+    """A set of rows, in any memory; one object may represent many shards that work in parallel."""
 
     def count(self) -> int:
         """Number of rows."""
         ...
 
     def sample(self, rows: NDArray[np.int64]) -> Rows:
-        """The rows with these numbers (0-based within the shard), in the order asked for."""
+        """The rows at these indices (0-based within the shard), in the given order."""
         ...
 
     def assign(
         self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
     ) -> ClusterSums:
-        """Put every row into the cluster of its exactly nearest centroid.
+        """Assign every row to its exactly nearest centroid; return the totals of all clusters.
 
-        Nearest of all, or, with candidates, of those that its present cluster leads to. With a
-        basis, rows, centroids and totals are in its coordinates.
+        Without candidates, all centroids are searched; with candidates, those given by the row's
+        current cluster. With a basis, rows, centroids and totals are in its coordinates.
         """
         ...
 
     def labels(self) -> NDArray[np.int32]:
-        """(n,) the cluster that each row is in."""
+        """(n,) cluster of each row."""
         ...
 
 
@@ -88,8 +88,8 @@ class ArrayShard:
     """An (n, d) array of points in the unit ball, each with an integer weight (default 1).
 
     Raises:
-        ValueError: points that are no (n, d) array, not finite or outside the unit ball, or
-            weights that are not positive, not one per row, or too heavy for exact sums.
+        ValueError: the points are not an (n, d) array, not finite or outside the unit ball, or the
+            weights are not positive, not one per row, or too large for exact sums.
     """
 
     def __init__(self, points: ArrayLike, weights: ArrayLike | None = None) -> None:
@@ -105,14 +105,14 @@ class ArrayShard:
         self.squares = np.rint(lengths / SQUARE_GRID).astype(np.int64) * self.weights
         self._labels = np.zeros(len(points), np.int32)
         self._view = _View(None, self.rows, self.squares)
-        self._totals: ClusterSums | None = None  # of the view and the labels
+        self._totals: ClusterSums | None = None  # for the current view and labels
 
     def count(self) -> int:
         """Number of rows."""
         return len(self.rows)
 
     def sample(self, rows: NDArray[np.int64]) -> Rows:
-        """The rows with these numbers."""
+        """The rows at these indices."""
         return self.rows[rows]
 
     def labels(self) -> NDArray[np.int32]:
@@ -122,7 +122,7 @@ class ArrayShard:
     def assign(
         self, centroids: Rows, candidates: Candidates | None = None, basis: Basis | None = None
     ) -> ClusterSums:
-        """Every row to its nearest centroid: an exact result, in blocks that only bound memory."""
+        """Assign every row to its nearest centroid. Blocks bound memory; the result is exact."""
         before, known, view = self._labels, self._totals, self._view
         if not same_basis(basis, view.basis):
             view, known = self._seen_in(basis), None
@@ -134,7 +134,7 @@ class ArrayShard:
         if known is None or len(known.counts) != len(centroids) or 2 * len(changed) > len(before):
             totals = _zeros(*centroids.shape)
             self._add(totals, view, np.arange(len(before)), self._labels)
-        else:  # sums are exact: rows can be taken out of one cluster and put into another
+        else:  # sums are exact: move the changed rows from one cluster to the other
             totals = ClusterSums(known.sums.copy(), known.counts.copy(), known.squares.copy())
             self._add(totals, view, changed, before, sign=-1)
             self._add(totals, view, changed, self._labels)
@@ -159,8 +159,8 @@ class ArrayShard:
         labels: NDArray[np.int32],
         sign: Literal[1, -1] = 1,
     ) -> None:
-        """Add these rows to the totals, under these labels of all rows, or take them away."""
-        rows = rows[_order(labels[rows])]  # few clusters in each block
+        """Add rows to the totals of their clusters, or subtract them; `labels` has all rows."""
+        rows = rows[_order(labels[rows])]  # so that a block has few clusters
         for block in _blocks(len(rows), SUMMED // view.rows.shape[1]):
             part = rows[block]
             clusters, starts = np.unique(labels[part], return_index=True)
@@ -168,7 +168,7 @@ class ArrayShard:
             places = np.append(starts, len(part))
             shape = (len(clusters), len(part))
             members = csr_matrix((weights, np.arange(len(part)), places), shape)
-            # A whole number of grid steps below 2**53: nothing is lost in float64.
+            # An integer number of grid steps below 2**53: exact in float64.
             sums = members @ view.rows[part].astype(np.float64) / GRID
             totals.sums[clusters] += sums.astype(np.int64)
         np.add.at(totals.counts, labels[rows], sign * self.weights[rows])
@@ -185,7 +185,7 @@ class _View:
 
 
 def same_basis(one: Basis | None, other: Basis | None) -> bool:
-    """Whether two bases see rows alike."""
+    """Whether two bases are equal."""
     return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
@@ -211,7 +211,7 @@ def _zeros(k: int, dim: int) -> ClusterSums:
 def groups_of(
     labels: NDArray[np.int32], candidates: Candidates
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
-    """For each group that has any: the numbers of its candidates, and of the rows it has."""
+    """For each non-empty group, the indices of its candidates and of its rows."""
     groups = candidates.group[labels]
     ends = np.bincount(groups, minlength=len(candidates.starts) - 1).cumsum()
     parts = np.split(_order(groups), ends[:-1])
@@ -219,8 +219,8 @@ def groups_of(
 
 
 def _order(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Positions by label, and by position where labels are equal."""
-    small = len(labels) and labels.max() < 2**16  # numpy counts numbers of 16 bits, others it sorts
+    """Positions sorted by label, stable."""
+    small = len(labels) and labels.max() < 2**16  # numpy uses a radix sort for 16-bit integers
     return (labels.astype(np.uint16) if small else labels).argsort(kind="stable")
 
 
@@ -232,10 +232,10 @@ def _blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
 def _check_lengths(squared: NDArray[np.float64]) -> None:
     if not np.isfinite(squared).all():
         row = int(np.flatnonzero(~np.isfinite(squared))[0])
-        raise ValueError(f"point {row} holds NaN or infinity: leave it out, or embed it again")
+        raise ValueError(f"point {row} has NaN or infinity: remove it, or embed it again")
     if not np.all(squared < 1.001):
         row = int(squared.argmax())
-        raise ValueError(f"point {row} lies outside the unit ball: scale the points down")
+        raise ValueError(f"point {row} is outside the unit ball: scale the points down")
 
 
 def _checked_weights(weights: ArrayLike | None, rows: int) -> NDArray[np.int64]:

@@ -1,15 +1,15 @@
-"""k-means with many clusters over many rows: cells first, clusters within cells, then a polish.
+"""k-means for many clusters and many rows: coarse cells, clusters within cells, then refinement.
 
-Lloyd's iterations cost rows x k x d; these cost rows x (clusters in sight) x `FIT_DIM`:
+An iteration of Lloyd's algorithm costs rows x k x d; one here costs rows x candidates x `FIT_DIM`:
 
-1. Rows are seen along the principal axes of a sample, which keep what clusterings cost (Cohen et
-   al., 2015).
-2. Cells: a few sqrt(k) clusters of the sample. Each gets its share of the k clusters by the rows
-   that it holds, and k-means++ starts within it.
-3. All rows go down: to their cell, and to the nearest of its clusters.
-4. Polish: a row is compared with the clusters around the cell of its own cluster, whatever cell
-   those started in, so that errors at the borders heal and clusters wander between cells.
-5. The means in all dimensions, and a last look around in all dimensions.
+1. Rows are projected onto the principal axes of a sample, which preserve the cost of clusterings
+   (Cohen et al., 2015).
+2. Cells: a small multiple of sqrt(k) clusters of the sample. Each cell gets a quota of the k
+   clusters in proportion to its rows, and k-means++ starts within it.
+3. Every row is assigned to its nearest cell, and then to the nearest cluster of that cell.
+4. Refinement: a row is compared with the clusters near the cell of its current cluster, whichever
+   cell they started in. This corrects errors at cell borders and lets clusters move between cells.
+5. Centroids are computed in all dimensions, followed by one more assignment in all dimensions.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ from vitw_ray.taxonomy.kmeans.nearest import nearest
 from vitw_ray.taxonomy.kmeans.seeding import draw, plus_plus, share_out
 from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, Shard
 
-FIT_DIM = 80  # ours: a fifth of all-MiniLM-L6-v2's 384; more cost time and gain nothing
-CELLS = 2.0  # ours: times sqrt(k); half as many are faster and leave inertia 0.2 % higher
-SEED_ROWS = 8  # ours: rows of the sample for each cluster ...
-CELL_ROWS = 64  # ... and for each cell
-CELL_ITERATIONS = 6  # ours: cells are polished away, they need not be good
-SIGHT = 320  # ours: clusters around a cell in the polish; 256 leave inertia 0.2 % higher
-FIRST_SIGHT = 32  # ours: in the first iteration, and twice as many in each after it
-LAST_SIGHT = 64  # ours: when labels have settled
-RELOCATE_BELOW = 2e-2  # ours: gain of an iteration by which clusters have taken their places
-MIN_GAIN = 1.5e-3  # ours: of the objective in an iteration, or the polish ends
+FIT_DIM = 80  # ours: a fifth of all-MiniLM-L6-v2's 384; more dimensions cost time without a gain
+CELLS = 2.0  # ours: times sqrt(k); half as many are faster, but inertia is 0.2 % higher
+SEED_ROWS = 8  # ours: rows of the sample per cluster
+CELL_ROWS = 64  # ours: rows of the sample per cell
+CELL_ITERATIONS = 6  # ours: cells need not be accurate, refinement corrects them
+SIGHT = 320  # ours: candidates near a cell in the refinement; with 256 inertia is 0.2 % higher
+FIRST_SIGHT = 32  # ours: candidates in the first iteration; doubled in each further one
+LAST_SIGHT = 64  # ours: candidates in the last assignment, when few labels change
+RELOCATE_BELOW = 2e-2  # ours: gain of an iteration below which superfluous clusters are relocated
+MIN_GAIN = 1.5e-3  # ours: gain of an iteration below which the refinement ends
 
 
 def two_level_kmeans(
@@ -45,58 +45,60 @@ def two_level_kmeans(
     spherical: bool = True,
     fit_rows: int | None = None,
 ) -> KMeansResult:
-    """Clusters near those of a full Lloyd, for a tenth of its cost and less.
+    """Clusters close to those of full Lloyd iterations, at a tenth of the cost or less.
 
-    The same for every division of the rows into shards, as `kmeans` is. A label is that of the
-    nearest of the clusters in sight, by exact arithmetic; it is rarely not the nearest of all.
+    Like `kmeans`, the result does not depend on how the rows are divided into shards. A label is
+    the exactly nearest of the candidate clusters; only rarely is another cluster nearer.
 
     Args:
-        shards: the rows, numbered through in the order of the shards; one or many, of any sizes.
+        shards: the rows, numbered in the order of the shards; one or many, of any sizes.
         k: number of clusters, at most the number of rows.
-        seed: of the samples and starts; everything else is determined.
-        iterations: polishing assignments at most; they end earlier by `MIN_GAIN`.
+        seed: of the samples and starts; everything else is deterministic.
+        iterations: limit on refinement assignments; they end earlier by `MIN_GAIN`.
         spherical: keep centroids on the unit sphere, for unit rows; otherwise they are means.
-        fit_rows: fit on a sample of so many rows a cluster, held in this process, and assign the
-            others once; None: fit on all rows. For a hundred million rows and more.
+        fit_rows: fit on a sample of this many rows per cluster, in this process, and assign all
+            rows once afterwards; None: fit on all rows. Meant for 100 million rows and more.
 
     Returns:
-        Objective, imbalance and splits are those of the polish, along the principal axes, and then
-        of the two assignments in all dimensions.
+        Objective, imbalance and splits have the values of the refinement (in the projected space),
+        followed by those of the two assignments in all dimensions.
 
     Raises:
         ValueError: `k` is not between 1 and the number of rows, or `fit_rows` is not positive.
     """
     check_k(shards, k)
     if fit_rows is not None and fit_rows < 1:
-        raise ValueError(f"fit_rows is {fit_rows}: give at least 1 row a cluster, or None for all")
+        raise ValueError(
+            f"fit_rows is {fit_rows}: give at least 1 row per cluster, or None for all"
+        )
     rng = np.random.default_rng(seed)
     start = _start(shards, k, rng, spherical)
     fitted = shards if fit_rows is None else [ArrayShard(draw(shards, fit_rows * k, rng))]
-    polished = _polish(fitted, start, iterations, spherical)
+    refined = _refine(fitted, start, iterations, spherical)
     cells, basis = start.cells, start.basis
-    near = around(polished.centroids, cells, LAST_SIGHT)
+    near = around(refined.centroids, cells, LAST_SIGHT)
     if fit_rows is not None:
         for shard in shards:
             shard.assign(cells, None, basis)
-            shard.assign(polished.centroids, from_cells(near), basis)
-    final = _in_all_dimensions(shards, polished.centroids, basis, near, spherical)
+            shard.assign(refined.centroids, from_cells(near), basis)
+    final = _in_all_dimensions(shards, refined.centroids, basis, near, spherical)
     return replace(
         final,
-        objective=polished.objective + final.objective,
-        imbalance=polished.imbalance + final.imbalance,
-        splits=polished.splits + final.splits,
+        objective=refined.objective + final.objective,
+        imbalance=refined.imbalance + final.imbalance,
+        splits=refined.splits + final.splits,
         cells=cells if basis is None else lifted(cells, basis),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """Cells and clusters of a sample, in the coordinates of a basis where there is one."""
+    """Cells and clusters of a sample, in the coordinates of the basis, if any."""
 
     basis: Basis | None
     cells: Rows  # (g, d)
     leaves: Rows  # (k, d)
-    below: Candidates  # of each cell, the leaves in it
+    below: Candidates  # the leaves in each cell
 
 
 def _start(shards: Sequence[Shard], k: int, rng: np.random.Generator, spherical: bool) -> _Start:
@@ -108,17 +110,17 @@ def _start(shards: Sequence[Shard], k: int, rng: np.random.Generator, spherical:
     return _Start(basis, cells, *_leaves(seen, cells, k, rng))
 
 
-def _polish(
+def _refine(
     shards: Sequence[Shard], start: _Start, iterations: int, spherical: bool
 ) -> KMeansResult:
-    """Rows go down to the leaves, and leaves to where they belong."""
+    """Assign rows to leaves, and refine the leaves by Lloyd iterations over candidates."""
     for shard in shards:
         shard.assign(start.cells, None, start.basis)
     return lloyd(
         shards,
         start.leaves,
         iterations=iterations + 1,
-        spherical=spherical and start.basis is None,  # along some axes, unit rows have any length
+        spherical=spherical and start.basis is None,  # projected unit rows do not have length 1
         search=lambda i, now, before: (
             around(now, start.cells, _sight(i), before) if i else start.below
         ),
@@ -129,14 +131,14 @@ def _polish(
 
 
 def _sight(iteration: int) -> int:
-    # Clusters find their places among near ones first; those far away matter for the last percent.
+    # Near clusters matter most at first; those further away only for the last percent.
     return min(SIGHT, FIRST_SIGHT << min(iteration - 1, 16))
 
 
 def _in_all_dimensions(
     shards: Sequence[Shard], found: Rows, basis: Basis | None, near: Candidates, spherical: bool
 ) -> KMeansResult:
-    """The means of the clusters that rows are in, and a last look around."""
+    """Compute the centroids in all dimensions, and assign once more."""
     return lloyd(
         shards,
         found if basis is None else lifted(found, basis),
@@ -149,16 +151,16 @@ def _in_all_dimensions(
 def tree_assign(
     shards: Sequence[Shard], found: KMeansResult, *, sight: int = LAST_SIGHT, looks: int = 2
 ) -> NDArray[np.int32]:
-    """The clusters of new rows: down to a cell, the nearest around it, and on from there.
+    """Assign new rows to clusters: to the nearest cell, then to the nearest candidate around it.
 
     Args:
         shards: the new rows.
         found: a result of `two_level_kmeans`.
-        sight: clusters around a cell that a row is compared with, besides the cell's own.
-        looks: how often; each look but the first starts from the cluster that the last one found.
+        sight: number of candidates near a cell, besides the cell's own clusters.
+        looks: number of assignments; each further one starts from the cluster found last.
     """
     if found.cells is None:
-        raise ValueError("this result has no cells: fit it by two_level_kmeans")
+        raise ValueError("this result has no cells: fit with two_level_kmeans")
     near = around(found.centroids, found.cells, sight)
     for shard in shards:
         shard.assign(found.cells)
@@ -168,14 +170,14 @@ def tree_assign(
 
 
 def around(centroids: Rows, centres: Rows, sight: int, before: Rows | None = None) -> Candidates:
-    """Groups of clusters around centres: a row looks among its group's own and the nearest others.
+    """Candidates grouped by centres: a group's own clusters and the nearest others.
 
     Args:
         centroids: (k, d)
-        centres: (g, d); a cluster belongs to the group of the nearest one.
-        sight: how many centroids around its centre a group looks at, besides its own.
-        before: (k, d) where clusters were when rows came to them, if they were elsewhere: a cluster
-            that was moved far away leaves its rows behind.
+        centres: (g, d); a cluster belongs to the group of its nearest centre.
+        sight: number of centroids nearest to a group's centre that are candidates, besides its own.
+        before: (k, d) positions of the clusters when rows were assigned to them, if different: the
+            rows of a cluster that was relocated are still near its old position.
     """
     here = nearest(centroids, centres)
     home = here if before is None else nearest(before, centres)
@@ -190,7 +192,7 @@ def around(centroids: Rows, centres: Rows, sight: int, before: Rows | None = Non
 
 
 def from_cells(near: Candidates) -> Candidates:
-    """The same groups, for rows that are in the cells themselves."""
+    """The same groups, for rows whose current cluster is a cell."""
     return replace(near, group=np.arange(len(near.starts) - 1, dtype=np.int32))
 
 

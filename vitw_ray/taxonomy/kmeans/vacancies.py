@@ -1,7 +1,7 @@
-"""Where clusters go that are not needed where they are: the empty, and the superfluous.
+"""Relocation of empty and superfluous clusters.
 
-Lloyd's iterations move clusters a little at a time; two that share what one could hold stay there
-for ever, while elsewhere one holds what two should.
+Lloyd's iterations only move clusters locally. Two clusters that share one natural group never
+separate, while elsewhere one cluster covers two groups.
 """
 
 import numpy as np
@@ -9,41 +9,41 @@ from numpy.typing import NDArray
 
 from vitw_ray.taxonomy.kmeans.grid import Rows, squared_lengths, to_grid
 
-SPLIT_STEP = 1 / 1024  # how far the halves of a split centre move apart (FAISS's EPS)
-WORTH = 4.0  # ours: how sure a gain must be; a split gains less than all that a cluster costs more
-BLOCK = 1024  # ours: rows of the matrix of distances between centroids
+SPLIT_STEP = 1 / 1024  # relative offset of the two halves of a split centroid (FAISS's EPS)
+WORTH = 4.0  # ours: margin of gain over cost; a split gains only part of a cluster's excess cost
+BLOCK = 1024  # ours: rows per block of the distances between centroids
 
 
 def split_costliest(
     centroids: Rows, free: NDArray[np.bool_], costs: NDArray[np.float64]
 ) -> tuple[Rows, int]:
-    """Give each free cluster half of the one that costs most (FAISS chooses it by size).
+    """Move each free cluster to one half of the costliest cluster (FAISS chooses by size).
 
-    By cost and not by count, because a heavy row, or many equal rows, cannot be split.
+    The choice is by cost and not by count, because a heavy row or many equal rows cannot be split.
 
     Args:
         centroids: (k, d)
         free: (k,) clusters to move.
-        costs: (k,) of each cluster; halved with each split.
+        costs: (k,) cost of each cluster; halved by each split.
 
     Returns:
-        The centroids, and how many were moved: fewer than are free when no cluster costs anything.
+        The centroids, and the number of moved clusters: fewer than `free` if no cost is left.
     """
-    points, left = centroids.copy(), np.where(free, 0, costs)
+    points, remaining = centroids.copy(), np.where(free, 0, costs)
     coordinates = np.arange(points.shape[1])
     directions = max(1, int(coordinates[-1]).bit_length())
     split = 0
     for vacant in np.flatnonzero(free):
-        donor = int(left.argmax())
-        if left[donor] == 0:
+        donor = int(remaining.argmax())
+        if remaining[donor] == 0:
             break
-        # Signs by one bit of the coordinate's number: the next split goes another way, so that a
-        # cluster split twice gives four different centres.
+        # Signs from one bit of the coordinate's index. Each split uses another bit, so a cluster
+        # that is split twice gives four different centroids.
         step = np.where(coordinates >> split % directions & 1, -SPLIT_STEP, SPLIT_STEP)
         centre = points[donor].astype(np.float64)
         points[vacant], points[donor] = to_grid(centre * (1 + step)), to_grid(centre * (1 - step))
-        left[donor] /= 2
-        left[vacant] = left[donor]
+        remaining[donor] /= 2
+        remaining[vacant] = remaining[donor]
         split += 1
     return points, split
 
@@ -51,13 +51,13 @@ def split_costliest(
 def superfluous(
     centroids: Rows, counts: NDArray[np.int64], spreads: NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which clusters to give up, because the rows of another gain more by being split.
+    """Clusters to relocate, because splitting another cluster gains more than they are worth.
 
-    To merge a cluster with the nearest costs what Ward's method says. Splitting one gains part of
-    what it costs more than as many rows of the median cluster.
+    The cost of merging a cluster with its nearest neighbour is Ward's. The gain of splitting a
+    cluster is part of its excess: its cost over that of as many rows of the median cluster.
 
     Returns:
-        (k,) whether a cluster is empty or given up; (k,) what it costs more.
+        (k,) whether a cluster is empty or to be relocated; (k,) excess of each cluster.
     """
     filled = counts > 0
     excess = np.maximum(spreads - np.median(spreads[filled] / counts[filled]) * counts, 0)

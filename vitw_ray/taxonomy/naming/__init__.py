@@ -1,1 +1,1 @@
-"""What clusters are called, and the levels that a language model builds from that."""
+"""Names and descriptions of clusters, from their members or by a language model."""

@@ -1,7 +1,8 @@
-"""What a language model is asked about a cluster of values, and the closed form of its answer.
+"""The question to a language model about a cluster of values, and the schema of its answer.
 
-Whatever a label may talk a model into, an answer is two fields, and both are counted words of
-letters: an engine can decode nothing else, and what a server sends instead is refused.
+An answer has two fields, both limited to a number of words made of letters. An engine can decode
+nothing else, and a server's answer is validated, so a prompt injection in a label is limited to
+these fields.
 """
 
 from functools import cache
@@ -26,9 +27,10 @@ WHO: dict[ValueFacet, str] = {facet: _SPEAKERS[BY_NAME[facet].speaker] for facet
 
 
 def words(fewest: int, most: int) -> str:
-    """Pattern of so many words, the first with a capital; without anchors.
+    """Regular expression, without anchors, of `fewest` to `most` words, the first capitalised.
 
-    Short repeats within a repeat: xgrammar 0.2 fails on a character class repeated over 128 times.
+    It nests short repetitions because xgrammar 0.2 fails on a character class repeated more than
+    128 times.
     """
     return rf"[A-Z][A-Za-z'\-]{{0,23}}(,? [A-Za-z][A-Za-z'\-]{{0,23}}){{{fewest - 1},{most - 1}}}"
 
@@ -37,7 +39,7 @@ NAME = rf"^{words(1, MAX_NAME_WORDS)}$"
 
 
 class GroupAnswer(BaseModel):
-    """A cluster as a model describes and, having found the words for it, names it."""
+    """Description and name of a cluster; the description comes first, as reasoning for the name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,7 +51,7 @@ class GroupAnswer(BaseModel):
 
 @cache
 def group_question(facet: ValueFacet) -> Question:
-    """The question put to each cluster of a facet; a listing stands between its fences."""
+    """The question about each cluster of a facet; the text between its fences is a listing."""
     return Question(
         name="group",
         before=Template(_prompt("group")).substitute(who=WHO[facet]),

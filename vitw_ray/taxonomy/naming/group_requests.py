@@ -1,4 +1,4 @@
-"""Requests about clusters: many at once, and what is not of the form is asked once more."""
+"""Concurrent requests about clusters, with a retry for invalid answers."""
 
 import asyncio
 from collections import Counter
@@ -13,18 +13,18 @@ from vitw_ray.inference.question import Question
 
 INVALID = "invalid"
 Fields = dict[str, Any]
-"""An answer of the form that its question asks for."""
+"""A valid answer: field names and values."""
 
 
 class BoundedModel:
-    """A model that is open, and never asked more than so much at once."""
+    """An open model with a limit on concurrent requests."""
 
     def __init__(self, model: LanguageModel, *, at_once: int) -> None:
         self.model = model
         self._free = asyncio.Semaphore(at_once)
 
     async def ask(self, text: str, question: Question, attempt: int = 0) -> Fields | str:
-        """What the model answers, or the short code of why that is nothing."""
+        """The model's answer, or a short code if there is no valid one."""
         async with self._free:
             try:
                 completion = await self.model.ask(self.model.read_text(text), question, attempt)
@@ -38,13 +38,13 @@ class BoundedModel:
 
 @dataclass
 class RequestCounts:
-    """What became of the requests of one step.
+    """Outcome counts of the requests of one step.
 
     Attributes:
-        requests: texts that were asked about.
-        asked_again: those whose first answer could not stand.
-        fallbacks: those that had no second one either, and were settled without the model.
-        refused: answers that could not stand, by the short code of why.
+        requests: number of requests, without retries.
+        asked_again: requests that were retried after an invalid first answer.
+        fallbacks: requests without a valid answer, decided without the model.
+        refused: invalid answers by short code.
     """
 
     requests: int = 0
@@ -63,19 +63,19 @@ class RequestCounts:
 
 
 async def ask_twice(
-    asked: BoundedModel, requests: Sequence[tuple[str, Question]], tally: RequestCounts
+    model: BoundedModel, requests: Sequence[tuple[str, Question]], counts: RequestCounts
 ) -> list[Fields | None]:
-    """Answers to all texts, in their order; None where neither attempt gave one."""
+    """Answers to all requests, in order; None if no attempt gave a valid answer."""
 
     async def ask_one(text: str, question: Question) -> Fields | None:
-        tally.requests += 1
+        counts.requests += 1
         for attempt in range(ATTEMPTS):
-            tally.asked_again += attempt == 1
-            answer = await asked.ask(text, question, attempt)
+            counts.asked_again += attempt == 1
+            answer = await model.ask(text, question, attempt)
             if not isinstance(answer, str):
                 return answer
-            tally.refused[answer] += 1
-        tally.fallbacks += 1
+            counts.refused[answer] += 1
+        counts.fallbacks += 1
         return None
 
     return await asyncio.gather(*(ask_one(text, question) for text, question in requests))

@@ -1,9 +1,9 @@
-"""What a language model is shown of a cluster: labels and names, and not one other word.
+"""The part of a prompt that lists a cluster: only its labels and names.
 
-Labels have passed their threshold and will be published; conversations and task texts have no way
-in here. A label is written by a model that read a stranger's text, so only a plain one is shown: it
-can hold neither a line break nor the marks that headings and fences are made of. Names are plain
-however they were found; so is a description up to its full stop, or it is not shown.
+Labels have passed their threshold and will be published. Conversations and task texts never get
+here. A label was written by a reader of untrusted text, so only plain labels are listed: they have
+no line breaks and no characters of headings or fences. Names are always plain. A description is
+listed only if it is plain up to its full stop.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.naming.member_naming import PLAIN, Named
 from vitw_ray.taxonomy.neighbourhoods import centres, nearest_first
 
-SHOWN = 50  # Clio, 5.1: 50 members and the 50 nearest others; ours takes the nearest members too
+SHOWN = 50  # Clio, 5.1: 50 members and the 50 nearest others; here the nearest members
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Clustered:
     """Labels of one facet and the levels above them.
 
     Attributes:
-        labels: n unique labels; of equally near ones the earlier is shown first.
-        conversations: (n,) conversations that have each.
-        vectors: (n, d) their unit vectors.
-        levels: as `build_levels` gives them.
+        labels: n unique labels; if equally near, the earlier label is listed first.
+        conversations: (n,) number of conversations of each label.
+        vectors: (n, d) unit vectors of the labels.
+        levels: as returned by `build_levels`.
     """
 
     labels: Sequence[str]
@@ -39,13 +39,13 @@ class Clustered:
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown of one cluster; in each part what is nearest to its centre comes first.
+    """What a prompt shows of one cluster; each part is sorted by distance to its centre.
 
     Attributes:
         members: labels of the cluster.
-        groups: names of the clusters of the level below that it is made of.
+        groups: names of its child clusters on the level below.
         outside: labels of other clusters.
-        neighbours: numbers of other clusters of the level, whose names it has to differ from.
+        neighbours: indices of other clusters of the level, whose names are already taken.
     """
 
     members: tuple[str, ...]
@@ -55,12 +55,12 @@ class Shown:
 
 
 def show_level(clustered: Clustered, level: int, names_below: Sequence[str]) -> list[Shown]:
-    """Every cluster of one level, in order of their numbers.
+    """What to show of every cluster of one level, in order of their indices.
 
     Args:
         clustered: the facet.
         level: from 1 up.
-        names_below: names of the clusters of the level below; of labels (level 1) none.
+        names_below: names of the clusters of the level below; empty for level 1.
     """
     above = nodes_of_leaves(clustered.levels[:level])
     clusters, vectors = above[-1], clustered.vectors.astype(np.float64)
@@ -83,7 +83,7 @@ def show_level(clustered: Clustered, level: int, names_below: Sequence[str]) -> 
 
 
 def listing(shown: Shown, taken: Sequence[str] = ()) -> str:
-    """The text that stands between the fences of a question: headings, and one item a line."""
+    """The text between the fences of a question: headings, and one item per line."""
     parts = {
         "Values inside": shown.members,
         "Groups inside": shown.groups,
@@ -98,11 +98,11 @@ def listing(shown: Shown, taken: Sequence[str] = ()) -> str:
 
 
 def list_groups(parts: Mapping[str, Sequence[Named]], *, room: int, numbered: str = "") -> str:
-    """Groups under headings, by name and description, one a line.
+    """Groups under headings, by name and description, one per line.
 
     Args:
-        parts: named groups by the heading over them.
-        room: characters; where descriptions would take more, there are names alone.
+        parts: named groups by heading.
+        room: limit on characters; above it, descriptions are left out.
         numbered: the heading whose groups are numbered from 1.
     """
     full = _list_groups(parts, numbered, described=True)
@@ -128,5 +128,5 @@ def _line(group: Named, *, described: bool) -> str:
 
 
 def _plain(texts: Sequence[str], order: Sequence[int]) -> tuple[str, ...]:
-    """The first texts in this order that may be shown."""
+    """The first plain texts in this order, at most `SHOWN`."""
     return tuple(islice((texts[i] for i in order if PLAIN.fullmatch(texts[i])), SHOWN))

@@ -1,9 +1,9 @@
-"""Names and descriptions of clusters from their own members, without a language model.
+"""Names and descriptions of clusters from their members, without a language model.
 
-A member speaks for its cluster when it is near the centre and common. What may be shown is decided
-before what is shown: a phrase needs enough conversations behind it, else single words do, each with
-enough conversations in the cluster, else the cluster is only numbered. So a rare phrase, which one
-person may have written, never becomes public, neither whole nor word by word.
+A member represents its cluster if it is near the centre and frequent. A phrase is only used if it
+has enough conversations. If no phrase has, single words with enough conversations in the cluster
+are used, and otherwise the cluster is only lettered. So a rare phrase, which one person may have
+written, never becomes public, neither as a whole nor word by word.
 """
 
 import re
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_NAME_WORDS = 10  # Clio, 5.1
-DESCRIBED_MEMBERS = 5  # ours: a line of text
-NAME_WORDS = 3  # ours: words without their phrase say little; more of them only look like a phrase
-SECOND_VOICE = 0.5  # ours: below this share of the first, a second phrase tells of an outlier
-STEM_LETTERS = 5  # ours: "educational value and education" says one thing twice
+DESCRIBED_MEMBERS = 5  # ours: one line of text
+NAME_WORDS = 3  # ours: single words carry little meaning; a longer list only looks like a phrase
+SECOND_PHRASE = 0.5  # ours: below this share of the first score, a second phrase is an outlier
+STEM_LETTERS = 5  # ours: avoids redundant names such as "educational value and education"
 
-PLAIN = re.compile(r"[A-Za-z][A-Za-z ,'\-]*")  # what a phrase is made of that may be shown
+PLAIN = re.compile(r"[A-Za-z][A-Za-z ,'\-]*")  # the characters of a phrase that may be shown
 _WORD = re.compile(r"\b[a-z][a-z'\-]+[a-z]\b")
 _STEM = re.compile(r"[a-z]{3,}")
 _EMPTY_WORDS = frozenset(
@@ -38,7 +38,7 @@ Named = tuple[str, str]
 
 
 def is_name(text: str) -> bool:
-    """Whether a cluster may be called that: at most ten words of the allow-listed alphabet."""
+    """Whether a text is a valid cluster name: at most ten words in the allowed alphabet."""
     words = text.split()
     return bool(PLAIN.fullmatch(text)) and len(words) <= MAX_NAME_WORDS and text == " ".join(words)
 
@@ -57,17 +57,17 @@ def name_clusters(
 
     Args:
         phrases: (n,) unique members: labels, or task texts.
-        vectors: (n, d) their unit vectors.
-        conversations: (n,) conversations behind each phrase.
+        vectors: (n, d) unit vectors of the phrases.
+        conversations: (n,) number of conversations of each phrase.
         clusters: (n,) cluster of each phrase, from 0 without gaps.
-        noun: what the members are, for descriptions and for clusters without a name.
-        min_conversations: support that a phrase or a word needs to be shown. Labels have passed
-            their own threshold, so 1 shows all; for tasks it is the only gate.
-        taken: names that clusters of the level have which are not named here.
+        noun: kind of the members, for descriptions and for clusters without a name.
+        min_conversations: conversations that a phrase or a word needs to be shown. Labels have
+            already passed a threshold, so 1 shows all; for tasks this is the only threshold.
+        taken: names of other clusters of the level, which are not named here.
 
     Returns:
-        What each cluster is called. Names are unique, not taken, of at most ten words and made of
-        letters, spaces, hyphens, commas and apostrophes; a description is one line.
+        Name and description of each cluster. Names are unique, not taken, at most ten words, and
+        made of letters, spaces, hyphens, commas and apostrophes; a description is one line.
     """
     order = np.argsort(clusters, kind="stable")
     starts = np.searchsorted(clusters[order], np.arange(1, clusters.max(initial=-1) + 1))
@@ -75,32 +75,32 @@ def name_clusters(
     used = {name.casefold() for name in taken}
     for members in np.split(order, starts) if len(order) else []:
         support = {phrases[i]: int(conversations[i]) for i in map(int, members)}
-        voices = _representativeness(support, vectors[members])
+        scores = _representativeness(support, vectors[members])
         shown = {
-            phrase: voice
-            for phrase, voice in sorted(voices.items(), key=lambda item: (-item[1], item[0]))
+            phrase: score
+            for phrase, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
             if support[phrase] >= min_conversations and PLAIN.fullmatch(phrase)
         }
         words = _common_words(support, min_conversations)
         candidates = _names(shown, words, noun)
         name = next(name for name in candidates if name.casefold() not in used)
         used.add(name.casefold())
-        strongest = sorted(shown, key=lambda p: (-support[p], p))[:DESCRIBED_MEMBERS]
-        names.append((name, _description(strongest, words, noun)))
+        most_frequent = sorted(shown, key=lambda p: (-support[p], p))[:DESCRIBED_MEMBERS]
+        names.append((name, _description(most_frequent, words, noun)))
     return names
 
 
 def _representativeness(support: dict[str, int], vectors: NDArray[np.float32]) -> dict[str, float]:
-    """How well each member speaks for all: cosine with their mean, times the log of its support."""
+    """Score of each member: its cosine with the mean, times log(1 + conversations)."""
     points = vectors.astype(np.float64)
     centre = points.mean(axis=0)
     cosines = (points @ centre / max(float(np.linalg.norm(centre)), 1e-12)).clip(min=0)
-    voices = cosines * np.log1p(list(support.values()))
-    return dict(zip(support, voices.tolist(), strict=True))
+    scores = cosines * np.log1p(list(support.values()))
+    return dict(zip(support, scores.tolist(), strict=True))
 
 
 def _common_words(support: dict[str, int], min_conversations: int) -> list[str]:
-    """Words of a cluster's phrases, the most common first, each with enough conversations here."""
+    """Words of a cluster's phrases with enough conversations in it, most frequent first."""
     totals: Counter[str] = Counter()
     for phrase, conversations in support.items():
         for word in set(_WORD.findall(phrase.lower())) - _EMPTY_WORDS:
@@ -110,12 +110,12 @@ def _common_words(support: dict[str, int], min_conversations: int) -> list[str]:
 
 
 def _names(shown: dict[str, float], words: Sequence[str], noun: Noun) -> Iterator[str]:
-    """Names for one cluster, the best first, without end."""
-    for first, voice in shown.items():
+    """Yield candidate names of one cluster, best first, without end."""
+    for first, score in shown.items():
         second = (
             phrase
             for phrase, other in shown.items()
-            if other >= SECOND_VOICE * voice and not _share_stem(first, phrase)
+            if other >= SECOND_PHRASE * score and not _share_stem(first, phrase)
         )
         for parts in ([first, *islice(second, 1)], [first]):
             if is_name(name := " ".join(" and ".join(parts).split())):
@@ -125,9 +125,9 @@ def _names(shown: dict[str, float], words: Sequence[str], noun: Noun) -> Iterato
     yield from (f"Other {noun} {_letters(number)}" for number in count())
 
 
-def _description(strongest: Sequence[str], words: Sequence[str], noun: Noun) -> str:
-    if strongest:
-        return f"{noun.capitalize()} such as {_listed(strongest)}."
+def _description(phrases: Sequence[str], words: Sequence[str], noun: Noun) -> str:
+    if phrases:
+        return f"{noun.capitalize()} such as {_listed(phrases)}."
     if words:
         return f"{noun.capitalize()} about {_listed(words[:NAME_WORDS])}."
     return f"{noun.capitalize()} too rare, one by one, to be shown."
@@ -147,7 +147,7 @@ def _capitalised(text: str) -> str:
 
 
 def _letters(number: int) -> str:
-    """0, 1, ... as A, B, ..., Z, AA, AB, ...: names hold no digits."""
+    """0, 1, ... as A, B, ..., Z, AA, AB, ..., because names have no digits."""
     letters = ""
     while number >= 0:
         number, letter = divmod(number, 26)

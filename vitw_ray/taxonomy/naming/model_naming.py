@@ -1,12 +1,12 @@
 """Names and descriptions of value clusters by a language model.
 
-Levels are named from the bottom up, since the names of one are shown to the next; all clusters of a
-level are asked about at once. No two clusters of a facet's level share a name. A cluster whose
-answer is missing, malformed or a name already taken is asked about once more, and then named by its
-members.
+Levels are named from the bottom up, because the prompt of a level has the names of the level below.
+All clusters of a level are requested concurrently. Names are unique within a level of a facet. If
+an answer is missing, invalid or a name that is taken, the request is retried once, and then the
+cluster is named by its members.
 
-Tasks are not named here. Their texts are private, often one person's own words, and no threshold
-stands between them and the model; the naming by members shows only what enough conversations share.
+Tasks are not named here. Their texts are private, and no threshold applies to them before they
+would reach the model. Naming by members only uses what enough conversations share.
 """
 
 import asyncio
@@ -26,25 +26,25 @@ from vitw_ray.taxonomy.naming.listing import Clustered, Shown, listing, show_lev
 from vitw_ray.taxonomy.naming.member_naming import Named, name_clusters
 
 Place = tuple[ValueFacet, int]
-"""A cluster of the level at hand."""
+"""A cluster of the current level: facet and index."""
 Reply = Named | str
-"""An answer of the right form, or the short code of why there is none."""
+"""A valid answer, or a short code if there is none."""
 DUPLICATE = "duplicate"
 
 
 @dataclass
 class ModelNames:
-    """Names of all levels, and how they were come by.
+    """Names of all levels, and how they were obtained.
 
     Attributes:
-        names: for each facet and level from 1 up, what each cluster is called.
-        levels: the clusters that have these names, as `build_levels` gives them.
-        clusters: how many there are.
-        asked_again: those whose first answer could not stand.
-        by_members: those that had to be named by their members.
-        refused: answers that could not stand, by the short code of why.
-        climbed: how levels above the first were raised, where the model had a part in that.
-        model: its settings as they were resolved.
+        names: for each facet and level from 1 up, name and description of each cluster.
+        levels: the named levels, as returned by `build_levels`.
+        clusters: number of clusters.
+        asked_again: clusters whose request was retried.
+        by_members: clusters named by their members.
+        refused: rejected answers by short code.
+        climbed: details of levels that the model built, if any.
+        model: resolved settings of the model.
     """
 
     names: dict[ValueFacet, list[list[Named]]]
@@ -57,7 +57,7 @@ class ModelNames:
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def details(self) -> dict[str, Any]:
-        """What the stage's manifest says of the naming."""
+        """The entry on naming in the stage's manifest."""
         return {
             "clusters": self.clusters,
             "asked_again": self.asked_again,
@@ -69,43 +69,43 @@ class ModelNames:
 
 
 def give_names(
-    replies: Mapping[Place, Reply], standing: Mapping[Place, Named]
+    replies: Mapping[Place, Reply], already: Mapping[Place, Named]
 ) -> tuple[dict[Place, Named], dict[Place, str]]:
-    """Give each name to the first cluster of a facet that claims it, capitals aside.
+    """Give each name to the first cluster of a facet that claims it, ignoring case.
 
     Args:
         replies: of one level, in order.
-        standing: names that other clusters of the level have already.
+        already: names already accepted for other clusters of the level.
 
     Returns:
-        All names that stand now, and the short code of each reply that does not.
+        All accepted names, and a short code for each rejected reply.
     """
-    stand, refused = dict(standing), dict[Place, str]()
-    taken = {(facet, name.casefold()) for (facet, _), (name, _) in standing.items()}
+    accepted, refused = dict(already), dict[Place, str]()
+    taken = {(facet, name.casefold()) for (facet, _), (name, _) in already.items()}
     for place, reply in replies.items():
         if isinstance(reply, str):
             refused[place] = reply
         elif (claim := (place[0], reply[0].casefold())) in taken:
             refused[place] = DUPLICATE
         else:
-            stand[place] = reply
+            accepted[place] = reply
             taken.add(claim)
-    return stand, refused
+    return accepted, refused
 
 
 def names_to_avoid(
-    place: Place, shown: Shown, reply: Reply, stand: Mapping[Place, Named]
+    place: Place, shown: Shown, reply: Reply, accepted: Mapping[Place, Named]
 ) -> list[str]:
-    """What a second answer may not be: the refused name, then those of the neighbours."""
+    """Names that a retry must not use: the rejected name, then those of the neighbours."""
     refused = [] if isinstance(reply, str) else [reply[0]]
-    near = [stand[place[0], n][0] for n in shown.neighbours if (place[0], n) in stand]
+    near = [accepted[place[0], n][0] for n in shown.neighbours if (place[0], n) in accepted]
     return refused + [name for name in near if name not in refused]
 
 
-def name_the_rest(clustered: Clustered, level: int, stand: Mapping[int, Named]) -> list[Named]:
-    """All names of a level in order: those that stand, the others by the clusters' members."""
+def name_the_rest(clustered: Clustered, level: int, accepted: Mapping[int, Named]) -> list[Named]:
+    """All names of a level in order: the accepted ones, and the others by members."""
     clusters = nodes_of_leaves(clustered.levels[:level])[-1]
-    rest = np.setdiff1d(clusters, list(stand))
+    rest = np.setdiff1d(clusters, list(accepted))
     rows = np.flatnonzero(np.isin(clusters, rest))
     by_members = name_clusters(
         [clustered.labels[row] for row in rows.tolist()],
@@ -113,84 +113,88 @@ def name_the_rest(clustered: Clustered, level: int, stand: Mapping[int, Named]) 
         clustered.conversations[rows],
         np.searchsorted(rest, clusters[rows]).astype(np.int32),
         noun="values",
-        taken=[name for name, _ in stand.values()],
+        taken=[name for name, _ in accepted.values()],
     )
-    named = {**stand, **dict(zip(rest.tolist(), by_members, strict=True))}
+    named = {**accepted, **dict(zip(rest.tolist(), by_members, strict=True))}
     return [named[number] for number in sorted(named)]
 
 
-async def name_facets(asked: BoundedModel, facets: Mapping[ValueFacet, Clustered]) -> ModelNames:
+async def name_facets(model: BoundedModel, facets: Mapping[ValueFacet, Clustered]) -> ModelNames:
     """Name every cluster of the value facets.
 
     Args:
-        asked: the model; is open.
+        model: the model, already open.
         facets: labels and their clusters.
 
     Raises:
-        StageFailed: the model answered no request of the first level.
+        StageFailed: the model gave no answer at all.
     """
     found = ModelNames(
         names={facet: [] for facet in facets},
         levels={facet: list(clustered.levels) for facet, clustered in facets.items()},
     )
     for level in range(1, max((len(c.levels) for c in facets.values()), default=0) + 1):
-        there: dict[ValueFacet, Clustered] = {
+        present: dict[ValueFacet, Clustered] = {
             facet: c for facet, c in facets.items() if len(c.levels) >= level
         }
-        await name_level(asked, there, level, found)
+        await name_level(model, present, level, found)
         fail_if_unanswered(found)
-    found.model = asked.model.describe()
+    found.model = model.model.describe()
     return found
 
 
 def fail_if_unanswered(found: ModelNames) -> None:
-    """Fail where a model said nothing at all, not even something that could not stand."""
-    silent = found.refused and found.clusters == found.by_members
-    if silent and not found.refused.keys() & {INVALID, DUPLICATE}:
+    """Fail if the model gave no answer at all, not even an invalid one.
+
+    Raises:
+        StageFailed: every request failed.
+    """
+    no_names = found.refused and found.clusters == found.by_members
+    if no_names and not found.refused.keys() & {INVALID, DUPLICATE}:
         codes = ", ".join(f"{code} {n}" for code, n in sorted(found.refused.items()))
         raise StageFailed(
-            f"the model answered about none of {found.clusters} clusters ({codes})",
-            "look into the codes and run again, or choose --naming members",
+            f"the model gave no answer for any of {found.clusters} clusters ({codes})",
+            "fix the cause that the codes name and run again, or choose --naming members",
         )
 
 
 async def name_level(
-    asked: BoundedModel, facets: Mapping[ValueFacet, Clustered], level: int, found: ModelNames
+    model: BoundedModel, facets: Mapping[ValueFacet, Clustered], level: int, found: ModelNames
 ) -> None:
-    """Name one level of some facets, those below being named: `found` gets the names and counts.
+    """Name one level of some facets; levels below must be named. Adds names and counts to `found`.
 
-    Two rounds of questions; what then has no name gets that of its members.
+    There are two rounds of requests. Clusters that then have no name are named by their members.
     """
     shown: dict[Place, Shown] = {}
     for facet, clustered in facets.items():
         below = [name for name, _ in found.names[facet][-1]] if level > 1 else []
         for number, one in enumerate(show_level(clustered, level, below)):
             shown[facet, number] = one
-    speaking = {place: listing(one) for place, one in shown.items() if one.members or one.groups}
-    first = await _ask_all(asked, speaking, attempt=0)
-    stand, refused = give_names(first, {})
+    listings = {place: listing(one) for place, one in shown.items() if one.members or one.groups}
+    first = await _ask_all(model, listings, attempt=0)
+    accepted, refused = give_names(first, {})
     again = {
-        place: listing(shown[place], names_to_avoid(place, shown[place], first[place], stand))
+        place: listing(shown[place], names_to_avoid(place, shown[place], first[place], accepted))
         for place in refused
     }
-    second = await _ask_all(asked, again, attempt=1)
-    stand, refused_again = give_names(second, stand)
+    second = await _ask_all(model, again, attempt=1)
+    accepted, refused_again = give_names(second, accepted)
     for facet, clustered in facets.items():
-        of_facet = {number: named for (other, number), named in stand.items() if other == facet}
+        of_facet = {number: named for (other, number), named in accepted.items() if other == facet}
         found.names[facet].append(name_the_rest(clustered, level, of_facet))
     found.clusters += len(shown)
     found.asked_again += len(again)
-    found.by_members += len(shown) - len(stand)
+    found.by_members += len(shown) - len(accepted)
     found.refused.update([*refused.values(), *refused_again.values()])
 
 
 async def _ask_all(
-    asked: BoundedModel, listings: Mapping[Place, str], attempt: int
+    model: BoundedModel, listings: Mapping[Place, str], attempt: int
 ) -> dict[Place, Reply]:
-    """One request for each listing, begun in their order."""
+    """Send one request for each listing, in order."""
 
     async def ask(facet: ValueFacet, text: str) -> Reply:
-        answer = await asked.ask(text, group_question(facet), attempt)
+        answer = await model.ask(text, group_question(facet), attempt)
         return answer if isinstance(answer, str) else (answer["name"], answer["description"])
 
     replies = await asyncio.gather(*(ask(facet, text) for (facet, _), text in listings.items()))

@@ -1,1 +1,1 @@
-"""Texts of the taxonomy and their vectors in storage."""
+"""The texts of the taxonomy and their embedding vectors, in storage."""

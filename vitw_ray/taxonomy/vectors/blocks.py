@@ -1,8 +1,8 @@
-"""Every text of a run to its vector: blocks of texts through actors that hold the embedder.
+"""Embed all texts of a run, in blocks, with actors that hold the embedder.
 
-An actor reads a block's texts itself, embeds them unless a file with that content is there already,
-and sends back where things lie. So a kill costs the blocks in flight, a rerun embeds only what is
-missing, and a model that has nothing to do is not even loaded.
+An actor reads the texts of a block, embeds them unless their vector file exists already, and
+returns the paths. So a kill loses only the blocks in flight, a rerun embeds only what is missing,
+and the embedder is not loaded if there is nothing to embed.
 """
 
 import io
@@ -25,16 +25,16 @@ from vitw_ray.storage import PRIVATE, Storage
 from vitw_ray.taxonomy.vectors.texts import Texts, read_block, scratch
 from vitw_ray.taxonomy.vectors.vector_files import TextBlock, write_vectors
 
-# Ours: enough texts of each length that hardly a batch is padded; seconds of work on either device.
+# Ours: enough texts of each length to need little padding; seconds of work on either device.
 BLOCK_TEXTS = {"cpu": 4096, "gpu": 65_536}
-UNITS_AT_ONCE = {"cpu": 1, "gpu": 2}  # on a GPU one block is tokenised while another is computed
+UNITS_AT_ONCE = {"cpu": 1, "gpu": 2}  # a GPU computes one block while the next is tokenised
 
 MakeEmbedder = Callable[[], Embedder]
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Blocks of each kind of text, in order, and how many were there before."""
+    """Blocks of each kind of text, in order, and the number of blocks that existed before."""
 
     blocks: Mapping[str, tuple[TextBlock, ...]]
     reused: int
@@ -48,15 +48,15 @@ def embed_texts(
     Args:
         context: the stage that needs the vectors.
         kinds: its texts; their blocks go through one pool of actors.
-        make: called inside an actor with work to do; default: the embedder of the run.
+        make: called inside an actor that has work; default: the embedder of the run.
 
     Raises:
-        ConfigError: an embedder that cannot be loaded.
-        StageFailed: texts that get no vector.
+        ConfigError: the embedder cannot be loaded.
+        StageFailed: some texts get no vector.
     """
     execution, name = context.config.execution, context.config.taxonomy.embedder
     described = describe_embedder(context.config)
-    # The revision goes along: an actor that asked the hub again might be told of a newer one.
+    # Pass the revision: an actor that resolved it again could get a newer one from the hub.
     of_run = partial(load_embedder, name, execution.device, described.get("revision"))
     size = BLOCK_TEXTS[execution.device]
     total = sum(texts.rows for texts in kinds)
@@ -91,7 +91,7 @@ def embed_texts(
 
 
 def _for_embedders(execution: Execution, texts: int) -> Execution:
-    """An encoder wants a core and at most one GPU, and loading it costs as much as a block."""
+    """An embedder uses one core and at most one GPU, and loading it takes as long as a block."""
     worth_loading = max(1, -(-texts // BLOCK_TEXTS[execution.device]))
     return replace(
         execution,
@@ -102,7 +102,7 @@ def _for_embedders(execution: Execution, texts: int) -> Execution:
 
 
 class BlockEmbedder:
-    """Makes the vector files of blocks; holds the embedder from the first that is missing on."""
+    """Writes the vector files of blocks; loads the embedder when the first one is missing."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class BlockEmbedder:
         self._loading = Lock()
 
     def __call__(self, unit: cluster.Unit) -> tuple[TextBlock, bool]:
-        """The block, and whether it was embedded now; its files are there when this returns."""
+        """The block, and whether it was embedded now; its files exist when this returns."""
         kind = self._kinds[unit["kind"]]
         table = read_block(self._storage, kind, unit["block"], unit["blocks"])
         texts = table["text"].to_pylist()

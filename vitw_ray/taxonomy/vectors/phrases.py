@@ -1,11 +1,11 @@
-"""Value labels embedded inside short phrases: one or two words alone say little to an encoder."""
+"""Phrases around value labels: one or two words alone are too little context for an embedder."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-PHRASES = (  # ours: each says that a label is a value, in another construction
+PHRASES = (  # ours: each presents the label as a value, in a different construction
     "{}",
     "the value of {}",
     "a commitment to {}",
@@ -16,15 +16,15 @@ PHRASES = (  # ours: each says that a label is a value, in another construction
 
 
 def in_phrases(labels: Sequence[str]) -> list[str]:
-    """The texts to embed for some labels: every phrase of the first, of the second, and so on."""
+    """The texts to embed for labels: all phrases of the first label, then of the second, ..."""
     return [phrase.format(label) for label in labels for phrase in PHRASES]
 
 
 def mean_of_phrases(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One vector per label from those of its phrases.
+    """The normalised mean of the vectors of each label's phrases.
 
     Args:
-        vectors: (n * len(PHRASES), d) unit rows of the texts that `in_phrases` gives.
+        vectors: (n * len(PHRASES), d) unit rows of the texts from `in_phrases`.
 
     Returns:
         (n, d) unit rows.

@@ -1,7 +1,8 @@
-"""The texts that are embedded: unique, counted, and divided into blocks by their hash.
+"""The texts to embed: unique, counted, and divided into blocks by their hash.
 
-A block is every text whose hash lies in one range, so that it changes only when a text of its own
-comes or goes. Texts meet through storage (`hash_runs`): a worker holds one block, the driver none.
+A block has all texts whose hash is in one range, so it changes only if one of its own texts is
+added or removed. Texts are exchanged through storage (`hash_runs`): a worker has one block in
+memory, the driver none.
 """
 
 from collections import Counter
@@ -25,7 +26,7 @@ TEXTS = pa.schema(
         pa.field("conversations", pa.int64(), nullable=False),
     ]
 )
-MAX_RUNS = 128  # ours: each block opens every run, and there may be tens of thousands of parts
+MAX_RUNS = 128  # ours: each block opens every run, and there can be tens of thousands of parts
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Texts:
     """Texts of one kind, as sorted runs.
 
     Attributes:
-        kind: what they are: `values` or `tasks`.
-        runs: paths of the runs; a text may be in several, and its conversations add up.
-        rows: of all runs, at least as many as there are texts.
+        kind: `values` or `tasks`.
+        runs: paths of the runs; a text may be in several, and its counts are added.
+        rows: total rows of all runs, at least the number of distinct texts.
     """
 
     kind: str
@@ -43,26 +44,26 @@ class Texts:
     rows: int
 
     def blocks(self, texts: int) -> int:
-        """Number of blocks of at most about so many texts each.
+        """Number of blocks of about `texts` texts each.
 
-        It doubles when the texts do: a few new ones move no border.
+        It is a power of two, so that a few new texts do not move the borders of blocks.
         """
         return 1 << max(0, -(-self.rows // texts) - 1).bit_length()
 
 
 def scratch(context: StageContext) -> str:
-    """Folder of what a stage writes for itself and removes: private, as it holds texts."""
+    """Folder for a stage's temporary files; private, because they contain texts."""
     return f"{PRIVATE}/{context.folder.name}/scratch"
 
 
 def write_values(context: StageContext, texts: Iterable[str]) -> Texts:
-    """What is embedded for the value facets, each text once; the facet says how many have one."""
+    """Write the texts of the value facets, each once; counts are 0, as each facet has its own."""
     counts = dict.fromkeys(texts, 0)
     return Texts("values", write_counts(context.storage, scratch(context), counts), len(counts))
 
 
 def write_tasks(context: StageContext) -> Texts:
-    """The task texts of subjective conversations, counted where they lie."""
+    """Write the task texts of subjective conversations, counted by workers part by part."""
     storage, folder = context.storage, scratch(context)
     parts = context.tables["extractions"].files
     at_once = max(1, -(-len(parts) // MAX_RUNS))
@@ -83,14 +84,14 @@ def write_tasks(context: StageContext) -> Texts:
 
 
 def read_block(storage: Storage, texts: Texts, block: int, blocks: int) -> pa.Table:
-    """One of `blocks` equal ranges of hashes: columns text (sorted, unique) and conversations."""
+    """Read one of `blocks` equal hash ranges: columns text (sorted, unique) and conversations."""
     rows = read_range(storage, texts.runs, range_bounds(block, blocks), TEXTS)
     counted = rows.group_by("text").aggregate([("conversations", "sum")]).sort_by("text")
     return counted.rename_columns({"conversations_sum": "conversations"}).select(TEXTS.names[1:])
 
 
 def tasks_of(storage: Storage, part: FileEntry) -> Iterable[tuple[str, str]]:
-    """Id and task of each subjective conversation of a part of `extractions`."""
+    """Id and task of each subjective conversation in a part of `extractions`."""
     table = read_part(storage, part, ["conversation_id", "is_subjective", "task"])
     table = table.filter(pc.field("is_subjective") & ~pc.field("task").is_null())
     ids, tasks = table["conversation_id"].to_pylist(), table["task"].to_pylist()
@@ -98,7 +99,7 @@ def tasks_of(storage: Storage, part: FileEntry) -> Iterable[tuple[str, str]]:
 
 
 def write_counts(storage: Storage, folder: str, counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Write texts and the conversations that have each as a run; its path, or none of nothing."""
+    """Write texts and their numbers of conversations as a run; return its path, if any texts."""
     if not counts:
         return ()
     rows = [

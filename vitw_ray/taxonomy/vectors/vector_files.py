@@ -1,8 +1,8 @@
-"""Vectors in storage: one file for each block of texts, kept from run to run.
+"""Vectors in storage: one file per block of texts, reused between runs.
 
-A file holds rows and no text; which texts they belong to is known to whoever names the file, as its
-name is a keyed hash of the embedder and of the block's texts. All of them lie below `private/`,
-since a vector of a private text tells a good deal of it.
+A file has vectors and no text. Its folder is named by the embedder's key and its name is a keyed
+hash of the block's texts. All files are below `private/`, because a vector of a private text
+reveals much of it.
 """
 
 import io
@@ -20,14 +20,14 @@ from vitw_ray.storage import Storage
 
 @dataclass(frozen=True)
 class TextBlock:
-    """Texts of one kind that were embedded together, and where they and their rows lie.
+    """A block of texts of one kind, and the paths of its texts and vectors.
 
     Attributes:
-        kind: of the texts.
-        number: of the block among those of its kind.
-        texts: how many.
+        kind: kind of the texts.
+        number: index of the block among those of its kind.
+        texts: number of texts.
         text_path: parquet of text (sorted) and conversations; removed at the end of the stage.
-        vector_path: parquet of their vectors, in the same order.
+        vector_path: parquet of the vectors, in the same order.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class TextBlock:
 
 @dataclass(frozen=True)
 class EmbeddedTexts:
-    """Texts of some blocks: n texts, (n,) conversations that have each, (n, d) unit rows."""
+    """Texts of some blocks: n texts, (n,) number of conversations of each, (n, d) unit rows."""
 
     texts: list[str]
     conversations: NDArray[np.int64]
@@ -47,11 +47,11 @@ class EmbeddedTexts:
 
 
 def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> bool:
-    """Write (n, d) rows as a column of fixed-size lists; False when another was first."""
+    """Write (n, d) rows as a column of fixed-size lists; False if the file exists already."""
     values = pa.array(np.ascontiguousarray(rows, np.float32).reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
     buffer = io.BytesIO()
-    # Mantissas of unit rows hardly compress, and each is its own dictionary.
+    # Float mantissas hardly compress, and a dictionary would have almost only distinct values.
     pq.write_table(
         pa.table({"vector": column}), buffer, compression="none", use_dictionary=False,
         write_statistics=False,
@@ -60,12 +60,12 @@ def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> boo
 
 
 def read_blocks(storage: Storage, blocks: Sequence[TextBlock]) -> EmbeddedTexts:
-    """Texts and rows of these blocks, in their order; no blocks have rows of no length.
+    """Read texts and vectors of blocks, in order; without blocks the vectors have shape (0, 0).
 
-    This is all that a worker needs to hold a share of the rows: blocks are a few strings.
+    A worker needs only the blocks, a few strings, to load its share of the rows.
 
     Raises:
-        StageFailed: vectors that do not fit their texts.
+        StageFailed: the number of vectors does not match the texts.
     """
     texts: list[str] = []
     conversations, vectors = [np.empty(0, np.int64)], []
@@ -75,7 +75,7 @@ def read_blocks(storage: Storage, blocks: Sequence[TextBlock]) -> EmbeddedTexts:
         rows = _read_vectors(storage, block.vector_path)
         if len(rows) != table.num_rows:
             raise StageFailed(
-                f"{block.vector_path} holds {len(rows)} vectors for {table.num_rows} texts",
+                f"{block.vector_path} has {len(rows)} vectors for {table.num_rows} texts",
                 "delete that file and run again",
             )
         texts += table["text"].to_pylist()
@@ -90,19 +90,19 @@ def read_blocks(storage: Storage, blocks: Sequence[TextBlock]) -> EmbeddedTexts:
 
 @dataclass(frozen=True)
 class Share:
-    """The rows of some blocks, for whoever holds a shard: small, and read where it is called."""
+    """Loads the rows of some blocks for a shard: small to pickle, read where it is called."""
 
     storage: Storage
     blocks: tuple[TextBlock, ...]
 
     def __call__(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """(n, d) unit rows, and (n,) conversations that have the text of each."""
+        """(n, d) unit rows, and (n,) number of conversations of each text."""
         found = read_blocks(self.storage, self.blocks)
         return found.vectors, found.conversations
 
 
 def shares(storage: Storage, blocks: Sequence[TextBlock], rows: int) -> list[Share]:
-    """Divide blocks, in their order, into shares of at least so many rows (the last takes less)."""
+    """Divide blocks, in order, into shares of at least `rows` rows; the last may have fewer."""
     divided: list[list[TextBlock]] = [[]]
     for block in blocks:
         if sum(one.texts for one in divided[-1]) >= rows:
