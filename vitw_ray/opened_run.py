@@ -8,14 +8,13 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from vitw_ray.errors import OutputError
+from vitw_ray.errors import OutputError, near_names
 from vitw_ray.records import TABLES
 from vitw_ray.resolved_names import cluster_names, resolved_schema, stored_columns, with_names
 from vitw_ray.run_folder import RUN_FILE, SUCCESS, read_run_file, tables_of
@@ -214,5 +213,4 @@ def _columns(name: str, columns: Sequence[str] | None) -> list[str]:
 
 
 def _choose(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    return f"choose {' or '.join(get_close_matches(name, names)) or ', '.join(names)}"
+    return f"choose {near_names(name, known) or ', '.join(known)}"

@@ -4,14 +4,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from typing import Any, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from vitw_ray import pipeline
 from vitw_ray.config import RunConfig
-from vitw_ray.errors import ConfigError
+from vitw_ray.errors import ConfigError, near_names
 from vitw_ray.opened_run import OpenedRun, open_run
 from vitw_ray.presets import PRESETS
 
@@ -73,10 +72,10 @@ def configure(
     changed: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
         if name not in section_of:
-            near = get_close_matches(name, section_of)
+            near = near_names(name, section_of)
             raise ConfigError(
                 f"{name} is no setting",
-                f"choose {' or '.join(near)}" if near else "see the fields in vitw_ray/config.py",
+                f"choose {near}" if near else "see the fields in vitw_ray/config.py",
             )
         section = section_of[name]
         hint = get_type_hints(type(getattr(start, section)))[name]
