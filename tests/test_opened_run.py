@@ -155,10 +155,10 @@ def test_batches_come_before_later_parts_are_opened(folder):
 
 
 def test_a_table_is_arrow_to_pandas_and_to_duckdb(folder):
-    labels = open_run(folder).table("labels")
-    assert labels.pandas().label.tolist() == labels.arrow["label"].to_pylist()
-    assert pa.table(labels).equals(labels.arrow)
-    assert duckdb.sql("SELECT count(*) FROM labels").fetchall() == [(len(labels),)]
+    opened = open_run(folder).table("labels")
+    assert opened.pandas().label.tolist() == opened.arrow["label"].to_pylist()
+    assert pa.table(opened).equals(opened.arrow)
+    assert duckdb.sql("SELECT count(*) FROM opened").fetchall() == [(len(opened),)]
 
 
 def test_neither_a_run_nor_a_table_shows_conversation_text(folder):
