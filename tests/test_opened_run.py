@@ -180,10 +180,10 @@ def test_a_folder_without_a_run_is_told_from_a_missing_one(tmp_path):
         open_run(tmp_path)
 
 
-@pytest.mark.parametrize("text", ['{"config": {', ""])
+@pytest.mark.parametrize("text", ['{"config": {', "", "[1]"])
 def test_a_run_file_that_is_no_json_is_named(folder, text):
     (folder / "run.json").write_text(text)
-    with pytest.raises(OutputError, match=r"run\.json is no JSON"):
+    with pytest.raises(OutputError, match=r"run\.json is no JSON object"):
         open_run(folder)
 
 

@@ -49,21 +49,21 @@ def open_run(address: str | os.PathLike[str]) -> "OpenedRun":
     storage = Storage(os.fspath(address))
     try:
         content = read_run_file(storage)
-    except ValueError:
+        run = None if content is None else OpenedRun(storage, dict(content))
+    except (TypeError, ValueError):
         raise OutputError(
-            f"{storage.address(RUN_FILE)} is no JSON",
+            f"{storage.address(RUN_FILE)} is no JSON object",
             "delete it and run again: what is finished is skipped",
         ) from None
-    if content is None:
+    if run is None:
         if not storage.exists(""):
             raise OutputError(f"{storage.root} does not exist", "correct the address")
         raise OutputError(
             f"{storage.root} holds no {RUN_FILE}: no run folder, or no run has ended there",
             "give the --output of a run, or run again: what is finished is kept",
         )
-    run = OpenedRun(storage, content)
-    missing = [name for name in ("config", "stages", "tables", "totals") if name not in content]
-    if missing:
+    needed = ("config", "stages", "tables", "totals")
+    if missing := [name for name in needed if name not in run.content]:
         raise other_version(f"{RUN_FILE} has no {' and no '.join(missing)}", run.version)
     return run
 
@@ -160,10 +160,8 @@ class OpenedRun:
         name = stored.ref.name
         needed = stored_columns(name, columns)
         for batch in stored.batches(needed, rows):
-            if set(columns) <= set(needed):
-                yield batch.select(list(columns))
-            else:
-                yield with_names(name, batch, columns, self._names)
+            named = not set(columns) <= set(needed)
+            yield with_names(name, batch, columns, self._names if named else {})
 
     @cached_property
     def _names(self) -> Mapping[str, str]:

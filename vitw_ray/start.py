@@ -29,8 +29,8 @@ def run(
         run(input="logs/*.jsonl.gz", output="runs/mine", sample=1000)
 
     A keyword is the name of a field of one of the classes in `vitw_ray.config`: the flags of the
-    command line with underscores. What is finished is skipped, as it is there. Progress goes to the
-    logger `vitw_ray`.
+    command line with underscores. What is finished is skipped, as it is there. The plan and the
+    progress go to the logger `vitw_ray`: `logging.basicConfig(level="INFO")` shows them.
 
     Args:
         config: a configuration to start from, in place of a preset.
