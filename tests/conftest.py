@@ -3,10 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from s3_server import s3_server  # noqa: F401  (a fixture)
+
+if TYPE_CHECKING:
+    from vitw_ray.opened_run import OpenedRun
 
 # A busy machine is slow, not wrong; and half of hypothesis's examples keep the suite short.
 settings.register_profile("default", deadline=None, max_examples=50)
@@ -34,3 +38,16 @@ def local_ray() -> Iterator[None]:
     connect(Execution())
     yield
     disconnect()
+
+
+@pytest.fixture(scope="session")
+def sample_run(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> "OpenedRun":
+    """All stages over 400 planted conversations, in several parts; not to be changed."""
+    from whole_runs import plant_files, small_config
+
+    from vitw_ray import run
+
+    folder = tmp_path_factory.mktemp("sample_run")
+    inputs = plant_files(folder / "in", rows=400)
+    config = small_config(inputs, folder / "run", folder / "secret")
+    return run(config, alpha=0.5)  # so few conversations show little at the usual level
