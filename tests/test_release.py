@@ -5,16 +5,15 @@ import io
 import re
 from dataclasses import replace
 
-import pyarrow as pa
 import pytest
 import yaml
-from fake_tables import empty_tables, fake_tables, run_facts
+from fake_tables import empty_tables, fake_tables, labels_table, run_facts, taxonomy_table
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray.config import LabelsConfig, ReleaseConfig
 from vitw_ray.facts import extractor_name
-from vitw_ray.records import LABELS, TAXONOMY
+from vitw_ray.records import TAXONOMY
 from vitw_ray.release import card
 from vitw_ray.release.tables import (
     FREQUENCIES_COLUMNS,
@@ -28,29 +27,6 @@ PUBLISHED_NUMBER = re.compile(r"\d+\.\d{1,3}")
 
 def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
-
-
-def labels_table(labels: dict[str, int], subjective: int, kept: bool = True) -> pa.Table:
-    rows = [
-        {
-            "facet": "ai_values",
-            "label": label,
-            "conversations": n,
-            "accounts": None,
-            "share": n / subjective,
-            "kept": kept,
-        }
-        for label, n in labels.items()
-    ]
-    return pa.Table.from_pylist(rows, LABELS)
-
-
-def taxonomy_table(nodes: list[tuple[str, int, str | None, str, str]]) -> pa.Table:
-    """Nodes as (id, level, parent, name, description); their counts do not matter to a release."""
-    names = ("cluster_id", "level", "parent_cluster_id", "name", "description")
-    rest = {"facet": "ai_values", "conversations": 1, "pct_total_occurrences": 0.0}
-    rows = [{**dict(zip(names, node, strict=True)), **rest} for node in nodes]
-    return pa.Table.from_pylist(rows, TAXONOMY)
 
 
 def test_released_frequencies_are_the_published_bytes(real_data):

@@ -12,12 +12,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from vitw_ray.alphabet import (
+    LABEL_CHARACTERS,
+    MAX_LABEL,
+    MAX_TASK_PHRASE,
+    TASK_PHRASE_CHARACTERS,
+)
 from vitw_ray.inference.question import MAX_QUOTE, Question
 from vitw_ray.records import VALUE_FACETS
 
-_MAX_LABEL = 40
-_NOT_IN_LABEL = re.compile(r"[^a-z '\-]+")
-_NOT_IN_TASK = re.compile(r"[^A-Za-z0-9 ,'\-]+")
+_NOT_IN_LABEL = re.compile(rf"[^{LABEL_CHARACTERS}]+")
+_NOT_IN_TASK = re.compile(rf"[^{TASK_PHRASE_CHARACTERS}]+")
 _NOT_IN_QUOTE = re.compile(r'["\\\x00-\x1f\x7f]')
 _SPACES = re.compile(r"\s+")
 
@@ -73,7 +78,7 @@ def _tidied(found: dict[str, Any]) -> dict[str, Any]:
         if isinstance(found.get(facet), list):
             tidied[facet] = [_tidied_value(value) for value in found[facet]]
     if isinstance(found.get("task"), str):
-        tidied["task"] = _clean(_NOT_IN_TASK, _ascii(found["task"]), 80)
+        tidied["task"] = _clean(_NOT_IN_TASK, _ascii(found["task"]), MAX_TASK_PHRASE)
     return tidied
 
 
@@ -89,7 +94,7 @@ def _tidied_value(value: Any) -> Any:
 
 
 def _label(label: str) -> str:
-    return _clean(_NOT_IN_LABEL, _ascii(label).lower().replace("_", " "), _MAX_LABEL)
+    return _clean(_NOT_IN_LABEL, _ascii(label).lower().replace("_", " "), MAX_LABEL)
 
 
 def _ascii(text: str) -> str:

@@ -19,6 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vitw_ray.alphabet import CLUSTER_NAME, LABEL
+
 FREQUENCIES_COLUMNS = ("value", "pct_convos")
 TREE_COLUMNS = (
     "cluster_id",
@@ -31,9 +33,10 @@ TREE_COLUMNS = (
 DECIMALS = 3  # as published
 FACET = "ai_values"  # the one facet that the paper released
 
-LABEL = re.compile(r"[a-z][a-z '\-]{0,39}")  # the alphabet of `Answer.ai_values`
-# published names hold 48 characters at most, descriptions 522, of this alphabet
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9 '(),.&/\-]{0,79}")
+MAX_NAME = 80  # ours: the published names have 48 characters at most
+_LABEL = re.compile(LABEL)
+_NAME = re.compile(CLUSTER_NAME)
+# the published descriptions have 522 characters at most, of this alphabet
 DESCRIPTION = re.compile(r"([A-Za-z][A-Za-z0-9 '(),.;:&/\-]{0,599})?")
 CLUSTER_ID = re.compile(r"[a-z][A-Za-z0-9:_\-]{0,99}")
 
@@ -114,7 +117,7 @@ def _released(tables: Mapping[str, pa.Table]) -> tuple[dict[str, Row], Counter[s
     kept = mine.filter(pc.field("kept"))
     withheld["support"] = mine.num_rows - kept.num_rows
     for row in kept.to_pylist():
-        if not LABEL.fullmatch(row["label"]):
+        if not _LABEL.fullmatch(row["label"]):
             withheld["alphabet"] += 1
         else:
             released[row["label"]] = row
@@ -130,7 +133,7 @@ def _ancestors(cluster_id: str | None, groups: Mapping[str, Row]) -> Iterable[st
 def _group_text(group: Row) -> tuple[str, str]:
     name, description = group["name"], group["description"]
     return (
-        name if NAME.fullmatch(name) else group["cluster_id"],
+        name if len(name) <= MAX_NAME and _NAME.fullmatch(name) else group["cluster_id"],
         description if DESCRIPTION.fullmatch(description) else "",
     )
 

@@ -15,13 +15,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vitw_ray.alphabet import CLUSTER_NAME
+
 MAX_NAME_WORDS = 10  # Clio, 5.1
 DESCRIBED_MEMBERS = 5  # ours: a line of text
 NAME_WORDS = 3  # ours: words without their phrase say little; more of them only look like a phrase
 SECOND_VOICE = 0.5  # ours: below this share of the first, a second phrase tells of an outlier
 STEM_LETTERS = 5  # ours: "educational value and education" says one thing twice
 
-PLAIN = re.compile(r"[A-Za-z][A-Za-z ,'\-]*")  # what a phrase is made of that may be shown
+PLAIN = re.compile(CLUSTER_NAME)  # what a phrase is made of that may be shown
 _WORD = re.compile(r"\b[a-z][a-z'\-]+[a-z]\b")
 _STEM = re.compile(r"[a-z]{3,}")
 _EMPTY_WORDS = frozenset(
