@@ -16,7 +16,7 @@ from vitw_ray.taxonomy.naming.group_question import NAME
 from vitw_ray.taxonomy.naming.member_naming import is_name
 
 valid_labels = st.from_regex(LABEL, fullmatch=True)
-near_labels = st.text("ab z'-\n,A1_é=", max_size=42) | st.text(max_size=6)
+near_labels = st.text("ab z'-\n,A1_é=", max_size=42) | st.text("a-", max_size=2) | st.text()
 
 
 def is_valid(label: str) -> bool:
