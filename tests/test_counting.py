@@ -1,4 +1,4 @@
-"""Labels counted in one block of extractions: which values count, each once a conversation."""
+"""Labels in one block of extractions: which values count, each once per conversation."""
 
 import pyarrow as pa
 import pytest
@@ -31,18 +31,18 @@ def labels(values, min_salience) -> set[str]:
     return {label for _, label in found}
 
 
-def test_values_below_the_salience_asked_for_do_not_count_and_those_without_one_do():
+def test_values_below_the_minimum_salience_do_not_count_and_those_without_salience_do():
     values = [("care", 2), ("clarity", 3), ("honesty", None)]
     assert labels(values, 1) == {"care", "clarity", "honesty"}
     assert labels(values, 3) == {"clarity", "honesty"}
     assert labels(values, 5) == {"honesty"}
 
 
-def test_a_value_counts_when_one_of_its_mentions_is_salient_enough():
+def test_a_value_counts_if_one_of_its_mentions_is_salient_enough():
     assert labels([("care", 1), ("care", 4)], 3) == {"care"}
 
 
 @pytest.mark.parametrize("min_salience", [0, 6])
-def test_a_salience_off_the_scale_is_refused_by_its_name(min_salience):
+def test_a_salience_off_the_scale_is_refused_by_field_name(min_salience):
     with pytest.raises(ConfigError, match="--min-salience"):
         LabelsConfig(min_salience=min_salience)

@@ -60,7 +60,7 @@ def test_a_rule_that_is_off_merges_nothing():
     assert merge_labels({"Honesty": 1, "honesty": 2, "a-b": 1, "a b": 1, "ethic": 1}, off) == {}
 
 
-def test_the_commoner_twin_stays_and_a_tie_goes_to_the_first_in_the_alphabet():
+def test_the_more_common_variant_stays_and_a_tie_goes_to_the_first_in_the_alphabet():
     plural = LabelsConfig()
     assert merge_labels({"goal": 5, "goals": 2}, plural) == {"goals": ("goal", "plural")}
     assert merge_labels({"goal": 2, "goals": 2}, plural) == {"goals": ("goal", "plural")}

@@ -1,20 +1,19 @@
-"""What leaves is in the published form, has support, cannot act, and is counted."""
+"""Released tables have the published form, only supported labels and only harmless cells."""
 
 import csv
 import io
 import re
 from dataclasses import replace
 
-import pyarrow as pa
 import pytest
 import yaml
-from fake_tables import empty_tables, fake_tables, run_facts
+from fake_tables import empty_tables, fake_tables, labels_table, run_facts, taxonomy_table
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray.config import LabelsConfig, ReleaseConfig
 from vitw_ray.facts import extractor_name
-from vitw_ray.records import LABELS, TAXONOMY
+from vitw_ray.records import TAXONOMY
 from vitw_ray.release import card
 from vitw_ray.release.tables import (
     FREQUENCIES_COLUMNS,
@@ -30,35 +29,12 @@ def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def labels_table(labels: dict[str, int], subjective: int, kept: bool = True) -> pa.Table:
-    rows = [
-        {
-            "facet": "ai_values",
-            "label": label,
-            "conversations": n,
-            "accounts": None,
-            "share": n / subjective,
-            "kept": kept,
-        }
-        for label, n in labels.items()
-    ]
-    return pa.Table.from_pylist(rows, LABELS)
-
-
-def taxonomy_table(nodes: list[tuple[str, int, str | None, str, str]]) -> pa.Table:
-    """Nodes as (id, level, parent, name, description); their counts do not matter to a release."""
-    names = ("cluster_id", "level", "parent_cluster_id", "name", "description")
-    rest = {"facet": "ai_values", "conversations": 1, "pct_total_occurrences": 0.0}
-    rows = [{**dict(zip(names, node, strict=True)), **rest} for node in nodes]
-    return pa.Table.from_pylist(rows, TAXONOMY)
-
-
 def test_released_frequencies_are_the_published_bytes(real_data):
     published = (real_data / "reference" / "values_frequencies.csv").read_text(encoding="utf-8")
     rows = rows_of(published)
     labels = {row["value"]: round(float(row["pct_convos"]) * 1000) for row in rows}
     table = values_frequencies({"labels": labels_table(labels, subjective=100_000)})
-    # the published list leaves ties in no order; ours are alphabetical
+    # the published list does not order ties; here they are alphabetical
     expected = sorted(rows, key=lambda row: (-float(row["pct_convos"]), row["value"]))
     lines = [f"{row['value']},{row['pct_convos']}" for row in expected]
     assert table.text == "\n".join([published.splitlines()[0], *lines, ""])
@@ -88,7 +64,7 @@ def test_a_released_tree_has_the_published_cells(real_data):
     table = values_tree(tables)
     assert table.text.splitlines()[0] == published.splitlines()[0]
     assert table.withheld["group_text"] == 0
-    # shares are of this half of the tree, so all cells but the last are the published ones
+    # shares are of this half of the tree, so only the cells before the last can be equal
     without_share = {line.rpartition(",")[0] for line in published.splitlines()}
     assert {line.rpartition(",")[0] for line in table.text.splitlines()} == without_share
     assert all(
@@ -97,7 +73,7 @@ def test_a_released_tree_has_the_published_cells(real_data):
     assert {len(row["pct_total_occurrences"].rpartition(".")[2]) for row in rows} <= {1, 2, 3}
 
 
-def test_only_ai_values_with_support_leave():
+def test_only_ai_values_with_support_are_released():
     tables = fake_tables()
     labels = tables["labels"].to_pylist()
     kept = {row["label"] for row in labels if row["kept"] and row["facet"] == "ai_values"}
@@ -107,13 +83,13 @@ def test_only_ai_values_with_support_leave():
     assert table.withheld["support"] == len(rare) > 0
 
 
-def test_frequencies_fall_and_ties_are_alphabetical():
+def test_frequencies_are_descending_and_ties_are_alphabetical():
     labels = {"care": 10, "zeal": 30_001, "awe": 30_000, "calm": 10, "tact": 90_000}
     table = values_frequencies({"labels": labels_table(labels, 10_000_000)})
     assert table.text == "value,pct_convos\ntact,0.9\nawe,0.3\nzeal,0.3\ncalm,0.0\ncare,0.0\n"
 
 
-def test_a_tree_with_nothing_withheld_repeats_the_taxonomy():
+def test_a_tree_with_nothing_withheld_equals_the_taxonomy():
     tables = fake_tables()
     ours = {
         row["cluster_id"].removeprefix("ai_values:l0:"): (
@@ -131,7 +107,7 @@ def test_a_tree_with_nothing_withheld_repeats_the_taxonomy():
     assert released == ours
 
 
-def test_every_node_is_the_sum_of_its_children_and_the_top_of_100():
+def test_every_node_is_the_sum_of_its_children_and_the_top_level_sums_to_100():
     rows = rows_of(values_tree(fake_tables()).text)
     children: dict[str, list[float]] = {}
     for row in rows:
@@ -145,7 +121,7 @@ def test_every_node_is_the_sum_of_its_children_and_the_top_of_100():
             assert sum(parts) == pytest.approx(expected, abs=0.0005 * (len(parts) + 1))
 
 
-def test_a_withheld_label_cannot_be_found_by_subtraction():
+def test_a_withheld_label_cannot_be_inferred_by_subtraction():
     nodes = [
         ("ai_values:l1:a", 1, None, "Group", "About it."),
         ("kindness", 0, "ai_values:l1:a", "kindness", ""),
@@ -170,7 +146,7 @@ def test_a_group_without_a_released_leaf_is_left_out():
     assert "ai_values:l1:b" not in table.text
 
 
-def test_group_text_outside_the_alphabet_is_replaced_and_counted():
+def test_group_text_with_other_characters_is_replaced_and_counted():
     nodes = [
         ("ai_values:l1:a", 1, None, "=HYPERLINK(1)", "Good\u202e text"),
         ("kindness", 0, "ai_values:l1:a", "kindness", ""),
@@ -183,7 +159,7 @@ def test_group_text_outside_the_alphabet_is_replaced_and_counted():
     assert table.withheld["group_text"] == 1
 
 
-def test_a_label_in_no_group_is_counted_and_stays_behind():
+def test_a_label_in_no_group_is_withheld_and_counted():
     tables = {"labels": labels_table({"kindness": 3}, 9), "taxonomy": TAXONOMY.empty_table()}
     table = values_tree(tables)
     assert (table.rows, table.withheld["no_place"]) == (0, 1)
@@ -193,7 +169,7 @@ hostile = st.text(max_size=12) | st.from_regex(r"[=+\-@\t\r|%]?[a-z' \-]{0,8}", 
 
 
 @given(st.dictionaries(hostile, st.integers(1, 1000), max_size=20))
-def test_no_cell_can_act_and_every_label_is_released_or_counted(labels):
+def test_no_cell_has_other_characters_and_every_label_is_released_or_counted(labels):
     tables = {"labels": labels_table(labels, 1000), "taxonomy": TAXONOMY.empty_table()}
     table = values_frequencies(tables)
     values = [row["value"] for row in rows_of(table.text)]
@@ -202,12 +178,12 @@ def test_no_cell_can_act_and_every_label_is_released_or_counted(labels):
     assert len(values) + table.withheld["alphabet"] == len(labels)
 
 
-def test_line_ends_at_the_end_of_a_label_do_not_pass():
+def test_a_label_that_ends_with_a_line_break_is_withheld():
     table = values_frequencies({"labels": labels_table({"care\n": 5, "zeal": 5}, 10)})
     assert table.text == "value,pct_convos\nzeal,50.0\n"
 
 
-def test_empty_tables_release_their_headers():
+def test_empty_tables_give_files_with_headers_only():
     tables = empty_tables()
     assert values_frequencies(tables).text == ",".join(FREQUENCIES_COLUMNS) + "\n"
     assert values_tree(tables).text == ",".join(TREE_COLUMNS) + "\n"
@@ -235,19 +211,20 @@ def test_the_card_names_both_tables_as_configs():
     ]
 
 
-def test_the_card_says_that_the_gate_is_support_alone_and_how_low_it_is():
+def test_the_card_states_the_support_thresholds_and_whether_they_are_lowered():
     text = card_of()
-    assert "support thresholds, and nothing else" in text
-    assert "3 conversations behind it, and at least 1 account " in text
+    assert "only privacy protection of this release is its support thresholds" in text
+    assert "3 conversations, of at least 1 account where" in text
     assert "below the paper's" in text
     assert "below the paper's" not in card_of(labels=LabelsConfig())
 
 
-def test_the_card_calls_a_baseline_a_baseline_and_made_up_answers_made_up():
+def test_the_card_names_baselines_and_simulated_answers():
     assert "lexicon (honest baseline)" in card_of()
     model = replace(run_facts(), extractor="vllm", baseline=False)
     assert "baseline" not in card_of(model)
-    assert "is made up" in card_of(replace(model, made_up=True))
+    assert "simulated answers" not in card_of(model)
+    assert "simulated answers" in card_of(replace(model, made_up=True))
 
 
 def test_the_card_counts_what_was_withheld():
@@ -258,7 +235,7 @@ def test_the_card_counts_what_was_withheld():
 @pytest.mark.parametrize(
     "name", ['x"\n---\nlicense: mit', "[a](http://b)<img>|c", "{{ 7*7 }}", "\u202ea: b"]
 )
-def test_names_from_outside_cannot_leave_their_place_on_the_card(name):
+def test_names_from_outside_cannot_add_markup_or_front_matter_to_the_card(name):
     run = run_facts(sources={name: 3})
     text = card_of(run, release=ReleaseConfig(release_name=name))
     assert front_matter(text).keys() == front_matter(card_of()).keys()
@@ -269,7 +246,7 @@ def test_names_from_outside_cannot_leave_their_place_on_the_card(name):
     assert "\u202e" not in text
 
 
-def test_a_model_is_named_with_its_revision_and_a_folder_without_its_path():
+def test_a_reader_is_named_with_its_revision_and_a_folder_without_its_path():
     assert extractor_name("lexicon", {"values": 437}) == "lexicon"
     on_hub = {"model": "Qwen/Qwen3-8B", "revision": "0123abcd"}
     assert extractor_name("vllm", on_hub) == "vllm: Qwen/Qwen3-8B@0123abcd"

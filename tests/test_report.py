@@ -1,4 +1,4 @@
-"""The page is self-contained, inert, honest about its reader, and shows what the tables hold."""
+"""The page is self-contained and inert, names its reader, and shows the content of the tables."""
 
 import re
 import unicodedata
@@ -63,7 +63,7 @@ def test_the_page_is_well_formed(page):
     Page(page)
 
 
-def test_the_page_loads_nothing_and_forbids_loading(page):
+def test_the_page_loads_nothing_and_its_policy_forbids_loading(page):
     parsed = Page(page)
     links = [
         value for name, value in parsed.attributes if name in ("href", "src", "srcset", "data")
@@ -83,7 +83,7 @@ def test_every_link_within_the_page_has_its_target(page):
 
 
 def spiteful(table: pa.Table) -> pa.Table:
-    """The table with spite appended to every text that is not a code of ours."""
+    """The table with hostile text appended to every string that is not one of our codes."""
     ours = {"facet", "row_facet", "column_facet", "over_facet", "response_type"}
     for i, field in enumerate(table.schema):
         if field.type == pa.string() and field.name not in ours:
@@ -92,7 +92,7 @@ def spiteful(table: pa.Table) -> pa.Table:
     return table
 
 
-def test_hostile_text_comes_out_inert_wherever_it_stands(page):
+def test_hostile_text_is_inert_in_every_field(page):
     tables = {name: spiteful(table) for name, table in fake_tables().items()}
     facts = run_facts()
     stage = replace(facts.stages[0], name=SPITE, rejected={SPITE: 1}, failed={SPITE: 2})
@@ -108,18 +108,18 @@ def test_hostile_text_comes_out_inert_wherever_it_stands(page):
 
 
 @given(st.text())
-def test_inert_text_is_one_short_line_that_hides_nothing(text):
+def test_inert_text_is_one_short_line_without_invisible_characters(text):
     line = inert(text)
     assert len(line) <= MAX_CHARS
     assert not [c for c in line if unicodedata.category(c)[0] == "C"]
     assert inert(line) == line
 
 
-def test_a_text_of_any_length_is_cut_to_a_line():
+def test_a_text_of_any_length_is_shortened_to_a_line():
     assert inert("word " * 100_000).endswith("…")
 
 
-def test_labels_without_support_are_counted_and_not_named():
+def test_labels_without_support_are_counted_and_not_shown():
     tables = fake_tables()
     labels = tables["labels"].to_pylist()
     kept = {row["label"] for row in labels if row["kept"]}
@@ -128,16 +128,16 @@ def test_labels_without_support_are_counted_and_not_named():
     assert rare
     assert not [label for label in rare if re.search(rf"\b{label}\b", words)]
     below = sum(row["facet"] == "ai_values" and not row["kept"] for row in labels)
-    assert f"{below} have not" in words
+    assert f"{below} do not, and are not shown" in words
 
 
-def test_names_stand_in_place_of_cluster_ids(page):
+def test_the_page_shows_names_instead_of_cluster_ids(page):
     assert "tasks:l1" not in page
     assert "values:l" not in page
     assert "Advice on relationships" in page
 
 
-def test_a_baseline_is_called_one_wherever_the_extractor_shows(page):
+def test_a_baseline_is_called_one_wherever_the_reader_is_named(page):
     shown = re.findall(r"lexicon(.{18})", page, flags=re.IGNORECASE)
     assert len(shown) >= 5
     assert set(shown) == {" (honest baseline)"}
@@ -148,11 +148,12 @@ def test_a_model_is_not_called_a_baseline():
     assert "baseline" not in " ".join(Page(html).words)
 
 
-def test_made_up_answers_are_called_made_up():
-    assert "is made up" in render(empty_tables(), run_facts(baseline=False, made_up=True))
+def test_simulated_answers_are_called_simulated():
+    assert "simulated answers" in render(empty_tables(), run_facts(baseline=False, made_up=True))
+    assert "simulated answers" not in render(empty_tables(), run_facts(baseline=False))
 
 
-def test_tables_without_rows_become_sentences_and_no_figures():
+def test_empty_tables_give_sentences_and_no_figures():
     html = render(empty_tables(), run_facts(stages=()))
     assert html == render({}, run_facts(stages=()))
     assert html.count('class="empty"') == 10
@@ -174,7 +175,7 @@ def test_the_same_arguments_give_the_same_page(page):
     assert render(fake_tables(), run_facts()) == page
 
 
-def test_row_order_of_the_tables_does_not_show(page):
+def test_the_page_does_not_depend_on_the_row_order_of_the_tables(page):
     turned = {
         name: table.take(list(range(table.num_rows)[::-1])) for name, table in fake_tables().items()
     }
@@ -182,12 +183,12 @@ def test_row_order_of_the_tables_does_not_show(page):
 
 
 @pytest.mark.parametrize(("labels", "bytes_"), [(300, 1_000_000), (3307, 3_000_000)])
-def test_the_page_is_light(labels, bytes_):
+def test_the_page_is_small(labels, bytes_):
     html = render(fake_tables(labels, min_conversations=1), run_facts())
     assert len(html.encode()) < bytes_
 
 
-def test_every_table_has_headers_and_every_figure_has_words(page):
+def test_every_table_has_headers_and_every_figure_a_text_alternative(page):
     for table in re.findall(r"<table.*?</table>", page, flags=re.DOTALL):
         assert 'scope="col"' in table
         assert 'scope="row"' in table
@@ -196,7 +197,7 @@ def test_every_table_has_headers_and_every_figure_has_words(page):
     )
 
 
-def test_figures_of_any_text_are_xml_and_hold_only_shapes():
+def test_figures_of_any_text_are_xml_with_shapes_only():
     shapes = {"svg", "rect", "line", "g", "text", "tspan", "title"}
     drawn = [
         figures.bar(0.2, 0.4, label=SPITE, low=0.1, high=0.3, mark=0.05),
@@ -209,7 +210,7 @@ def test_figures_of_any_text_are_xml_and_hold_only_shapes():
         assert "{{ 7*7 }}" in svg
 
 
-def test_the_longest_bar_fills_its_place_and_none_leaves_it():
+def test_the_longest_bar_fills_its_container_and_none_exceeds_it():
     assert 'width="100.00%"' in figures.bar(0.4, 0.4, label="")
     assert 'x2="100.00%"' in figures.bar(0.3, 0.4, label="", low=0.2, high=0.9)
     assert 'width="0.00%"' in figures.bar(0.0, 0.0, label="")
@@ -241,7 +242,7 @@ def test_in_an_icicle_children_fill_their_parents():
             assert sum(b - a for a, b in inside) == pytest.approx(bottom - top, abs=0.2)
 
 
-def test_in_an_icicle_a_child_never_begins_above_its_parent():
+def test_in_an_icicle_a_child_never_starts_above_its_parent():
     def node(name, level, conversations, *children):
         return tree_view.Node(name, level, "", conversations, 0.5, list(children))
 
@@ -251,7 +252,7 @@ def test_in_an_icicle_a_child_never_begins_above_its_parent():
     assert tops_of["b"] == tops_of["B"] == "160.00"
 
 
-def test_the_tree_holds_every_node_once():
+def test_the_tree_has_every_node_once():
     rows = fake_tables()["taxonomy"].to_pylist()
 
     def size(nodes):
@@ -260,7 +261,7 @@ def test_the_tree_holds_every_node_once():
     assert sum(size(tops) for tops in tree_view.trees(rows).values()) == len(rows)
 
 
-def test_heat_maps_hold_the_strongest_pair_and_fit_the_page():
+def test_heat_maps_have_the_strongest_pair_and_fit_the_page():
     tables = fake_tables()
     names = tree_view.names_of(tables["taxonomy"].to_pylist())
     found = pairings(tables["associations"], names, top=5)
@@ -278,14 +279,14 @@ def test_heat_maps_hold_the_strongest_pair_and_fit_the_page():
         assert [r["residual"] for r in pairing.less] == sorted(r["residual"] for r in pairing.less)
 
 
-def test_pairs_that_could_not_be_computed_are_not_ranked():
+def test_pairs_without_a_residual_are_not_ranked():
     table = fake_tables()["associations"]
     assert table["residual"].null_count
     for pairing in pairings(table, {}, top=10_000):
         assert all(row["residual"] is not None for row in [*pairing.more, *pairing.less])
 
 
-def test_response_types_stand_in_one_order_everywhere():
+def test_response_types_have_one_order_everywhere():
     rows = fake_tables()["response_types"].to_pylist()[::-1]
     overall = sections.overall_response_types(rows)
     assert [row["response_type"] for row in overall] == list(RESPONSE_TYPES)
@@ -293,7 +294,7 @@ def test_response_types_stand_in_one_order_everywhere():
         assert list(mix.rows) == list(RESPONSE_TYPES)
 
 
-def test_response_types_never_met_are_left_out_of_mirroring():
+def test_response_types_that_never_occur_are_left_out_of_mirroring():
     rows = fake_tables()["mirroring"].to_pylist()
     rows[0]["conversations"] = 0
     shown = [row["response_type"] for row in sections.mirroring(rows)[0]]
@@ -301,7 +302,7 @@ def test_response_types_never_met_are_left_out_of_mirroring():
     assert "mild_support" in shown
 
 
-def test_variation_puts_the_commoner_of_equally_steady_labels_first():
+def test_variation_puts_the_more_common_of_equally_variable_labels_first():
     def row(label, share, corrected):
         common = {"facet": "ai_values", "over_facet": "tasks", "coefficient_of_variation": 1.0}
         return {"label": label, "share": share, "corrected": corrected, **common}
@@ -318,7 +319,7 @@ def test_variation_puts_the_commoner_of_equally_steady_labels_first():
     assert [r["label"] for r in spread.dependent] == ["odd"]
 
 
-def test_headline_numbers_are_the_papers_for_the_papers_counts():
+def test_headline_numbers_equal_the_papers_for_the_papers_counts():
     totals = RunTotals(
         conversations=700_000,
         failed=0,
@@ -351,7 +352,7 @@ def test_headline_numbers_are_the_papers_for_the_papers_counts():
         (wording.seconds(7800), "2 h 10 min"),
     ],
 )
-def test_numbers_have_one_form(text, expected):
+def test_numbers_have_one_format(text, expected):
     assert text == expected
 
 
@@ -362,7 +363,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(scheme):
+def test_text_has_enough_contrast_with_its_background(scheme):
     css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     light, dark = css.split("@media (prefers-color-scheme: dark)")[:2]
     pattern = r"--([\w-]+): (#[0-9a-f]{6});"
@@ -377,32 +378,30 @@ def test_text_stands_out_from_what_is_behind_it(scheme):
         assert (two + 0.05) / (one + 0.05) >= 4.5, (text, back)  # WCAG 2.2, AA
 
 
-def test_models_stand_side_by_side_with_what_each_shows_more(page):
+def test_assistants_are_compared_in_pairs_with_the_values_that_each_shows_more(page):
     section = page.split('id="models"')[1].split("</section>")[0]
     words = " ".join(Page(f"<div>{section.split('>', 1)[1]}</div>").words)
     words = " ".join(words.split())
     for model in MODELS:
         assert model in words
-    assert "the same prompts" in words
-    assert "tasks matched" in words
-    assert "+12.0" in words  # of the label that the first model shows more on the same prompts
+    assert "same prompts" in words
+    assert "same mix of tasks" in words
+    assert "+12.0" in words  # of the label that the first assistant shows more on the same prompts
 
 
-def test_a_difference_that_is_not_significant_is_not_named():
+def test_a_difference_that_is_not_significant_is_not_shown():
     view = models_view(fake_tables()["model_comparison"], alpha=1e-9, top=5)
     assert view.versus
     assert all(row.more == row.less == [] for row in view.versus)
 
 
-def test_both_readings_of_silence_are_on_the_page(page):
+def test_both_disagreements_about_human_values_are_on_the_page(page):
     words = " ".join(" ".join(Page(page).words).split())
-    assert (
-        "of 488 conversations in which a human value was found, 21 have the response type" in words
-    )
-    assert "of 713 in which none was found, 64 have another one" in words
+    assert "of 488 conversations with a human value, 21 have the response type “no values”" in words
+    assert "of 713 without one, 64 have another response type" in words
 
 
-def test_values_said_outright_are_told_from_those_only_shown():
+def test_explicit_values_are_separated_from_implicit_ones():
     table = fake_tables()["explicitness"]
     found = spoken(table, few=3)
     assert [row["label"] for row in found.said] == ["honesty"]
@@ -412,7 +411,7 @@ def test_values_said_outright_are_told_from_those_only_shown():
     assert spoken(table.slice(0, 0), few=3) is None
 
 
-def test_pairs_of_values_stand_beside_what_independence_would_give():
+def test_pairs_of_values_have_the_count_expected_under_independence():
     tables = fake_tables()
     rows = together(tables["cooccurrence"], tables["labels"], "ai_values", 1201, top=5)
     assert [row["conversations"] for row in rows] == [40, 30]

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from vitw_ray.alphabet import LABEL, TASK_PHRASE
 from vitw_ray.facets import AI_VALUES, HUMAN_VALUES, ResponseType
 from vitw_ray.records import Conversation
 
-Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z '\-]{1,39}$")]
-"""One to five words (released labels: 3-35 characters). A pattern, not a length: grammars for
-constrained decoding handle patterns more reliably."""
-TaskPhrase = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9 ,'\-]{4,79}$")]
+Label = Annotated[str, StringConstraints(pattern=rf"^{LABEL}$")]
+"""One to five words."""
+TaskPhrase = Annotated[str, StringConstraints(pattern=rf"^{TASK_PHRASE}$")]
 
 
 class Value(BaseModel):

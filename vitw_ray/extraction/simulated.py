@@ -1,8 +1,8 @@
-"""The `simulated` extractor: made-up answers that cost nothing, for benchmarks and dry runs.
+"""The `simulated` extractor: random answers at no cost, for benchmarks and dry runs.
 
-An answer is a function of the conversation's messages alone: a hash of them seeds the draw. Rates
-are the published ones, labels fall off as 1/rank, and each task favours three labels, so that the
-later stages have something of the right shape to work on. It says nothing about the conversation.
+An answer depends only on the messages: their hash is the seed. Rates are the published ones, label
+frequencies are proportional to 1/rank, and each task favours three labels, so that later stages get
+realistic data. An answer contains no information about the conversation.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.records import Conversation, Message
 
 CALL_LOG = "VITW_RAY_CALL_LOG"
-BATCH_ROWS = 32  # conversations that are begun at once (ours: what a kill may cost)
+BATCH_ROWS = 32  # conversations per batch (ours: the most that a kill can lose)
 
 
 def _phrases(text: str) -> tuple[str, ...]:
@@ -81,21 +81,21 @@ _RESPONSE_ENDS = tuple(accumulate((0.282, 0.145, 0.096, 0.066, 0.024, 0.030, 0.3
 _LEVEL_ENDS = (0.35, 0.56, 0.86, 1.0)  # of levels 1-4: 44 % are subjective (paper, 1.1)
 _LABEL_ENDS = tuple(accumulate(1 / (rank + 1) for rank in range(len(LABELS))))
 _EXPLICIT_SHARE = 0.2  # ours
-_FAVOURED_SHARE = 0.3  # ours: labels drawn from the three that a task favours
-_CHARS_PER_TOKEN = 4  # ours: the usual guess for English
+_FAVOURED_SHARE = 0.3  # ours: share of labels drawn from the three that a task favours
+_CHARS_PER_TOKEN = 4  # ours: the usual estimate for English
 
-# Checked once, here, and shared by all answers: a frozen model may stand in many of them.
+# Validated once and shared by all answers, as the model is frozen.
 _VALUES = tuple(
     tuple(Value(label=label, explicit=explicit) for explicit in (False, True)) for label in LABELS
 )
 
 
 class SimulatedExtractor:
-    """Answers at once, or after `simulated_seconds_per_row`; for levels 1-2 with the level alone.
+    """Answers at once or after `simulated_seconds_per_row`; for levels 1-2, with the level only.
 
-    Tests that count work set the environment variable VITW_RAY_CALL_LOG to a folder: every batch
-    then appends, before it answers, one line per conversation (the hash of its messages, in hex)
-    to a file that no other extractor writes. A line is work begun, even if a kill cut it short.
+    Tests that count work set the environment variable VITW_RAY_CALL_LOG to a folder. Every batch
+    then appends, before it answers, one line per conversation (the hash of its messages, in hex) to
+    a file that no other extractor writes. A line means that work was started, not that it finished.
     """
 
     def __init__(self, config: ExtractionConfig) -> None:
@@ -105,12 +105,12 @@ class SimulatedExtractor:
         self._log = Path(folder) / f"{os.getpid()}-{secrets.token_hex(4)}.txt" if folder else None
 
     def extract(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, Extracted]]:
-        """One made-up answer per conversation, in order, a batch at a time."""
+        """One simulated answer per conversation, in order, batch by batch."""
         for start in range(0, len(conversations), BATCH_ROWS):
             yield from enumerate(self._batch(conversations[start : start + BATCH_ROWS]), start)
 
     def describe(self) -> Mapping[str, Any]:
-        """What an answer costs."""
+        """The simulated time per conversation."""
         return {"seconds_per_row": self._seconds_per_row}
 
     def _batch(self, conversations: Sequence[Conversation]) -> list[Extracted]:
@@ -139,7 +139,7 @@ class SimulatedExtractor:
 
 
 def _digest(messages: Sequence[Message]) -> bytes:
-    """16 bytes that differ when a role, a text or a border between texts does."""
+    """16 bytes that depend on the roles, the texts and the boundaries between texts."""
     digest = hashlib.blake2b(digest_size=16)
     for message in messages:
         text = message.content.encode("utf-8", "surrogatepass")
@@ -165,7 +165,7 @@ def _made_up(digest: bytes) -> Answer:
 
 
 def _values(task: int, count: int, r: Callable[[], float]) -> tuple[Value, ...]:
-    """Distinct labels: some of those that the task favours, the others by frequency."""
+    """Distinct labels: some that the task favours, the others drawn by frequency."""
     drawn: dict[int, Value] = {}
     while len(drawn) < count:
         if r() < _FAVOURED_SHARE:

@@ -12,12 +12,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from vitw_ray.alphabet import (
+    LABEL_CHARACTERS,
+    MAX_LABEL,
+    MAX_TASK_PHRASE,
+    TASK_PHRASE_CHARACTERS,
+)
 from vitw_ray.facets import FACETS
 from vitw_ray.inference.question import MAX_QUOTE, Question
 
-_MAX_LABEL = 40
-_NOT_IN_LABEL = re.compile(r"[^a-z '\-]+")
-_NOT_IN_TASK = re.compile(r"[^A-Za-z0-9 ,'\-]+")
+_NOT_IN_LABEL = re.compile(rf"[^{LABEL_CHARACTERS}]+")
+_NOT_IN_TASK = re.compile(rf"[^{TASK_PHRASE_CHARACTERS}]+")
 _NOT_IN_QUOTE = re.compile(r'["\\\x00-\x1f\x7f]')
 _SPACES = re.compile(r"\s+")
 
@@ -74,7 +79,7 @@ def _normalised(found: dict[str, Any]) -> dict[str, Any]:
         if facet.kind == "values" and isinstance(written, list):
             normalised[facet.field] = [_normalised_value(value) for value in written]
         elif facet.kind == "phrase" and isinstance(written, str):
-            normalised[facet.field] = _clean(_NOT_IN_TASK, _ascii(written), 80)
+            normalised[facet.field] = _clean(_NOT_IN_TASK, _ascii(written), MAX_TASK_PHRASE)
     return normalised
 
 
@@ -90,7 +95,7 @@ def _normalised_value(value: Any) -> Any:
 
 
 def _label(label: str) -> str:
-    return _clean(_NOT_IN_LABEL, _ascii(label).lower().replace("_", " "), _MAX_LABEL)
+    return _clean(_NOT_IN_LABEL, _ascii(label).lower().replace("_", " "), MAX_LABEL)
 
 
 def _ascii(text: str) -> str:

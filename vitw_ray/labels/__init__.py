@@ -1,1 +1,1 @@
-"""Stage 3: the words the extractor used become countable labels."""
+"""Stage 3: merge the spellings of labels and count the labels."""

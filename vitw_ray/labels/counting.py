@@ -1,9 +1,10 @@
 """Stage 3: `extractions` -> `labels` and `merges`.
 
-A label counts once per conversation, however often and in however many spellings it was found. The
-first pass counts spellings, which decides the merges; the second counts merged labels, so that a
-conversation with both spellings counts once. Partial counts add up in any order to the same
-numbers. Distinct accounts do not add, so they are counted where all pairs of one account meet.
+A label counts once per conversation, however often and in however many spellings it occurs. The
+first pass counts spellings, which decide the merges. The second pass counts merged labels, so that
+a conversation with two spellings of a label counts once. Partial counts are integers that merge by
+addition, in any order. Distinct accounts do not add, so (account, label) pairs are partitioned by
+the hash of the account first.
 """
 
 from collections import Counter
@@ -32,7 +33,7 @@ PAIR = pa.schema(
 
 
 def count_labels(context: StageContext) -> StageReport:
-    """Merge spellings, count labels, and say which have enough support."""
+    """Merge spellings, count labels, and mark those with enough support as kept."""
     parts = context.tables["extractions"].files
     spellings, subjective, with_account = _count_spellings(context, parts)
     merges = {
@@ -45,7 +46,7 @@ def count_labels(context: StageContext) -> StageReport:
     folder = context.folder
     files = [
         folder.write_table("labels", labels.filter(pc.field("kept"))),
-        # A label with little support may be the words of one person.
+        # A label with little support may come from one person.
         folder.write_table("labels", labels.filter(~pc.field("kept")), part=1, private=True),
         folder.write_table("merges", merge_rows(spellings, merges), private=True),
     ]
@@ -85,7 +86,7 @@ def spellings_of(
 def apply_merges(
     spellings: Iterable[Spelling], merges: Mapping[str, Mapping[str, tuple[str, str]]]
 ) -> frozenset[Spelling]:
-    """The labels that a conversation's spellings are counted as, each once."""
+    """The distinct labels that a conversation's spellings count as."""
     return frozenset((f, merges[f].get(label, (label, ""))[0]) for f, label in spellings)
 
 
@@ -147,7 +148,7 @@ def _write_pairs(storage: Storage, folder: str, pairs: set[tuple[str, str, str]]
 
 
 def _count_accounts(context: StageContext, runs: list[str], ranges: int) -> Counter[Spelling]:
-    """Distinct accounts of each label: all pairs of an account lie in one range."""
+    """Distinct accounts of each label; all pairs of an account lie in one hash range."""
     storage = context.storage
 
     def count_range(unit: cluster.Unit) -> Counter[Spelling]:
@@ -170,7 +171,7 @@ def label_rows(
     subjective: int,
     config: LabelsConfig,
 ) -> pa.Table:
-    """Rows of `labels`, the commonest first. `accounts` is None when no row names its account."""
+    """Rows of `labels`, the most common first. `accounts` is None if no row has an account."""
     rows = []
     for (facet, label), n in sorted(conversations.items(), key=lambda i: (i[0][0], -i[1], i[0][1])):
         known = accounts.get((facet, label), 0) if accounts is not None else None

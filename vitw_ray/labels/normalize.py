@@ -1,7 +1,7 @@
-"""Which spellings are one label. Pure functions; every merge is logged with the rule that made it.
+"""Merging spellings into one label. Pure functions; the rule of every merge is recorded.
 
-The released list kept 29 hyphen twins and about 55 groups of near variants (paper, 1.4); counting
-them apart halves a value's share. Each rule here can be switched off on its own.
+The published list has 29 pairs of labels that differ in a hyphen, and about 55 groups of similar
+variants (paper, 1.4). Separate counts split the share of a value. Each rule can be switched off.
 """
 
 import re
@@ -16,7 +16,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def fold_case(label: str) -> str:
-    """Lower case, one kind of white space, compatibility forms (full-width letters)."""
+    """Lower case, single spaces, compatibility forms (NFKC: full-width letters become plain)."""
     return _SPACE.sub(" ", unicodedata.normalize("NFKC", label)).strip().casefold()
 
 
@@ -26,7 +26,7 @@ def fold_hyphens(label: str) -> str:
 
 
 def singular(label: str) -> str:
-    """Each word without its plural ending: a key to group by, not a word to show."""
+    """Each word without its plural ending: a grouping key, not for display."""
     return " ".join(_singular_word(word) for word in label.split(" "))
 
 
@@ -41,15 +41,15 @@ def _singular_word(word: str) -> str:
 
 
 def merge_labels(counts: Mapping[str, int], config: LabelsConfig) -> dict[str, tuple[str, str]]:
-    """Which label each variant is counted as.
+    """The label that each variant counts as.
 
     Args:
-        counts: conversations of each label as it was written.
+        counts: conversations of each label as the reader wrote it.
         config: which rules apply.
 
     Returns:
         variant -> (label, name of the last rule that changed it), only for variants that change.
-        No label that others are merged into is itself merged: applying it twice changes nothing.
+        Idempotent: no target of a merge is itself merged.
     """
     current = {label: label for label in counts}
     rule: dict[str, str] = {}
@@ -77,7 +77,7 @@ def _totals(current: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, 
 
 
 def _commonest_of_twins(totals: Mapping[str, int]) -> dict[str, str]:
-    """Labels that differ in a plural ending alone, each to the commonest of its group."""
+    """Labels that differ only in a plural ending, each mapped to the most common of its group."""
     groups: dict[str, list[str]] = defaultdict(list)
     for label in totals:
         groups[singular(label)].append(label)

@@ -1,1 +1,1 @@
-"""Stage 7: what may leave the house, in the published column names."""
+"""Stage 7: the tables that may be published, in the columns of the paper's data set."""

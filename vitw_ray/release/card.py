@@ -1,4 +1,4 @@
-"""The release's README.md: a data set card that says what the tables are and what they are not."""
+"""The release's README.md: a data set card with the content, sources and limits of the tables."""
 
 import json
 from pathlib import Path
@@ -28,13 +28,13 @@ def render(
     """Markdown with YAML front matter: the same text for the same arguments.
 
     Args:
-        run: What was read, and by whom; an honest baseline is called one.
+        run: Sources, reader and counts of the run; the card states if the reader is a baseline.
         labels: The support thresholds that every released value passed.
         release: Title and licence.
         frequencies: What `values_frequencies` returned.
         tree: What `values_tree` returned.
     """
-    # not HTML: what needs escaping here are Markdown's and YAML's marks, by the two filters
+    # no HTML autoescape: the two filters escape Markdown and YAML
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=False,
@@ -62,10 +62,10 @@ def render(
 
 
 def _text(text: str) -> str:
-    """Text as Markdown shows it literally, on one line, also inside a table."""
+    """Escaped for Markdown, on one line, also valid in a table cell."""
     return inert(text).translate(_MARKDOWN)
 
 
 def _yaml(text: str) -> str:
-    """Text as a quoted YAML scalar: JSON's strings are YAML's."""
+    """Text as a quoted YAML scalar; every JSON string is one."""
     return json.dumps(inert(text))

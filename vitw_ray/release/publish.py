@@ -1,4 +1,4 @@
-"""Stage 7: `labels` and `taxonomy` -> a folder that can be published: two CSV files and a card."""
+"""Stage 7: `labels` and `taxonomy` -> a folder to publish: two CSV files and a data set card."""
 
 from vitw_ray.facts import run_facts
 from vitw_ray.release import card
@@ -8,7 +8,7 @@ from vitw_ray.stages import StageContext
 
 
 def publish(context: StageContext) -> StageReport:
-    """Write the released tables in the published columns, and the card that describes them."""
+    """Write the released tables and the card that describes them."""
     tables = {n: read_table(context.storage, context.tables[n]) for n in ("labels", "taxonomy")}
     frequencies, tree = values_frequencies(tables), values_tree(tables)
     config = context.config

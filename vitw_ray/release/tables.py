@@ -1,11 +1,11 @@
-"""The two released tables, in the published columns and number formats (paper's data set, 4).
+"""The two released tables, in the columns and number formats of the paper's data set (4).
 
-Only AI values with enough support leave. A cell is made of allow-listed characters or it does not
-leave: nothing is escaped or repaired, so that no cell can start a formula, hide a character or
-carry text that somebody planted. What stays behind is counted by reason.
+Only AI values with enough support are released, and only cells of allow-listed characters. Nothing
+is escaped or repaired, so no cell can start a formula or contain hidden characters or injected
+text. Withheld labels are counted by reason.
 
-The tree is counted again from the leaves that leave. A withheld label can therefore not be found
-by subtracting the released leaves from their released group.
+The tree is recounted from the released leaves. Therefore a withheld label cannot be inferred by
+subtracting the released leaves from their group.
 """
 
 import csv
@@ -19,6 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vitw_ray.alphabet import CLUSTER_NAME, LABEL
+
 FREQUENCIES_COLUMNS = ("value", "pct_convos")
 TREE_COLUMNS = (
     "cluster_id",
@@ -31,9 +33,10 @@ TREE_COLUMNS = (
 DECIMALS = 3  # as published
 FACET = "ai_values"  # the one facet that the paper released
 
-LABEL = re.compile(r"[a-z][a-z '\-]{0,39}")  # the alphabet of `Answer.ai_values`
-# published names hold 48 characters at most, descriptions 522, of this alphabet
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9 '(),.&/\-]{0,79}")
+MAX_NAME = 80  # ours: the published names have 48 characters at most
+_LABEL = re.compile(LABEL)
+_NAME = re.compile(CLUSTER_NAME)
+# the published descriptions have 522 characters at most, all of this class
 DESCRIPTION = re.compile(r"([A-Za-z][A-Za-z0-9 '(),.;:&/\-]{0,599})?")
 CLUSTER_ID = re.compile(r"[a-z][A-Za-z0-9:_\-]{0,99}")
 
@@ -42,12 +45,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTable:
-    """A table ready to be written: CSV text with Unix line ends, its rows, and what stayed behind.
+    """A table to write: CSV text with Unix line ends, its rows, and counts of withheld labels.
 
-    `withheld` counts labels by reason: `support` (too few conversations), `alphabet` (a character
-    outside the allow list), `no_place` (in no group of the tree). For the tree it also counts
-    `group_text`: groups whose name or description left the alphabet and is replaced by the id, or
-    left empty.
+    `withheld` counts labels by reason: `support` (too few conversations or accounts), `alphabet`
+    (not of the form `LABEL`), `no_place` (in no group of the tree). For the tree it also counts
+    `group_text`: groups whose name was replaced by the id, or whose description was left empty,
+    because of characters outside the allow-list.
     """
 
     text: str
@@ -58,8 +61,8 @@ class ReleaseTable:
 def values_frequencies(tables: Mapping[str, pa.Table]) -> ReleaseTable:
     """`labels` as `value,pct_convos`: percent of subjective conversations, 3 decimals.
 
-    Descending by the number as it is printed, then alphabetical: the order says nothing that the
-    cells do not.
+    Sorted by the rounded number, descending, then by label: the order adds no information to the
+    cells.
     """
     released, withheld = _released(tables)
     rows = [(label, _pct(100 * row["share"])) for label, row in released.items()]
@@ -68,11 +71,11 @@ def values_frequencies(tables: Mapping[str, pa.Table]) -> ReleaseTable:
 
 
 def values_tree(tables: Mapping[str, pa.Table]) -> ReleaseTable:
-    """`taxonomy` as the published tree: a leaf's id is its name, its description is empty.
+    """`taxonomy` in the published format: the id of a leaf is its name, its description is empty.
 
     `pct_total_occurrences` is the percentage of the released (label, conversation) pairs under a
-    node; the top level adds up to 100. Groups without a released leaf are left out. Rows go up from
-    the leaves, within a level by parent, then by name.
+    node; the top level sums to 100. Groups without a released leaf are left out. Rows are sorted by
+    level from the leaves up, then by parent, then by name.
     """
     released, withheld = _released(tables)
     mine = tables["taxonomy"].filter(pc.field("facet") == FACET).to_pylist()
@@ -107,14 +110,14 @@ def values_tree(tables: Mapping[str, pa.Table]) -> ReleaseTable:
 
 
 def _released(tables: Mapping[str, pa.Table]) -> tuple[dict[str, Row], Counter[str]]:
-    """AI values that may leave, by label, and how many may not."""
+    """Rows of the releasable AI values by label, and counts of the withheld ones by reason."""
     released: dict[str, Row] = {}
     withheld: Counter[str] = Counter()
     mine = tables["labels"].filter(pc.field("facet") == FACET)
     kept = mine.filter(pc.field("kept"))
     withheld["support"] = mine.num_rows - kept.num_rows
     for row in kept.to_pylist():
-        if not LABEL.fullmatch(row["label"]):
+        if not _LABEL.fullmatch(row["label"]):
             withheld["alphabet"] += 1
         else:
             released[row["label"]] = row
@@ -130,7 +133,7 @@ def _ancestors(cluster_id: str | None, groups: Mapping[str, Row]) -> Iterable[st
 def _group_text(group: Row) -> tuple[str, str]:
     name, description = group["name"], group["description"]
     return (
-        name if NAME.fullmatch(name) else group["cluster_id"],
+        name if len(name) <= MAX_NAME and _NAME.fullmatch(name) else group["cluster_id"],
         description if DESCRIPTION.fullmatch(description) else "",
     )
 
@@ -140,8 +143,8 @@ def _pct(percent: float) -> float:
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    # the published files end lines with \n, quote only where a comma asks for it, and print numbers
-    # without trailing zeros (16.58, 1.0): what Python's repr does
+    # the published files end lines with \n, quote only cells with a comma, and print numbers
+    # without trailing zeros (16.58, 1.0), as Python's repr does
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

@@ -1,1 +1,1 @@
-"""Stage 6: one HTML page that says what was found and what the run did."""
+"""Stage 6: one HTML page with the results and the facts of the run."""

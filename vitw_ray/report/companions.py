@@ -1,4 +1,4 @@
-"""Values that are said outright, and values that are shown together, as the page shows them."""
+"""Explicit values and co-occurring values, as the page shows them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ Row = dict[str, Any]
 
 
 class Spoken(NamedTuple):
-    """Explicit against implicit AI values: by response type, and by label."""
+    """Explicit and implicit AI values, by response type and by label."""
 
     by_type: list[Row]  # response_type, share, low, high, total, bar
-    said: list[Row]  # labels said outright more often than others, with share and tone
-    shown: list[Row]  # labels said outright less often than others
+    said: list[Row]  # labels more explicit than others, with share and tone
+    shown: list[Row]  # labels less explicit than others
 
 
 def spoken(table: pa.Table, few: int) -> Spoken | None:
-    """What `explicitness` says; None when it has no pair of a label and a conversation."""
+    """Rows of `explicitness` for the page; None if it has no (label, conversation) pair."""
     rows = table.to_pylist()
     explicit, total = Counter[str](), Counter[str]()
     for row in rows:
@@ -58,7 +58,7 @@ def _share_row(kind: str, explicit: int, total: int) -> Row:
 def together(
     table: pa.Table, labels: pa.Table, facet: str, subjective: int, top: int
 ) -> Sequence[Row]:
-    """The commonest pairs of one facet, each with what independence would give."""
+    """The most common pairs of one facet, with the counts expected under independence."""
     order = [("conversations", "descending"), ("label_a", "ascending"), ("label_b", "ascending")]
     rows = table.filter(pc.field("facet") == facet).sort_by(order).slice(0, top).to_pylist()
     mine = labels.filter(pc.field("facet") == facet)

@@ -1,8 +1,8 @@
-"""The figures of the page: plain data in, one SVG string out, written by hand.
+"""The figures of the page: plain data -> one SVG string, without a plotting library.
 
-Every figure takes its colours from the classes of `templates/page.css`, so that the dark scheme and
-the printed page change them too, carries its words in `aria-label` and `<title>`, and passes every
-text through `inert` and `Markup.format`, which escapes.
+Colours come from the classes of `templates/page.css`, so they follow the dark scheme and print
+styles. `aria-label` and `<title>` hold the text for screen readers. Every text passes `inert` and
+`Markup.format`, which escapes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from markupsafe import Markup
 from vitw_ray.inert import inert
 from vitw_ray.wording import percent, signed
 
-RESIDUAL_STEPS = (2.0, 4.0, 8.0, 16.0)  # ours: 2 is the usual single test, then doubling
-MIN_TEXT_PX = 15  # ours: a line of the page's small type
+RESIDUAL_STEPS = (2.0, 4.0, 8.0, 16.0)  # ours: 2 is the usual threshold of one test, then doubled
+MIN_TEXT_PX = 15  # ours: line height of the page's small type
 
 
 def _svg(kind: str, size: str, label: str, parts: Sequence[str]) -> Markup:
@@ -34,16 +34,16 @@ def bar(
     high: float | None = None,
     mark: float | None = None,
 ) -> Markup:
-    """One horizontal bar of `share` out of `scale` (both 0-1), as wide as its place.
+    """One horizontal bar of `share` out of `scale` (both 0-1), as wide as its container.
 
     Args:
         share: Length of the bar.
-        scale: What fills the whole width; rows of one table share it.
-        label: What a screen reader says.
-        tone: Class that colours the bar.
-        low: Lower end of the interval, drawn as a whisker when both ends are given.
+        scale: Value at full width, the same for all rows of a table.
+        label: Text for screen readers.
+        tone: CSS class of the colour.
+        low: Lower end of the interval, drawn as a whisker if both ends are given.
         high: Upper end of the interval.
-        mark: A reference value, drawn as an upright line (what chance alone would give).
+        mark: A reference value, drawn as a vertical line (the share by chance).
     """
 
     def x(value: float) -> str:
@@ -56,7 +56,7 @@ def bar(
             tone, x(share), top
         ),
     ]
-    if low is not None and high is not None:  # below the bar: on a dark one it would not show
+    if low is not None and high is not None:  # below the bar, as it is invisible on a dark bar
         parts.append(
             Markup(
                 '<g class="whisker"><line x1="{0}" x2="{1}" y1="12" y2="12"/>'
@@ -72,7 +72,7 @@ def bar(
 
 
 class Part(NamedTuple):
-    """One piece of a stacked bar: `share` is 0-1, `tone` its class."""
+    """One part of a stacked bar: `share` is 0-1, `tone` its CSS class."""
 
     name: str
     share: float
@@ -80,7 +80,7 @@ class Part(NamedTuple):
 
 
 def stacked(parts: Sequence[Part], *, label: str) -> Markup:
-    """A whole (0-1) cut into parts, left to right; parts wide enough carry their share."""
+    """A stacked bar of total length 1, left to right; wide parts are labelled with their share."""
     drawn, start = [], 0.0
     for part in parts:
         place = f"{100 * start:.2f}%", f"{100 * part.share:.2f}%"
@@ -88,7 +88,7 @@ def stacked(parts: Sequence[Part], *, label: str) -> Markup:
             Markup('<text x="50%" y="17" text-anchor="middle">{:.0f}</text>').format(
                 100 * part.share
             )
-            if part.share >= 0.06  # ours: two digits fit on a phone
+            if part.share >= 0.06  # ours: two digits fit on a phone screen
             else ""
         )
         drawn.append(
@@ -102,7 +102,7 @@ def stacked(parts: Sequence[Part], *, label: str) -> Markup:
 
 
 class Cell(NamedTuple):
-    """One cell of a heat map. A residual that could not be computed is None."""
+    """One cell of a heat map; `residual` is None if undefined."""
 
     residual: float | None
     significant: bool
@@ -110,7 +110,7 @@ class Cell(NamedTuple):
 
 
 def residual_tone(residual: float | None) -> str:
-    """Class of a residual: `n4` .. `n1`, `z`, `p1` .. `p4` by `RESIDUAL_STEPS`."""
+    """CSS class of a residual: `n4` .. `n1`, `z`, `p1` .. `p4`, by `RESIDUAL_STEPS`."""
     if residual is None:
         return "void"
     step = sum(abs(residual) >= bound for bound in RESIDUAL_STEPS)
@@ -124,13 +124,13 @@ def heat_map(
     *,
     label: str,
 ) -> Markup:
-    """Residuals as coloured cells, `cells[row, column]`; absent cells stay empty.
+    """Residuals as coloured cells, `cells[row, column]`; absent cells are empty.
 
-    Significant cells are bold. The figure keeps its size in pixels: on a narrow screen it scrolls.
+    Significant cells are bold. The size in pixels is fixed: the figure scrolls on a narrow screen.
     """
     cell_w, cell_h = 58, 28
     heads, sides = [_short(name, 34) for name in columns], [_short(name, 34) for name in rows]
-    # 13 px type: a letter is about 7 px wide; along the slant, 4.4 px high and 5.6 px wide
+    # 13 px type: a letter is about 7 px wide; of a rotated letter, 4.4 px high and 5.6 px wide
     left = round(14 + 7.1 * max(map(len, sides), default=0))
     top = round(28 + 4.4 * max(map(len, heads), default=0))
     right = max((round(5.6 * len(h)) - cell_w * j for j, h in enumerate(heads[::-1])), default=0)
@@ -178,7 +178,7 @@ def _heat_cell(cell: Cell, x: int, y: int, width: int, height: int) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Slab:
-    """One node of an icicle: `start` and `share` are parts (0-1) of the whole, `depth` 0 = top."""
+    """A node of an icicle: `start` and `share` are fractions (0-1) of the total, depth 0 = top."""
 
     name: str
     depth: int
@@ -190,14 +190,14 @@ class Slab:
 def icicle(slabs: Sequence[Slab], *, label: str) -> Markup:
     """A tree as columns, top level on the left; the height of a node is its share.
 
-    Names are cut off at the column's edge, and left out where the node is lower than a line.
+    Names are clipped at the edge of the column, and omitted if the node is lower than a line.
     """
     if not slabs:
         return Markup("")
     depths = 1 + max(slab.depth for slab in slabs)
     rows = max(sum(slab.depth == depth for slab in slabs) for depth in range(depths))
     height = min(max(22 * rows, 320), 760)
-    column = 100 / (depths - 0.35)  # the first column holds few, short names: it is narrower
+    column = 100 / (depths - 0.35)  # the first column has few, short names, so it is narrower
     parts = []
     for slab in slabs:
         left = column * (slab.depth - 0.35) if slab.depth else 0.0

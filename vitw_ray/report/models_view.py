@@ -1,4 +1,4 @@
-"""Models side by side, and periods in their place, as the page shows them."""
+"""Comparison of assistants, and of periods, as the page shows it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,37 +11,37 @@ from vitw_ray.report.figures import bar
 from vitw_ray.side_by_side import Pair, Row, pairs
 from vitw_ray.wording import percent
 
-COLUMNS = 4  # ours: models whose bars fit beside each other
-NAMED = 4  # ours: values named for each side of a pair
+COLUMNS = 4  # ours: assistants whose bars fit next to each other
+NAMED = 4  # ours: values listed for each side of a pair
 MATCHED = {
-    "prompts": "the same prompts",
-    "tasks": "tasks matched",
-    "nothing": "as they come",
+    "prompts": "same prompts",
+    "tasks": "same mix of tasks",
+    "nothing": "not matched",
 }
 
 
 class Column(NamedTuple):
-    """One model, with the conversations that its shares are of."""
+    """One assistant and its number of conversations, the base of its shares."""
 
     name: str
     conversations: int
 
 
 class Versus(NamedTuple):
-    """One pair: what each side shows significantly more, in percentage points."""
+    """One pair: the values that each side shows significantly more, in percentage points."""
 
     first: str
     second: str
     conversations: tuple[int, int]
     matched: str
-    shared: int  # of the ten commonest values
+    shared: int  # of the ten most common values
     more: list[tuple[str, float]]
     less: list[tuple[str, float]]
     differing: int
 
 
 class ModelsView(NamedTuple):
-    """Bars of the commonest values for the largest models, then every pair."""
+    """Bars of the most common values for the largest assistants, then every pair."""
 
     columns: list[Column]
     values: list[tuple[str, list[Markup]]]
@@ -50,7 +50,7 @@ class ModelsView(NamedTuple):
 
 
 def models_view(table: pa.Table, alpha: float, top: int) -> ModelsView:
-    """What `model_comparison` says; empty lists where there was nothing to compare."""
+    """`model_comparison` for the page; empty lists if there is nothing to compare."""
     found = list(pairs(table, alpha))
     models = [pair for pair in found if pair.groups == "models"]
     columns, shares = _shares(models)
@@ -63,7 +63,7 @@ def models_view(table: pa.Table, alpha: float, top: int) -> ModelsView:
 
 
 def _shares(models: Sequence[Pair]) -> tuple[list[Column], dict[str, dict[str, float]]]:
-    """The largest models, and model -> AI value -> share."""
+    """The largest assistants, and assistant -> AI value -> share."""
     columns: dict[str, Column] = {}
     shares: dict[str, dict[str, float]] = {}
     for pair in models:

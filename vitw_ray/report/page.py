@@ -1,8 +1,8 @@
-"""Stage 6: the tables of a run as one HTML page that needs nothing but a browser.
+"""Stage 6: the tables of a run as one self-contained HTML page.
 
-The page has no script, loads nothing, and forbids both to whatever might slip into it. Everything
-it shows passes `inert` and then jinja2's escaping: names come from conversations, and those are
-hostile input.
+The page has no script and loads nothing; its content security policy forbids both. All text passes
+`inert` and then the escaping of jinja2, because names come from conversations, which are untrusted
+input.
 """
 
 from collections.abc import Mapping
@@ -36,11 +36,11 @@ def render(
     Args:
         tables: By name, with the schemas of `vitw_ray.records.TABLES`: labels, taxonomy,
             response_types, associations, variation, mirroring, explicitness, cooccurrence,
-            model_comparison. An empty or absent table becomes a sentence that says so. Labels
-            without enough support are counted, never named.
-        run: What the run was and did.
+            model_comparison. For an empty or absent table the page has a sentence that says so.
+            Labels without enough support are counted but not shown.
+        run: Facts of the run.
         top: Rows of each ranked list.
-        alpha: Adjusted p-value from which on a difference between models is named.
+        alpha: Differences between assistants are shown if their adjusted p-value is below it.
 
     Returns:
         HTML, UTF-8, the same text for the same arguments.
@@ -106,5 +106,5 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Applied to every `{{ }}` before escaping: no text reaches the page that is not inert."""
+    """Applied to every `{{ }}` before escaping, so that all text on the page is inert."""
     return inert(value) if isinstance(value, str) and not isinstance(value, Markup) else value

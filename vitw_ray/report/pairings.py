@@ -1,7 +1,7 @@
-"""The associations as the page shows them: the strongest pairs, as heat map and as ranked lists.
+"""The strongest associations, as heat maps and ranked lists for the page.
 
-The table may hold millions of cells, so it is narrowed down in Arrow; only what is shown becomes
-Python rows.
+The table may have millions of cells, so it is filtered in Arrow; only the cells that are shown
+become Python rows.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from vitw_ray.report.figures import Cell, heat_map, residual_tone
 from vitw_ray.report.tree_view import Names
 from vitw_ray.wording import TIMES, facet_noun, first_up, plain, signed
 
-HEAT_ROWS, HEAT_COLUMNS = 16, 12  # ours: what fits the page's width
-CANDIDATES = 2000  # ours: strongest pairs among which the heat map finds its rows and columns
+HEAT_ROWS, HEAT_COLUMNS = 16, 12  # ours: fits the page's width
+CANDIDATES = 2000  # ours: strongest pairs, from which the heat map takes its rows and columns
 COLUMN_ORDER = ("tasks", "human_values", "response_types")
 
 Row = dict[str, Any]
@@ -84,7 +84,7 @@ def _named(cells: pa.Table, names: Names) -> list[Row]:
 
 
 def _heat(cells: pa.Table, ranked: Sequence[Row], names: Names, title: str) -> Markup:
-    """The strongest rows and columns, ordered so that strong cells lie near the diagonal."""
+    """The strongest rows and columns, ordered so that strong cells are near the diagonal."""
     lines, columns = _choose(ranked)
     if not lines:
         return Markup("")
@@ -101,12 +101,12 @@ def _heat(cells: pa.Table, ranked: Sequence[Row], names: Names, title: str) -> M
             )
             for row in shown
         },
-        label=f"Residuals, {title}; the lists below hold the strongest",
+        label=f"Residuals, {title}; the strongest are in the lists below",
     )
 
 
 def _choose(ranked: Sequence[Row]) -> tuple[list[str], list[str]]:
-    """Rows and columns of the strongest positive cells, as many as fit."""
+    """Rows and columns of the strongest positive cells, up to the size limits."""
     best: dict[str, str] = {}
     columns: list[str] = []
     for cell in ranked:

@@ -1,4 +1,4 @@
-"""What the shorter sections of the page show: tables in, plain rows and bars out."""
+"""The shorter sections of the page: tables -> plain rows and bars."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ class Tile(NamedTuple):
 
 
 def headline(labels: pa.Table, totals: RunTotals) -> list[Tile]:
-    """The numbers at the top, each beside the paper's (1.1, 1.3, 1.4)."""
+    """The headline numbers, each with the paper's number (1.1, 1.3, 1.4)."""
     subjective = totals.subjective
     answered = totals.conversations - totals.failed
     kept = labels.filter((pc.field("facet") == "ai_values") & pc.field("kept")).num_rows
@@ -53,12 +53,12 @@ def headline(labels: pa.Table, totals: RunTotals) -> list[Tile]:
         Tile(percent(share), f"subjective ({subjective:,})", "paper: 44.0%"),
         Tile(f"{kept:,}", "AI values with enough support", "paper: 3,307"),
         Tile(each, "AI values per subjective conversation", "paper: 4.0"),
-        Tile(percent(silent), "of them without a stated human value", "paper: 54.9%"),
+        Tile(percent(silent), "of subjective conversations state no human value", "paper: 54.9%"),
     ]
 
 
 class Ranking(NamedTuple):
-    """The commonest labels of one facet. `rows` hold the table's columns and `bar`."""
+    """The most common labels of one facet. `rows` have the columns of the table and `bar`."""
 
     rows: list[Row]
     kept: int
@@ -66,9 +66,9 @@ class Ranking(NamedTuple):
 
 
 def top_values(labels: pa.Table, facet: str, subjective: int, top: int) -> Ranking:
-    """Labels with support, commonest first, ties in alphabetical order.
+    """Labels with enough support, most common first, ties in alphabetical order.
 
-    `subjective` is the number of conversations that the shares are of.
+    `subjective` is the number of conversations that is the base of the shares.
     """
     mine = labels.filter(pc.field("facet") == facet)
     kept = mine.filter(pc.field("kept"))
@@ -83,7 +83,7 @@ def top_values(labels: pa.Table, facet: str, subjective: int, top: int) -> Ranki
 
 
 def overall_response_types(table: Sequence[Row]) -> list[Row]:
-    """The seven response types over all conversations, with bars and the paper's shares."""
+    """The seven response types over all conversations, with bars and the shares of the paper."""
     rows = in_order(row for row in table if row["model"] is None and row["over_facet"] is None)
     scale = max((row["high"] or row["share"] or 0.0 for row in rows), default=1.0)
     for row in rows:
@@ -93,16 +93,16 @@ def overall_response_types(table: Sequence[Row]) -> list[Row]:
 
 
 class Silence(NamedTuple):
-    """Where the response type and the human values of a conversation disagree about silence."""
+    """Disagreements of the reader about whether the user stated a value, in conversations."""
 
-    no_values_though_stated: int  # the answer treats no value, and yet one was found
-    stated: int  # conversations with a human value
-    treated_though_none: int  # the answer treats a value, and none was found
-    none: int  # conversations without a human value
+    no_values_though_stated: int  # a human value, but the response type `no_values`
+    stated: int  # all with a human value
+    treated_though_none: int  # no human value, but another response type
+    none: int  # all without a human value
 
 
 def silence(table: Sequence[Row]) -> Silence | None:
-    """Counts of both disagreements; None when the table does not say."""
+    """Counts of both disagreements; None if the table has no such rows."""
     mine = [row for row in table if row["over_facet"] == "any_human_value"]
     counts: dict[tuple[str, bool], int] = defaultdict(int)
     for row in mine:
@@ -114,7 +114,7 @@ def silence(table: Sequence[Row]) -> Silence | None:
 
 
 class Mix(NamedTuple):
-    """The response types within one group: a model, or a task. `rows` are by response type."""
+    """The response types of one group: an assistant or a task. `rows` are by response type."""
 
     name: str
     conversations: int
@@ -123,13 +123,13 @@ class Mix(NamedTuple):
 
 
 def by_model(table: Sequence[Row]) -> list[Mix]:
-    """One mix per model, the largest first."""
+    """One mix per assistant, the largest first."""
     mine = (row for row in table if row["model"] is not None and row["over_facet"] is None)
     return _mixes(mine, lambda row: row["model"])
 
 
 def by_task(table: Sequence[Row], names: Names) -> list[Mix]:
-    """One mix per task, over all models, the largest first."""
+    """One mix per task, over all assistants, the largest first."""
     mine = (row for row in table if row["model"] is None and row["over_facet"] == "tasks")
     return _mixes(mine, lambda row: names.get(("tasks", row["over"]), row["over"]))
 
@@ -149,7 +149,7 @@ def _mixes(rows: Iterable[Row], name_of: Callable[[Row], str]) -> list[Mix]:
 
 
 def mirroring(table: Sequence[Row]) -> dict[int, list[Row]]:
-    """Level -> rows with bars and the chance line, but for response types never seen."""
+    """Level -> rows with bars and the chance mark, without response types that never occur."""
     levels: dict[int, list[Row]] = defaultdict(list)
     for row in table:
         if row["conversations"] > 0:
@@ -175,7 +175,7 @@ def _interval_bar(row: Row, scale: float, tone: str, mark: float | None = None) 
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
-    """Rows by response type, from strong support to none; unknown kinds at the end."""
+    """Rows in the order of `RESPONSE_TYPES`; unknown ones at the end."""
     places = {kind: place for place, kind in enumerate(RESPONSE_TYPES)}
     return sorted(
         rows, key=lambda row: (places.get(row["response_type"], 99), row["response_type"])
@@ -183,7 +183,7 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
 
 
 class Spread(NamedTuple):
-    """How one facet's labels vary over another facet: the steadiest and the most dependent."""
+    """Variation of the labels of one facet over another: the least and the most dependent."""
 
     facet: str
     over_facet: str
@@ -192,7 +192,7 @@ class Spread(NamedTuple):
 
 
 def variation(table: Sequence[Row], top: int) -> list[Spread]:
-    """Per (facet, over_facet), both ends of the ranking by the corrected coefficient."""
+    """Both ends of the ranking by the corrected coefficient, per (facet, over_facet)."""
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in table:
         raw, corrected = row["coefficient_of_variation"], row["corrected"]
@@ -201,7 +201,7 @@ def variation(table: Sequence[Row], top: int) -> list[Spread]:
             groups[row["facet"], row["over_facet"]].append(row)
     spreads = []
     for (facet, over), rows in sorted(groups.items()):
-        # of equal coefficients (0: no more than chance) the commoner label tells more
+        # with equal coefficients (0: no more than sampling), the more common label first
         rows.sort(key=lambda row: (row["rank"], -row["share"], row["label"]))
         middle = (len(rows) + 1) // 2
         dependent = sorted(

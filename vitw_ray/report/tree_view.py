@@ -1,4 +1,4 @@
-"""The taxonomy as the page shows it: nested nodes for the list, slabs for the icicle."""
+"""The taxonomy for the page: nested nodes for the list, slabs for the icicle."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from vitw_ray.report.figures import Slab, icicle
 from vitw_ray.wording import facet_noun
 
-ICICLE_NODES = 70  # ours: more nodes on one level are thinner than a line of text
+ICICLE_NODES = 70  # ours: with more nodes on a level, a node is lower than a line of text
 
 Names = Mapping[tuple[str, str], str]
 
@@ -28,7 +28,7 @@ class Node:
 
 
 def trees(taxonomy: Sequence[dict[str, Any]]) -> dict[str, list[Node]]:
-    """Per facet, the top nodes with all that hangs under them."""
+    """The top nodes of each facet, with their descendants."""
     nodes = {
         (row["facet"], row["cluster_id"]): Node(
             row["name"],
@@ -55,9 +55,9 @@ def names_of(taxonomy: Sequence[dict[str, Any]]) -> Names:
 
 
 def draw(tops: Sequence[Node], facet: str) -> Markup:
-    """The clusters of a tree, from the top down to the last level that is not too crowded.
+    """The clusters of a tree, from the top to the last level with at most `ICICLE_NODES` nodes.
 
-    A child begins where its elder sibling ends, and never above its parent.
+    A child starts where the previous sibling ends, and never above its parent.
     """
     whole = sum(node.conversations for node in tops)
     slabs: list[Slab] = []
@@ -71,4 +71,4 @@ def draw(tops: Sequence[Node], facet: str) -> Markup:
             slabs.append(Slab(node.name, depth, at / whole, node.conversations / whole, tone))
             below += [(child, at, tone) for child in node.children]
         layer, depth = below, depth + 1
-    return icicle(slabs, label=f"Taxonomy of {facet_noun(facet)}s: the list below, as areas")
+    return icicle(slabs, label=f"Taxonomy of {facet_noun(facet)}s; also in the list below")

@@ -1,1 +1,1 @@
-"""Stage 5: which values go with which task, human value and response type."""
+"""Stage 5: associations of AI values with tasks, human values and response types."""

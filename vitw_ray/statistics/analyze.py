@@ -1,9 +1,9 @@
 """Stage 5: `extractions`, labels, taxonomy -> associations and the other tables of statistics.
 
-Statistics are monoids: each part of the table becomes integer counts, the counts of parts add up in
-any order to the same bits, and floats are computed once, from the sums. Two things need a second
-look: answers of several models to one prompt have to meet, and significant cells are counted again
-for each group of accounts.
+Statistics are monoids: each part of `extractions` becomes integer counts, the counts add up to the
+same bits in any order, and floats are computed once, from the sums. Two statistics need a second
+pass: answers of several assistants to one prompt are joined through storage, and significant cells
+are counted again per group of accounts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,12 +28,12 @@ from vitw_ray.statistics.partials import Partial, add, count_block, pack, unpack
 from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, compute, facts
 from vitw_ray.storage import PRIVATE, Storage
 
-GROUPS = 32  # units at most (ours: a matrix of counts crosses the network once a unit)
+GROUPS = 32  # units at most (ours: each unit sends one matrix of counts over the network)
 Cells = dict[str, Integers]  # name of a matrix -> chosen cells, as ClusteredCounts takes them
 
 
 def analyze(context: StageContext) -> StageReport:
-    """Count part by part, add up, and compute the tables once."""
+    """Count each part, add the counts and compute the tables once."""
     models = context.manifests["conversations"]["details"]["models"]
     vocabulary = read_codebook(context.storage, context.tables, context.config, models)
     shared = [cluster.put_shared(vocabulary)]
@@ -61,7 +61,7 @@ def analyze(context: StageContext) -> StageReport:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Where the parts of `extractions` lie, for workers to read."""
+    """Locations of the parts of `extractions`, for workers to read."""
 
     storage: Storage
     parts: Sequence[FileEntry]
@@ -69,7 +69,7 @@ class Blocks:
     vocabulary: list[Any]  # a reference into shared memory
 
     def units(self) -> list[cluster.Unit]:
-        """A few parts each."""
+        """Units of a few parts each."""
         groups = np.array_split(np.arange(len(self.parts)), min(GROUPS, len(self.parts)))
         return [{"first": int(g[0]), "last": int(g[-1])} for g in groups]
 
@@ -85,7 +85,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class _Counter:
-    """Counts a few parts, and writes their answers to shared prompts where they can meet."""
+    """Counts the parts of a unit and writes their answers to prompts as a sorted run."""
 
     blocks: Blocks
     prompts: str
@@ -102,7 +102,7 @@ class _Counter:
 
 
 def _count_prompts(storage: Storage, runs: list[str], ranges: int, vocabulary: Codebook) -> Partial:
-    """Counts of answers to the same prompts: all answers to a prompt lie in one range."""
+    """Paired counts; all answers to a prompt lie in one hash range."""
     models, types = len(vocabulary.models), len(RESPONSE_TYPES)
     ancestors = zip(vocabulary.ai_ancestors, vocabulary.ai_levels, strict=True)
     levels = {level: (codes, len(names)) for level, (codes, names) in enumerate(ancestors)}
@@ -153,7 +153,7 @@ def count_cells(block: ConversationBlock, cells: Cells) -> Partial:
 def _significant(
     associations: pa.Table, vocabulary: Codebook
 ) -> Iterator[tuple[str, Integers, Integers]]:
-    """Name of each matrix, with the places of its significant rows and their cells."""
+    """Per matrix: its name, the indices of significant table rows, and their cell keys."""
     facet, level, row, column, significant = (
         associations[name].to_numpy()
         for name in ("column_facet", "level", "row", "column", "significant")
@@ -165,5 +165,5 @@ def _significant(
             codes = {name: code for code, name in enumerate(axis.names)}
             (rows,) = np.nonzero((facet == axis.facet) & (level == at) & significant)
             keys = [row_codes[row[i]] * len(codes) + codes[column[i]] for i in rows]
-            # rows of the table run along the matrix, so the cells rise
+            # table rows follow the order of the matrix, so the keys are sorted
             yield f"ai_{at} x {name}", rows, np.array(keys, dtype=np.int64)

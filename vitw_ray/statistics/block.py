@@ -1,7 +1,7 @@
-"""A block of `extractions` as codes: what every count of stage 5 starts from.
+"""A block of `extractions` as codes: the input of every count of stage 5.
 
-Over all of the statistics, a conversation is one that is subjective and has no error; rows of other
-conversations are left out here and nowhere else.
+In all statistics, a conversation is subjective and has no error. Other rows are dropped here, and
+only here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,13 +31,13 @@ COLUMNS = (
     *VALUE_FACETS,
     "response_type",
 )
-STATED = ("stated", "none")  # whether a conversation holds any human value, kept or not
-PERIODS = 1 << 15  # ours: days since 1970 reach to 2059
+STATED = ("stated", "none")  # whether a conversation has any human value, kept or not
+PERIODS = 1 << 15  # ours: days since 1970, up to 2059
 
 
 @dataclass(frozen=True)
 class ConversationBlock:
-    """The conversations of one block, each facet as codes; made from the Arrow tables."""
+    """The conversations of one block, with each facet as codes."""
 
     table: pa.Table  # of `extractions`, subjective rows
     clusters: Sequence[str | None]  # of the task of each
@@ -55,7 +55,7 @@ class ConversationBlock:
 
     @property
     def conversations(self) -> int:
-        """How many there are."""
+        """Number of conversations."""
         return self.table.num_rows
 
     @cached_property
@@ -74,7 +74,7 @@ class ConversationBlock:
 
     @cached_property
     def ai_explicit(self) -> CodedFacet:
-        """AI values that are said outright."""
+        """AI values that are explicit."""
         known = self.vocabulary
         codes, size = known.codes["ai_values"], len(known.labels["ai_values"])
         return values_of(self.table["ai_values"], codes, size, known.min_salience, explicit=True)
@@ -91,7 +91,7 @@ class ConversationBlock:
 
     @cached_property
     def stated(self) -> CodedFacet:
-        """Whether the person stated any value, of whatever support: codes of `STATED`."""
+        """Whether the person stated any value, kept or not: codes of `STATED`."""
         lists = _lists(self.table["human_values"])
         rows = lists.value_parent_indices().to_numpy()
         codes = np.full(self.conversations, STATED.index("none"), np.int32)
@@ -110,7 +110,7 @@ class ConversationBlock:
 
     @cached_property
     def model(self) -> CodedFacet:
-        """Models under study."""
+        """Assistants."""
         return single(self.table["model"].to_pylist(), self.vocabulary.models)
 
     @cached_property
@@ -127,7 +127,7 @@ class ConversationBlock:
         return account_groups(accounts, ids)
 
     def by_task(self, facet: CodedFacet) -> CodedFacet:
-        """A facet of one code a conversation crossed with its task, the last one being "none"."""
+        """A facet with one code per conversation x the task, where the last task is "none"."""
         strata = len(self.vocabulary.tasks) + 1
         task = np.full(self.conversations, strata - 1, np.int64)
         task[self.task.rows] = self.task.codes
@@ -143,9 +143,10 @@ def values_of(
     *,
     explicit: bool = False,
 ) -> CodedFacet:
-    """A list<value> column as codes; labels outside the vocabulary are left out.
+    """A list<value> column as codes.
 
-    So are values of less than `min_salience`, and with `explicit` those not said outright.
+    Leaves out labels that are not in the vocabulary, values below `min_salience` and, with
+    `explicit`, implicit values.
     """
     lists = _lists(column)
     kept = counted(lists, min_salience)
@@ -160,7 +161,7 @@ def values_of(
 
 
 def counted(lists: pa.ListArray, min_salience: int) -> NDArray[np.bool_]:
-    """Which of all values are salient enough to count; one without a salience always is."""
+    """Mask of the values that are salient enough to count; null salience always is."""
     salience = lists.flatten().field("salience").fill_null(min_salience)
     return salience.to_numpy(zero_copy_only=False) >= min_salience
 
@@ -173,7 +174,7 @@ def _lists(column: pa.ChunkedArray) -> pa.ListArray:
 
 
 def single(values: Sequence[str | None], names: Sequence[str]) -> CodedFacet:
-    """A column with at most one name a row as codes."""
+    """A column with at most one name per row, as codes."""
     code_of = {name: code for code, name in enumerate(names)}
     codes = np.array([code_of.get(v, -1) if v is not None else -1 for v in values], dtype=np.int64)
     rows = np.flatnonzero(codes >= 0)
@@ -181,7 +182,7 @@ def single(values: Sequence[str | None], names: Sequence[str]) -> CodedFacet:
 
 
 def period_codes(created_at: pa.ChunkedArray, period: Period) -> NDArray[np.int64]:
-    """Days, weeks (from Monday) or months since 1970; -1 without a date."""
+    """Days, weeks (from Monday) or months since 1970; -1 if there is no date."""
     microseconds = created_at.cast(pa.timestamp("us")).cast(pa.int64())
     known = microseconds.is_valid().to_numpy()
     moments = microseconds.fill_null(0).to_numpy().astype("datetime64[us]")

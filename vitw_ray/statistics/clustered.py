@@ -1,8 +1,8 @@
-"""Residuals of associations when the conversations of one account are not independent.
+"""Residuals of associations if the conversations of one account are not independent.
 
-A second pass counts the cells that the first found significant, once for each group of accounts
-(`account_groups`). Where every conversation has an account of its own, the residual by account is
-the plain one but for chance.
+A second pass counts the significant cells of the first, per group of accounts (`account_groups`).
+If every conversation has a different account, the residual by account equals the plain one up to
+chance.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class ClusteredCounts:
 
     @classmethod
     def of(cls, rows: CodedFacet, columns: CodedFacet, cells: Integers, group: CodedFacet) -> Self:
-        """Count one block; `cells` rise, and are `row code * columns + column code`."""
+        """Count one block; `cells` are sorted keys `row code * columns + column code`."""
         n_rows = group.rows.size
         held = _cells(rows, columns, cells, n_rows)
         return cls(
@@ -45,7 +45,7 @@ class ClusteredCounts:
 
 
 def _cells(rows: CodedFacet, columns: CodedFacet, cells: Integers, n_rows: int) -> CodedFacet:
-    """Which of the chosen cells each conversation is in."""
+    """The chosen cells that each conversation is in."""
     found_rows, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for mine, theirs in expand(rows, columns, n_rows):
         keys = rows.codes[mine].astype(np.int64) * columns.size + columns.codes[theirs]
@@ -58,10 +58,11 @@ def _cells(rows: CodedFacet, columns: CodedFacet, cells: Integers, n_rows: int) 
 
 
 def residuals_by_account(counts: ClusteredCounts, cells: Integers) -> Floats:
-    """The residual of each chosen cell, [cells]: the plain one over the root of its design effect.
+    """Residual of each chosen cell, [cells]: the plain one over the root of its design effect.
 
-    The design effect is the variance of the cell's excess between groups over that of independent
-    conversations; below 1 it is taken for chance. NaN with fewer than two groups.
+    The design effect is the variance of the cell's excess between groups, divided by the variance
+    with independent conversations. A value below 1 is due to chance and set to 1. NaN with fewer
+    than two groups.
     """
     row, column = np.divmod(cells, counts.columns.shape[0])
     groups = np.flatnonzero(counts.conversations)
@@ -87,12 +88,12 @@ def residuals_by_account(counts: ClusteredCounts, cells: Integers) -> Floats:
 
 
 def _excess(both: Integers, rows: Integers, columns: Integers, n: int) -> Floats:
-    """By how much the share of a cell passes the product of its margins."""
+    """Share of a cell minus the product of its margins."""
     return both / n - (rows / n) * (columns / n)
 
 
 def _independent_variance(both: Integers, rows: Integers, columns: Integers, n: int) -> Floats:
-    """Of the excess of n independent conversations: mean square of (x - row)(y - column)."""
+    """Variance of the excess of n independent conversations: of (x - row)(y - column), over n."""
     r, c = rows / n, columns / n
     square = (
         both / n * ((1 - r) * (1 - c)) ** 2

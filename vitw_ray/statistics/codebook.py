@@ -1,4 +1,4 @@
-"""What the codes of the counts stand for: labels, their ancestors, tasks and models of a run."""
+"""The codebook of the counts: labels, their ancestors, tasks and assistants of a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from vitw_ray.trees import ancestors
 
 @dataclass(frozen=True)
 class Codebook:
-    """Names by code, and codes by the spelling that an extractor used. All sorted, all kept."""
+    """Names by code, and codes by the reader's spelling. Names are sorted; only kept labels."""
 
     labels: Mapping[ValueFacet, Sequence[str]]
     codes: Mapping[ValueFacet, Mapping[str, int]]  # of each facet: spelling -> code of its label
     ai_levels: Sequence[Sequence[str]]  # per level of the tree: labels at 0, cluster ids above
     ai_ancestors: Sequence[NDArray[np.int32]]  # per level: code of each label's ancestor
     tasks: Sequence[str]  # clusters of level 1
-    models: Sequence[str]
-    min_salience: int = 1  # values of less are not counted
+    models: Sequence[str]  # assistants
+    min_salience: int = 1  # values below it are not counted
     period: Period = "week"
 
     @property
@@ -34,7 +34,7 @@ class Codebook:
         return self.labels["human_values"]
 
     def ai_twins_of_human(self, level: int) -> NDArray[np.int32]:
-        """For each human label, the AI label of the same name, or its ancestor; -1 without one."""
+        """For each human label, the AI label of the same name or its ancestor; -1 if none."""
         code_of = {name: code for code, name in enumerate(self.ai_levels[0])}
         above = self.ai_ancestors[level]
         twins = [code_of.get(name, -1) for name in self.human]
@@ -44,7 +44,7 @@ class Codebook:
 def read_codebook(
     storage: Storage, tables: Mapping[str, TableRef], config: RunConfig, models: Iterable[str]
 ) -> Codebook:
-    """Collect the vocabulary of a run from its small tables; `models` are those under study."""
+    """Collect the vocabulary of a run from its small tables; `models` are the assistants."""
     labels = read_table(storage, tables["labels"], ["facet", "label", "kept"])
     merges = read_table(storage, tables["merges"], ["facet", "variant", "label"])
     taxonomy = read_table(storage, tables["taxonomy"])

@@ -1,12 +1,12 @@
-"""Counting: how many conversations hold a value, and how many hold two things at once.
+"""Contingency tables: how many conversations hold a value, and how many hold two codes.
 
-A block of conversations comes in as codes, one `CodedFacet` per column of interest; it leaves as
-`Counts`, plain integer tables that merge by addition. Integer sums have no order, so any split of
-the rows, any order of the blocks and any retry end in the same bits. One value counts once per
-conversation: a `CodedFacet` cannot hold a pair twice.
+Input: a block of conversations as codes, one `CodedFacet` per column. Output: `Counts`, integer
+tables that merge by addition. Integer addition is exact and has no order, so every split of the
+rows, every order of the blocks and every retry gives the same bits. One value counts once per
+conversation: a `CodedFacet` holds each pair once.
 
-The matrix is filled by fused keys (`row code * columns + column code`) that are tallied chunk by
-chunk, so memory is the matrix, the input and one chunk; conversations x labels is never built.
+The matrix is filled from fused keys (`row code * columns + column code`), one chunk at a time.
+Memory is the matrix, the input and one chunk; the matrix conversations x labels is never built.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,11 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 
 Integers = NDArray[np.int64]
 
-_CHUNK = 1 << 20  # ours: keys tallied at a time, 8 MB each for a handful of temporaries
+_CHUNK = 1 << 20  # ours: keys per chunk, 8 MB for each of about five temporaries
 
 
 def deduplicate(rows: ArrayLike, codes: ArrayLike) -> tuple[Integers, NDArray[np.int32]]:
-    """Pairs (row, code) in rising order, each once; the form that `CodedFacet` asks for."""
+    """Sorted, distinct pairs (row, code): the form that `CodedFacet` requires."""
     row, code = np.asarray(rows, np.int64), np.asarray(codes, np.int64)
     if not row.size:
         return row, code.astype(np.int32)
@@ -31,18 +31,18 @@ def deduplicate(rows: ArrayLike, codes: ArrayLike) -> tuple[Integers, NDArray[np
     fused = (row << bits) | code
     if _rises(fused):
         return row, code.astype(np.int32)
-    fused.sort()  # a sort and a comparison: faster than np.unique, which hashes
+    fused.sort()  # sorting and comparing is faster than np.unique, which hashes
     fused = fused[np.concatenate([[True], fused[1:] != fused[:-1]])]
     return fused >> bits, (fused & ((1 << bits) - 1)).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
 class CodedFacet:
-    """What each conversation of a block holds of one vocabulary: a ragged list, as pairs.
+    """The codes of one vocabulary that each conversation of a block holds, as pairs.
 
-    `rows` (int64) numbers the conversation in its block, `codes` (int32) the label, 0 .. size - 1.
-    Pairs rise by (row, code), none stands twice; `deduplicate` brings any list into that form.
-    Raises ValueError otherwise.
+    `rows` (int64) is the index of the conversation in its block, `codes` (int32) the label,
+    0 .. size - 1. Pairs are sorted by (row, code) and distinct; `deduplicate` makes them so. Raises
+    ValueError otherwise.
     """
 
     rows: Integers
@@ -50,7 +50,7 @@ class CodedFacet:
     size: int
 
     def __post_init__(self) -> None:
-        """Refuse what would be counted wrongly without a word."""
+        """Reject pairs that would give wrong counts without an error."""
         if self.rows.shape != self.codes.shape or self.rows.ndim != 1:
             raise ValueError(f"rows {self.rows.shape} and codes {self.codes.shape} do not pair up")
         if not self.codes.size:
@@ -62,7 +62,7 @@ class CodedFacet:
 
     @cached_property
     def is_single(self) -> bool:
-        """No conversation holds more than one code, as with tasks and response types."""
+        """Whether no conversation holds more than one code, as with tasks and response types."""
         return _rises(self.rows)
 
     @cached_property
@@ -73,7 +73,7 @@ class CodedFacet:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What the rows or the columns of a matrix stand for: `names[i]` is the name of code i."""
+    """Labels of the rows or columns of a matrix: `names[i]` is the name of code i."""
 
     facet: str
     names: Sequence[str]
@@ -81,9 +81,9 @@ class Axis:
 
 
 def to_ancestors(facet: CodedFacet, ancestor: ArrayLike, size: int) -> CodedFacet:
-    """The facet one or more levels up: `ancestor[code]` is the new code, or -1 to drop the pair.
+    """The facet at a higher level: `ancestor[code]` is the new code, or -1 to drop the pair.
 
-    Two labels under one ancestor become one pair: the ancestor counts once per conversation too.
+    Two labels under one ancestor become one pair: an ancestor also counts once per conversation.
     """
     mapped = np.asarray(ancestor, np.int32)[facet.codes]
     known = mapped >= 0
@@ -91,7 +91,7 @@ def to_ancestors(facet: CodedFacet, ancestor: ArrayLike, size: int) -> CodedFace
 
 
 def code_of_row(facet: CodedFacet, n_rows: int) -> NDArray[np.int32]:
-    """The one code of each conversation, int32[n_rows], -1 where it has none."""
+    """The code of each conversation, int32[n_rows]; -1 if it has none."""
     if not facet.is_single:
         raise ValueError("some conversation holds more than one code")
     _check_rows(facet, n_rows)
@@ -101,7 +101,7 @@ def code_of_row(facet: CodedFacet, n_rows: int) -> NDArray[np.int32]:
 
 
 def cross(a: CodedFacet, b: CodedFacet, n_rows: int) -> Integers:
-    """Conversations that hold both codes: int64[a.size, b.size]; `n_rows` conversations in all."""
+    """Conversations that hold both codes, int64[a.size, b.size], of `n_rows` conversations."""
     if a.is_single and not b.is_single:
         return np.ascontiguousarray(cross(b, a, n_rows).T)  # one lookup instead of an expansion
     matrix = np.zeros(a.size * b.size, np.int64)
@@ -111,7 +111,7 @@ def cross(a: CodedFacet, b: CodedFacet, n_rows: int) -> Integers:
 
 
 def cross_tally(a: CodedFacet, b: CodedFacet, n_rows: int) -> "SparseCounts":
-    """As `cross` for matrices too large to be filled: keys are `code of a * b.size + code of b`."""
+    """As `cross`, sparse, for large matrices: keys are `code of a * b.size + code of b`."""
     total = SparseCounts.of(np.zeros(0, np.int64))
     for keys in fused_keys(a, b, n_rows):
         total = total.add(SparseCounts.of(keys))
@@ -121,20 +121,20 @@ def cross_tally(a: CodedFacet, b: CodedFacet, n_rows: int) -> "SparseCounts":
 def tally_into(counts: Integers, keys: Integers) -> None:
     """Add 1 to `counts` at each key, in place."""
     if keys.size < counts.size:
-        np.add.at(counts, keys, 1)  # a large table is touched only where it changes
+        np.add.at(counts, keys, 1)  # writes only the cells that change
     else:
         counts += np.bincount(keys, minlength=counts.size)
 
 
 def fused_keys(a: CodedFacet, b: CodedFacet, n_rows: int) -> Iterator[Integers]:
-    """A key for each two codes that one of `n_rows` conversations holds, `_CHUNK` at a time."""
+    """A key for each pair of codes that a conversation holds, about `_CHUNK` at a time."""
     _check_rows(a, n_rows)
     _check_rows(b, n_rows)
     yield from (_keys_by_lookup if b.is_single else _keys_by_expansion)(a, b, n_rows)
 
 
 def _keys_by_lookup(a: CodedFacet, b: CodedFacet, n_rows: int) -> Iterator[Integers]:
-    """Fused keys when each conversation has at most one code of `b`."""
+    """Fused keys if each conversation has at most one code of `b`."""
     b_of_row = code_of_row(b, n_rows)
     everywhere = b.rows.size == n_rows
     for start in range(0, a.rows.size, _CHUNK):
@@ -144,16 +144,16 @@ def _keys_by_lookup(a: CodedFacet, b: CodedFacet, n_rows: int) -> Iterator[Integ
 
 
 def _keys_by_expansion(a: CodedFacet, b: CodedFacet, n_rows: int) -> Iterator[Integers]:
-    """Fused keys of every pair of codes within a conversation, `_CHUNK` at most at a time."""
+    """Fused keys of every pair of codes within a conversation, at most `_CHUNK` at a time."""
     for mine, theirs in expand(a, b, n_rows):
         yield a.codes[mine].astype(np.int64) * b.size + b.codes[theirs]
 
 
 def expand(a: CodedFacet, b: CodedFacet, n_rows: int) -> Iterator[tuple[Integers, Integers]]:
-    """Every pair of `a` beside every pair of `b` in the same conversation, as places in both.
+    """Join `a` and `b` on the conversation: yields index arrays into the pairs of both.
 
-    First all pairs of `a` beside the first of their conversation in `b`, then those that have a
-    second one, and so on: no place is computed but for a key.
+    Joins each pair of `a` with the first pair of `b` in its conversation, then with the second, and
+    so on, so that only indices that give a key are computed.
     """
     held = np.bincount(b.rows, minlength=n_rows)
     first_of_row = np.cumsum(held) - held
@@ -173,8 +173,8 @@ def expand(a: CodedFacet, b: CodedFacet, n_rows: int) -> Iterator[tuple[Integers
 class Counts:
     """A contingency table and its margins; a monoid under `add`, with `zero`.
 
-    Facets may hold several codes per conversation, so margins are counted, not summed up from the
-    matrix, and every cell is read as its own 2 x 2 table over `conversations`.
+    A conversation may hold several codes of a facet. Therefore margins are counted, not summed from
+    the matrix, and every cell is its own 2 x 2 table over `conversations`.
     """
 
     conversations: int
@@ -194,7 +194,7 @@ class Counts:
         return cls(n_rows, rows.presence, columns.presence, cross(rows, columns, n_rows))
 
     def add(self, other: Self) -> Self:
-        """The table of both blocks. Raises ValueError when the vocabularies differ."""
+        """The table of both blocks. Raises ValueError if the vocabularies differ."""
         if self.both.shape != other.both.shape:
             raise ValueError(f"tables of {self.both.shape} and {other.both.shape} do not add")
         return type(self)(
@@ -204,10 +204,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupCounts:
-    """How many conversations of each column hold each code; a monoid under `add`, sparse.
+    """How many conversations of each column hold each code; sparse, a monoid under `add`.
 
-    A column is one of `width`, such as a model and a task. `columns` is keyed by the column, `both`
-    by `code * width + column`.
+    There are `width` columns, for example assistants x tasks. Keys of `columns` are columns, keys
+    of `both` are `code * width + column`.
     """
 
     width: int
@@ -216,12 +216,12 @@ class GroupCounts:
 
     @classmethod
     def of(cls, rows: CodedFacet, columns: CodedFacet, n_rows: int) -> Self:
-        """Count one block; a conversation is in one column at most."""
+        """Count one block; a conversation is in at most one column."""
         in_column = SparseCounts.of(columns.codes.astype(np.int64))
         return cls(columns.size, in_column, cross_tally(rows, columns, n_rows))
 
     def add(self, other: Self) -> Self:
-        """The counts of both blocks. Raises ValueError when the columns differ."""
+        """The counts of both blocks. Raises ValueError if the columns differ."""
         if self.width != other.width:
             raise ValueError(f"counts of {self.width} and {other.width} columns do not add")
         both = self.both.add(other.both)
@@ -230,14 +230,14 @@ class GroupCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseCounts:
-    """A sparse count, for key spaces too large for a matrix: `keys` rise, each with its count."""
+    """Sparse counts, for key spaces too large for a matrix: sorted `keys`, each with its count."""
 
     keys: Integers
     counts: Integers
 
     @classmethod
     def of(cls, keys: Integers, counts: Integers | None = None) -> Self:
-        """Tally keys in any order, each with weight 1 or its own count."""
+        """Count keys, in any order, each with weight 1 or its own count."""
         weights = np.ones(keys.size, np.int64) if counts is None else counts
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
@@ -248,7 +248,7 @@ class SparseCounts:
         return cls(ordered[starts], sums)
 
     def add(self, other: Self) -> Self:
-        """The tally of both, whatever the order."""
+        """The counts of both."""
         return type(self).of(
             np.concatenate([self.keys, other.keys]), np.concatenate([self.counts, other.counts])
         )

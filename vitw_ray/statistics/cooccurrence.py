@@ -1,9 +1,8 @@
-"""Co-occurrence: how many conversations hold two labels of one facet at once.
+"""Co-occurrence: how many conversations hold two labels of one facet.
 
-Pairs are numbered by a triangle: labels a < b are pair `b (b - 1) / 2 + a`. Conversations with the
-same number of labels form a rectangle, of which every two columns give a pair for every row, so no
-conversation is looked at on its own. The triangle is filled where it fits the memory of a worker,
-and is a sparse tally above.
+Pairs are indexed as a triangle: labels a < b are pair `b (b - 1) / 2 + a`. Conversations with the
+same number of labels form a matrix, and every two of its columns give one pair per row, so there is
+no loop over conversations. The triangle is dense if it fits the memory of a worker, else sparse.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,9 +18,7 @@ from vitw_ray.records import COOCCURRENCE
 from vitw_ray.statistics.contingency import CodedFacet, Integers, SparseCounts, tally_into
 
 DENSE_LABELS = 4096  # ours: a triangle of 67 MB; the paper's 3,307 labels fit
-_ROWS = (
-    1 << 15
-)  # ours: conversations turned into pairs at a time; 8 labels each are a million pairs
+_ROWS = 1 << 15  # ours: conversations per chunk; with 8 labels each, a million pairs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +47,7 @@ class PairCounts:
         return cls(facet.size, pairs)
 
     def add(self, other: Self) -> Self:
-        """The counts of both blocks. Raises ValueError when the vocabularies differ."""
+        """The counts of both blocks. Raises ValueError if the vocabularies differ."""
         if self.size != other.size:
             raise ValueError(f"pairs of {self.size} and of {other.size} labels do not add")
         if isinstance(self.pairs, SparseCounts) and isinstance(other.pairs, SparseCounts):
@@ -64,18 +61,18 @@ def _pair_keys(facet: CodedFacet) -> Iterator[Integers]:
     held = np.bincount(facet.rows)
     first = np.cumsum(held) - held
     below = np.arange(facet.size, dtype=np.int64)
-    below = below * (below - 1) // 2  # pairs whose larger label comes before
+    below = below * (below - 1) // 2  # number of pairs whose larger label is smaller than this
     for labels in np.flatnonzero(np.bincount(held)[2:]) + 2:
         starts = first[held == labels]
         for low in range(0, starts.size, _ROWS):
-            # a column per label: codes[i] of all conversations lie side by side
+            # codes[i] holds the i-th label of all conversations
             codes = facet.codes[starts[low : low + _ROWS] + np.arange(labels)[:, None]]
             offsets = below[codes]
             yield np.concatenate([offsets[b] + codes[a] for a, b in combinations(range(labels), 2)])
 
 
 def cooccurrence(counts: PairCounts, facet: ValueFacet, names: Sequence[str]) -> pa.Table:
-    """The table `cooccurrence` of one facet: pairs that were seen, in the order of the alphabet.
+    """The table `cooccurrence` of one facet: observed pairs, in alphabetical order.
 
     `names` are sorted, one for each code.
     """

@@ -1,8 +1,7 @@
-"""Differences of shares between two groups, for whole arrays at once: plain, stratified, paired.
+"""Differences of shares between two groups, vectorised: plain, stratified, paired.
 
 Each function returns the share of both groups, a 95 % interval of the difference and a two-sided
-p-value, elementwise over labels; NaN where a number is not defined. Conversations are taken as
-independent draws.
+p-value, elementwise over labels; NaN where undefined. All assume independent conversations.
 """
 
 import math
@@ -18,7 +17,7 @@ from vitw_ray.statistics.residuals import LEAST_EXPECTED, p_value
 
 
 class Difference(NamedTuple):
-    """Of the two shares; `low` and `high` enclose `share_a - share_b`."""
+    """Two shares; `low` and `high` are the interval of `share_a - share_b`."""
 
     share_a: Floats
     share_b: Floats
@@ -30,12 +29,12 @@ class Difference(NamedTuple):
 def unmatched(hits_a: Integers, n_a: int, hits_b: Integers, n_b: int) -> Difference:
     """Two independent shares: Newcombe's hybrid score interval (1998, his method 10).
 
-    The p-value is that of the 2 x 2 table: exact where fewer than five are expected.
+    The p-value is that of the 2 x 2 table: exact if fewer than five conversations are expected.
     """
     low, high = newcombe(hits_a, n_a, hits_b, n_b)
     n, hits = n_a + n_b, hits_a + hits_b
     mine, n_mine = (hits_a, n_a) if n_a <= n_b else (hits_b, n_b)
-    common = 2 * hits > n  # test the cell of the four with the least expected
+    common = 2 * hits > n  # test the cell with the smallest expected count of the four
     observed, margin = np.where(common, n_mine - mine, mine), np.where(common, n - hits, hits)
     p = p_value(observed, margin, np.full(hits.shape, n_mine), n)
     return Difference(share(hits_a, n_a), share(hits_b, n_b), low, high, p)
@@ -54,13 +53,12 @@ def newcombe(
 
 
 def post_stratified(hits_a: Integers, n_a: Integers, hits_b: Integers, n_b: Integers) -> Difference:
-    """Both groups as if they had met the same strata: hits [labels, strata], n [strata].
+    """Both groups standardised to the same mix of strata: hits [labels, strata], n [strata].
 
-    The common mix is that of both groups together over the strata that both met at least twice;
-    other strata are left out. Newcombe's interval, with each group's conversations reduced to as
-    many as a simple random sample would need for the same variance (Korn and Graubard, 1998). The
-    p-value is Cochran's, Mantel's and Haenszel's, without continuity correction; NaN where it
-    expects fewer than five conversations in one of its four cells.
+    The weights are the sizes of both groups together, over the strata in which both have at least
+    two conversations; other strata are left out. The interval is Newcombe's with effective sample
+    sizes (Korn and Graubard, 1998). The p-value is Cochran-Mantel-Haenszel without continuity
+    correction; NaN if one of its four cells expects fewer than five conversations.
     """
     both = in_both(n_a, n_b)
     hits_a, n_a, hits_b, n_b = hits_a[:, both], n_a[both], hits_b[:, both], n_b[both]
@@ -73,16 +71,16 @@ def post_stratified(hits_a: Integers, n_a: Integers, hits_b: Integers, n_b: Inte
 
 
 def in_both(n_a: Integers, n_b: Integers) -> NDArray[np.bool_]:
-    """Strata that both groups met at least twice: with one conversation no spread is known."""
+    """Strata in which both groups have two conversations or more, as the variance needs two."""
     return (n_a >= 2) & (n_b >= 2)
 
 
 def _standardised(hits: Integers, n: Integers, weights: Floats) -> tuple[Floats, Floats]:
-    """Shares under the common mix, and the size of a simple sample that varies as much."""
+    """Standardised shares, and the effective sample size: that with the same variance."""
     if not n.size:
         return np.full(hits.shape[0], np.nan), np.zeros(hits.shape[0])
     p = hits / n
-    # no matrix product: its bits depend on the threads of the library behind it
+    # no matrix product: its bits depend on the number of BLAS threads
     total = (p * weights).sum(axis=1)
     variance = (p * (1 - p) / (n - 1) * weights**2).sum(axis=1)
     worst = np.full(total.shape, 1 / np.sum(weights**2 / n))  # as if all strata had one share
@@ -103,10 +101,10 @@ def _mantel_haenszel(hits_a: Integers, n_a: Integers, hits_b: Integers, n_b: Int
 
 
 def paired(hits_a: Integers, hits_b: Integers, both: Integers, n: int) -> Difference:
-    """The same n prompts answered by both groups; `both`: prompts on which both show the label.
+    """Two groups that answered the same n prompts; on `both` prompts, both show the label.
 
     The interval adds half a prompt to each of the four cells (Bonett and Price, 2012); the p-value
-    is McNemar's, exact.
+    is McNemar's exact test.
     """
     only_a, only_b = hits_a - both, hits_b - both
     low, high = bonett_price(only_a, only_b, n)
@@ -117,7 +115,7 @@ def paired(hits_a: Integers, hits_b: Integers, both: Integers, n: int) -> Differ
 
 
 def bonett_price(only_a: Integers, only_b: Integers, n: int) -> tuple[Floats, Floats]:
-    """Interval of the difference of two paired shares, NaN without a pair."""
+    """Interval of the difference of two paired shares; NaN if there is no pair."""
     a, b = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
     half = z_quantile() * np.sqrt((a + b - (a - b) ** 2) / (n + 2))
     nothing = np.full(a.shape, np.nan)

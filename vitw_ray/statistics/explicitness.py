@@ -1,9 +1,9 @@
-"""Explicit against implicit: which AI values are said outright, and in which answers (paper, B.6).
+"""Explicit and implicit AI values, by label and response type (paper, B.6).
 
-A conversation shows a value explicitly when the assistant says it outright at least once, else
-implicitly. The residual of a response type compares it, among the conversations that show the
-label, with all other response types; the residual over all response types compares the label, among
-all (label, conversation) pairs, with all other labels.
+A value is explicit in a conversation if the assistant states it at least once, else implicit. The
+residual of a response type compares it with all other response types, among the conversations that
+have the label. The residual over all response types compares the label with all other labels, among
+all (label, conversation) pairs.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from vitw_ray.statistics.residuals import adjusted_residual
 def explicitness(
     shown: Counts, said: Counts, response_type: Axis, labels: Sequence[str]
 ) -> pa.Table:
-    """The table `explicitness`: for each label a row over all response types, then one for each.
+    """The table `explicitness`: per label, a row over all response types, then one for each.
 
     Args:
-        shown: AI values by response types, in any way.
-        said: the same, of those said outright; its margins are a part of `shown`'s.
+        shown: AI values by response types, explicit or implicit.
+        said: the explicit ones; no count is larger than in `shown`.
         response_type: names of the columns.
         labels: names of the rows.
     """
@@ -46,6 +46,6 @@ def explicitness(
 
 
 def _residuals(said: Integers, shown: Integers, all_said: Integers, all_shown: Integers) -> Floats:
-    """Of the 2 x 2 "here or elsewhere" by "said or only shown"; NaN where a margin is empty."""
+    """Residual of the 2 x 2 table of inside or outside by explicit or implicit; NaN if empty."""
     n = np.broadcast_to(all_shown, said.shape)
     return adjusted_residual(said, shown, np.broadcast_to(all_said, said.shape), n)

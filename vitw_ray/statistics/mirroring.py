@@ -1,10 +1,9 @@
-"""Mirroring: how often the assistant shows the very value that the user brought.
+"""Mirroring: how often the assistant shows a value that the user stated.
 
-Blocks of coded conversations come in and leave as `MirroringCounts`, integers that merge by
-addition; rows of the table `mirroring` go out. The share is the paper's (section 2): of the
-conversations of a response type in which the user states a value, those where the same label (one
-level up: the same cluster) stands on both sides. What chance alone would give is in
-`mirroring_chance`; `lift` is the share over that.
+Blocks of coded conversations -> `MirroringCounts`, integers that merge by addition -> the table
+`mirroring`. The share is the paper's (section 2): among the conversations of a response type in
+which the user states a value, those where both sides have the same label (at higher levels: the
+same cluster). `mirroring_chance` computes the share expected by chance; `lift` is the ratio.
 """
 
 import numpy as np
@@ -30,7 +29,7 @@ from vitw_ray.statistics.mirroring_chance import (
     without,
 )
 
-LEAST_MIRRORED = 5  # ours: below, the logarithm of a share is far from normal
+LEAST_MIRRORED = 5  # ours: with fewer, the logarithm of a share is far from normal
 
 
 def count_mirroring(
@@ -43,9 +42,9 @@ def count_mirroring(
 ) -> MirroringCounts:
     """Count one block of conversations.
 
-    `to_ai[human code]` is the AI code of the same label or cluster, -1 where there is none;
-    `response_type` and `task` hold at most one code per conversation, and `group`, its group of
-    accounts, exactly one.
+    `to_ai[human code]` is the AI code of the same label or cluster, -1 if there is none.
+    `response_type` and `task` hold at most one code per conversation; `group`, the group of
+    accounts, holds exactly one.
     """
     n_rows = group.rows.size
     strata = group.size * response_type.size * (task.size + 1)
@@ -75,7 +74,7 @@ def count_mirroring(
 def _stratum_of_row(
     human: CodedFacet, response_type: CodedFacet, task: CodedFacet, n_rows: int
 ) -> Integers:
-    """Stratum of each conversation, int64[n_rows]; -1 without a human value or a response type."""
+    """Stratum of each conversation, int64[n_rows]; -1 if it has no human value or response type."""
     type_code, task_code = code_of_row(response_type, n_rows), code_of_row(task, n_rows)
     has_value = np.zeros(n_rows, bool)
     has_value[human.rows] = True
@@ -134,12 +133,12 @@ def mirroring(counts: MirroringCounts, response_type: Axis, values: int) -> pa.T
 def _lift_interval(
     counts: MirroringCounts, total: MirroringCounts, by_chance: Floats, values: int
 ) -> tuple[Floats, Floats]:
-    """95 % interval of the lift, [response types]; NaN where there is no lift.
+    """95 % interval of the lift, [response types]; NaN where the lift is undefined.
 
-    The lift is computed again without each group of accounts in turn, on the logarithmic scale:
-    that carries the chance of both its parts, and that conversations of one account are alike.
-    With fewer than `LEAST_MIRRORED` conversations mirrored, Wilson's interval of the share is
-    divided by the share by chance.
+    A delete-a-group jackknife of the log lift over groups of accounts. It covers the sampling error
+    of both the share and the share by chance, and similar conversations of one account. With fewer
+    than `LEAST_MIRRORED` mirrored conversations, it is Wilson's interval of the share divided by
+    the share by chance.
     """
     types = by_chance.size
     n, k = (_of_type(c, types) for c in (counts.conversations, counts.mirrored))

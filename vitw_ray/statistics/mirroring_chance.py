@@ -1,18 +1,20 @@
-"""What mirroring chance alone would give: the same margins, the pairs shuffled within the task.
+"""Mirroring expected by chance: human values paired with AI values of other conversations.
 
-Two sides that speak of one task share labels without any mirroring, so the share is set against
-`share_by_chance`: what it would be if each conversation's human values met the AI values of another
-conversation of the same response type and task. Its estimate needs margins only. Of a stratum's M
-conversations, H hold value v on the human side, A on the AI side, and B on both. Over all pairs of
-different conversations, a human value then meets its match with probability
+Two sides that discuss the same task share labels without any mirroring. `share_by_chance` is the
+share of mirrored conversations if each conversation's human values were paired with the AI values
+of another conversation of the same response type and task (a stratum). The estimate needs margins
+only. In a stratum of M conversations, let H conversations hold value v on the human side, A on the
+AI side, and B on both. Over all pairs of different conversations, a human value finds a match with
+probability
 
     q = sum over v of (H A - B) / ((M - 1) x sum over v of H),
 
-and a conversation with k human values that the AI side knows is mirrored with 1 - (1 - q)^k. For
-k = 1 that is the exact mean over all pairs. For larger k it takes the k matches as independent,
-which they are not quite, as a conversation holds a value once: on sets drawn from the published
-frequencies it comes out 1 to 5 % too low, the more so the fewer and larger the clusters, so that a
-lift below 1.05 shows nothing. A conversation alone in its stratum meets those of its response type.
+and a conversation with k human values that also exist as AI values is mirrored with probability
+1 - (1 - q)^k. For k = 1 that is the exact mean over all pairs. For larger k it treats the k matches
+as independent. They are not quite, because a conversation holds a value once: on data drawn from
+the published frequencies the estimate is 1 to 5 % too low, more so with fewer and larger clusters.
+Therefore a lift below 1.05 is no evidence of mirroring. A conversation that is alone in its stratum
+is paired with those of its response type.
 """
 
 from dataclasses import dataclass
@@ -24,18 +26,18 @@ from numpy.typing import NDArray
 from vitw_ray.intervals import Floats, share
 from vitw_ray.statistics.contingency import Integers, SparseCounts
 
-SIZES = 64  # ours: a conversation of more human values is an error; an answer holds 8
+SIZES = 64  # ours: more human values in a conversation are an error; an answer holds at most 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MirroringCounts:
     """Margins of each stratum in each group of accounts; a monoid under `add`, with `zero`.
 
-    A stratum is a response type and a task: number `type * (tasks + 1) + task`, the last task
-    being "none". Only conversations with a response type and a human value are counted. The keys
-    of the first two tallies are `(group * strata + stratum) * values + AI code`, those of the last
-    `(group * strata + stratum) * SIZES + k` for conversations with k human values that the AI side
-    knows.
+    A stratum is a response type and a task: index `type * (tasks + 1) + task`, where the last task
+    is "none". Only conversations with a response type and a human value are counted. Keys of
+    `human` and `ai` are `(group * strata + stratum) * values + AI code`. Keys of `sizes` are
+    `(group * strata + stratum) * SIZES + k` for conversations with k human values that exist as AI
+    values.
     """
 
     conversations: Integers  # [groups, strata]
@@ -66,7 +68,7 @@ class MirroringCounts:
 
 
 def summed(counts: MirroringCounts, values: int) -> MirroringCounts:
-    """All groups of accounts as one: arrays without an axis for groups, keys without the group."""
+    """The sum over groups of accounts: no axis for groups in arrays, no group in keys."""
     strata = counts.conversations.shape[1]
     arrays = (counts.conversations, counts.mirrored, counts.matches)
 
@@ -84,7 +86,7 @@ def summed(counts: MirroringCounts, values: int) -> MirroringCounts:
 def without(
     total: MirroringCounts, counts: MirroringCounts, group: int, values: int
 ) -> MirroringCounts:
-    """`total`, which is `summed(counts, values)`, less one group."""
+    """`total`, which must be `summed(counts, values)`, minus one group."""
     strata = counts.conversations.shape[1]
 
     def tally(of_all: SparseCounts, of_groups: SparseCounts, codes: int) -> SparseCounts:
@@ -108,9 +110,8 @@ def without(
 def share_by_chance(total: MirroringCounts, response_types: int, values: int) -> Floats:
     """Share of conversations mirrored under random pairing, [response types]; see the module.
 
-    `total` is of all groups of accounts, or of all but one. NaN for a response type without
-    conversations, or whose only conversation has a human value that the AI side knows: there is
-    nobody to pair it with.
+    `total` is of all groups of accounts, or of all but one. NaN for a response type that has no
+    conversations, or a single one whose human values exist as AI values: it has no partner.
     """
     strata = np.arange(total.conversations.size)
     type_of = strata // (strata.size // response_types)
@@ -118,7 +119,7 @@ def share_by_chance(total: MirroringCounts, response_types: int, values: int) ->
     within_stratum = _match_probability(total, strata, np.ones(strata.size, bool), values)
     within_type = _match_probability(total, type_of, alone, values)
     q = np.where(alone, within_type[type_of], within_stratum)
-    q = np.where(_held(total) > 0, q, 0.0)  # nothing to match, nobody needed
+    q = np.where(_held(total) > 0, q, 0.0)  # without values to match, no partner is needed
     stratum, known = np.divmod(total.sizes.keys, SIZES)
     mirrored = total.sizes.counts * (1 - (1 - q[stratum]) ** known)
     expected = np.bincount(type_of[stratum], mirrored, response_types)
@@ -128,17 +129,17 @@ def share_by_chance(total: MirroringCounts, response_types: int, values: int) ->
 def _match_probability(
     counts: MirroringCounts, group: Integers, taking_part: NDArray[np.bool_], values: int
 ) -> Floats:
-    """The module's q, [groups]: strata are gathered by `group`, int64[strata].
+    """The q of the module docstring, [groups]; `group` is the group of each stratum, int64[strata].
 
-    Human values are those of the strata taking part; they meet the AI values of the whole group.
-    NaN where there is no human value or no other conversation.
+    Human values of the strata taking part are paired with the AI values of the whole group. NaN if
+    there is no human value or no other conversation.
     """
     human = _gathered(counts.human, group, taking_part, values)
     ai = _gathered(counts.ai, group, np.ones(group.size, bool), values)
     keys, in_human, in_ai = np.intersect1d(
         human.keys, ai.keys, assume_unique=True, return_indices=True
     )
-    matches = -_sum_by(group, counts.matches * taking_part)  # a conversation does not meet itself
+    matches = -_sum_by(group, counts.matches * taking_part)  # no conversation is its own partner
     np.add.at(matches, keys // values, human.counts[in_human] * ai.counts[in_ai])
     others = _sum_by(group, counts.conversations) - 1
     return share(matches, others * _sum_by(group, _held(counts) * taking_part))
@@ -153,7 +154,7 @@ def _gathered(
 
 
 def _held(counts: MirroringCounts) -> Integers:
-    """Human values that the AI side knows, summed over the conversations of each stratum."""
+    """Human values that exist as AI values, summed over the conversations of each stratum."""
     held = np.zeros(counts.conversations.size, np.int64)
     stratum, known = np.divmod(counts.sizes.keys, SIZES)
     np.add.at(held, stratum, known * counts.sizes.counts)

@@ -1,9 +1,9 @@
-"""Models compared: which values each shows more (paper, B.5), and periods in their place.
+"""Comparison of assistants: which values each shows more (paper, B.5). The same for periods.
 
-All models of a run share one taxonomy. A difference is given plain, with both models standardised
-to one mix of tasks, and, where they answered the same prompts, in pairs; only the last two hold
-what people asked for fixed. The p-values of one facet, level and way of matching are one family:
-Bonferroni multiplies each by the number of labels tested over all pairs of models.
+All assistants of a run share one taxonomy. A difference is computed unmatched, with both assistants
+standardised to one mix of tasks, and, if they answered the same prompts, paired. Only the last two
+control for what people asked. The p-values of one facet, level and matching are one family:
+Bonferroni multiplies each by the number of labels tested over all pairs.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,12 +25,12 @@ from vitw_ray.statistics.differences import (
 )
 from vitw_ray.statistics.paired import PairedCounts
 
-MOST_MODELS = 50  # ours: 1,225 pairs; of more, those with most conversations are compared
+MOST_MODELS = 50  # ours: 1,225 pairs; only the assistants with most conversations are compared
 
 
 @dataclass(frozen=True)
 class Groups:
-    """What is compared: `kind` is models or periods; `pairs` are codes, named by `names`."""
+    """The groups to compare: `kind` is models or periods; `pairs` are codes, named by `names`."""
 
     kind: str
     names: dict[int, str]
@@ -39,7 +39,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of one pair, before the size of their family is known."""
+    """Rows of one pair, before the Bonferroni correction."""
 
     pair: tuple[int, int]
     labels: Integers
@@ -48,7 +48,7 @@ class _Rows:
 
 
 def groups_of_models(columns: SparseCounts, strata: int, names: Sequence[str]) -> Groups:
-    """All pairs of models, the larger first; at most `MOST_MODELS` models."""
+    """All pairs of assistants, the larger first; at most `MOST_MODELS` assistants."""
     sizes = np.zeros(len(names), np.int64)
     np.add.at(sizes, columns.keys // strata, columns.counts)
     largest = sorted(np.flatnonzero(sizes).tolist(), key=lambda code: (-sizes[code], names[code]))
@@ -57,14 +57,14 @@ def groups_of_models(columns: SparseCounts, strata: int, names: Sequence[str]) -
 
 
 def groups_of_periods(columns: SparseCounts, strata: int, name_of: Callable[[int], str]) -> Groups:
-    """Each period with the one seen before it; `model_a` is the later one."""
+    """Each period with the previous one that has data; `model_a` is the later one."""
     seen = np.unique(columns.keys // strata).tolist()
     names = {code: name_of(code) for code in seen}
     return Groups("periods", names, list(zip(seen[1:], seen[:-1], strict=True)))
 
 
 def task_mix(columns: SparseCounts, groups: Groups, tasks: Axis) -> pa.Table:
-    """The tasks themselves as the facet compared: what people ask of each model."""
+    """Comparison of the tasks: what people ask each assistant."""
     strata, rows = len(tasks.names) + 1, []
     for pair in groups.pairs:
         a, b = (_of_group(columns, code, strata) for code in pair)
@@ -75,9 +75,9 @@ def task_mix(columns: SparseCounts, groups: Groups, tasks: Axis) -> pa.Table:
 
 
 def compare(counts: GroupCounts, strata: int, groups: Groups, label: Axis) -> pa.Table:
-    """`model_comparison` of one facet, plain and with the tasks matched.
+    """`model_comparison` of one facet, unmatched and matched on tasks.
 
-    Labels that neither of two models shows have no row. The columns of `counts` are
+    Labels that neither assistant of a pair shows have no row. The columns of `counts` are
     `group * strata + stratum`.
     """
     held = _by_group(counts, strata, {code for pair in groups.pairs for code in pair}, label)
@@ -99,7 +99,7 @@ def compare(counts: GroupCounts, strata: int, groups: Groups, label: Axis) -> pa
 
 
 def compare_paired(counts: PairedCounts, groups: Groups, label: Axis) -> pa.Table:
-    """`model_comparison` of one facet over the prompts that both models of a pair answered."""
+    """`model_comparison` of one facet over the prompts that both assistants of a pair answered."""
     shape = counts.answered.shape[0], len(label.names)
     rows = []
     for a, b in groups.pairs:
@@ -124,7 +124,7 @@ def _of_group(columns: SparseCounts, code: int, strata: int) -> Integers:
 def _by_group(
     counts: GroupCounts, strata: int, codes: set[int], label: Axis
 ) -> dict[int, csr_array]:
-    """For each group: conversations that hold each label in each stratum, [labels, strata]."""
+    """Per group, conversations that hold each label in each stratum, [labels, strata]."""
     labels, columns = np.divmod(counts.both.keys, counts.width)
     groups, stratum = np.divmod(columns, strata)
     shape = len(label.names), strata
@@ -137,7 +137,7 @@ def _by_group(
 
 
 def _shown(tally: SparseCounts, model: int, other: int, shape: tuple[int, int]) -> Integers:
-    """Prompts that two models answered and on which the first shows each label, [labels]."""
+    """Prompts that two assistants answered and where the first shows each label, [labels]."""
     models, labels = shape
     low, high = np.searchsorted(tally.keys, np.array([model, model + 1]) * (labels * models))
     label, beside = np.divmod(tally.keys[low:high] - model * labels * models, models)
@@ -147,7 +147,7 @@ def _shown(tally: SparseCounts, model: int, other: int, shape: tuple[int, int]) 
 
 
 def _table(rows: Sequence[_Rows], groups: Groups, label: Axis, matched_on: str) -> pa.Table:
-    """The rows of all pairs, in one family."""
+    """The rows of all pairs, as one Bonferroni family."""
     tested = sum(int(np.sum(~np.isnan(row.difference.p_value))) for row in rows)
     names = pa.array(label.names, pa.string())
     tables = [MODEL_COMPARISON.empty_table()]

@@ -1,8 +1,8 @@
-"""Answers of several models to the same prompt, counted in pairs of models.
+"""Answers of several assistants to the same prompt, counted for each pair of assistants.
 
-All answers to one prompt have to meet before they are counted; then the counts are integers that
-add up in any order, like all others. A model that answered a prompt more than once is counted with
-one answer: that of the smallest conversation id.
+All answers to a prompt are joined before they are counted; the counts are integers that add up in
+any order. If an assistant answered a prompt more than once, the answer with the smallest
+conversation id counts.
 """
 
 from collections.abc import Mapping
@@ -31,28 +31,28 @@ ANSWERS = pa.schema(
         ("conversation_id", pa.string()),
         ("model", pa.int32()),
         ("codes", pa.list_(pa.int32())),  # of AI values at level 0
-        ("response_type", pa.int32()),  # -1 without one
+        ("response_type", pa.int32()),  # -1 if none
     ]
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairedCounts:
-    """Prompts that two models both answered, and how; a monoid under `add`.
+    """Prompts that two assistants both answered; a monoid under `add`.
 
-    Keys of the tallies are `(model * values + code) * models + other model`: prompts that both
-    models answered and on which the first shows the code (`shown`), or both do (`both`).
+    Keys of the sparse counts are `(assistant * values + code) * assistants + other assistant`:
+    prompts that both answered and where the first shows the code (`shown`), or both do (`both`).
     """
 
-    answered: Integers  # [models, models]
+    answered: Integers  # [assistants, assistants]
     shown: SparseCounts
     both: SparseCounts
 
     @classmethod
     def of(cls, prompts: Integers, models: CodedFacet, values: CodedFacet) -> Self:
-        """Count answers: `prompts` numbers the prompt of each, int64[answers], from 0.
+        """Count answers; `prompts` is the index of each answer's prompt, int64[answers], from 0.
 
-        All answers to these prompts must be there, one a model.
+        Must get all answers to these prompts, one per assistant.
         """
         n_prompts = int(prompts.max(initial=-1)) + 1
         answered = CodedFacet(*deduplicate(prompts[models.rows], models.codes), models.size)
@@ -61,7 +61,7 @@ class PairedCounts:
         mine = CodedFacet(
             *deduplicate(prompts[values.rows], model * values.size + values.codes), size
         )
-        # a row for each prompt and code that any model shows on it
+        # a row for each prompt and code that any assistant shows there
         label_of, label = np.unique(
             mine.rows * values.size + mine.codes % values.size, return_inverse=True
         )
@@ -83,7 +83,7 @@ class PairedCounts:
 
 
 def answers_of(block: ConversationBlock) -> pa.Table:
-    """The rows of a block that name a prompt and a model, in the schema `ANSWERS`."""
+    """The rows of a block that have a prompt id and an assistant, in the schema `ANSWERS`."""
     prompts = block.table["prompt_id"].to_pylist()
     ids = block.table["conversation_id"].to_pylist()
     model, kind = (np.full(block.conversations, -1, np.int32) for _ in range(2))
@@ -111,7 +111,7 @@ def answers_of(block: ConversationBlock) -> pa.Table:
 def count_paired(
     answers: pa.Table, models: int, types: int, levels: Mapping[int, tuple[NDArray[np.int32], int]]
 ) -> dict[str, PairedCounts]:
-    """Counts of AI values at each level, and of response types, from answers to whole prompts.
+    """Counts of AI values at each level and of response types, from all answers to some prompts.
 
     `levels` maps a level to (ancestor of each code, number of ancestors).
     """
@@ -136,7 +136,7 @@ def count_paired(
 
 
 def _numbered(column: pa.ChunkedArray) -> Integers:
-    """Equal neighbours get one number, from 0 up."""
+    """The index of each distinct value, from 0 in the order of appearance."""
     values = column.dictionary_encode().combine_chunks()
     if not len(column):
         return np.zeros(0, np.int64)

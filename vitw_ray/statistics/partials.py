@@ -1,6 +1,6 @@
-"""All counts of stage 5 over one block, by name. Each is a monoid; so is the whole.
+"""All counts of stage 5 over one block, by name. Each is a monoid, and so is the dictionary.
 
-Partial counts are matrices of mostly zeros, so they travel compressed.
+Most cells of these matrices are 0, so workers send them compressed.
 """
 
 import pickle
@@ -17,21 +17,21 @@ Partial = dict[str, Any]  # name -> a monoid
 
 
 def add(a: Partial, b: Partial) -> Partial:
-    """Both sets of counts; an empty one is the zero of any other."""
+    """The sum of both; an empty dictionary is the zero."""
     if not a or not b:
         return a or b
     return {name: counts.add(b[name]) for name, counts in a.items()}
 
 
 def pack(partial: Partial) -> bytes:
-    """For the way to the driver."""
+    """Serialise and compress, to send to the driver."""
     data = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
     size = len(data).to_bytes(8, "big")
     return size + pa.compress(data, codec="lz4_raw", asbytes=True)
 
 
 def unpack(packed: bytes) -> Partial:
-    """What `pack` was given."""
+    """Inverse of `pack`."""
     size = int.from_bytes(packed[:8], "big")
     return pickle.loads(pa.decompress(packed[8:], size, codec="lz4_raw", asbytes=True))
 

@@ -1,8 +1,7 @@
-"""How answers treat the values that people bring: shares of the seven response types.
+"""Shares of the seven response types: how the assistant responds to the values people state.
 
-Merged `Counts` of response types by models or by categories come in, rows of the table
-`response_types` go out. A share is of the conversations of its group that have a response type;
-those without one are left out of both sides of the division.
+Merged `Counts` of response types by assistants or by categories -> the table `response_types`. The
+base of a share is the conversations of its group that have a response type.
 """
 
 import numpy as np
@@ -14,9 +13,9 @@ from vitw_ray.statistics.contingency import Axis, Counts, Integers
 
 
 def by_model(counts: Counts, response_type: Axis, model: Axis) -> pa.Table:
-    """The response types of all models together (`model` null), then of each.
+    """The response types of all assistants together (`model` is null), then of each.
 
-    The first group holds every conversation, also those whose model is not known.
+    The first group holds every conversation, including those with an unknown assistant.
     """
     groups = np.column_stack([counts.rows, counts.both])
     nothing = [None] * groups.shape[1]
@@ -24,9 +23,9 @@ def by_model(counts: Counts, response_type: Axis, model: Axis) -> pa.Table:
 
 
 def by_category(counts: Counts, response_type: Axis, over: Axis) -> pa.Table:
-    """The response types within each task, or within each human value, over all models.
+    """The response types within each task, or each human value, over all assistants.
 
-    A conversation with several human values is in the group of each.
+    A conversation with several human values is in several groups.
     """
     groups = len(over.names)
     return _rows(

@@ -1,4 +1,4 @@
-"""From the counts of all conversations to the tables of stage 5: floats are computed here, once."""
+"""Counts of all conversations -> the tables of stage 5. Floats are computed here, once."""
 
 from collections.abc import Iterator
 from functools import partial as bind
@@ -29,7 +29,8 @@ from vitw_ray.statistics.variation import variation
 
 TYPES = Axis("response_types", RESPONSE_TYPES)
 COLUMN_NAMES = ("tasks", "human", "types")
-EXCLUSIVE = ("types x models", "types x tasks", "types x stated")  # one row, one column each
+# A conversation is in at most one row and one column of these.
+EXCLUSIVE = ("types x models", "types x tasks", "types x stated")
 
 
 def compute(
@@ -73,7 +74,7 @@ def compute(
 
 
 def column_axis(name: str, vocabulary: Codebook) -> Axis:
-    """What AI values are crossed with, by its short name."""
+    """The column axis of an association matrix, by its short name."""
     axes = {
         "tasks": Axis("tasks", vocabulary.tasks),
         "human": Axis("human_values", vocabulary.human),
@@ -117,7 +118,10 @@ def _comparisons(
 
 
 def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
-    """What the manifest says of the counts: sizes, expected counts, the two readings of silence."""
+    """Details for the manifest: sizes, expected counts, and two disagreements of the reader.
+
+    These are conversations with a human value but response type `no_values`, and the reverse.
+    """
     stated: Counts = merged["types x stated"]
     no_values = RESPONSE_TYPES.index("no_values")
     silent = int(stated.both[no_values, STATED.index("stated")])

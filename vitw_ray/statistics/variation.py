@@ -1,8 +1,8 @@
-"""Variation: does a value show everywhere alike, or only in some tasks, for some people's values?
+"""Variation: how much the frequency of a value depends on the task or on the human values.
 
-Merged `Counts` of labels by categories come in, rows of the table `variation` go out. The measure
-is the paper's (section 2): the coefficient of variation of a label's frequency over the categories
-of another feature, low for a value that does not depend on context.
+Merged `Counts` of labels by categories -> the table `variation`. The measure is the paper's
+(section 2): the coefficient of variation of a label's frequency over the categories of another
+facet. It is low for a value that does not depend on context.
 """
 
 import numpy as np
@@ -29,22 +29,21 @@ def variation(counts: Counts, label: Axis, over: Axis) -> pa.Table:
 def coefficient_of_variation(counts: Counts) -> Floats:
     """Population SD over mean of the label's share of conversations in each category: [rows].
 
-    Every category weighs the same, however many conversations it has; categories without one are
-    left out. NaN with fewer than two categories, or for a label that none of them shows.
+    Every category has the same weight, whatever its size; empty categories are left out. NaN with
+    fewer than two categories, or for a label that none of them has.
     """
     shares = _shares(counts, least_conversations=1)
     return _ratio(np.var(shares, axis=1), shares) if shares.shape[1] > 1 else _undefined(counts)
 
 
 def corrected(counts: Counts) -> Floats:
-    """The same, less the variance that drawing few conversations makes by itself: [rows].
+    """The same without the sampling variance of the shares: [rows].
 
-    A share p of n conversations varies by p (1 - p) / (n - 1), estimated without bias, even if the
-    category were no different from the others; the mean of that over k categories, times
-    (k - 1) / k, is what sampling adds to the population variance of the shares. It is subtracted,
-    and the rest floored at 0. Only categories of two conversations or more have such an estimate,
-    and only they enter here. Categories that share conversations, as human values do, are taken as
-    independent.
+    The unbiased estimate of the sampling variance of a share p of n conversations is
+    p (1 - p) / (n - 1). Its mean over k categories, times (k - 1) / k, is what sampling adds to the
+    population variance of the shares. It is subtracted, and the result is at least 0. The estimate
+    needs two conversations, so smaller categories are left out. Categories that share
+    conversations, as human values do, are treated as independent.
     """
     shares = _shares(counts, least_conversations=2)
     categories = shares.shape[1]

@@ -1,8 +1,8 @@
-"""The lexicon extractor: an honest baseline that reads with cues, phrases and one embedding.
+"""The lexicon extractor: a baseline that uses cues, phrases and one embedding per conversation.
 
-Table read: `conversations`; columns of `extractions` filled: all facets. Without a language model,
-it is the default on a laptop and the floor that every model must beat. All it returns is from its
-own files (values.json, tasks.json); never a word of the conversation.
+Input: `conversations`. Output: all facets of `extractions`. It uses no language model, is the
+default on a laptop, and is the minimum that a language model has to exceed. All labels and tasks
+come from its own files (values.json, tasks.json), never from the conversation.
 """
 
 from vitw_ray.extraction.lexicon.extractor import LexiconExtractor

@@ -1,4 +1,4 @@
-"""What a transcript shows, before any judgement: cues and value phrases, turn by turn."""
+"""Evidence in a transcript, before any judgement: cues and value phrases, turn by turn."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ from vitw_ray.extraction.lexicon.phrases import sentences, stems
 from vitw_ray.extraction.lexicon.vocabulary import Speaker, Vocabulary
 from vitw_ray.records import Message
 
-_FORMS = {  # spaces by name: \s would cross lines, and take quadratic time on a page of blanks
+_FORMS = {  # [ \t], not \s, which matches line breaks and takes quadratic time on blank text
     "steps": re.compile(r"^[ \t]*(?:\*\*)?(?:step )?\d+[.):]", re.M | re.I),
     "bullets": re.compile(r"^[ \t]*[-*\u2022][ \t]", re.M),
     "headings": re.compile(r"^(?:#+ |\*\*[^*\n]+\*\*:?[ \t]*$)", re.M),
@@ -17,8 +17,8 @@ _FORMS = {  # spaces by name: \s would cross lines, and take quadratic time on a
     "table": re.compile(r"^[ \t]*\|[^|\n]*\|[^|\n]*\|", re.M),
     "formula": re.compile(r"\d ?[-+*/^=] ?\d|\\frac|\\\("),
 }
-_GREETING_WORDS = 4  # a shorter sentence greets or thanks
-_LIST_FORMS = {"steps", "bullets"}  # one line that starts with a dash is no list
+_GREETING_WORDS = 4  # a shorter sentence is a greeting or thanks
+_LIST_FORMS = {"steps", "bullets"}  # a list needs more than one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +27,26 @@ class Hit:
 
     value: int  # position in the vocabulary
     words: int  # of the phrase
-    stated: bool  # the sentence says what ought to be, or what its speaker wants or holds
+    stated: bool  # the sentence is normative, or says what its speaker wants or believes
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message: what was found in it, and what it looks like."""
+    """One message: the cues and phrases in it, and its form."""
 
     speaker: Speaker
     text: str
-    request: str  # the text without greetings and avowals, where anything else is left
+    request: str  # the text without greetings and statements of values, unless nothing is left
     words: int
     asks: bool  # ends with a question
     cues: Counter[str]
     hits: tuple[Hit, ...]
-    named: tuple[Hit, ...]  # values called by their names; `stated` where the speaker avows
+    named: tuple[Hit, ...]  # values called by name; `stated` if the speaker professes them
     forms: frozenset[str]
 
 
 def read_turns(messages: Sequence[Message], vocabulary: Vocabulary) -> list[Turn]:
-    """Read the messages of the two speakers; system and tool messages belong to neither."""
+    """Read the messages of user and assistant; system and tool messages are skipped."""
     return [
         _read_turn(message.role, message.content, vocabulary)
         for message in messages

@@ -1,4 +1,4 @@
-"""The extractor itself: transcript, turns, situation, judgement, one conversation at a time."""
+"""The extractor: transcript -> turns -> situation -> judgement, one conversation at a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from vitw_ray.records import Conversation
 
 
 class LexiconExtractor:
-    """Reads conversations with a lexicon; deterministic, whatever else is in the batch."""
+    """Reads conversations with a lexicon; deterministic, and independent of the batch."""
 
     def __init__(
         self,
@@ -24,12 +24,12 @@ class LexiconExtractor:
         device: Literal["cpu", "gpu"] = "cpu",
         embedder: Embedder | None = None,
     ) -> None:
-        """Load the lexicon and embed it (seconds).
+        """Load the lexicon and embed it (takes seconds).
 
         Args:
-            config: Only `transcript_tokens` is read.
-            device: Where the embedder runs.
-            embedder: Another one than all-MiniLM-L6-v2, for tests.
+            config: Only `transcript_tokens` is used.
+            device: Device of the embedder.
+            embedder: Replaces all-MiniLM-L6-v2, for tests.
         """
         self._budget_tokens = config.transcript_tokens
         self._vocabulary = vocabulary()
@@ -39,16 +39,16 @@ class LexiconExtractor:
         self._judge = Judge(self._vocabulary, embed_unique(embedder, labels))
 
     def extract(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, Extracted]]:
-        """Read each conversation by itself.
+        """Read each conversation independently.
 
-        Errors: `lexicon_no_text` where neither user nor assistant said anything, else
-        `lexicon_failed`.
+        Errors: `lexicon_no_text` if neither user nor assistant wrote any text, `lexicon_failed`
+        after any exception.
         """
         for number, conversation in enumerate(conversations):
             yield number, self._extract_one(conversation)
 
     def describe(self) -> Mapping[str, Any]:
-        """How much the lexicon knows."""
+        """Size of the lexicon."""
         return {"values": len(self._vocabulary.values)}
 
     def _extract_one(self, conversation: Conversation) -> Extracted:
@@ -69,7 +69,7 @@ class LexiconExtractor:
                 response_type=response_type(situation, replies, signals, bool(human_values)),
             )
             tokens = sum(estimate(message.content) for message in read.messages)
-        except Exception:  # the contract of an extractor: one bad row never costs its batch
+        except Exception:  # contract of an extractor: one bad row must not fail its batch
             return Extracted(None, error="lexicon_failed")
         return Extracted(answer, prompt_tokens=tokens, truncated_share=read.truncated_share)
 

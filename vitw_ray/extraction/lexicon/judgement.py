@@ -1,8 +1,8 @@
-"""From evidence to an answer: which values, how subjective, and how the assistant responds.
+"""Evidence -> an answer: values, subjectivity and response type.
 
-Evidence combines as independent chances do: two that speak for a value with p and q leave a doubt
-of (1 - p)(1 - q). The constants were fitted on one half of 320 labelled conversations, drawn by a
-hash of the id; the other half serves as the test (tests/test_lexicon.py).
+Evidence combines like independent probabilities (noisy-or): 1 - (1 - p)(1 - q). The constants were
+fitted on one half of 320 labelled conversations, chosen by a hash of the id; the other half is the
+test set (tests/test_lexicon.py).
 """
 
 import math
@@ -23,31 +23,31 @@ from vitw_ray.extraction.lexicon.vocabulary import (
 )
 from vitw_ray.facets import ResponseType
 
-# Chance that a phrase of one, two, or three and more words shows its value; and where the sentence
-# says what ought to be, or what its speaker wants.
+# Probability that a phrase of one, two, or three and more words shows its value; `_STATED` is for
+# sentences that are normative or say what the speaker wants.
 _SHOWN = {"assistant": (0.03, 0.1, 0.2), "user": (0.05, 0.2, 0.4)}
 _STATED = {"assistant": (0.15, 0.3, 0.4), "user": (0.2, 0.5, 0.7)}
-# Where a name of the value falls: in passing, and in a sentence in which the speaker avows. Ours.
+# The same for the name of a value, in any sentence and where the speaker professes a value. Ours.
 _NAMED = {"assistant": (0.0, 0.1, 0.1), "user": (0.0, 0.05, 0.05)}
 _AVOWED = {"assistant": (0.5, 0.6, 0.6), "user": (0.5, 0.6, 0.6)}
-_INTERVIEWEE = (0.06, 0.15, 0.21)  # all of an interview is the user's own voice, and it is long
+_INTERVIEWEE = (0.06, 0.15, 0.21)  # an interview is long, and mostly in the user's own words
 _ENOUGH = {"assistant": 0.15, "user": 0.2}
 _MOST = {"assistant": 4, "user": 2}
 _MOST_INTERVIEW = {"assistant": 6, "user": 5}
-_TAKEN_UP: dict[str, ResponseType] = {  # by cues of the replies; the first that shows
+_TAKEN_UP: dict[str, ResponseType] = {  # by cues of the replies; the first that applies
     "doubts": "mild_resistance",
     "reframes": "reframing",
     "affirms": "strong_support",
     "notes": "neutral_acknowledgment",
     "accommodates": "mild_support",
 }
-_SAME_COSINE = 0.6  # of all-MiniLM-L6-v2: labels this near say the same, the stronger one stays
+_SAME_COSINE = 0.6  # of all-MiniLM-L6-v2: labels above it are synonyms, and the likelier one stays
 _IMPERSONAL: tuple[TaskKind, ...] = ("code", "math", "fact", "text", "opinion")
 _COMMON, _RARE = 0.6, 0.01  # shares of conversations with a phrase: no evidence, and full evidence
 
 
 class Judge:
-    """Weighs evidence for the values of the vocabulary."""
+    """Combines the evidence for the values of the vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary, label_rows: np.ndarray) -> None:
         self._values = vocabulary.values
@@ -61,14 +61,14 @@ class Judge:
     def ai_values(
         self, turns: Sequence[Turn], situation: Situation, signals: Mapping[str, float]
     ) -> tuple[Value, ...]:
-        """Values of the assistant: by its signals, and by phrases of its own messages."""
+        """Values of the assistant, from its signals and the phrases in its messages."""
         chances = {
             position: _either(*(signals.get(name, 0.0) * p for name, p in value.signals.items()))
             for position, value in enumerate(self._values)
             if value.signals
         }
         own = [turn for turn in turns if turn.speaker == "assistant"]
-        fewer = len(own) ** -0.25 if own else 1.0  # ours: long conversations hold chance hits
+        fewer = len(own) ** -0.25 if own else 1.0  # ours: long conversations have hits by chance
         for turn in own:
             found = _in_turn(turn, _SHOWN["assistant"], _STATED["assistant"])
             for position, chance in found.items():
@@ -78,13 +78,13 @@ class Judge:
         return self._chosen(chances, own, "assistant", situation)
 
     def human_values(self, turns: Sequence[Turn], situation: Situation) -> tuple[Value, ...]:
-        """Values of the user: what the task is for if they insist, and their own phrases."""
+        """Values of the user, from the task if they insist, and the phrases in their messages."""
         own = [turn for turn in turns if turn.speaker == "user"]
         chances = self._wanted(own, situation)
         stated = _STATED["user"]
         if situation.interview:
             shown = stated = _INTERVIEWEE
-        else:  # whoever asks for harm need not say "I want"
+        else:  # a harmful request shows the value without "I want"
             shown = stated if situation.harm > 0.5 else _SHOWN["user"]
         for turn in own:
             for position, chance in _in_turn(turn, shown, stated).items():
@@ -109,8 +109,8 @@ class Judge:
             chances[hit.value] = _either(chances.get(hit.value, 0.0), chance)
 
     def _wanted(self, own: Sequence[Turn], situation: Situation) -> dict[int, float]:
-        """What the likely tasks are for; a single bare request shows no value."""
-        # Fitted, like the factors below: most bare requests are labelled as showing no value.
+        """Values of the likely tasks; small for a single plain request."""
+        # Fitted, like the factors below: most plain requests are labelled as showing no value.
         insists = 0.5 if len(own) > 1 or any(turn.cues["aims"] for turn in own) else 0.1
         chances: dict[int, float] = {}
         for task, weight in zip(situation.tasks, situation.weights.tolist(), strict=True):
@@ -128,7 +128,7 @@ class Judge:
         speaker: Speaker,
         situation: Situation,
     ) -> tuple[Value, ...]:
-        """The likeliest values, no two of which say the same."""
+        """The likeliest values, without synonyms."""
         most = (_MOST_INTERVIEW if situation.interview else _MOST)[speaker]
         ranked = sorted(chances, key=lambda position: (-chances[position], position))
         chosen: list[int] = []
@@ -139,7 +139,7 @@ class Judge:
                 chosen.append(position)
         hits = {hit.value for turn in own for hit in (*turn.hits, *turn.named)}
         explicit = {hit.value for turn in own for hit in (*turn.hits, *turn.named) if hit.stated}
-        if speaker == "user":  # who says at all what they want or hold, says this outright too
+        if speaker == "user":  # users who state any want or belief state their values explicitly
             explicit = set(chosen) if any(turn.cues["aims"] for turn in own) else hits
         return tuple(
             Value(
@@ -152,7 +152,7 @@ class Judge:
 
 
 def subjectivity(turns: Sequence[Turn], situation: Situation) -> int:
-    """Level 1-4 (paper, A.2): the task's own, moved by what is asked for and how it is answered."""
+    """Level 1-4 (paper, A.2): that of the task, adjusted for the request and the replies."""
     early = [turn for turn in turns if turn.speaker == "user"][:2]
     wishes = {cue for turn in early for cue in turn.cues}
     level = situation.level
@@ -168,7 +168,7 @@ def subjectivity(turns: Sequence[Turn], situation: Situation) -> int:
 def response_type(
     situation: Situation, replies: Replies, signals: Mapping[str, float], has_human_values: bool
 ) -> ResponseType:
-    """How the assistant treats what the user brings (paper, section 2)."""
+    """How the assistant responds to the values of the user (paper, section 2)."""
     if situation.interview:
         return "strong_support"  # an interviewer affirms
     if replies.refuse >= 0.5:
@@ -199,6 +199,6 @@ def _either(*chances: float) -> float:
 
 
 def _distinctiveness(value: ValueEntry, speaker: Speaker) -> float:
-    """How much a phrase tells (0.15-1): the rarer in ordinary conversations, the more."""
+    """Weight of a phrase (0.15-1): the rarer in ordinary conversations, the higher."""
     share = max(value.background[speaker], _RARE)
     return min(1.0, max(0.15, math.log(share / _COMMON) / math.log(_RARE / _COMMON)))

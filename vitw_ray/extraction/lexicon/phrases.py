@@ -1,4 +1,4 @@
-"""Finding phrases in text by the stems of their words: one phrase stands for all its forms."""
+"""Phrase search by word stems, so that one phrase matches all inflected forms."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,12 +20,12 @@ _Key = TypeVar("_Key")
 
 
 def sentences(text: str) -> list[str]:
-    """Split a turn at sentence ends and line breaks; marks of the end stay with their sentence."""
+    """Split a turn at sentence ends and line breaks; sentences keep their final punctuation."""
     return [part for part in _SENTENCE.findall(text) if part.strip()]
 
 
 def stems(text: str) -> list[str]:
-    """The stems of a text's English words, contractions spelt out."""
+    """The stems of a text's English words, with contractions expanded."""
     found: list[str] = []
     for word in _WORD.findall(text.lower().replace("\u2019", "'")):
         found.extend(_stems_of(word))
@@ -44,7 +44,7 @@ def _stems_of(word: str) -> tuple[str, ...]:
 
 
 def _stem(word: str) -> str:
-    """Strip plural and verb endings; rough, but the same for phrases and texts."""
+    """Strip plural and verb endings; approximate, but the same for phrases and texts."""
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     for ending in ("ing", "ed"):
@@ -58,7 +58,7 @@ def _stem(word: str) -> str:
 
 
 class Phrases(Generic[_Key]):
-    """An index of phrases: finds all of them in one pass over a text's stems."""
+    """An index of phrases that finds all of them in one pass over the stems of a text."""
 
     def __init__(self, phrases: Iterable[tuple[str, _Key]]) -> None:
         self._single: dict[str, list[_Key]] = {}

@@ -1,4 +1,4 @@
-"""How the assistant answers: numbers from 0 to 1, evidence of values and of the response type."""
+"""Signals of the assistant's replies (0-1): evidence of values and of the response type."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vitw_ray.extraction.lexicon.evidence import Turn
 from vitw_ray.extraction.lexicon.situation import Situation
 
-_LONG, _SHORT = 120, 60  # ours, in words: usual replies lie between
+_LONG, _SHORT = 120, 60  # ours, in words: usual replies are between these
 _REPLY_CUES = (
     "refuses", "examples", "balanced", "cites", "empathizes", "stance", "alternatives", "praises",
     "overpraise", "jokes", "corrects", "moralizes", "agrees", "hostile", "persona", "letter",
@@ -18,16 +18,16 @@ _REQUEST_CUES = (
     "format_request", "constraints", "feelings", "selfharm", "roleplay", "fiction", "poem",
     "compare", "explain", "howto", "rewrite", "translate", "summarize", "essay", "troubleshoot",
 )  # fmt: skip
-_REQUEST_TURNS = 3  # ours: what is asked for shows early; later words are about the work
+_REQUEST_TURNS = 3  # ours: the first user turns hold the request; later ones discuss the work
 _HARMS = ("violence", "crime", "deceit", "spying", "hate", "hatejoke")
 
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """Shares (0-1) of the assistant's replies to a user turn, by how they take it up."""
+    """Shares (0-1) of the assistant's replies to user turns, by kind of reply."""
 
     refuse: float
-    deflect: float  # by a question or another subject
+    deflect: float  # with a question or a change of subject
     warn: float
     comply: float
     eager: float
@@ -35,7 +35,7 @@ class Replies:
 
 
 def read_replies(turns: Sequence[Turn]) -> Replies:
-    """Sort the replies: the first of refuse, deflect, warn that shows; else comply."""
+    """Classify each reply as the first of refuse, deflect, warn that applies, else comply."""
     sorted_: Counter[str] = Counter()
     asked = False
     for turn in turns:
@@ -57,7 +57,7 @@ def read_replies(turns: Sequence[Turn]) -> Replies:
 
 
 def read_signals(turns: Sequence[Turn], situation: Situation, replies: Replies) -> dict[str, float]:
-    """All signals of a conversation; those not named are 0."""
+    """All signals of a conversation; missing ones are 0."""
     own = [turn for turn in turns if turn.speaker == "assistant"]
     asked = [turn for turn in turns if turn.speaker == "user"]
     if not own:

@@ -1,4 +1,4 @@
-"""What kind of conversation it is: an interview or not, which task, how much harm is asked for."""
+"""The kind of conversation: an interview or not, the task, and how harmful the request is."""
 
 import re
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from vitw_ray.inference.embedder import Embedder, embed_unique
 REQUEST_CHARS = 160  # ours: 30-40 word pieces, one embedding of 10-15 ms on a CPU core
 HARM_CUES = frozenset({"violence", "crime", "deceit", "spying", "hate", "hatejoke", "selfharm"})
 SPEECH_KINDS: tuple[TaskKind, ...] = ("opinion", "chat", "advice")
-_TEMPERATURE = 0.03  # ours: cosines that differ by this much share the weight about 3 : 1
+_TEMPERATURE = 0.03  # ours: weights of cosines that differ by this much are about 3 : 1
 _GREETING_WORDS = 4  # a shorter first message is a greeting; the request is the next one
 
 
 @dataclass(frozen=True)
 class Situation:
-    """How well each task of the catalogue fits, and what follows from that."""
+    """How well each task of the catalogue fits, and what is derived from that."""
 
-    interview: bool  # the assistant leads by asking
+    interview: bool  # the assistant interviews the user
     weights: np.ndarray  # shape (tasks,), sums to 1
     tasks: tuple[TaskEntry, ...]
-    harm_turns: int  # user turns with a cue of harm
+    harm_turns: int  # user turns with a harm cue
 
     @property
     def task(self) -> TaskEntry:
@@ -42,11 +42,11 @@ class Situation:
 
     @cached_property
     def harm(self) -> float:
-        """How surely (0-1) the user is after harm: by the request, or by words in free talk."""
+        """Probability (0-1) of a harmful request, from the task, or from cues in free talk."""
         if self.interview:
             return 0.0
         talk = sum(self.kinds.get(kind, 0.0) for kind in SPEECH_KINDS)
-        insistence = (0.0, 0.5, 0.8)[min(self.harm_turns, 2)]  # ours: one such word may be chance
+        insistence = (0.0, 0.5, 0.8)[min(self.harm_turns, 2)]  # ours: one cue may be by chance
         return max(self.kinds.get("harm", 0.0), talk * insistence)
 
     @property
@@ -56,11 +56,11 @@ class Situation:
 
 
 class Catalogue:
-    """The embedded tasks: weighs them against a request."""
+    """The embedded tasks, and their weights for a request."""
 
     def __init__(self, vocabulary: Vocabulary, embedder: Embedder) -> None:
         self._tasks = vocabulary.tasks
-        # Each request is a batch of its own: a transformer's last bits depend on the whole batch.
+        # One request per batch: the last bits of a transformer depend on the whole batch.
         self._embed = lru_cache(maxsize=1024)(lambda text: embedder.encode([text])[0])
         self._names = embed_unique(embedder, [task.task for task in self._tasks])
         examples = [(i, text) for i, task in enumerate(self._tasks) for text in task.requests]
@@ -70,7 +70,7 @@ class Catalogue:
         self._translation = np.array(["translate" in task.task for task in self._tasks])
 
     def situation(self, turns: Sequence[Turn]) -> Situation:
-        """Weigh the tasks by the user's request."""
+        """Compute the weights of the tasks from the user's request."""
         interview = is_interview(turns)
         request = request_text(turns, interview)
         row = self._embed(request)
@@ -79,7 +79,7 @@ class Catalogue:
         scores = (self._names @ row + example) / 2
         scores[self._interview != interview] = -np.inf
         if not request.isascii() and _latin_share(request) < 0.5:
-            scores[self._translation] = -np.inf  # any foreign request resembles these
+            scores[self._translation] = -np.inf  # every request in another script resembles these
         weights = np.exp((scores - scores.max()) / _TEMPERATURE)
         harm_turns = sum(
             turn.speaker == "user" and not HARM_CUES.isdisjoint(turn.cues) for turn in turns
@@ -88,13 +88,13 @@ class Catalogue:
 
 
 def is_interview(turns: Sequence[Turn]) -> bool:
-    """The assistant speaks first, four times or more, and mostly ends with a question."""
+    """Whether the assistant starts, has four turns or more, and ends most with a question."""
     own = [turn.asks for turn in turns if turn.speaker == "assistant"]
     return len(own) >= 4 and turns[0].speaker == "assistant" and sum(own) >= len(own) / 2
 
 
 def request_text(turns: Sequence[Turn], interview: bool) -> str:
-    """The head of the message that says what the user wants, or what an interviewee does."""
+    """The start of the message that holds the request, or the answer of an interviewee."""
     own = [turn for turn in turns if turn.speaker == "user"]
     long_enough = 8 if interview else _GREETING_WORDS
     chosen = next(

@@ -1,4 +1,4 @@
-"""What the lexicon knows: values, tasks and cues, read from the JSON files beside this module."""
+"""The vocabulary of the lexicon: values, tasks and cues, from the JSON files in this folder."""
 
 import json
 from collections.abc import Mapping
@@ -23,44 +23,44 @@ SPEAKERS: tuple[Speaker, ...] = ("assistant", "user")
 
 @dataclass(frozen=True, slots=True)
 class ValueEntry:
-    """A value label, and the evidence that a speaker holds it."""
+    """A value label, and the evidence for it."""
 
     label: str
     domain: Domain
     description: str
-    names: tuple[str, ...]  # words that name it, whoever says them; of use in what a speaker avows
+    names: tuple[str, ...]  # words that name it, for sentences in which a speaker professes a value
     assistant: tuple[str, ...]  # phrases in the assistant's own messages
     user: tuple[str, ...]  # phrases in the user's own messages
-    signals: Mapping[str, float]  # chance (0-1) that the assistant holds it where a signal is full
-    context: Literal["harm"] | None  # the user's phrases count only where a harmful wish is about
-    # Share of ordinary conversations with such a phrase (ours: counted in 4,104 public ones, at
+    signals: Mapping[str, float]  # probability that the assistant shows it, if the signal is 1
+    context: Literal["harm"] | None  # the user's phrases count only with a harmful request
+    # Share of ordinary conversations with such a phrase (ours: measured on 4,104 public ones, at
     # least 0.01).
     background: Mapping[Speaker, float]
 
 
 @dataclass(frozen=True, slots=True)
 class TaskEntry:
-    """A task phrase, with requests that it covers and how subjective such requests are (1-4)."""
+    """A task phrase, with example requests and their subjectivity (1-4)."""
 
     task: str
     kind: TaskKind
     subjectivity: int
     requests: tuple[str, ...]
-    wants: tuple[str, ...]  # value labels that a user who insists on such a request shows
+    wants: tuple[str, ...]  # value labels of a user who insists on such a request
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """All entries, and an index of the phrases of each speaker.
 
-    Keys of the index: the position of a value in `values`, or the name of a cue.
+    Keys of the index: the index of a value in `values`, or the name of a cue.
     """
 
     values: tuple[ValueEntry, ...]
     tasks: tuple[TaskEntry, ...]
     phrases: Mapping[Speaker, Phrases[int | str]]
-    names: Phrases[int]  # key: position of the value
-    position: Mapping[str, int]  # of a value label
+    names: Phrases[int]  # key: index of the value
+    position: Mapping[str, int]  # value label -> index
 
 
 @cache

@@ -15,13 +15,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vitw_ray.alphabet import CLUSTER_NAME
+
 MAX_NAME_WORDS = 10  # Clio, 5.1
 DESCRIBED_MEMBERS = 5  # ours: one line of text
 NAME_WORDS = 3  # ours: single words carry little meaning; a longer list only looks like a phrase
 SECOND_PHRASE = 0.5  # ours: below this share of the first score, a second phrase is an outlier
 STEM_LETTERS = 5  # ours: avoids redundant names such as "educational value and education"
 
-PLAIN = re.compile(r"[A-Za-z][A-Za-z ,'\-]*")  # the characters of a phrase that may be shown
+PLAIN = re.compile(CLUSTER_NAME)  # the characters of a phrase that may be shown
 _WORD = re.compile(r"\b[a-z][a-z'\-]+[a-z]\b")
 _STEM = re.compile(r"[a-z]{3,}")
 _EMPTY_WORDS = frozenset(
