@@ -39,3 +39,7 @@ class SecretLost(VitwRayError):
 
 class StageFailed(VitwRayError):
     """A stage whose rows do not add up, or with more failed rows than allowed."""
+
+
+class Stopped(VitwRayError):
+    """The user stopped the run; what was answered is kept."""

@@ -23,16 +23,22 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
-class StageContext:
-    """What a stage's function is given."""
+class RunSetup:
+    """What stays the same over the stages of one run."""
 
     config: RunConfig
     storage: Storage
-    folder: StageFolder
     keyed: Keyed
     epoch: int  # of the driver's lease; goes into the names of what is written before the manifest
     inputs: tuple[SourceFile, ...]
     shapes: Mapping[str, str]  # input file name -> shape of its rows
+
+
+@dataclass(frozen=True)
+class StageContext(RunSetup):
+    """What a stage's function is given: the run, and what the stages before it left."""
+
+    folder: StageFolder
     tables: Mapping[str, TableRef]
     manifests: Mapping[str, Mapping[str, Any]]  # of the stages before, by name, in order
 

@@ -73,13 +73,13 @@ def merge(
     files: list[FileEntry] = []
     counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
     rejected = Counter[str]()
-    progress = Progress("conversations: sort", rows)
-    for result in cluster.stream([{"part": n} for n in range(parts)], writer):
-        files += result["files"]
-        rejected.update(result["reasons"])
-        for name in COUNTED:
-            counts[name].update(result[name])
-        progress.add(sum(file.rows for file in result["files"]))
+    with Progress("conversations: sort", rows) as progress:
+        for result in cluster.stream([{"part": n} for n in range(parts)], writer):
+            files += result["files"]
+            rejected.update(result["reasons"])
+            for name in COUNTED:
+                counts[name].update(result[name])
+            progress.add(sum(file.rows for file in result["files"]))
     return sorted(files, key=lambda file: file.path), rejected, counts
 
 

@@ -82,10 +82,10 @@ def _read_files(context: StageContext, runs: str) -> tuple[list[str], Counter[st
         if file.name in context.shapes
     ]
     reader = FileReader(context, runs)
-    progress = Progress("conversations: read")
     paths, read = [], Counter[str]()
-    for result in cluster.stream(units, reader):
-        paths += result["runs"]
-        read[result["name"]] = result["rows"]
-        progress.add(result["rows"])
+    with Progress("conversations: read") as progress:
+        for result in cluster.stream(units, reader):
+            paths += result["runs"]
+            read[result["name"]] = result["rows"]
+            progress.add(result["rows"])
     return sorted(paths), read
