@@ -15,7 +15,8 @@ def summarise(
     """The content of `run.json`."""
     read, extracted = manifests["conversations"], manifests.get("extractions")
     report = manifests.get("report")
-    shown = ("number", "key", "rows_in", "rows_out", "rejected", "failed", "seconds", "rows_per_s")
+    shown = ("number", "key", "rows_in", "rows_out", "rejected", "failed")
+    times = ("finished", "seconds", "rows_per_s")
     return {
         "vitw_ray": versions()["vitw_ray"],
         "secret_fingerprint": setup.keyed.fingerprint,
@@ -24,6 +25,7 @@ def summarise(
         "stages": [
             {"name": m["stage"], "folder": folder_name(m), "details": m["details"]}
             | {name: m[name] for name in shown}
+            | {name: m[name] for name in times if name in m}  # older manifests lack `finished`
             for m in manifests.values()
         ],
         "tables": {

@@ -25,7 +25,13 @@ from vitw_ray.extraction.segments import SegmentWriter, as_keys, compact, read_i
 from vitw_ray.keys import Keyed
 from vitw_ray.progress import Progress, log
 from vitw_ray.records import Conversation
-from vitw_ray.run_folder import ROW_GROUP_ROWS, FileEntry, StageReport
+from vitw_ray.run_folder import (
+    ROW_GROUP_ROWS,
+    FileEntry,
+    StageReport,
+    check_schema,
+    open_part,
+)
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
 
@@ -191,10 +197,10 @@ class UnitExtractor:
 def _read_unit(storage: Storage, part: FileEntry, unit: cluster.Unit) -> list[Conversation]:
     first = unit["start"] // ROW_GROUP_ROWS
     last = (unit["stop"] - 1) // ROW_GROUP_ROWS
-    with storage.open(part.path) as handle:
-        table = pq.ParquetFile(handle).read_row_groups(
-            list(range(first, last + 1)), columns=["conversation_id", "messages"]
-        )
+    columns = ["conversation_id", "messages"]
+    with open_part(storage, part) as handle:
+        table = pq.ParquetFile(handle).read_row_groups(list(range(first, last + 1)), columns)
+    check_schema(storage, part, table.schema, columns)
     offset = unit["start"] - first * ROW_GROUP_ROWS
     return as_conversations(table.slice(offset, unit["stop"] - unit["start"]))
 
