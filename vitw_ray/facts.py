@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
 
@@ -23,8 +22,6 @@ class StageFacts:
     rows_out: int
     rejected: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
-    seconds: float
-    rows_per_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +47,14 @@ class RunTotals:
 class RunFacts:
     """Everything the page needs beside the tables.
 
-    `created` is a date that the caller chose (ISO), so that the same run gives the same page.
+    `days` are the first and the last day (ISO) that a conversation names, if any does. No date of
+    the run itself is here, nor how long it took: the same input gives the same page.
     `sources` and `models` count conversations by data set and by model under study. `baseline`: the
     extractor is one without a language model. `made_up`: it does not read at all.
     """
 
     title: str
-    created: str
+    days: tuple[str, ...]
     sources: Mapping[str, int]
     models: Mapping[str, int]
     note: str
@@ -81,7 +79,7 @@ def run_facts(context: StageContext) -> RunFacts:
     kind = EXTRACTORS[config.extraction.extractor]
     return RunFacts(
         title="Values in the wild",
-        created=datetime.now(UTC).date().isoformat(),
+        days=tuple(read["details"].get("days", ())),
         sources=read["details"]["sources"],
         models=read["details"]["models"],
         note=support_note(config.labels.min_conversations, config.labels.min_accounts),
@@ -125,18 +123,5 @@ def support_note(min_conversations: int, min_accounts: int) -> str:
 
 
 def _stage_facts(manifest: Mapping[str, Any]) -> StageFacts:
-    return StageFacts(
-        **{
-            name: manifest[name.replace("name", "stage")]
-            for name in (
-                "number",
-                "name",
-                "rows_in",
-                "rows_out",
-                "rejected",
-                "failed",
-                "seconds",
-                "rows_per_s",
-            )
-        }
-    )
+    shown = ("number", "rows_in", "rows_out", "rejected", "failed")
+    return StageFacts(name=manifest["stage"], **{name: manifest[name] for name in shown})

@@ -4,33 +4,37 @@ conversations -> extractions -> labels -> taxonomy -> statistics -> report, rele
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.read import read_conversations, shapes_of
 from vitw_ray.conversations.sources import find_files
-from vitw_ray.extraction.extract import extract
+from vitw_ray.errors import Stopped, VitwRayError
+from vitw_ray.extraction.extract import count_answers, extract
 from vitw_ray.extraction.extractors import extractor_key, extractor_settings
 from vitw_ray.inference.embedder_files import embedder_key
+from vitw_ray.interruption import interruptible
 from vitw_ray.labels.counting import count_labels
-from vitw_ray.lease import acquire
-from vitw_ray.planning import RunSetup, describe, plan
-from vitw_ray.progress import log
+from vitw_ray.lease import Lease, acquire
+from vitw_ray.planning import describe, plan, stage_folder
+from vitw_ray.preflight import check_places, find_models, preflight
+from vitw_ray.progress import Progress, log
 from vitw_ray.release.publish import publish
 from vitw_ray.report.write import TABLES as READ_BY_REPORT
 from vitw_ray.report.write import write_report
 from vitw_ray.run_folder import (
-    StageFolder,
     TableRef,
     entries,
     load_secret,
     tables_of,
     write_run_file,
 )
-from vitw_ray.stages import Stage, StageContext, without
+from vitw_ray.stages import RunSetup, Stage, StageContext, without
 from vitw_ray.statistics.analyze import analyze
 from vitw_ray.storage import Storage
 from vitw_ray.summary import folder_name, summarise
@@ -105,75 +109,104 @@ def run(
         config: the run.
         announce: gets the plan, a line at a time, before any work is done.
         until: name of the last stage to run.
+
+    Raises:
+        Stopped: Ctrl-C or SIGTERM; what was answered is kept.
     """
     stages = STAGES[: [stage.name for stage in STAGES].index(until) + 1]
     storage = Storage(config.execution.output)
-    for stage in stages:
-        stage.settings(config)  # names every model: one that cannot be found is found out now
+    with interruptible():
+        try:
+            return _run(config, storage, stages, announce)
+        except KeyboardInterrupt:
+            pass  # raised from here on, the error would hold on to all that was under way
+        raise _stopped(config, storage)
+
+
+def _run(
+    config: RunConfig,
+    storage: Storage,
+    stages: Sequence[Stage],
+    announce: Callable[[str], None],
+) -> dict[str, Any]:
+    find_models(config, stages)
     inputs = tuple(find_files(config.conversations.input))
-    shapes = shapes_of(inputs, config.conversations.source_format)
-    with acquire(storage) as lease:
+    check_places(config, inputs)
+    with acquire(storage) as lease, _ending_workers():
+        shapes = shapes_of(inputs, config.conversations.source_format)
         keyed = load_secret(storage, config.execution.secret_file)
-        this = RunSetup(config, storage, keyed, lease, inputs, shapes)
-        for line in describe(this, plan(this, stages)):
+        setup = RunSetup(config, storage, keyed, lease.epoch, inputs, shapes)
+        planned = plan(setup, stages)
+        for line in describe(setup, planned):
             announce(line)
+        preflight(config, [p.stage.name for p in planned if p.made_by is None])
         manifests: dict[str, dict[str, Any]] = {}
         tables: dict[str, TableRef] = {}
         for stage in stages:
-            folder = this.folder(stage, tables, [folder_name(m) for m in manifests.values()])
+            before = [folder_name(m) for m in manifests.values()]
+            folder = stage_folder(setup, stage, tables, before)
             manifest = folder.manifest()
             if manifest is None:
-                manifest = _run_stage(this, stage, folder, tables, manifests)
+                context = StageContext(
+                    **vars(setup), folder=folder, tables=tables, manifests=manifests
+                )
+                manifest = _run_stage(stage, context, lease)
             manifests[stage.name] = manifest
             tables.update(tables_of(manifest))
-        result = summarise(this, manifests, tables)
+        result = summarise(setup, manifests, tables)
         write_run_file(storage, result)
     return result
 
 
-def _run_stage(
-    this: RunSetup,
-    stage: Stage,
-    folder: StageFolder,
-    tables: Mapping[str, TableRef],
-    manifests: dict[str, dict[str, Any]],
-) -> dict[str, Any]:
-    this.lease.check()
-    cluster.connect(this.config.execution)
+def _run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, Any]:
+    lease.check()
+    cluster.connect(context.config.execution)
     log.info("%s: starts", stage.name)
     start = time.monotonic()
-    report = stage.run(
-        StageContext(
-            config=this.config,
-            storage=this.storage,
-            folder=folder,
-            keyed=this.keyed,
-            epoch=this.lease.epoch,
-            inputs=this.inputs,
-            shapes=this.shapes,
-            tables=tables,
-            manifests=manifests,
-        )
-    )
+    with Progress(stage.name):
+        report = stage.run(context)
     seconds = time.monotonic() - start
     rate = report.rows_in / seconds if seconds else 0.0
     log.info("%s: %s rows in %.1f s", stage.name, f"{report.rows_out:,}", seconds)
-    this.lease.check()  # what a replaced driver made is not published
-    return folder.publish(
+    lease.check()  # what a replaced driver made is not published
+    return context.folder.publish(
         {
             "stage": stage.name,
             "number": stage.number,
-            "key": folder.name.rsplit("-", 1)[1],
-            "inputs": stage.inputs(tables),
-            "config": asdict(this.config),
+            "key": context.folder.name.rsplit("-", 1)[1],
+            "inputs": stage.inputs(context.tables),
+            "config": asdict(context.config),
             "rows_in": report.rows_in,
             "rows_out": report.rows_out,
             "rejected": dict(report.rejected),
             "failed": dict(report.failed),
             "seconds": round(seconds, 3),
             "rows_per_s": round(rate, 1),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
             "files": entries(report.files),
             "details": dict(report.details),
         }
+    )
+
+
+@contextmanager
+def _ending_workers() -> Iterator[None]:
+    """End the workers of a run that is stopped, before its lease ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        cluster.disconnect()
+        raise
+
+
+def _stopped(config: RunConfig, storage: Storage) -> Stopped:
+    """Says how many answers the next run will find."""
+    kept = 0
+    with suppress(VitwRayError, FileNotFoundError):
+        kept = count_answers(config, storage)
+    answers = "1 answer is" if kept == 1 else f"{kept:,} answers are"
+    return Stopped(
+        f"stopped; {f'{answers} kept; ' if kept else ''}run the same command again",
+        "run the same command again: what is finished is skipped, what is answered is reused",
     )

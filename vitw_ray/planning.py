@@ -4,14 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitw_ray import paper
-from vitw_ray.config import RunConfig
+from vitw_ray import __version__, paper
 from vitw_ray.extractor_kinds import EXTRACTORS
-from vitw_ray.keys import Keyed
-from vitw_ray.lease import Lease
 from vitw_ray.run_folder import StageFolder, TableRef, tables_of
-from vitw_ray.stages import SourceFile, Stage
-from vitw_ray.storage import Storage
+from vitw_ray.stages import RunSetup, Stage
 
 
 @dataclass(frozen=True)
@@ -20,61 +16,58 @@ class Planned:
 
     stage: Stage
     folder: str
-    state: str
+    made_by: str | None = None  # version of vitw_ray that finished it; None: to do
+
+    @property
+    def state(self) -> str:
+        """What the plan says of the stage."""
+        if self.made_by is None:
+            return "to do"
+        return "done" if self.made_by == __version__ else f"done by vitw_ray {self.made_by}"
 
 
-@dataclass(frozen=True)
-class RunSetup:
-    """What stays the same over the stages of one run."""
-
-    config: RunConfig
-    storage: Storage
-    keyed: Keyed
-    lease: Lease
-    inputs: tuple[SourceFile, ...]
-    shapes: Mapping[str, str]
-
-    def folder(
-        self, stage: Stage, tables: Mapping[str, TableRef], before: list[str]
-    ) -> StageFolder:
-        """Where a stage writes, given the tables and the folders of the stages before it."""
-        inputs: Any = stage.inputs(tables)
-        if stage.number == 1:
-            files = [(f.name, f.size_bytes, f.version) for f in self.inputs]
-            inputs = {"files": files, "shapes": self.shapes, "secret": self.keyed.fingerprint}
-        if stage.depends_on_run:
-            inputs = {**inputs, "stages": before}
-        key = stage.key(self.config, inputs)
-        return StageFolder(self.storage, f"{stage.number}_{stage.name}-{key}")
+def stage_folder(
+    setup: RunSetup, stage: Stage, tables: Mapping[str, TableRef], before: Sequence[str]
+) -> StageFolder:
+    """Where a stage writes, given the tables and the folders of the stages before it."""
+    inputs: Any = stage.inputs(tables)
+    if stage.number == 1:
+        files = [(f.name, f.size_bytes, f.version) for f in setup.inputs]
+        inputs = {"files": files, "shapes": setup.shapes, "secret": setup.keyed.fingerprint}
+    if stage.depends_on_run:
+        inputs = {**inputs, "stages": before}
+    key = stage.key(setup.config, inputs)
+    return StageFolder(setup.storage, f"{stage.number}_{stage.name}-{key}")
 
 
-def plan(this: RunSetup, stages: Sequence[Stage]) -> list[Planned]:
+def plan(setup: RunSetup, stages: Sequence[Stage]) -> list[Planned]:
     """What is done and what is to do."""
     lines, tables, before = [], {}, []
     for stage in stages:
         if len(lines) > len(before):
-            lines.append(Planned(stage, f"{stage.number}_{stage.name}-...", "to do"))
+            lines.append(Planned(stage, f"{stage.number}_{stage.name}-..."))
             continue
-        folder = this.folder(stage, tables, before)
+        folder = stage_folder(setup, stage, tables, before)
         manifest = folder.manifest()
-        lines.append(Planned(stage, folder.name, "to do" if manifest is None else "done"))
+        made_by = None if manifest is None else manifest["versions"]["vitw_ray"]
+        lines.append(Planned(stage, folder.name, made_by))
         if manifest is not None:
             before.append(folder.name)
             tables.update(tables_of(manifest))
     return lines
 
 
-def describe(this: RunSetup, planned: list[Planned]) -> list[str]:
+def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
     """The plan for a person."""
-    config = this.config
-    shapes = ", ".join(sorted(set(this.shapes.values()))) or "none"
-    size = sum(file.size_bytes for file in this.inputs)
+    config = setup.config
+    shapes = ", ".join(sorted(set(setup.shapes.values()))) or "none"
+    size = sum(file.size_bytes for file in setup.inputs)
     labels = config.labels
     extractor = config.extraction.extractor
     if EXTRACTORS[config.extraction.extractor].has_model:
         extractor += f" with {config.extraction.model}"
     return [
-        f"input   {len(this.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
+        f"input   {len(setup.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         f"support a label is kept from {labels.min_conversations} conversations"

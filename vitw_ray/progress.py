@@ -2,10 +2,15 @@
 
 import logging
 import sys
+import threading
 import time
+from collections.abc import Callable
+from typing import Self
 
 log = logging.getLogger("vitw_ray")
 LINE_EVERY_S = 10.0  # ours: alive, but a night's log stays readable
+_TICK_S = 1.0  # ours: a line is late by this at most
+_active: "list[Progress]" = []  # the innermost is last, and the only one that logs
 
 
 def set_up_logging() -> None:
@@ -18,32 +23,102 @@ def set_up_logging() -> None:
 
 
 class Progress:
-    """Counts rows of one stage and logs a line now and then."""
+    """Counts what one part of a run has done and logs a line every ten seconds.
 
-    def __init__(self, stage: str, total: int | None = None) -> None:
-        self.stage = stage
-        self.total = total
-        self.done = 0
-        self.failed = 0
-        self._start = self._last = time.monotonic()
-        self._last_done = 0
+    In a `with` block it logs while nothing comes back, too. Blocks may be nested: the inner one
+    logs.
 
-    def add(self, rows: int, failed: int = 0) -> None:
-        """Count rows, and say so when the last line is old enough."""
-        self.done += rows
-        self.failed += failed
-        now = time.monotonic()
-        if now - self._last >= LINE_EVERY_S:
-            log.info(self._line(now))
-            self._last, self._last_done = now, self.done
+    A rate, and the time left, are given once they are known. They count new work alone, from the
+    arrival of the first of it on: loading a model takes minutes and says nothing about its speed,
+    and neither does what an earlier run has left.
+    """
+
+    def __init__(
+        self,
+        part: str,
+        total: int | None = None,
+        *,
+        unit: str = "rows",
+        waiting: str = "at work",
+        left_before: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start the count.
+
+        Args:
+            part: the stage, or a part of it; heads every line.
+            total: units to do, where that is known.
+            unit: what is counted, in the plural.
+            waiting: what a line says as long as nothing has come back.
+            left_before: units, at most, that an earlier run has left; they cost no time.
+            clock: seconds, from any start.
+        """
+        self.done = self.failed = self.reused = 0
+        self._part, self._total, self._unit = part, total, unit
+        self._waiting, self._left_before, self._clock = waiting, left_before, clock
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self._start = self._last_line = clock()
+        self._first_new: tuple[float, int] | None = None  # when it came, and how much it was
+        self._new_at_last_line = 0
+
+    def __enter__(self) -> Self:
+        """Log from now on, whether something comes back or not."""
+        _active.append(self)
+        threading.Thread(target=self._tick_until_ended, name="progress", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Say no more; an outer block that logs again waits its ten seconds."""
+        self._ended.set()
+        _active.remove(self)
+        for outer in _active:
+            outer._last_line = max(outer._last_line, self._last_line)
+
+    def add(self, done: int, failed: int = 0, reused: int = 0) -> None:
+        """Count what came back; `reused` of it was left by an earlier run."""
+        with self._lock:
+            self.done += done
+            self.failed += failed
+            self.reused += reused
+            if done > reused and self._first_new is None:
+                self._first_new = self._clock(), self.done - self.reused
+            self.tick()
+
+    def tick(self) -> None:
+        """Log a line when the last one is old enough."""
+        with self._lock:
+            now = self._clock()
+            innermost = _active[-1:] in ([], [self])
+            if innermost and now - self._last_line >= LINE_EVERY_S:
+                log.info(self._line(now))
+                self._last_line, self._new_at_last_line = now, self.done - self.reused
+
+    def _tick_until_ended(self) -> None:
+        while not self._ended.wait(_TICK_S):
+            self.tick()
 
     def _line(self, now: float) -> str:
-        rate = self.done / (now - self._start)
-        recent = (self.done - self._last_done) / (now - self._last)
-        line = f"{self.stage}: {self.done:,}"
-        if self.total:
-            line += f" of {self.total:,} rows, {rate:,.1f} rows/s (now {recent:,.1f})"
-            line += f", {(self.total - self.done) / rate:,.0f} s to go" if rate else ""
-        else:
-            line += f" rows, {rate:,.1f} rows/s (now {recent:,.1f})"
+        elapsed = f" ({now - self._start:,.0f} s)"
+        if not self.done:
+            return f"{self._part}: {self._waiting}{elapsed}"
+        line = f"{self._part}: {self.done:,}"
+        line += f" of {self._total:,} {self._unit}" if self._total else f" {self._unit}"
+        line += f", {self.reused:,} of them reused" if self.reused else ""
+        line += self._speed(now) or elapsed
         return line + (f", {self.failed:,} failed" if self.failed else "")
+
+    def _speed(self, now: float) -> str:
+        new = self.done - self.reused
+        since, first = self._first_new or (now, new)
+        if new == first or now <= since:
+            return ""
+        rate = (new - first) / (now - since)
+        recent = rate
+        if since < self._last_line:
+            recent = (new - self._new_at_last_line) / (now - self._last_line)
+        line = f", {rate:,.1f} {self._unit}/s (now {recent:,.1f})"
+        if self._total:
+            left = self._total - self.done - max(0, self._left_before - self.reused)
+            line += f", {max(0, left) / rate:,.0f} s to go"
+        return line

@@ -2,8 +2,8 @@
 
     DIR/run.json                              current files of every table, config, versions, counts
     DIR/report.html                           the current page
-    DIR/<number>_<stage>-<key>/_SUCCESS.json  a finished stage: counts, seconds, and each file's
-                                              rows, bytes and SHA-256
+    DIR/<number>_<stage>-<key>/_SUCCESS.json  a finished stage: counts, times, and each file's rows,
+                                              bytes and SHA-256
     DIR/<number>_<stage>-<key>/<table>/       tables and pages that hold aggregates only
     DIR/private/<number>_<stage>-<key>/       tables that hold text, or text made from one chat
     DIR/private/answers-<extractor key>/      committed answers, kept from run to run
@@ -21,14 +21,16 @@ import hashlib
 import io
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vitw_ray import __version__
 from vitw_ray.errors import OutputError, SecretLost
 from vitw_ray.keys import Keyed, digest_of_files
 from vitw_ray.records import TABLES
@@ -135,10 +137,73 @@ def tables_of(manifest: Mapping[str, Any]) -> dict[str, TableRef]:
     return {name: TableRef(name, tuple(f for f in files if f.table == name)) for name in names}
 
 
+@contextmanager
+def open_part(storage: Storage, file: FileEntry) -> Iterator[BinaryIO]:
+    """One file of a table, to read from.
+
+    Raises:
+        OutputError: it is gone, as private files are once `private/` is deleted.
+    """
+    try:
+        handle = storage.open(file.path)
+    except FileNotFoundError:
+        private = file.path.startswith(f"{PRIVATE}/")
+        raise OutputError(
+            f"the table {file.table} is needed, and {storage.address(file.path)} is gone"
+            + (f": {PRIVATE}/ was deleted" if private else ""),
+            f"restore it, or make all anew in another --output; {RUN_FILE}, the page, the release"
+            f" and the tables outside {PRIVATE}/ can be used without it",
+        ) from None
+    with handle:
+        yield handle
+
+
 def read_part(storage: Storage, file: FileEntry, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file of a table, or some of its columns."""
-    with storage.open(file.path) as handle:
-        return pq.read_table(handle, columns=list(columns) if columns else None)
+    """One file of a table, or some of its columns.
+
+    Raises:
+        OutputError: it is gone, or its columns are not those of `records.py`.
+    """
+    with open_part(storage, file) as handle:
+        try:
+            table = pq.read_table(handle, columns=list(columns) if columns else None)
+        except pa.ArrowInvalid:  # a column that is not there, or a damaged file
+            check_schema(storage, file, pq.read_schema(handle), columns)
+            raise
+    check_schema(storage, file, table.schema, columns)
+    return table
+
+
+def check_schema(
+    storage: Storage, file: FileEntry, found: pa.Schema, columns: Sequence[str] | None = None
+) -> None:
+    """See that a file has the columns of its table as `records.py` states them.
+
+    Args:
+        storage: of the run folder.
+        file: the file.
+        found: its schema.
+        columns: those that matter; default: all.
+
+    Raises:
+        OutputError: they differ, as in a folder that another version has written.
+    """
+    expected = TABLES[file.table]
+    names = columns or dict.fromkeys([*expected.names, *found.names])
+    differing = [name for name in names if _field(found, name) != _field(expected, name)]
+    if differing:
+        stage = file.path.removeprefix(f"{PRIVATE}/").split("/")[0]
+        manifest = StageFolder(storage, stage).manifest() or {}
+        version = f"vitw_ray {manifest.get('versions', {}).get('vitw_ray', 'of another version')}"
+        raise OutputError(
+            f"the table {file.table} in {storage.address(stage)} was written by {version}:"
+            f" {', '.join(differing)} is not as this version ({__version__}) has it",
+            f"make it anew with the command of that run, or read it with {version}",
+        )
+
+
+def _field(schema: pa.Schema, name: str) -> pa.Field | None:
+    return schema.field(name) if name in schema.names else None
 
 
 def read_table(storage: Storage, table: TableRef, columns: Sequence[str] | None = None) -> pa.Table:
@@ -174,7 +239,8 @@ def load_secret(storage: Storage, secret_file: str | None) -> Keyed:
             if run is not None:
                 raise SecretLost(
                     f"{SECRET} is gone, and {RUN_FILE} says that the run was made with one",
-                    "restore it, give it as --secret-file, or choose another --output",
+                    "restore it, give it as --secret-file, or choose another --output; what lies"
+                    f" outside {PRIVATE}/ can be used without it",
                 )
             storage.create(SECRET, secrets.token_hex(32).encode())
         secret = storage.read(SECRET).strip()

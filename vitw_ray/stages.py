@@ -23,16 +23,22 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
-class StageContext:
-    """The argument of a stage's function."""
+class RunSetup:
+    """What stays the same over the stages of one run."""
 
     config: RunConfig
     storage: Storage
-    folder: StageFolder
     keyed: Keyed
     epoch: int  # of the driver's lease; part of the names of files written before the manifest
     inputs: tuple[SourceFile, ...]
     shapes: Mapping[str, str]  # name of an input file -> shape of its rows
+
+
+@dataclass(frozen=True)
+class StageContext(RunSetup):
+    """The argument of a stage's function: the run, and what the earlier stages left."""
+
+    folder: StageFolder
     tables: Mapping[str, TableRef]
     manifests: Mapping[str, Mapping[str, Any]]  # of the earlier stages, by name, in order
 

@@ -4,26 +4,28 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from vitw_ray.planning import RunSetup
 from vitw_ray.run_folder import TableRef, tables_of
+from vitw_ray.stages import RunSetup
 from vitw_ray.versions import versions
 
 
 def summarise(
-    this: RunSetup, manifests: Mapping[str, Mapping[str, Any]], tables: Mapping[str, TableRef]
+    setup: RunSetup, manifests: Mapping[str, Mapping[str, Any]], tables: Mapping[str, TableRef]
 ) -> dict[str, Any]:
     """The content of `run.json`."""
     read, extracted = manifests["conversations"], manifests.get("extractions")
     report = manifests.get("report")
-    shown = ("number", "key", "rows_in", "rows_out", "rejected", "failed", "seconds", "rows_per_s")
+    shown = ("number", "key", "rows_in", "rows_out", "rejected", "failed")
+    times = ("finished", "seconds", "rows_per_s")
     return {
         "vitw_ray": versions()["vitw_ray"],
-        "secret_fingerprint": this.keyed.fingerprint,
-        "config": asdict(this.config),
-        "inputs": [{**asdict(f), "shape": this.shapes.get(f.name)} for f in this.inputs],
+        "secret_fingerprint": setup.keyed.fingerprint,
+        "config": asdict(setup.config),
+        "inputs": [{**asdict(f), "shape": setup.shapes.get(f.name)} for f in setup.inputs],
         "stages": [
             {"name": m["stage"], "folder": folder_name(m), "details": m["details"]}
             | {name: m[name] for name in shown}
+            | {name: m[name] for name in times if name in m}  # older manifests lack `finished`
             for m in manifests.values()
         ],
         "tables": {

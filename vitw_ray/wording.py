@@ -77,12 +77,3 @@ def interval(low: float | None, high: float | None) -> str:
     if low is None or high is None or not (_known(low) and _known(high)):
         return UNKNOWN
     return f"{100 * low:.1f}{DASH}{100 * high:.1f}%"
-
-
-def seconds(number: float) -> str:
-    """`0.42 s`, `12.3 s`, `4 min 05 s` or `2 h 10 min`."""
-    if number < 60:
-        return f"{number:.2f} s" if number < 10 else f"{number:.1f} s"
-    minutes, rest = divmod(round(number), 60)
-    hours, left = divmod(minutes, 60)
-    return f"{hours} h {left:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -60,10 +60,22 @@ def _sketch(
     return merged
 
 
-def merge(
-    context: StageContext, paths: list[str], rows: int, cutoffs: Cutoffs
-) -> tuple[list[FileEntry], Counter[str], dict[str, Counter[str]]]:
-    """Write all parts; return their files, rejects by reason, and the counts of `COUNTED`."""
+@dataclass(frozen=True)
+class Merged:
+    """All parts: their files, rejects by reason, and what the manifest says of conversations.
+
+    `counts` are those of the columns of `COUNTED`; `days` the first and the last day (UTC, ISO)
+    that any conversation names.
+    """
+
+    files: list[FileEntry]
+    rejected: Counter[str]
+    counts: dict[str, Counter[str]]
+    days: list[str]
+
+
+def merge(context: StageContext, paths: list[str], rows: int, cutoffs: Cutoffs) -> Merged:
+    """Write all parts."""
     config = context.config.conversations
     kept_rows = min(rows, config.sample or rows)
     parts = max(1, -(-kept_rows // config.rows_per_part))
@@ -72,15 +84,17 @@ def merge(
     writer = _PartWriter(context, paths, cutoffs, parts, steps)
     files: list[FileEntry] = []
     counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
-    rejected = Counter[str]()
-    progress = Progress("conversations: sort", rows)
-    for result in cluster.stream([{"part": n} for n in range(parts)], writer):
-        files += result["files"]
-        rejected.update(result["reasons"])
-        for name in COUNTED:
-            counts[name].update(result[name])
-        progress.add(sum(file.rows for file in result["files"]))
-    return sorted(files, key=lambda file: file.path), rejected, counts
+    rejected, days = Counter[str](), list[str]()
+    with Progress("conversations: sort", rows) as progress:
+        for result in cluster.stream([{"part": n} for n in range(parts)], writer):
+            files += result["files"]
+            rejected.update(result["reasons"])
+            for name in COUNTED:
+                counts[name].update(result[name])
+            days += result["days"]
+            progress.add(sum(file.rows for file in result["files"]))
+    ends = [min(days), max(days)] if days else []
+    return Merged(sorted(files, key=lambda file: file.path), rejected, counts, ends)
 
 
 @dataclass(frozen=True)
@@ -112,9 +126,16 @@ class _PartWriter:
         return {
             "files": files,
             "reasons": Counter(rejected["reason"].to_pylist()),
+            "days": _days(conversations["created_at"]),
             **{name: _count(conversations[column]) for name, column in COUNTED.items()},
         }
 
 
 def _count(column: pa.ChunkedArray) -> Counter[str]:
     return Counter(value for value in column.to_pylist() if value is not None)
+
+
+def _days(created_at: pa.ChunkedArray) -> list[str]:
+    """The first and the last day, as ISO dates."""
+    days = created_at.drop_null().to_numpy().astype("datetime64[D]")
+    return [str(days.min()), str(days.max())] if len(days) else []

@@ -49,7 +49,8 @@ def read_conversations(context: StageContext) -> StageReport:
     rows_in = sum(read.values())
     rows_per_part = context.config.conversations.rows_per_part
     cutoffs = draw(context, paths, max(1, -(-rows_in // rows_per_part)))
-    files, rejected, counts = merge(context, paths, rows_in, cutoffs)
+    merged = merge(context, paths, rows_in, cutoffs)
+    files, rejected = merged.files, merged.rejected
     context.storage.delete_prefix(runs)
     rows_out = sum(file.rows for file in files if file.table == "conversations")
     if rows_in != rows_out + sum(rejected.values()):
@@ -70,7 +71,8 @@ def read_conversations(context: StageContext) -> StageReport:
         rejected=dict(sorted(rejected.items())),
         details={
             "rows_by_file": dict(sorted(read.items())),
-            **{name: dict(sorted(counted.items())) for name, counted in counts.items()},
+            **{name: dict(sorted(counted.items())) for name, counted in merged.counts.items()},
+            "days": merged.days,
         },
     )
 
@@ -82,10 +84,10 @@ def _read_files(context: StageContext, runs: str) -> tuple[list[str], Counter[st
         if file.name in context.shapes
     ]
     reader = FileReader(context, runs)
-    progress = Progress("conversations: read")
     paths, read = [], Counter[str]()
-    for result in cluster.stream(units, reader):
-        paths += result["runs"]
-        read[result["name"]] = result["rows"]
-        progress.add(result["rows"])
+    with Progress("conversations: read") as progress:
+        for result in cluster.stream(units, reader):
+            paths += result["runs"]
+            read[result["name"]] = result["rows"]
+            progress.add(result["rows"])
     return sorted(paths), read

@@ -16,6 +16,7 @@ from vitw_ray.errors import StageFailed
 from vitw_ray.extraction.segments import AnswerIndex, as_keys, read_answers
 from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.keys import Keyed, message_bytes
+from vitw_ray.progress import Progress
 from vitw_ray.records import CONVERSATIONS, EXTRACTIONS, Conversation, Message
 from vitw_ray.run_folder import FileEntry, read_part
 from vitw_ray.stages import StageContext
@@ -28,9 +29,12 @@ def assemble(
     parts = context.tables["conversations"].files
     assembler = _Assembler(context, [cluster.put_shared(index)], extractor)
     files, counts = [], Counter[str]()
-    for result in cluster.stream([{"part": n} for n in range(len(parts))], assembler):
-        files.append(result["file"])
-        counts.update(result["counts"])
+    rows = context.tables["conversations"].rows
+    with Progress("extractions: put together", rows) as progress:
+        for result in cluster.stream([{"part": n} for n in range(len(parts))], assembler):
+            files.append(result["file"])
+            counts.update(result["counts"])
+            progress.add(result["file"].rows)
     return sorted(files, key=lambda file: file.path), counts
 
 

@@ -23,9 +23,15 @@ from vitw_ray.extraction.assemble import answer_keys, as_conversations, assemble
 from vitw_ray.extraction.extractors import concurrent_units, extractor_key, make_extractor
 from vitw_ray.extraction.segments import SegmentWriter, as_keys, compact, read_index
 from vitw_ray.keys import Keyed
-from vitw_ray.progress import Progress
+from vitw_ray.progress import Progress, log
 from vitw_ray.records import Conversation
-from vitw_ray.run_folder import ROW_GROUP_ROWS, FileEntry, StageReport
+from vitw_ray.run_folder import (
+    ROW_GROUP_ROWS,
+    FileEntry,
+    StageReport,
+    check_schema,
+    open_part,
+)
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
 
@@ -33,10 +39,13 @@ from vitw_ray.storage import PRIVATE, Storage
 def extract(context: StageContext) -> StageReport:
     """Extract from every conversation once."""
     key = extractor_key(context.config)
-    answers = f"{PRIVATE}/answers-{key}"
+    answers = answers_folder(context.config)
     parts = context.tables["conversations"].files
     units = units_of(parts, context.config.execution.unit_rows)
     totals, described, rate = _answer(context, answers, units)
+    if totals["reused"]:
+        counts = (f"{totals[name]:,}" for name in ("answered", "reused"))
+        log.info("extractions: %s answers new, %s reused", *counts)
     index = read_index(context.storage, answers)
     files, counts = assemble(context, index, f"{context.config.extraction.extractor}@{key}")
     rows = sum(file.rows for file in files)
@@ -59,6 +68,17 @@ def extract(context: StageContext) -> StageReport:
     )
 
 
+def answers_folder(config: RunConfig) -> str:
+    """Where the answers of a run's extractor are committed; they are kept from run to run."""
+    return f"{PRIVATE}/answers-{extractor_key(config)}"
+
+
+def count_answers(config: RunConfig, storage: Storage) -> int:
+    """Committed answers that no later run of this extractor asks for again."""
+    index = read_index(storage, answers_folder(config))
+    return int(np.count_nonzero(~index.failed))
+
+
 def units_of(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
     """Ranges of rows; none crosses the boundary of a part."""
     return [
@@ -78,12 +98,15 @@ def _answer(
         first extractor was ready. The time to load a model is left out: it takes minutes, and is
         not part of the throughput.
     """
-    config = context.config
-    progress = Progress("extractions", context.tables["conversations"].rows)
+    config, rows = context.config, context.tables["conversations"].rows
+    there = min(count_answers(config, context.storage), rows)
+    if there:
+        # They may be of other conversations: which, the actors find out as they read.
+        log.info("extractions: up to %s of %s answers are there already", f"{there:,}", f"{rows:,}")
     totals = Counter[str]()
     described: dict[str, dict[str, Any]] = {}  # by actor
     ready = math.inf
-    for result in cluster.stream_through_actors(
+    results = cluster.stream_through_actors(
         units,
         UnitExtractor,
         arguments={
@@ -96,11 +119,15 @@ def _answer(
         },
         execution=config.execution,
         concurrent_units=concurrent_units(config),
-    ):
-        totals.update(result["counts"])
-        described[result["actor"]] = result["described"]
-        ready = min(ready, result["ready"])
-        progress.add(result["counts"]["rows"], result["counts"]["failed"])
+    )
+    waiting = "waiting for the first answers"
+    with Progress("extractions", rows, waiting=waiting, left_before=there) as progress:
+        for result in results:
+            counts = result["counts"]
+            totals.update(counts)
+            described[result["actor"]] = result["described"]
+            ready = min(ready, result["ready"])
+            progress.add(counts["rows"], counts["failed"], counts["reused"])
     rate = totals["answered"] / max(time.time() - ready, 1e-3) if described else None
     return totals, _one_description(list(described.values())), rate and round(rate, 2)
 
@@ -171,10 +198,10 @@ class UnitExtractor:
 def _read_unit(storage: Storage, part: FileEntry, unit: cluster.Unit) -> list[Conversation]:
     first = unit["start"] // ROW_GROUP_ROWS
     last = (unit["stop"] - 1) // ROW_GROUP_ROWS
-    with storage.open(part.path) as handle:
-        table = pq.ParquetFile(handle).read_row_groups(
-            list(range(first, last + 1)), columns=["conversation_id", "messages"]
-        )
+    columns = ["conversation_id", "messages"]
+    with open_part(storage, part) as handle:
+        table = pq.ParquetFile(handle).read_row_groups(list(range(first, last + 1)), columns)
+    check_schema(storage, part, table.schema, columns)
     offset = unit["start"] - first * ROW_GROUP_ROWS
     return as_conversations(table.slice(offset, unit["stop"] - unit["start"]))
 

@@ -46,7 +46,6 @@ def render(
     return environment.get_template("card.md").render(
         release_name=release.release_name,
         license_id=release.release_license.lower(),
-        created=run.created,
         reader=run.reader,
         baseline=run.baseline,
         made_up=run.made_up,

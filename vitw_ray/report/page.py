@@ -95,7 +95,6 @@ def _environment() -> Environment:
         "decimal": wording.decimal,
         "signed": wording.signed,
         "ratio": wording.ratio,
-        "seconds": wording.seconds,
         "plain": wording.plain,
         "first_up": wording.first_up,
         "facet_name": wording.facet_name,

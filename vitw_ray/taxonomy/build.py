@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from vitw_ray import cluster
 from vitw_ray.facets import LABEL_TREES, TREE_FACETS, ValueFacet
 from vitw_ray.inference.embedder_files import describe_embedder
+from vitw_ray.progress import Progress
 from vitw_ray.records import TAXONOMY
 from vitw_ray.run_folder import StageReport, read_table
 from vitw_ray.stages import StageContext
@@ -93,7 +94,12 @@ def _grow(
     def grow(unit: cluster.Unit) -> tuple[str, Any]:
         return unit["of"], growers[unit["of"]]()
 
-    grown = dict(cluster.stream([{"of": name} for name in growers], grow))
+    grown: dict[str, Any] = {}
+    waiting = "clustering values and tasks"
+    with Progress("taxonomy", len(growers), unit="trees", waiting=waiting) as progress:
+        for name, found in cluster.stream([{"of": name} for name in growers], grow):
+            grown[name] = found
+            progress.add(1)
     return {one.facet: one for one in grown["values"]}, grown["tasks"]
 
 
@@ -118,7 +124,8 @@ def _names(
     }
     if not unnamed:
         return levels, names, {}
-    by_model = name_by_model(context.config, unnamed)
+    with Progress("taxonomy", waiting="the model names clusters"):
+        by_model = name_by_model(context.config, unnamed)
     found = {"naming": by_model.details()}
     return {**levels, **by_model.levels}, {**names, **by_model.names}, found
 

