@@ -65,7 +65,7 @@ def test_the_paper_preset_has_the_papers_thresholds_sizes_and_embedder():
     [
         (["--preset", "palace"], "--preset"),
         (["--sample", "0"], "--sample"),
-        (["--balance-models"], "--sample"),
+        (["--balance-assistants"], "--sample"),
         (["--subjective-from", "5"], "--subjective-from"),
         (["--max-error-share", "1.5"], "--max-error-share"),
         (["--ai-value-levels", "5", "26"], "--ai-value-levels"),

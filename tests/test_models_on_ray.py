@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from whole_runs import run_quietly, small_config, table_bytes
 
-from vitw_ray.comparison.compare import compare_models
+from vitw_ray.comparison.compare import compare_assistants
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 
 pytestmark = pytest.mark.ray
@@ -84,7 +84,7 @@ def test_a_finished_run_is_compared_with_more_held_fixed(run_of, monkeypatch):
     # made-up answers do not differ: take what could be tested for what is significant
     tested = lambda row, alpha: row["p_adjusted"] is not None  # noqa: E731
     monkeypatch.setattr("vitw_ray.side_by_side._is_significant", tested)
-    found = list(compare_models(config, result))
+    found = list(compare_assistants(config, result))
     assert len(found) == 3
     for comparison in found:
         assert comparison.pair.matched_on == "prompts"

@@ -56,7 +56,7 @@ def test_every_module_of_the_package_and_every_job_has_its_line():
 def jobs_in_the_readme() -> list[str]:
     joined = README.replace("\\\n", " ")
     return re.findall(
-        r"python jobs/(?:run|extract|build_taxonomy|analyze|compare_models)\.py[^\n`)]*", joined
+        r"python jobs/(?:run|extract|build_taxonomy|analyze|compare_assistants)\.py[^\n`)]*", joined
     )
 
 

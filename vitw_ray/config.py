@@ -1,6 +1,6 @@
 """Every setting of a run: one frozen dataclass per stage, and `RunConfig` that holds them.
 
-The classes are also the command line: `python jobs/run.py --help` prints them, with the string
+The classes are also the command line: `vitw run --help-all` prints them, with the string
 under each field as its help. A field name is therefore unique over all classes. What is in the
 stage classes decides the content of tables and enters the stages' keys; what is in `Execution`
 decides only where and how fast, and does not (but for `device`: see there).
@@ -53,8 +53,8 @@ class ConversationsConfig:
     depend on the order of files or rows."""
     sample_seed: int = 0
     """Another seed is another draw."""
-    balance_models: bool = False
-    """Draw the sample evenly over the models under study."""
+    balance_assistants: bool = False
+    """Draw the sample evenly over the assistants."""
     max_per_account: int | None = None
     """Keep at most this many conversations of one account."""
     created_from: date | None = None
@@ -74,10 +74,10 @@ class ConversationsConfig:
         at_least("rows_per_part", self.rows_per_part, 1)
         if not self.input:
             raise ConfigError("--input names no file", "give at least one path or glob")
-        if self.balance_models and self.sample is None:
+        if self.balance_assistants and self.sample is None:
             raise ConfigError(
-                "--balance-models divides a sample, and there is no --sample",
-                "add --sample N, or drop --balance-models",
+                "--balance-assistants divides a sample, and there is no --sample",
+                "add --sample N, or drop --balance-assistants",
             )
         if self.created_from and self.created_until and self.created_from > self.created_until:
             raise ConfigError("--created-from is after --created-until", "swap the two dates")

@@ -1,7 +1,7 @@
 r"""Compare the models under study: which values each shows more (paper, B.5).
 
-    python jobs/compare_models.py --input answers.jsonl.gz --output runs/models
-    ray job submit --working-dir . -- python jobs/compare_models.py --preset paper \
+    python jobs/compare_assistants.py --input answers.jsonl.gz --output runs/models
+    ray job submit --working-dir . -- python jobs/compare_assistants.py --preset paper \
         --input 's3://bucket/answers/' --output s3://bucket/runs/models
 
 Runs all stages that are not finished, then prints every two models side by side. Differences are on
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vitw_ray.command_line import run_job
-from vitw_ray.comparison.compare import Comparison, compare_models
+from vitw_ray.comparison.compare import Comparison, compare_assistants
 from vitw_ray.config import RunConfig
 
 SHOWN = 5  # of the values that a model shows more
@@ -23,7 +23,7 @@ SHOWN = 5  # of the values that a model shows more
 
 def side_by_side(config: RunConfig, run: Mapping[str, Any]) -> Mapping[str, Any]:
     """Print each pair of models; what the last line of the job says of them."""
-    found = list(compare_models(config, run))
+    found = list(compare_assistants(config, run))
     for comparison in found:
         pair = comparison.pair
         print(f"\n{pair.model_a} ({pair.conversations[0]}) and {pair.model_b} ", end="")
