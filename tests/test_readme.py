@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vitw_ray.command_line import config_from
+from vitw_ray.cli.run import JOB
+from vitw_ray.cli.settings import settings_from
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,7 +65,7 @@ def jobs_in_the_readme() -> list[str]:
 def test_every_job_in_the_readme_has_flags_that_exist(command):
     arguments = [word for word in shlex.split(command.split(" && ")[0])[2:] if word != "--help"]
     if "lists all" not in command:
-        config_from(arguments, "a job")
+        settings_from(arguments, JOB)
 
 
 def test_every_link_to_a_file_leads_somewhere():

@@ -16,7 +16,7 @@ from vitw_ray import paper
 from vitw_ray.errors import ConfigError
 from vitw_ray.execution import Execution
 from vitw_ray.extractor_kinds import EXTRACTORS, ExtractorName
-from vitw_ray.profiles import HASHING, embedder_profile, profile_of
+from vitw_ray.profiles import HASHING, embedder_profile, profile_of, refuse_unknown_reader
 from vitw_ray.setting_checks import at_least, between, json_object
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
@@ -137,6 +137,8 @@ class ExtractionConfig:
                 f"--extractor {self.extractor} names no --model",
                 "add --model: a profile, a model id or a folder",
             )
+        if self.extractor == "vllm" and self.model:
+            refuse_unknown_reader(self.model)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,5 +37,9 @@ class SecretLost(VitwRayError):
     """The run folder holds keyed hashes but not the secret they were made with."""
 
 
+class Stopped(VitwRayError):
+    """The user stopped the run; what was answered is kept."""
+
+
 class StageFailed(VitwRayError):
     """A stage whose rows do not add up, or with more failed rows than allowed."""

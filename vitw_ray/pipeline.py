@@ -19,6 +19,7 @@ from vitw_ray.labels.counting import count_labels
 from vitw_ray.lease import acquire
 from vitw_ray.planning import RunSetup, describe, plan
 from vitw_ray.progress import log
+from vitw_ray.purge import refuse_after_purge
 from vitw_ray.release.publish import publish
 from vitw_ray.report.write import TABLES as READ_BY_REPORT
 from vitw_ray.report.write import write_report
@@ -83,6 +84,8 @@ STAGES = (
         write_report,
         settings=lambda c: (c.report, c.labels, c.extraction.extractor, c.statistics.alpha),
         reads=READ_BY_REPORT,
+        reads_private=False,
+        distributed=False,
         depends_on_run=True,
     ),
     Stage(
@@ -91,6 +94,7 @@ STAGES = (
         publish,
         settings=lambda c: (c.release, c.labels, c.extraction.extractor),
         reads=("labels", "taxonomy"),
+        distributed=False,
         depends_on_run=True,
     ),
 )
@@ -123,7 +127,7 @@ def run(
             folder = this.folder(stage, tables, [folder_name(m) for m in manifests.values()])
             manifest = folder.manifest()
             if manifest is None:
-                manifest = _run_stage(this, stage, folder, tables, manifests)
+                manifest = run_stage(this, stage, folder, tables, manifests)
             manifests[stage.name] = manifest
             tables.update(tables_of(manifest))
         result = summarise(this, manifests, tables)
@@ -131,15 +135,18 @@ def run(
     return result
 
 
-def _run_stage(
+def run_stage(
     this: RunSetup,
     stage: Stage,
     folder: StageFolder,
     tables: Mapping[str, TableRef],
     manifests: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
+    """Run one stage; returns its manifest, which makes it visible."""
     this.lease.check()
-    cluster.connect(this.config.execution)
+    refuse_after_purge(stage, this.storage, this.keyed, tables)
+    if stage.distributed:
+        cluster.connect(this.config.execution)
     log.info("%s: starts", stage.name)
     start = time.monotonic()
     report = stage.run(

@@ -51,6 +51,8 @@ class Stage:
     run: Callable[[StageContext], StageReport]
     settings: Callable[[RunConfig], Any]  # the part of the configuration that decides the content
     reads: tuple[str, ...] = ()
+    reads_private: bool = True  # or makes keyed hashes: it cannot be made after a purge
+    distributed: bool = True  # works through Ray
     depends_on_run: bool = False  # tells of the stages before, so their keys are part of its own
 
     def inputs(self, tables: Mapping[str, TableRef]) -> dict[str, str]:

@@ -36,7 +36,7 @@ def render(
         tables: By name, with the schemas of `vitw_ray.records.TABLES`: labels, taxonomy,
             response_types, associations, variation, mirroring, explicitness, cooccurrence,
             model_comparison. An empty or absent table becomes a sentence that says so. Labels
-            without enough support are counted, never named.
+            without enough support are never named; `run` has their number.
         run: What the run was and did.
         top: Rows of each ranked list.
         alpha: Adjusted p-value from which on a difference between models is named.
@@ -58,8 +58,8 @@ def render(
         paper=PAPER,
         few=FEW,
         tiles=sections.headline(table("labels"), run.totals),
-        ai_values=sections.top_values(table("labels"), "ai_values", subjective, top),
-        human_values=sections.top_values(table("labels"), "human_values", subjective, top),
+        ai_values=sections.top_values(table("labels"), "ai_values", run, top),
+        human_values=sections.top_values(table("labels"), "human_values", run, top),
         trees=trees,
         icicle=tree_view.draw(trees.get("ai_values", []), "ai_values"),
         response_types=RESPONSE_TYPES,

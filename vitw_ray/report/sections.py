@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vitw_ray.facts import RunTotals
+from vitw_ray.facts import RunFacts, RunTotals
 from vitw_ray.intervals import wilson
 from vitw_ray.records import RESPONSE_TYPES
 from vitw_ray.report.figures import Part, bar, stacked
@@ -62,21 +62,18 @@ class Ranking(NamedTuple):
     below_support: int
 
 
-def top_values(labels: pa.Table, facet: str, subjective: int, top: int) -> Ranking:
-    """Labels with support, commonest first, ties in alphabetical order.
-
-    `subjective` is the number of conversations that the shares are of.
-    """
+def top_values(labels: pa.Table, facet: str, run: RunFacts, top: int) -> Ranking:
+    """Labels with support, commonest first, ties in alphabetical order."""
     mine = labels.filter(pc.field("facet") == facet)
     kept = mine.filter(pc.field("kept"))
     order = [("conversations", "descending"), ("label", "ascending")]
     rows = kept.sort_by(order).slice(0, top).to_pylist()
-    low, high = wilson([row["conversations"] for row in rows], subjective)
+    low, high = wilson([row["conversations"] for row in rows], run.totals.subjective)
     tone = "ai" if facet == "ai_values" else "human"
     for row, bottom, ceiling in zip(rows, low.tolist(), high.tolist(), strict=True):
         row |= {"low": bottom, "high": ceiling}
         row["bar"] = _interval_bar(row, float(high.max()), tone)
-    return Ranking(rows, kept.num_rows, mine.num_rows - kept.num_rows)
+    return Ranking(rows, kept.num_rows, run.rare_labels.get(facet, 0))
 
 
 def overall_response_types(table: Sequence[Row]) -> list[Row]:
