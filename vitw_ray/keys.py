@@ -76,8 +76,12 @@ class LostSecret(Keyed):
 
     def digest(self, purpose: str, data: bytes, length: int = 16) -> bytes:
         """Raise SecretLost: see `Keyed`."""
-        raise SecretLost(
-            "the secret of this run was purged, and new rows cannot be hashed without it",
+        raise self.error()
+
+    def error(self) -> SecretLost:
+        """What to tell whoever needs the secret."""
+        return SecretLost(
+            "the secret of this run was purged, and nothing new can be read without it",
             "choose another --output, or give the secret as --secret-file if there is a copy",
         )
 

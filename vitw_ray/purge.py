@@ -7,7 +7,7 @@ starts.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from vitw_ray.errors import OutputError, SecretLost
+from vitw_ray.errors import OutputError
 from vitw_ray.finished_run import read_record
 from vitw_ray.keys import Keyed, LostSecret
 from vitw_ray.lease import acquire
@@ -65,13 +65,10 @@ def refuse_after_purge(
     firsts = {name: next(iter(tables[name].private.files), None) for name in stage.reads}
     gone = [name for name, file in firsts.items() if file and not storage.exists(file.path)]
     if gone:
-        why = "some of it was deleted" if private_files(storage) else "it was purged"
+        how = "deleted in part" if private_files(storage) else "purged"
         raise OutputError(
-            f"{stage.name} is to be made again and reads {', '.join(gone)} from {PRIVATE}/: {why}",
+            f"the stage {stage.name} needs {', '.join(gone)}, and {PRIVATE}/ was {how}",
             f"choose another --output, or restore {PRIVATE}/; vitw report needs none of it",
         )
     if not stage.reads and isinstance(keyed, LostSecret):
-        raise SecretLost(
-            f"{stage.name} are to be read anew, and the secret of this run was purged",
-            "choose another --output, or give the secret as --secret-file if there is a copy",
-        )
+        raise keyed.error()
