@@ -1,6 +1,5 @@
-r"""Up to the statistics (stages 1 to 5).
+r"""Every table, and no page or release. As `vitw run --until statistics`.
 
-    python jobs/analyze.py --input 'logs/*.jsonl.gz' --output runs/mine
     ray job submit --working-dir . -- python jobs/analyze.py --preset paper \
         --input 's3://bucket/logs/' --output s3://bucket/runs/mine
 
@@ -9,7 +8,7 @@ What is finished is skipped, so after `jobs/build_taxonomy.py` this needs CPUs o
 
 import sys
 
-from vitw_ray.command_line import run_job
+from vitw_ray.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_job(sys.argv[1:], __doc__ or "", until="statistics"))
+    sys.exit(main(["run", "--until", "statistics", *sys.argv[1:]]))

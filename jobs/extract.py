@@ -1,6 +1,5 @@
-r"""Read and extract only: the stages that need the extractor (stages 1 and 2).
+r"""Read and extract only: the stages that need the reader. As `vitw run --until extractions`.
 
-    python jobs/extract.py --input 'logs/*.jsonl.gz' --output runs/mine
     ray job submit --working-dir . -- python jobs/extract.py --preset paper \
         --input 's3://bucket/logs/' --output s3://bucket/runs/mine
 
@@ -10,7 +9,7 @@ another cluster if need be.
 
 import sys
 
-from vitw_ray.command_line import run_job
+from vitw_ray.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_job(sys.argv[1:], __doc__ or "", until="extractions"))
+    sys.exit(main(["run", "--until", "extractions", *sys.argv[1:]]))

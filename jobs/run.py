@@ -1,16 +1,6 @@
-r"""The main job: every stage, from conversations to a report and a release.
-
-On this machine, with the sample that ships with the project:
+r"""The main job: every stage, from conversations to a report and a release. As `vitw run`.
 
     python jobs/run.py
-
-With your own conversations, here or in a bucket:
-
-    python jobs/run.py --input 'logs/*.jsonl.gz' --output runs/mine
-    python jobs/run.py --preset paper --input 's3://bucket/logs/' --output s3://bucket/runs/mine
-
-On a cluster:
-
     ray job submit --working-dir . -- python jobs/run.py --preset paper \
         --input 's3://bucket/logs/' --output s3://bucket/runs/mine
 
@@ -20,7 +10,7 @@ again to go on where it stopped: what is finished is skipped.
 
 import sys
 
-from vitw_ray.command_line import run_job
+from vitw_ray.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_job(sys.argv[1:], __doc__ or ""))
+    sys.exit(main(["run", *sys.argv[1:]]))

@@ -1,8 +1,8 @@
 """The checker against a correct folder, and against folders with one thing wrong."""
 
 import ast
-import importlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,15 +13,13 @@ import pytest
 from broken_seals import CHANGED, edit_json
 from invented_conversations import SPOKEN, Row
 from run_folder_maker import STAGE_OF, RunFolder, invent
+from vitw_check import expected, verdict
 from wrong_content import WRONG
 
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.records import ROLES, TABLES
 
-CHECK = Path(__file__).resolve().parents[1] / "jobs" / "check.py"
-sys.path.append(str(CHECK.parent))  # as it is for the job itself
-check = importlib.import_module("check")
-expected = importlib.import_module("checks.expected")
+JOBS = Path(__file__).resolve().parents[1] / "jobs"
 SEALS = ("manifests", "run", "files", "strays", "digests", "lineage")
 
 
@@ -30,9 +28,18 @@ def folder() -> RunFolder:
     return invent()
 
 
+def codes_of(run: Path | str) -> dict[str, list[str]]:
+    """Codes of the checks by their state."""
+    codes: dict[str, list[str]] = {"ok": [], "FAILED": [], "skipped": []}
+    for state, code, text in verdict.verdicts(str(run)):
+        sys.stdout.write(f"{text}\n")
+        codes[state].append(code)
+    return codes
+
+
 def failures(run: Path | str) -> list[str]:
     """Codes of the checks that fail."""
-    return check.verdict(str(run))[1]
+    return codes_of(run)["FAILED"]
 
 
 def test_a_correct_folder_passes_every_check(folder, tmp_path):
@@ -41,7 +48,7 @@ def test_a_correct_folder_passes_every_check(folder, tmp_path):
 
 def submit(run: Path) -> tuple[int, list[str]]:
     """Exit status and lines of the job, run away from the package."""
-    line = [sys.executable, str(CHECK), str(run)]
+    line = [sys.executable, str(JOBS / "check.py"), str(run)]
     done = subprocess.run(line, capture_output=True, text=True, cwd=run.parent)
     return done.returncode, done.stdout.splitlines()
 
@@ -49,9 +56,9 @@ def submit(run: Path) -> tuple[int, list[str]]:
 def test_the_job_ends_with_one_line_of_json_and_status_0(folder, tmp_path):
     run = folder.write(tmp_path / "run")
     status, lines = submit(run)
-    verdict = {"run": str(run), "checks": len(check.CHECKS), "failed": []}
-    assert (status, json.loads(lines[-1])) == (0, verdict)
-    assert [line.split()[:2] for line in lines[:-1]] == [["ok", code] for code in check.CHECKS]
+    last = {"run": str(run), "checks": len(verdict.CHECKS), "failed": [], "skipped": []}
+    assert (status, json.loads(lines[-1])) == (0, last)
+    assert [line.split()[:2] for line in lines[:-1]] == [["ok", code] for code in verdict.CHECKS]
 
 
 def test_the_job_ends_with_status_1_when_a_check_fails(folder, tmp_path):
@@ -72,10 +79,20 @@ def imported(module: Path) -> Iterator[str]:
 
 def test_the_checker_shares_no_code_with_the_pipeline():
     allowed = {*sys.stdlib_module_names, "pyarrow", "numpy", "fsspec"}
-    modules = sorted((CHECK.parent / "checks").rglob("*.py"))
-    assert set(imported(CHECK)) <= {*allowed, "checks"}
+    modules = sorted((JOBS / "vitw_check").rglob("*.py"))
+    assert set(imported(JOBS / "check.py")) <= {*allowed, "vitw_check"}
     assert {name for module in modules for name in imported(module)} <= allowed
     assert expected.__file__ in map(str, modules)
+
+
+def test_the_checker_loads_no_module_of_the_pipeline():
+    code = (
+        "import sys; from vitw_check import verdict;"
+        "print([name for name in sys.modules if name.startswith('vitw_ray')])"
+    )
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=JOBS, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_the_checkers_own_schemas_and_closed_sets_are_the_documented_ones():
@@ -102,7 +119,7 @@ def test_a_folder_in_an_object_store_is_checked_as_a_local_one_is(folder, tmp_pa
 
 
 def test_accounts_counted_in_several_passes_are_the_same(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("checks.labels.ACCOUNT_PASS_ROWS", 7)
+    monkeypatch.setattr("vitw_check.labels.ACCOUNT_PASS_ROWS", 7)
     assert failures(folder.write(tmp_path / "run")) == []
 
 
@@ -121,7 +138,7 @@ def test_an_input_that_is_gone_is_told_and_is_no_failure(folder, tmp_path, capsy
     assert "1 of 4 files are gone" in capsys.readouterr().out
 
 
-def test_a_run_that_ended_early_is_checked_as_far_as_it_went(folder, tmp_path, capsys):
+def test_a_run_that_ended_early_is_checked_as_far_as_it_went(folder, tmp_path):
     run = folder.write(tmp_path / "run")
     tables = {name for stage in list(STAGE_OF)[:3] for name in STAGE_OF[stage]}
 
@@ -130,11 +147,64 @@ def test_a_run_that_ended_early_is_checked_as_far_as_it_went(folder, tmp_path, c
         value["tables"] = {name: value["tables"][name] for name in tables}
 
     edit_json(run / "run.json", end_after_the_labels)
-    assert failures(run) == []
-    lines = capsys.readouterr().out.splitlines()
-    skipped = [line.split()[1] for line in lines if line.startswith("skipped")]
+    codes = codes_of(run)
+    assert codes["FAILED"] == []
+    skipped = codes["skipped"]
     assert skipped[:3] == ["tree", "taxonomy", "tasks"]
     assert not {"order", "labels", "accounts", "carried", "private"} & set(skipped)
+
+
+def purge(run: Path) -> Path:
+    """Delete `private/` as a whole, whatever made it."""
+    shutil.rmtree(run / "private")
+    return run
+
+
+def test_a_purged_run_passes_and_what_needs_private_files_is_skipped(folder, tmp_path):
+    codes = codes_of(purge(folder.write(tmp_path / "run")))
+    assert codes["FAILED"] == []
+    assert codes["skipped"] == [
+        *("conversations", "order", "rejects", "conservation", "carried", "extractions"),
+        *("merges", "labels", "accounts", "tasks", "response_types", "associations", "residuals"),
+        *("cooccurrence", "variation", "mirroring", "explicitness", "model_comparison"),
+    ]
+
+
+def test_a_purged_run_that_was_started_again_is_still_purged(folder, tmp_path):
+    run = purge(folder.write(tmp_path / "run"))
+    (run / "private").mkdir()
+    for name in ("driver.lock", "driver.json"):
+        (run / "private" / name).write_text("{}")
+    assert failures(run) == []
+
+
+def test_the_job_says_why_a_check_was_skipped(folder, tmp_path):
+    status, lines = submit(purge(folder.write(tmp_path / "run")))
+    assert status == 0
+    assert "skipped conservation         private/ was purged" in lines
+    assert json.loads(lines[-1])["skipped"][0] == "conversations"
+
+
+@pytest.mark.parametrize("kept", ["private/3_*/merges/part-00000.parquet", "private/vectors-0/*"])
+def test_private_files_of_which_some_are_missing_were_not_purged(kept, folder, tmp_path):
+    run = folder.write(tmp_path / "run")
+    (left,) = run.glob(kept)
+    for file in (run / "private").rglob("*"):
+        if file.is_file() and file != left:
+            file.unlink()
+    codes = codes_of(run)
+    assert codes["skipped"] == []
+    assert {"files", "conservation", "labels"} <= set(codes["FAILED"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a cluster count is edited", "a released name is edited", "the page loads a script"],
+)
+def test_wrong_public_content_is_found_after_a_purge_too(name, folder, tmp_path):
+    code, damage = WRONG[name]
+    damage(folder)
+    assert failures(purge(folder.write(tmp_path / "run"))) == [code]
 
 
 def test_a_folder_without_run_json_fails(tmp_path):
@@ -146,8 +216,8 @@ def test_wrong_content_under_right_seals_is_found_by_its_check(
     name, folder, tmp_path, capsys, monkeypatch
 ):
     codes, damage = WRONG[name]
-    asked = {code: check.CHECKS[code] for code in [*SEALS, *codes.split()]}
-    monkeypatch.setattr(check, "CHECKS", asked)
+    asked = {code: verdict.CHECKS[code] for code in [*SEALS, *codes.split()]}
+    monkeypatch.setattr(verdict, "CHECKS", asked)
     damage(folder)
     failed = failures(folder.write(tmp_path / "run"))
     said = capsys.readouterr().out
@@ -167,4 +237,4 @@ def test_a_file_changed_after_it_was_sealed_is_found(name, folder, tmp_path, cap
 
 def test_every_check_is_seen_to_fail():
     codes = {code for found, _ in [*WRONG.values(), *CHANGED.values()] for code in found.split()}
-    assert codes == set(check.CHECKS)
+    assert codes == set(verdict.CHECKS)

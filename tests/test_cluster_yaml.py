@@ -11,7 +11,8 @@ import ray
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from vitw_ray.command_line import config_from
+from vitw_ray.cli.run import JOB
+from vitw_ray.cli.settings import settings_from
 
 TEXT = (Path(__file__).parents[1] / "cluster.yaml").read_text()
 CONFIG = yaml.safe_load(TEXT)
@@ -30,7 +31,7 @@ def job():
     words = shlex.split(line)
     program = words.index("--") + 1
     assert words[program : program + 2] == ["python", "jobs/run.py"]
-    return config_from(words[program + 2 :], description="")
+    return settings_from(words[program + 2 :], JOB).config
 
 
 def test_ray_accepts_it():

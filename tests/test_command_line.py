@@ -1,90 +1,87 @@
-import dataclasses
+"""The command `vitw`: its subcommands, its help, and how it ends."""
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
-from vitw_ray.command_line import config_from, run_job
-from vitw_ray.config import RunConfig
-from vitw_ray.errors import ConfigError
-from vitw_ray.presets import PRESETS
+from vitw_ray import __version__
+from vitw_ray.cli import main as cli
+from vitw_ray.cli.main import COMMANDS, main
+from vitw_ray.errors import RunLocked, Stopped
+
+JOBS = Path(__file__).resolve().parents[1] / "jobs"
 
 
-def parse(*arguments: str) -> RunConfig:
-    return config_from(arguments, "a job")
+def test_without_arguments_the_help_goes_to_standard_error_with_status_2(capsys):
+    assert main([]) == 2
+    shown = capsys.readouterr()
+    assert not shown.out
+    assert all(name in shown.err for name in COMMANDS)
 
 
-def fields_of_stages() -> list[str]:
-    return [
-        field.name
-        for stage in dataclasses.fields(RunConfig)
-        for field in dataclasses.fields(stage.type)  # type: ignore[arg-type]
-    ]
+def test_help_lists_every_command_with_what_it_does_and_status_0(capsys):
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    for name, command in COMMANDS.items():
+        assert [line for line in lines if line.split()[:1] == [name] and command.summary in line]
 
 
-def test_every_flag_has_one_meaning():
-    names = fields_of_stages()
-    assert len(names) == len(set(names))
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_of_its_own(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code in (0, None)
+    assert f"vitw {name}" in capsys.readouterr().out
 
 
-def test_help_lists_every_setting_and_every_preset(capsys):
-    with pytest.raises(SystemExit):
-        parse("--help")
-    shown = capsys.readouterr().out
-    flags = [name.replace("_", "-") for name in fields_of_stages()]
-    assert not [f for f in flags if f"--{f}" not in shown and f"--no-{f}" not in shown]
-    assert all(name in shown for name in PRESETS)
+def test_help_loads_no_command():
+    code = (
+        "import sys; from vitw_ray.cli.main import main; main(['--help']);"
+        "print([name for name in sys.modules if name.startswith(('vitw_ray.cli.', 'tyro'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "['vitw_ray.cli.main']"
 
 
-def test_no_flag_means_the_laptop_and_a_flag_changes_its_field_alone():
-    changed = parse("--min-conversations", "7")
-    assert changed.labels.min_conversations == 7
-    assert dataclasses.replace(changed, labels=parse().labels) == parse() == PRESETS["laptop"]()
+def test_version_names_the_package_and_what_it_runs_on(capsys):
+    assert main(["--version"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"vitw_ray {__version__}"
+    assert {"python", "ray"} <= {line.split()[0] for line in lines}
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_a_valid_configuration_that_names_its_device(name):
-    config = parse("--preset", name)
-    assert config == PRESETS[name]()
-    assert (config.execution.device == "gpu") == (config.execution.gpus_per_actor > 0)
+def test_a_command_that_does_not_exist_is_told_with_the_near_one(capsys):
+    assert main(["rum"]) == 2
+    assert "did you mean run?" in capsys.readouterr().err
 
 
-def test_the_laptop_uses_the_cpu_and_the_clusters_presets_the_gpu():
-    devices = {name: make().execution.device for name, make in PRESETS.items()}
-    assert devices == {"laptop": "cpu", "smoke": "cpu", "paper": "gpu", "full_traffic": "gpu"}
-
-
-def test_the_paper_preset_has_the_papers_thresholds_sizes_and_embedder():
-    config = PRESETS["paper"]()
-    assert config.taxonomy.embedder == "mpnet"
-    assert config.taxonomy.ai_value_levels == (266, 26, 5)
-    assert (config.labels.min_conversations, config.labels.min_accounts) == (15, 5)
-    assert config.extraction.subjective_from == 3
+def test_the_module_is_the_same_command():
+    line = [sys.executable, "-m", "vitw_ray", "--version"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"vitw_ray {__version__}\n")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "field"),
+    ("error", "status", "said"),
     [
-        (["--preset", "palace"], "--preset"),
-        (["--sample", "0"], "--sample"),
-        (["--balance-models"], "--sample"),
-        (["--subjective-from", "5"], "--subjective-from"),
-        (["--max-error-share", "1.5"], "--max-error-share"),
-        (["--ai-value-levels", "5", "26"], "--ai-value-levels"),
-        (["--min-conversations", "0"], "--min-conversations"),
-        (["--actors", "0"], "--actors"),
-        (["--alpha", "0"], "--alpha"),
-        (["--created-from", "2025-02-25", "--created-until", "2025-02-18"], "--created-from"),
-        (["--device", "gpu"], "--gpus-per-actor"),
+        (RunLocked("it is in use", "wait"), 1, "Error: it is in use\n  fix: wait\n"),
+        (Stopped("Stopped; run again to go on.", ""), 130, "Stopped; run again to go on.\n"),
+        (KeyboardInterrupt(), 130, ""),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused_by_its_name_with_a_fix(arguments, field):
-    with pytest.raises(ConfigError, match=field) as refused:
-        parse(*arguments)
-    assert "what to do" in str(refused.value)
+def test_an_error_ends_with_its_status_and_is_told_on_standard_error(
+    error, status, said, monkeypatch, capsys
+):
+    def fail(arguments):
+        raise error
 
-
-def test_a_flag_that_does_not_exist_ends_the_job():
-    with pytest.raises(SystemExit):
-        parse("--no-such-flag", "1")
+    monkeypatch.setattr(import_module(COMMANDS["run"].module), "main", fail)
+    assert cli.main(["run"]) == status
+    assert capsys.readouterr() == ("", said)
 
 
 @pytest.mark.parametrize(
@@ -94,21 +91,32 @@ def test_a_flag_that_does_not_exist_ends_the_job():
         (["--output", "/proc/none/run"], "/proc/none"),
         (["--output", "ftp://host/run"], "ftp://host/run"),
         (["--secret-file", "no-such-secret"], "--secret-file"),
+        (["--preset", "laptp"], "laptop"),
     ],
 )
-def test_what_a_job_cannot_do_is_said_in_two_sentences_and_no_traceback(
+def test_what_a_run_cannot_do_is_said_in_two_sentences_and_no_traceback(
     arguments, named, capsys, tmp_path
 ):
     output = [] if "--output" in arguments else ["--output", str(tmp_path / "out")]
-    assert run_job([*arguments, *output], "a job") == 1
+    assert main(["run", *arguments, *output]) == 1
     shown = capsys.readouterr()
     assert named in shown.err
-    assert "what to do" in shown.err
+    assert shown.err.startswith("Error: ")
+    assert "\n  fix: " in shown.err
     assert "Traceback" not in shown.err
 
 
 def test_an_empty_input_is_named_and_not_run(tmp_path, capsys):
     (tmp_path / "empty.jsonl").touch()
-    arguments = ["--input", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "out")]
-    assert run_job(arguments, "a job") == 1
+    flags = ["--input", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "out")]
+    assert main(["run", *flags]) == 1
     assert "none holds a row" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("job", sorted(JOBS.glob("*.py")), ids=lambda job: job.name)
+def test_every_job_is_a_docstring_and_a_call_of_a_command(job, tmp_path):
+    assert len([line for line in job.read_text().splitlines() if "main(" in line]) == 1
+    line = [sys.executable, str(job), "--help"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "usage: " in done.stdout

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections import defaultdict
 from dataclasses import replace
 from itertools import combinations
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from whole_runs import run_quietly, small_config, table_bytes
 
-from vitw_ray.comparison.compare import compare_models
+from vitw_ray.cli.main import main
+from vitw_ray.comparison.compare import compare_assistants
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 
 pytestmark = pytest.mark.ray
@@ -84,7 +86,7 @@ def test_a_finished_run_is_compared_with_more_held_fixed(run_of, monkeypatch):
     # made-up answers do not differ: take what could be tested for what is significant
     tested = lambda row, alpha: row["p_adjusted"] is not None  # noqa: E731
     monkeypatch.setattr("vitw_ray.side_by_side._is_significant", tested)
-    found = list(compare_models(config, result))
+    found = list(compare_assistants(config, result))
     assert len(found) == 3
     for comparison in found:
         assert comparison.pair.matched_on == "prompts"
@@ -93,3 +95,26 @@ def test_a_finished_run_is_compared_with_more_held_fixed(run_of, monkeypatch):
             assert adjusted.low <= adjusted.difference <= adjusted.high
             assert adjusted.difference == pytest.approx(row["difference"], abs=0.1)
     assert any(comparison.adjusted for comparison in found)
+
+
+def test_the_command_prints_every_two_assistants_and_ends_with_their_number(
+    run_of, monkeypatch, capsys
+):
+    config, _, output = run_of(37)
+    tested = lambda row, alpha: row["p_adjusted"] is not None  # noqa: E731
+    monkeypatch.setattr("vitw_ray.side_by_side._is_significant", tested)
+    flags = [
+        *("--preset", "smoke", "--input", *config.conversations.input, "--output", str(output)),
+        *("--secret-file", config.execution.secret_file or "", "--rows-per-part", "37"),
+        *("--embedder", "hashing", "--min-conversations", "2"),
+    ]
+    assert main(["compare-assistants", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[4:11]] == ["done"] * 7
+    heads = [line for line in lines if line.endswith("of the commonest values shared")]
+    pairs = {frozenset(name for name in MODELS if f"{name} (" in line) for line in heads}
+    assert pairs == {frozenset(pair) for pair in combinations(MODELS, 2)}
+    shown = [line for line in lines if " shows more, matched on prompts: " in line]
+    assert shown
+    assert re.search(r"[a-z] [+-]\d+\.\d( \[[+-]\d+\.\d\])?(,|$)", shown[0])
+    assert json.loads(lines[-1])["pairs"] == 3

@@ -14,7 +14,8 @@ from scripted_climber import Climber
 from scripted_namer import ScriptedModel, items, name_after_first
 from taxonomy_stage import chats_about
 
-from vitw_ray.command_line import config_from
+from vitw_ray.cli.run import JOB
+from vitw_ray.cli.settings import settings_from
 from vitw_ray.config import ExtractionConfig, LabelsConfig, RunConfig, TaxonomyConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.facets import VALUE_FACETS
@@ -35,21 +36,21 @@ LABELS_OF_TEST = [f"{a} {b}" for a in ("calm", "kind", "fair") for b in ("mind",
 @pytest.mark.parametrize("extractor", ["lexicon", "simulated"])
 def test_a_reader_without_a_language_model_cannot_name(extractor):
     with pytest.raises(ConfigError, match="--naming") as refused:
-        config_from(["--naming", "model", "--extractor", extractor], "a job")
+        settings_from(["--naming", "model", "--extractor", extractor], JOB)
     assert "--model" in refused.value.fix
 
 
 def test_only_a_model_can_climb_by_names():
     with pytest.raises(ConfigError, match="--climbing names") as refused:
-        config_from(["--climbing", "names"], "a job")
+        settings_from(["--climbing", "names"], JOB)
     assert "--naming model" in refused.value.fix
 
 
 def test_to_climb_by_names_needs_room_for_a_list_of_them():
     line = "--climbing names --naming model --extractor openai --model m --transcript-tokens"
-    config_from([*line.split(), "1024"], "a job")
+    settings_from([*line.split(), "1024"], JOB)
     with pytest.raises(ConfigError, match="--transcript-tokens 1023 has no room"):
-        config_from([*line.split(), "1023"], "a job")
+        settings_from([*line.split(), "1023"], JOB)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_the_model_decides_the_taxonomys_key_only_when_it_names(monkeypatch):
     stage = next(stage for stage in STAGES if stage.name == "taxonomy")
 
     def key(naming, model):
-        extraction = ExtractionConfig(extractor="vllm", model=model)
+        extraction = ExtractionConfig(extractor="vllm", model=f"owner/{model}")
         config = RunConfig(extraction=extraction, taxonomy=TaxonomyConfig(naming=naming))
         return stage.key(config, {})
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats.contingency import association
 from whole_runs import run_quietly
 
-from vitw_ray.comparison.compare import compare_models
+from vitw_ray.comparison.compare import compare_assistants
 from vitw_ray.config import ConversationsConfig, Execution, LabelsConfig, RunConfig
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -50,7 +50,9 @@ def test_what_people_call_a_refusal_is_read_as_resistance(refusals):
 
 def test_on_the_same_prompts_the_guarded_model_moralizes_and_the_plain_one_complies(refusals):
     config, result, _, _ = refusals
-    found = {frozenset((c.pair.model_a, c.pair.model_b)): c for c in compare_models(config, result)}
+    found = {
+        frozenset((c.pair.model_a, c.pair.model_b)): c for c in compare_assistants(config, result)
+    }
     assert len(found) == 10
     comparison = found[frozenset((PLAIN, GUARDED))]
     sign = 1 if comparison.pair.model_a == GUARDED else -1

@@ -93,6 +93,7 @@ def test_the_secret_is_made_once_and_is_readable_by_its_owner_alone(storage, tmp
 def test_a_lost_secret_is_an_error_and_not_a_new_secret(storage, tmp_path):
     keyed = load_secret(storage, None)
     write_run_file(storage, {"secret_fingerprint": keyed.fingerprint, "report": None})
+    storage.write("private/1_conversations-0/conversations/part-00000.parquet", b"")
     (tmp_path / "run" / SECRET).unlink()
     with pytest.raises(SecretLost, match="--secret-file"):
         load_secret(storage, None)

@@ -44,7 +44,7 @@ def test_a_sample_has_exactly_its_size_and_does_not_depend_on_the_layout(
 
 
 def test_a_balanced_sample_draws_the_models_evenly(planted, tmp_path, local_ray):
-    kept, _ = read(planted, tmp_path, sample=30, balance_models=True)
+    kept, _ = read(planted, tmp_path, sample=30, balance_assistants=True)
     per_model = Counter(row["model"] for row in kept)
     assert sum(per_model.values()) == 30
     assert max(per_model.values()) - min(per_model.values()) <= 1

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_embedder import DIM, make_tiny_embedder, texts
 
-from vitw_ray.command_line import config_from
+from vitw_ray.cli.run import JOB
+from vitw_ray.cli.settings import settings_from
 from vitw_ray.config import RunConfig, TaxonomyConfig
 from vitw_ray.errors import ConfigError, StageFailed
 from vitw_ray.inference.embedder import embed_unique, load_embedder
@@ -260,14 +261,14 @@ def test_a_hub_that_is_out_of_reach_is_named_with_a_way_out(monkeypatch):
 
 def test_an_embedder_that_is_neither_profile_nor_id_nor_folder_is_refused_with_the_profiles():
     with pytest.raises(ConfigError, match="--embedder mpnett") as refused:
-        config_from(["--embedder", "mpnett"], "a job")
-    assert all(name in refused.value.problem for name in (*EMBEDDER_PROFILES, "hashing"))
+        settings_from(["--embedder", "mpnett"], JOB)
+    assert "did you mean mpnet?" in refused.value.problem
+    assert all(name in refused.value.fix for name in (*EMBEDDER_PROFILES, "hashing"))
 
 
 def test_a_run_whose_embedder_cannot_be_found_ends_before_it_begins(tmp_path):
-    config = config_from(
-        ["--embedder", str(tmp_path / "gone"), "--output", str(tmp_path / "out")], "a job"
-    )
+    flags = ["--embedder", str(tmp_path / "gone"), "--output", str(tmp_path / "out")]
+    config = settings_from(flags, JOB).config
     with pytest.raises(ConfigError, match=r"--embedder .*gone is not a folder"):
         run(config)
     assert not (tmp_path / "out").exists()

@@ -110,5 +110,5 @@ def test_a_stage_job_and_then_the_main_job_run_on_a_head_node(head, tmp_path):
 def test_a_job_that_cannot_work_fails_with_the_field_and_the_fix(head, tmp_path):
     done = submit(head, "jobs/run.py", "--input", str(tmp_path / "none-*.jsonl"))
     assert done.returncode != 0
-    assert "what to do" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout.split("what to do")[0]
+    assert "  fix: " in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout.split("  fix: ")[0]

@@ -62,9 +62,9 @@ def small_config(
     )
 
 
-def run_quietly(config: RunConfig) -> dict[str, Any]:
+def run_quietly(config: RunConfig, until: str = "release") -> dict[str, Any]:
     """Run in this process; the plan goes nowhere."""
-    return run(config, announce=lambda line: None)
+    return run(config, announce=lambda line: None, until=until)
 
 
 def table_bytes(output: Path | str) -> dict[str, list[str]]:

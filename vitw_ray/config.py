@@ -1,6 +1,6 @@
 """Every setting of a run: one frozen dataclass per stage, and `RunConfig`, which holds them all.
 
-The classes are also the command line: `python jobs/run.py --help` lists the fields, with the string
+The classes are also the command line: `vitw run --help-all` lists the fields, with the string
 below each field as its help text. Field names are therefore unique across all classes.
 
 Settings in the stage classes determine the content of tables, and are part of the stages' keys.
@@ -19,7 +19,7 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.execution import Execution
 from vitw_ray.extractor_kinds import EXTRACTORS, ExtractorName
 from vitw_ray.facets import FACETS
-from vitw_ray.profiles import HASHING, embedder_profile, profile_of
+from vitw_ray.profiles import HASHING, embedder_profile, profile_of, refuse_unknown_reader
 from vitw_ray.setting_checks import at_least, between, json_object
 
 SAMPLE = Path(__file__).parent / "evaluation" / "sample" / "conversations.jsonl.gz"
@@ -56,7 +56,7 @@ class ConversationsConfig:
     depend on the order of files or rows."""
     sample_seed: int = 0
     """Seed of the sample."""
-    balance_models: bool = False
+    balance_assistants: bool = False
     """Sample the same number of conversations of each assistant, as far as there are enough."""
     max_per_account: int | None = None
     """Keep at most this many conversations per account."""
@@ -77,10 +77,10 @@ class ConversationsConfig:
         at_least("rows_per_part", self.rows_per_part, 1)
         if not self.input:
             raise ConfigError("--input is empty", "give at least one path or glob")
-        if self.balance_models and self.sample is None:
+        if self.balance_assistants and self.sample is None:
             raise ConfigError(
-                "--balance-models needs --sample, which is not set",
-                "add --sample N, or drop --balance-models",
+                "--balance-assistants needs --sample, which is not set",
+                "add --sample N, or drop --balance-assistants",
             )
         if self.created_from and self.created_until and self.created_from > self.created_until:
             raise ConfigError("--created-from is after --created-until", "swap the two dates")
@@ -141,6 +141,8 @@ class ExtractionConfig:
                 f"--extractor {self.extractor} names no --model",
                 "add --model: a profile, a model id or a folder",
             )
+        if self.extractor == "vllm" and self.model:
+            refuse_unknown_reader(self.model)
 
 
 @dataclass(frozen=True, kw_only=True)

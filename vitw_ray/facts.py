@@ -50,7 +50,8 @@ class RunFacts:
     `days` are the first and the last day (ISO) that a conversation names, if any does. No date of
     the run itself is here, nor how long it took: the same input gives the same page.
     `sources` and `models` count conversations by data set and by model under study. `baseline`: the
-    extractor is one without a language model. `made_up`: it does not read at all.
+    extractor is one without a language model. `made_up`: it does not read at all. `rare_labels`
+    counts labels without enough support, by facet.
     """
 
     title: str
@@ -64,6 +65,7 @@ class RunFacts:
     stages: tuple[StageFacts, ...]
     versions: Mapping[str, str]
     made_up: bool = False
+    rare_labels: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def reader(self) -> str:
@@ -74,7 +76,7 @@ class RunFacts:
 def run_facts(context: StageContext) -> RunFacts:
     """What the manifests say of the run so far."""
     read, extracted = context.manifests["conversations"], context.manifests["extractions"]
-    details = extracted["details"]
+    details, labels = extracted["details"], context.manifests["labels"]["details"]
     config = context.config
     kind = EXTRACTORS[config.extraction.extractor]
     return RunFacts(
@@ -86,6 +88,7 @@ def run_facts(context: StageContext) -> RunFacts:
         extractor=extractor_name(config.extraction.extractor, details["settings"]),
         made_up=kind.is_made_up,
         baseline=kind.is_baseline,
+        rare_labels={facet: labels[f"{facet}_rare"] for facet in VALUE_FACETS},
         totals=RunTotals(
             conversations=extracted["rows_out"],
             failed=sum(extracted["failed"].values()),

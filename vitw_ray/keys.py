@@ -14,6 +14,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import date
 from typing import Any
 
+from vitw_ray.errors import SecretLost
 from vitw_ray.records import Message
 
 KEY_LENGTH = 16  # hex digits of a stage key (ours: 64 bits, no accidental twin in one folder)
@@ -62,6 +63,32 @@ class Keyed:
     def fingerprint(self) -> str:
         """What a run may say of its secret."""
         return self.hex("fingerprint", b"", 8)
+
+
+class LostSecret(Keyed):
+    """In place of a secret that was purged: nothing can be hashed, and its fingerprint is known.
+
+    It is enough for a run in which all stages are finished.
+    """
+
+    def __init__(self, fingerprint: str) -> None:
+        self._fingerprint = fingerprint
+
+    def digest(self, purpose: str, data: bytes, length: int = 16) -> bytes:
+        """Raise SecretLost: see `Keyed`."""
+        raise self.error()
+
+    def error(self) -> SecretLost:
+        """What to tell whoever needs the secret."""
+        return SecretLost(
+            "the secret of this run was purged, and nothing new can be read without it",
+            "choose another --output, or give the secret as --secret-file if there is a copy",
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """As `run.json` has it."""
+        return self._fingerprint
 
 
 def message_bytes(messages: Iterable[Message]) -> bytes:

@@ -24,6 +24,7 @@ from vitw_ray.lease import Lease, acquire
 from vitw_ray.planning import describe, plan, stage_folder
 from vitw_ray.preflight import check_places, find_models, preflight
 from vitw_ray.progress import Progress, log
+from vitw_ray.purge import refuse_after_purge
 from vitw_ray.release.publish import publish
 from vitw_ray.report.write import TABLES as READ_BY_REPORT
 from vitw_ray.report.write import write_report
@@ -87,6 +88,8 @@ STAGES = (
         write_report,
         settings=lambda c: (c.report, c.labels, c.extraction.extractor, c.statistics.alpha),
         reads=READ_BY_REPORT,
+        reads_private=False,
+        distributed=False,
         depends_on_run=True,
     ),
     Stage(
@@ -95,6 +98,7 @@ STAGES = (
         publish,
         settings=lambda c: (c.release, c.labels, c.extraction.extractor),
         reads=("labels", "taxonomy"),
+        distributed=False,
         depends_on_run=True,
     ),
 )
@@ -150,7 +154,7 @@ def _run(
                 context = StageContext(
                     **vars(setup), folder=folder, tables=tables, manifests=manifests
                 )
-                manifest = _run_stage(stage, context, lease)
+                manifest = run_stage(stage, context, lease)
             manifests[stage.name] = manifest
             tables.update(tables_of(manifest))
         result = summarise(setup, manifests, tables)
@@ -158,9 +162,12 @@ def _run(
     return result
 
 
-def _run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, Any]:
+def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, Any]:
+    """Run one stage; returns its manifest, which makes it visible."""
     lease.check()
-    cluster.connect(context.config.execution)
+    refuse_after_purge(stage, context)
+    if stage.distributed:
+        cluster.connect(context.config.execution)
     log.info("%s: starts", stage.name)
     start = time.monotonic()
     with Progress(stage.name):

@@ -8,7 +8,7 @@ MODEL = "qwen3-8b"  # ours: a small model that follows a form well, under Apache
 
 
 def laptop() -> RunConfig:
-    """Two cores, no GPU, no model hub: the lexicon reads; a label needs 3 conversations, not 15.
+    """Two cores, no GPU, no hub: the lexicon reads, and a label needs 3 conversations.
 
     The support thresholds are scaled down because a few thousand conversations are not 308,210; the
     plan and the report say so.
@@ -17,7 +17,7 @@ def laptop() -> RunConfig:
 
 
 def smoke() -> RunConfig:
-    """The laptop with made-up answers: every stage in seconds, to see that all is installed."""
+    """Made-up answers: every stage in seconds, to see that all is installed."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="simulated"),
         labels=LabelsConfig(min_conversations=3, min_accounts=1),
@@ -26,7 +26,7 @@ def smoke() -> RunConfig:
 
 
 def paper() -> RunConfig:
-    """The paper's thresholds, sizes and embedder (1.4, 1.5); an open-weight model, on 8 GPUs."""
+    """The paper's thresholds, sizes and embedder (1.4, 1.5), and qwen3-8b on 8 GPUs."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="vllm", model=MODEL),
         taxonomy=TaxonomyConfig(embedder="mpnet", ai_value_levels=(266, 26, 5)),
@@ -40,7 +40,7 @@ def paper() -> RunConfig:
 
 
 def full_traffic() -> RunConfig:
-    """As `paper`, with larger units and many actors, for tens of millions of conversations."""
+    """qwen3-8b on 64 GPUs, in larger units: for tens of millions of conversations."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="vllm", model=MODEL),
         taxonomy=TaxonomyConfig(ai_value_levels=(266, 26, 5)),

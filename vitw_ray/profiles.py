@@ -10,9 +10,11 @@ values, so a new one re-keys nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vitw_ray.errors import ConfigError
+from vitw_ray.setting_checks import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,20 @@ READER_PROFILES: dict[str, ReaderProfile] = {
 }
 
 
+def refuse_unknown_reader(model: str) -> None:
+    """Refuse a bare name that is neither a profile nor a folder: models of the hub have an owner.
+
+    Raises:
+        ConfigError: such a name.
+    """
+    if model not in READER_PROFILES and "/" not in model and not Path(model).is_dir():
+        raise ConfigError(
+            f"--model {model} is no profile and no folder{did_you_mean(model, READER_PROFILES)}",
+            f"give a profile ({', '.join(READER_PROFILES)}), a model id of the hub (owner/name),"
+            " or a folder",
+        )
+
+
 def profile_of(model: str) -> ReaderProfile:
     """The profile of this name, or one that knows only the model's id or folder."""
     return READER_PROFILES.get(model) or ReaderProfile(model=model)
@@ -145,8 +161,10 @@ def embedder_profile(name: str) -> EmbedderProfile:
     if name in EMBEDDER_PROFILES:
         return EMBEDDER_PROFILES[name]
     if "/" not in name:
+        known = (*EMBEDDER_PROFILES, HASHING)
         raise ConfigError(
-            f"--embedder {name} is no profile ({', '.join(EMBEDDER_PROFILES)}, {HASHING})",
-            "give one of these, a model id of the hub (owner/name), or a folder (./name)",
+            f"--embedder {name} is no profile{did_you_mean(name, known)}",
+            f"give a profile ({', '.join(known)}), a model id of the hub (owner/name), or a folder"
+            " (./name)",
         )
     return EmbedderProfile(model=name)

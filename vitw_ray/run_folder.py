@@ -32,9 +32,10 @@ import pyarrow.parquet as pq
 
 from vitw_ray import __version__
 from vitw_ray.errors import OutputError, SecretLost
-from vitw_ray.keys import Keyed, digest_of_files
+from vitw_ray.keys import Keyed, LostSecret, digest_of_files
+from vitw_ray.lease import LOCK, RECORD
 from vitw_ray.records import TABLES
-from vitw_ray.storage import PRIVATE, Storage
+from vitw_ray.storage import PRIVATE, FileStat, Storage
 
 SECRET = f"{PRIVATE}/secret"
 RUN_FILE = "run.json"
@@ -52,6 +53,11 @@ class FileEntry:
     bytes: int
     sha256: str
 
+    @property
+    def is_private(self) -> bool:
+        """Whether it lies under `private/`."""
+        return self.path.startswith(f"{PRIVATE}/")
+
 
 @dataclass(frozen=True)
 class TableRef:
@@ -64,6 +70,16 @@ class TableRef:
     def rows(self) -> int:
         """Rows of all files."""
         return sum(file.rows for file in self.files)
+
+    @property
+    def public(self) -> "TableRef":
+        """Its files outside `private/`: what a purge leaves."""
+        return TableRef(self.name, tuple(file for file in self.files if not file.is_private))
+
+    @property
+    def private(self) -> "TableRef":
+        """Its files under `private/`."""
+        return TableRef(self.name, tuple(file for file in self.files if file.is_private))
 
     @property
     def digest(self) -> str:
@@ -218,6 +234,8 @@ def read_table(storage: Storage, table: TableRef, columns: Sequence[str] | None 
 def load_secret(storage: Storage, secret_file: str | None) -> Keyed:
     """The secret of this output: from `--secret-file`, or made once under `private/`.
 
+    Of a run whose `private/` was purged it is a `LostSecret`.
+
     Raises:
         SecretLost: the run folder was made with another secret, or with one that is gone.
     """
@@ -236,6 +254,8 @@ def load_secret(storage: Storage, secret_file: str | None) -> Keyed:
             )
     else:
         if not storage.exists(SECRET):
+            if run is not None and not private_files(storage):
+                return LostSecret(run["secret_fingerprint"])
             if run is not None:
                 raise SecretLost(
                     f"{SECRET} is gone, and {RUN_FILE} says that the run was made with one",
@@ -251,6 +271,14 @@ def load_secret(storage: Storage, secret_file: str | None) -> Keyed:
             "give the right --secret-file, or choose another --output",
         )
     return keyed
+
+
+def private_files(storage: Storage) -> list[FileStat]:
+    """What lies under `private/`, the files of whoever drives the run now aside.
+
+    A run folder with `run.json` and without any of them was purged.
+    """
+    return [file for file in storage.list(PRIVATE) if file.path not in (LOCK, RECORD)]
 
 
 def read_run_file(storage: Storage) -> dict[str, Any] | None:

@@ -1,6 +1,8 @@
 """Checks of single settings: each refuses a value by the name of its flag and says what to give."""
 
 import json
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from vitw_ray.errors import ConfigError
@@ -34,3 +36,9 @@ def between(name: str, value: float, low: float, high: float) -> None:
     """Refuse what lies outside, the ends included in the range."""
     if not low <= value <= high:
         raise ConfigError(f"{flag(name)} is {value}", f"give a number from {low} to {high}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question to go behind a name that does not exist; empty when no known name is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -57,6 +57,8 @@ class Stage:
     run: Callable[[StageContext], StageReport]
     settings: Callable[[RunConfig], Any]  # the part of the configuration that determines it
     reads: tuple[str, ...] = ()  # names of its input tables
+    reads_private: bool = True  # or makes keyed hashes: it cannot run after a purge
+    distributed: bool = True  # works through Ray
     depends_on_run: bool = False  # reports on all earlier stages: their keys are part of its key
 
     def inputs(self, tables: Mapping[str, TableRef]) -> dict[str, str]:

@@ -34,7 +34,7 @@ class Comparison:
     adjusted: Mapping[str, Adjusted]
 
 
-def compare_models(config: RunConfig, run: Mapping[str, Any]) -> Iterator[Comparison]:
+def compare_assistants(config: RunConfig, run: Mapping[str, Any]) -> Iterator[Comparison]:
     """Yield every pair of assistants of a finished run; `run` is the content of `run.json`."""
     storage = Storage(config.execution.output)
     tables: dict[str, TableRef] = {}

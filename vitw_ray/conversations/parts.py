@@ -26,7 +26,7 @@ COUNTED = {"models": "model", "sources": "source"}  # name in the manifest: colu
 def draw(context: StageContext, paths: list[str], ranges: int) -> Cutoffs:
     """Cutoffs of the account cap and of the sample; each needs a pass over all rows."""
     config = context.config.conversations
-    cutoffs = Cutoffs(balanced=config.balance_models)
+    cutoffs = Cutoffs(balanced=config.balance_assistants)
     if config.max_per_account is not None:
         sketch = _sketch(context, paths, ranges, cutoffs, "account", config.max_per_account)
         cutoffs = replace(cutoffs, by_account=sketch.cutoffs())

@@ -57,14 +57,15 @@ def count_labels(context: StageContext) -> StageReport:
         details={
             "subjective_conversations": subjective,
             "with_account": with_account,
-            **{f"{facet}_kept": files_kept(labels, facet) for facet in VALUE_FACETS},
+            **{f"{facet}_kept": _of_support(labels, facet, True) for facet in VALUE_FACETS},
+            **{f"{facet}_rare": _of_support(labels, facet, False) for facet in VALUE_FACETS},
         },
     )
 
 
-def files_kept(labels: pa.Table, facet: str) -> int:
-    """Number of kept labels of a facet."""
-    return labels.filter((pc.field("facet") == facet) & pc.field("kept")).num_rows
+def _of_support(labels: pa.Table, facet: str, kept: bool) -> int:
+    """Number of labels of a facet with enough support, or without."""
+    return labels.filter((pc.field("facet") == facet) & (pc.field("kept") == kept)).num_rows
 
 
 def spellings_of(

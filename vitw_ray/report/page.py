@@ -37,7 +37,7 @@ def render(
         tables: By name, with the schemas of `vitw_ray.records.TABLES`: labels, taxonomy,
             response_types, associations, variation, mirroring, explicitness, cooccurrence,
             model_comparison. For an empty or absent table the page has a sentence that says so.
-            Labels without enough support are counted but not shown.
+            Labels without enough support are counted by `run`, and never named.
         run: Facts of the run.
         top: Rows of each ranked list.
         alpha: Differences between assistants are shown if their adjusted p-value is below it.
@@ -60,8 +60,7 @@ def render(
         few=FEW,
         tiles=sections.headline(table("labels"), run.totals),
         rankings={
-            facet: sections.top_values(table("labels"), facet, subjective, top)
-            for facet in VALUE_FACETS
+            facet: sections.top_values(table("labels"), facet, run, top) for facet in VALUE_FACETS
         },
         paper_shares=sections.PAPER_SHARES,
         trees={facet: trees[facet] for facet in TREE_FACETS if facet in trees},

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitw_ray.facets import BY_NAME, RESPONSE_TYPES
-from vitw_ray.facts import RunTotals
+from vitw_ray.facts import RunFacts, RunTotals
 from vitw_ray.intervals import wilson
 from vitw_ray.report.figures import Part, bar, stacked
 from vitw_ray.report.tree_view import Names
@@ -65,21 +65,18 @@ class Ranking(NamedTuple):
     below_support: int
 
 
-def top_values(labels: pa.Table, facet: str, subjective: int, top: int) -> Ranking:
-    """Labels with enough support, most common first, ties in alphabetical order.
-
-    `subjective` is the number of conversations that is the base of the shares.
-    """
+def top_values(labels: pa.Table, facet: str, run: RunFacts, top: int) -> Ranking:
+    """Labels with enough support, most common first, ties in alphabetical order."""
     mine = labels.filter(pc.field("facet") == facet)
     kept = mine.filter(pc.field("kept"))
     order = [("conversations", "descending"), ("label", "ascending")]
     rows = kept.sort_by(order).slice(0, top).to_pylist()
-    low, high = wilson([row["conversations"] for row in rows], subjective)
+    low, high = wilson([row["conversations"] for row in rows], run.totals.subjective)
     tone = "ai" if BY_NAME[facet].speaker == "assistant" else "human"
     for row, bottom, ceiling in zip(rows, low.tolist(), high.tolist(), strict=True):
         row |= {"low": bottom, "high": ceiling}
         row["bar"] = _interval_bar(row, float(high.max()), tone)
-    return Ranking(rows, kept.num_rows, mine.num_rows - kept.num_rows)
+    return Ranking(rows, kept.num_rows, run.rare_labels.get(facet, 0))
 
 
 def overall_response_types(table: Sequence[Row]) -> list[Row]:

@@ -19,12 +19,13 @@ TABLES = (
 
 
 def write_report(context: StageContext) -> StageReport:
-    """Render the page from the tables and manifests of the previous stages."""
-    tables = {name: read_table(context.storage, context.tables[name]) for name in TABLES}
+    """Render the page from the manifests and the public tables of the previous stages."""
+    read = {name: context.tables[name].public for name in TABLES}
+    tables = {name: read_table(context.storage, table) for name, table in read.items()}
     config = context.config
     page = render(tables, run_facts(context), config.report.top, config.statistics.alpha)
     return StageReport(
         files=[context.folder.write_text("report.html", page)],
-        rows_in=sum(table.num_rows for table in tables.values()),
+        rows_in=sum(context.tables[name].rows for name in TABLES),
         rows_out=1,
     )

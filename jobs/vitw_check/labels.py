@@ -4,13 +4,13 @@ import zlib
 from collections import Counter, defaultdict
 
 from .expected import LABEL, VALUE_FACETS
-from .problems import Problems, near, off
-from .recounting import Run
+from .problems import Problems, near, off, purged
+from .recounting import CheckedRun
 
 ACCOUNT_PASS_ROWS = 1_000_000  # ours: conversations whose accounts are held at a time
 
 
-def check_merges(run: Run) -> Problems:
+def check_merges(run: CheckedRun) -> Problems:
     """A variant has one label, which is nobody's variant; its conversations are recounted."""
     counted = Counter[tuple[str, str]]()
     for row in run.subjective():
@@ -25,7 +25,7 @@ def check_merges(run: Run) -> Problems:
         yield from off(f"row {number}: conversations", row["conversations"], counted[variant])
 
 
-def check_labels(run: Run) -> Problems:
+def check_labels(run: CheckedRun) -> Problems:
     """Every label's conversations and share, recounted from the extractions and the merges."""
     counted, total = Counter[tuple[str, str]](), 0
     for row in run.subjective():
@@ -42,7 +42,7 @@ def check_labels(run: Run) -> Problems:
         yield f"{facet}: {missing} labels of the extractions are not in the table, or stand twice"
 
 
-def check_accounts(run: Run) -> Problems:
+def check_accounts(run: CheckedRun) -> Problems:
     """The distinct accounts of every label, recounted."""
     passes = 1 + run.manifests["extractions"]["rows_out"] // ACCOUNT_PASS_ROWS
     counted, known = Counter[tuple[str, str]](), False
@@ -61,7 +61,7 @@ def check_accounts(run: Run) -> Problems:
         yield from off(f"row {number}: accounts", row["accounts"], expected)
 
 
-def check_kept(run: Run) -> Problems:
+def check_kept(run: CheckedRun) -> Problems:
     """A label is kept when it has the conversations, and the accounts where they are known."""
     conversations = run.setting("labels", "min_conversations")
     accounts = run.setting("labels", "min_accounts")
@@ -69,3 +69,4 @@ def check_kept(run: Run) -> Problems:
         enough = row["accounts"] is None or row["accounts"] >= accounts
         if row["kept"] is not (row["conversations"] >= conversations and enough):
             yield f"row {number}: kept {row['kept']}"
+    yield from purged(sum(run.is_gone(entry) for entry in run.entries("labels")))

@@ -5,12 +5,12 @@ from collections import Counter
 
 from .intervals import share_of
 from .problems import Problems, differ, off
-from .recounting import Run
+from .recounting import CheckedRun
 
 ROUNDING = 1e-12  # a bound may be the number itself, computed in another order
 
 
-def check_response_types(run: Run) -> Problems:
+def check_response_types(run: CheckedRun) -> Problems:
     """Response types over all, per model and per category: counts, shares, intervals."""
     table = list(run.rows("response_types"))
     groups = {(row["model"], row["over_facet"], row["over"]) for row in table}
@@ -32,7 +32,7 @@ def check_response_types(run: Run) -> Problems:
         yield "no row for all conversations of all models"
 
 
-def check_mirroring(run: Run) -> Problems:
+def check_mirroring(run: CheckedRun) -> Problems:
     """How often a human value, or its cluster, is among the AI values, recounted by level."""
     counted, mirrored = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
     levels = {row["level"] for row in run.rows("mirroring")}
@@ -56,7 +56,7 @@ def check_mirroring(run: Run) -> Problems:
         yield f"{missing} response types with human values have no row, or two"
 
 
-def check_intervals(run: Run) -> Problems:
+def check_intervals(run: CheckedRun) -> Problems:
     """Intervals enclose their number: low <= share <= high, shares within 0 and 1."""
     numbers = [
         ("response_types", "share", "", 0.0, 1.0),

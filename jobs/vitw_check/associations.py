@@ -8,7 +8,7 @@ from .expected import BOTTOM, VALUE_FACETS
 from .intervals import woolf
 from .problems import Problems, differ, off
 from .reading import Row
-from .recounting import Run
+from .recounting import CheckedRun
 
 
 def cell_of(row: Row) -> tuple[str, str, str, str]:
@@ -16,7 +16,7 @@ def cell_of(row: Row) -> tuple[str, str, str, str]:
     return row["row_facet"], row["row"], row["column_facet"], row["column"]
 
 
-def check_associations(run: Run) -> Problems:
+def check_associations(run: CheckedRun) -> Problems:
     """Every observed count, recounted; every pair that occurs is there, once, at its level."""
     levels = {(f, n): level for (f, _), path in run.above.items() for level, n in enumerate(path)}
     pairs = {cell_of(row)[::2] for row in run.rows("associations")}
@@ -33,7 +33,7 @@ def check_associations(run: Run) -> Problems:
         yield f"{len(missing)} pairs that occur together have no row"
 
 
-def check_residuals(run: Run) -> Problems:
+def check_residuals(run: CheckedRun) -> Problems:
     """Expected counts, residuals and odds ratios, computed from margins that are recounted."""
     n, alpha = run.grid.total, run.setting("statistics", "alpha")
     for number, row in enumerate(run.rows("associations")):
@@ -68,7 +68,7 @@ def by_account(where: str, row: Row) -> Problems:
         yield f"{where}: residual_by_account {weaker} beside {row['residual']}"
 
 
-def check_cooccurrence(run: Run) -> Problems:
+def check_cooccurrence(run: CheckedRun) -> Problems:
     """Every two kept labels of a facet that stand in one conversation, recounted."""
     counted = Counter[tuple[str, str, str]]()
     for row in run.subjective():
@@ -82,7 +82,7 @@ def check_cooccurrence(run: Run) -> Problems:
         yield f"{len(counted)} pairs that occur together have no row, or two"
 
 
-def check_explicitness(run: Run) -> Problems:
+def check_explicitness(run: CheckedRun) -> Problems:
     """AI values said outright and only shown, by response type and in all, recounted."""
     said, shown = Counter[tuple[str, str | None]](), Counter[tuple[str, str | None]]()
     for row in run.subjective():
@@ -120,7 +120,7 @@ def signed_root_of_chi_square(both: int, row: int, column: int, n: int) -> float
     return (both - expected) / math.sqrt(expected * (1 - row / n) * (1 - column / n))
 
 
-def check_variation(run: Run) -> Problems:
+def check_variation(run: CheckedRun) -> Problems:
     """Shares and coefficients of variation of the kept labels, recounted."""
     one, both = run.grid.one, run.grid.both
     shares = {(row["facet"], row["label"]): row["share"] for row in run.labels if row["kept"]}

@@ -9,13 +9,14 @@ from .expected import BOTTOM, VALUE_FACETS
 from .reading import Row, RunFolder, side_by_side
 
 
-class Run(RunFolder):
+class CheckedRun(RunFolder):
     """A run folder, and what its small tables say about every conversation."""
 
     @cached_property
     def labels(self) -> list[Row]:
-        """The labels table: small."""
-        return list(self.rows("labels"))
+        """The labels table: small. After a purge only the labels with enough support."""
+        readable = [entry for entry in self.entries("labels") if not self.is_gone(entry)]
+        return [row for entry in readable for row in self.part(entry["path"])]
 
     @cached_property
     def kept(self) -> dict[str, set[str]]:
@@ -101,7 +102,7 @@ class Grid:
     total: int
 
     @staticmethod
-    def of(run: Run) -> "Grid":
+    def of(run: CheckedRun) -> "Grid":
         """Count labels and the clusters above them by the lowest categories of other facets."""
         ends = ("row_facet", "column_facet")
         pairs = {(row[ends[0]], row[ends[1]]) for row in run.rows("associations", ends)}

@@ -5,13 +5,13 @@ import pyarrow.parquet as pq
 
 from .problems import Note, Problems, off
 from .reading import NotRun
-from .recounting import Run
+from .recounting import CheckedRun
 
 BATCH_ROWS = 8192  # ours: 32 MB of 1,024 dimensions
 UNIT = 1e-3  # ours: rounding of half precision stays below
 
 
-def check_vectors(run: Run) -> Problems:
+def check_vectors(run: CheckedRun) -> Problems:
     """Vector files are private and hold one unit row for each embedded text, and no text."""
     if "taxonomy" not in run.manifests:
         raise NotRun("taxonomy")

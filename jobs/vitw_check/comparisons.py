@@ -8,7 +8,7 @@ from typing import Any
 from .intervals import newcombe
 from .problems import Problems, differ, off
 from .reading import Row
-from .recounting import Run
+from .recounting import CheckedRun
 
 MOST_MODELS = 50  # beyond, only the largest are compared
 KEY = ("groups", "model_a", "model_b", "facet", "label", "matched_on")
@@ -19,7 +19,7 @@ Member = tuple[str, str]  # facet, label
 class Tallies:
     """Conversations of each group and task, and those of them that hold each label."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: CheckedRun) -> None:
         self.sizes: dict[tuple[str, str], Counter[str | None]] = defaultdict(Counter)
         self.held: dict[tuple[str, str, Member], Counter[str | None]] = defaultdict(Counter)
         self.answers: dict[str, dict[str, tuple[str, set[Member]]]] = defaultdict(dict)
@@ -69,7 +69,7 @@ class Tallies:
         return {pair: (len(shown), shown) for pair, shown in found.items()}
 
 
-def members_of(run: Run, row: Row) -> set[Member]:
+def members_of(run: CheckedRun, row: Row) -> set[Member]:
     """Labels of all facets and the clusters above AI values that a conversation holds."""
     found = {(facet, name) for facet in FACETS for name in run.members(row, facet)}
     for label in run.members(row, "ai_values"):
@@ -88,7 +88,7 @@ def named(row: Row, period: str) -> str | None:
     return moment.date().isoformat()[: 10 if period == "day" else 7]
 
 
-def check_model_comparison(run: Run) -> Problems:
+def check_model_comparison(run: CheckedRun) -> Problems:
     """Sizes, shares and plain intervals of every two models and periods, recounted."""
     tallies = Tallies(run)
     paired, seen, compared = tallies.pairs(), set(), set()

@@ -14,6 +14,12 @@ class Note(str):
     """Something that a check could not look at: told, and no failure."""
 
 
+def purged(files: int) -> Problems:
+    """A note about the private files that a purge took, where there are any."""
+    if files:
+        yield Note(f"{files} private files were purged")
+
+
 def at(row: Row) -> str:
     """A conversation in a message."""
     return f"conversation {row['conversation_id']}"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from .expected import PCT_TOLERANCE, PLAIN
 from .problems import Note, Problems, off
 from .reading import Row
-from .recounting import Run
+from .recounting import CheckedRun
 
 LOADS = re.compile(  # whatever makes a page fetch from elsewhere; a plain link does not
     r"""\b(?:src|srcset|poster|data|action)\s*=\s*["']?\s*(?:https?:)?//"""
@@ -22,7 +22,7 @@ LOADS = re.compile(  # whatever makes a page fetch from elsewhere; a plain link 
 )
 
 
-def check_release_frequencies(run: Run) -> Problems:
+def check_release_frequencies(run: CheckedRun) -> Problems:
     """values_frequencies.csv holds the kept AI values and their shares, in three decimals."""
     shares = {r["label"]: 100 * r["share"] for r in run.labels if r["facet"] == "ai_values"}
     rows = list(csv.DictReader(io.StringIO(run.text("values_frequencies.csv"))))
@@ -33,7 +33,7 @@ def check_release_frequencies(run: Run) -> Problems:
             yield f"row {number}: pct_convos {row['pct_convos']}"
 
 
-def check_release_tree(run: Run) -> Problems:
+def check_release_tree(run: CheckedRun) -> Problems:
     """values_tree.csv holds the taxonomy of the AI values, percentages in three decimals."""
     nodes = {row["cluster_id"]: row for row in run.taxonomy if row["facet"] == "ai_values"}
     rows = list(csv.DictReader(io.StringIO(run.text("values_tree.csv"))))
@@ -51,7 +51,7 @@ def check_release_tree(run: Run) -> Problems:
             yield f"row {number}: pct_total_occurrences, not {pct}"
 
 
-def check_report(run: Run) -> Problems:
+def check_report(run: CheckedRun) -> Problems:
     """The page is there, and loads nothing from elsewhere."""
     page = run.text("report.html")
     if "<html" not in page.lower():
@@ -79,7 +79,7 @@ def input_rows(source: Row) -> int | None:
             return None
 
 
-def check_inputs(run: Run) -> Problems:
+def check_inputs(run: CheckedRun) -> Problems:
     """The input files that are still there have as many rows as were read."""
     read = run.manifests["conversations"]["details"]["rows_by_file"]
     sources = run.run["inputs"]

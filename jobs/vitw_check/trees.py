@@ -5,10 +5,10 @@ from typing import Any
 
 from .expected import BOTTOM, NAME, PCT_TOLERANCE
 from .problems import Problems, at, off
-from .recounting import Run
+from .recounting import CheckedRun
 
 
-def check_tree(run: Run) -> Problems:
+def check_tree(run: CheckedRun) -> Problems:
     """Ids are unique; each node but the top has its parent one level up; no cluster is empty.
 
     Names of clusters are plain, and siblings bear different ones.
@@ -44,7 +44,7 @@ def _among_siblings(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["facet"], row["level"], row["parent_cluster_id"], row["name"].casefold()
 
 
-def check_taxonomy(run: Run) -> Problems:
+def check_taxonomy(run: CheckedRun) -> Problems:
     """Leaves are the kept labels with their counts, counts add up, percentages follow from them."""
     kept = {(r["facet"], r["label"]): r["conversations"] for r in run.labels if r["kept"]}
     leaves = [row for row in run.taxonomy if row["level"] == 0]
@@ -64,7 +64,7 @@ def check_taxonomy(run: Run) -> Problems:
             yield f"row {number}: pct_total_occurrences {row['pct_total_occurrences']}, not {pct}"
 
 
-def check_tasks(run: Run) -> Problems:
+def check_tasks(run: CheckedRun) -> Problems:
     """Each subjective conversation with a task has one level-1 cluster, as large as stated."""
     clusters = {
         row["cluster_id"]: row["conversations"]

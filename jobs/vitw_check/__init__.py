@@ -1,7 +1,8 @@
-"""The checks that `jobs/check.py` runs, from the documented form of a run folder alone.
+"""The checks of a finished run folder, from its documented form alone.
 
 Nothing in here imports the pipeline: what the pipeline gets wrong must not be wrong here too.
 
+    verdict       START HERE: the checks by code, in order, and the command line
     expected      the documented form: columns, types, stages, closed sets
     reading       a run folder as it lies there
     recounting    what a conversation counts towards
@@ -19,5 +20,6 @@ docstring is what it promises. They stand in the order of the stages:
     vectors       what the taxonomy was clustered from
     shares        response types, mirroring, intervals
     associations  associations, residuals, variation
+    comparisons   assistants and periods side by side
     outputs       release, report, and the input files
 """

@@ -17,8 +17,26 @@ Row = dict[str, Any]
 BATCH_ROWS = 512  # ours: a batch of long chats fits into memory
 
 
-class NotRun(Exception):
-    """A check asks for a stage that this run did not come to."""
+PRIVATE = "private/"
+DRIVERS = {"driver.lock", "driver.json"}  # of a run that was started again after a purge
+
+
+class Unreadable(Exception):
+    """A check asks for what this run does not have, for a reason that is no fault."""
+
+
+class NotRun(Unreadable):
+    """... a stage that it did not come to."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(f"the run ended before the stage {stage}")
+
+
+class Purged(Unreadable):
+    """... a private file, and `private/` was purged."""
+
+    def __init__(self) -> None:
+        super().__init__("private/ was purged")
 
 
 @dataclass
@@ -35,8 +53,30 @@ class RunFolder:
         fs, root = fsspec.core.url_to_fs(address.rstrip("/"))
         return cls(fs, root, json.loads(fs.cat_file(f"{root}/run.json")))
 
+    @cached_property
+    def purged(self) -> bool:
+        """Whether `private/` was deleted as a whole; of a part of it, the missing files are told.
+
+        What counts is what lies there: no file at all, those of a waiting driver aside.
+        """
+        named = [entry["path"] for entry in self.entries() if is_private(entry)]
+        if not named or self.fs.exists(f"{self.root}/{named[0]}"):
+            return False
+        left = self.fs.find(f"{self.root}/{PRIVATE}")
+        return not {base_name(path) for path in left} - DRIVERS
+
+    def is_gone(self, entry: Row) -> bool:
+        """Whether a purge took this file."""
+        return is_private(entry) and self.purged
+
     def open(self, path: str) -> BinaryIO:
-        """A file of the folder."""
+        """A file of the folder.
+
+        Raises:
+            Purged: the file was deleted with all of `private/`.
+        """
+        if path.startswith(PRIVATE) and self.purged:
+            raise Purged
         return cast(BinaryIO, self.fs.open(f"{self.root}/{path}", "rb"))
 
     @cached_property
@@ -78,6 +118,11 @@ class RunFolder:
     def text(self, name: str) -> str:
         """A file that is no table."""
         return self.fs.cat_file(f"{self.root}/{self.entries(name)[0]['path']}").decode()
+
+
+def is_private(entry: Row) -> bool:
+    """Whether a file of a manifest lies under `private/`."""
+    return entry["path"].startswith(PRIVATE)
 
 
 def base_name(path: str) -> str:

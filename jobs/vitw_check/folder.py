@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .expected import FILE_FIELDS, MANIFEST_FIELDS, SCHEMAS, STAGES
-from .problems import Problems, off
+from .problems import Problems, off, purged
 from .reading import Row, base_name
-from .recounting import Run
+from .recounting import CheckedRun
 
 
-def check_manifests(run: Run) -> Problems:
+def check_manifests(run: CheckedRun) -> Problems:
     """Every stage has a well-formed manifest, and the stages stand in order."""
     names = [stage["name"] for stage in run.run["stages"]]
     yield from off("stages", names, list(STAGES)[: len(names)])  # a run may end early
@@ -28,7 +28,7 @@ def check_manifests(run: Run) -> Problems:
             yield f"{name}: wrote no {table}"
 
 
-def check_run(run: Run) -> Problems:
+def check_run(run: CheckedRun) -> Problems:
     """What run.json says of stages, tables and totals is what the manifests say."""
     tables: dict[str, Row] = {}
     for stage in run.run["stages"]:
@@ -63,9 +63,13 @@ def check_run(run: Run) -> Problems:
     yield from off("totals", run.run["totals"], totals)
 
 
-def check_files(run: Run) -> Problems:
+def check_files(run: CheckedRun) -> Problems:
     """Every file exists with the bytes, rows and SHA-256 that its manifest states."""
+    gone = 0
     for entry in run.entries():
+        if run.is_gone(entry):
+            gone += 1
+            continue
         if not run.fs.exists(f"{run.root}/{entry['path']}"):
             yield f"{entry['path']}: is not there"
             continue
@@ -77,9 +81,10 @@ def check_files(run: Run) -> Problems:
         yield from off(f"{entry['path']}: bytes", entry["bytes"], size)
         yield from off(f"{entry['path']}: sha256", entry["sha256"][:12], digest.hexdigest()[:12])
         yield from off(f"{entry['path']}: rows", entry["rows"], rows_in(run, entry))
+    yield from purged(gone)
 
 
-def rows_in(run: Run, entry: Row) -> int | None:
+def rows_in(run: CheckedRun, entry: Row) -> int | None:
     """Rows of a file, None of one that is damaged; pages count as one."""
     with run.open(entry["path"]) as handle:
         if entry["path"].endswith(".csv"):
@@ -92,7 +97,7 @@ def rows_in(run: Run, entry: Row) -> int | None:
             return None
 
 
-def check_strays(run: Run) -> Problems:
+def check_strays(run: CheckedRun) -> Problems:
     """A finished stage folder holds no file that its manifest does not name."""
     named = {entry["path"] for entry in run.entries()}
     for folder in (stage["folder"] for stage in run.run["stages"]):
@@ -103,7 +108,7 @@ def check_strays(run: Run) -> Problems:
                     yield inside
 
 
-def check_digests(run: Run) -> Problems:
+def check_digests(run: CheckedRun) -> Problems:
     """The digest of every table follows from the names and hashes of its files."""
     for table, named in run.run["tables"].items():
         names = sorted((base_name(e["path"]), e["sha256"]) for e in run.entries(table))
@@ -111,7 +116,7 @@ def check_digests(run: Run) -> Problems:
         yield from off(table, named["digest"], hashlib.sha256(lines.encode()).hexdigest())
 
 
-def check_lineage(run: Run) -> Problems:
+def check_lineage(run: CheckedRun) -> Problems:
     """Every stage was made from the tables that run.json names."""
     for name, manifest in run.manifests.items():
         for table in {*STAGES[name][0]} - set(manifest["inputs"]):

@@ -6,10 +6,10 @@ from typing import cast
 from .expected import CODE, MADE_BY, ORIGIN, RESPONSE_TYPES, ROLES, VALUE_FACETS
 from .problems import Problems, at, off
 from .reading import Row, place, side_by_side
-from .recounting import Run
+from .recounting import CheckedRun
 
 
-def check_conversations(run: Run) -> Problems:
+def check_conversations(run: CheckedRun) -> Problems:
     """Every conversation has an id, known roles and something said."""
     for row in run.rows("conversations", ("conversation_id", "messages")):
         messages = row["messages"]
@@ -21,7 +21,7 @@ def check_conversations(run: Run) -> Problems:
             yield f"{at(row)}: a role that is none of {len(ROLES)}"
 
 
-def check_order(run: Run) -> Problems:
+def check_order(run: CheckedRun) -> Problems:
     """Ids are unique, parts are ranges of the hash that do not overlap, rows are sorted within."""
     sorted_tables = ("conversations", "extractions", "task_assignments")
     for table in (table for table in sorted_tables if MADE_BY[table] in run.manifests):
@@ -35,7 +35,7 @@ def check_order(run: Run) -> Problems:
                 before = here
 
 
-def check_rejects(run: Run) -> Problems:
+def check_rejects(run: CheckedRun) -> Problems:
     """Rejects are sorted, name a row that was read, each once, and give a short code."""
     read = run.manifests["conversations"]["details"]["rows_by_file"]
     taken: dict[str, bytearray] = {name: bytearray(rows) for name, rows in read.items()}
@@ -56,7 +56,7 @@ def check_rejects(run: Run) -> Problems:
             before = here
 
 
-def check_conservation(run: Run) -> Problems:
+def check_conservation(run: CheckedRun) -> Problems:
     """Rows read = conversations + rejects, by reason; nothing is lost on the way."""
     first, second = run.manifests["conversations"], run.manifests["extractions"]
     conversations = sum(1 for _ in run.rows("conversations", ("conversation_id",)))
@@ -72,7 +72,7 @@ def check_conservation(run: Run) -> Problems:
     yield from off("extractions of all conversations", extractions, conversations)
 
 
-def check_carried(run: Run) -> Problems:
+def check_carried(run: CheckedRun) -> Problems:
     """Every conversation is extracted exactly once, and its origin is carried unchanged."""
     columns = [text.split()[0] for text in ORIGIN.strip("; ").split("; ")]
     left, right = run.rows("conversations", columns), run.rows("extractions", columns)
@@ -111,7 +111,7 @@ def extraction_problems(row: Row, subjective_from: int) -> Problems:
             yield f"salience {value['salience']}"
 
 
-def check_extractions(run: Run) -> Problems:
+def check_extractions(run: CheckedRun) -> Problems:
     """Every answer keeps the rules, failed rows hold none, and failures are counted by code."""
     gate = run.setting("extraction", "subjective_from")
     failed, extractors, rows = Counter[str](), set[str](), 0

