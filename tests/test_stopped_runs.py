@@ -17,7 +17,7 @@ from vitw_ray.storage import Storage
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).resolve().parents[1]
-ROWS = 300
+ROWS, SEGMENT_ROWS = 300, 20
 STOPPED = re.compile(r"stopped; ([\d,]+) answers are kept; run the same command again")
 
 
@@ -36,7 +36,7 @@ def start(config, output: Path) -> subprocess.Popen:
         *("--input", *config.conversations.input, "--rows-per-part", "100"),
         *("--secret-file", str(config.execution.secret_file), "--embedder", "hashing"),
         *("--extractor", "simulated", "--simulated-seconds-per-row", "0.03"),
-        *("--unit-rows", "50", "--segment-rows", "20"),
+        *("--unit-rows", "50", "--segment-rows", str(SEGMENT_ROWS)),
     ]
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
     environment.pop("RAY_ADDRESS", None)
@@ -85,8 +85,10 @@ def test_a_stopped_job_says_so_in_a_line_and_the_same_command_reuses_what_is_com
     assert "already" not in errors  # a first run finds no answers
     *before, last = log_lines(errors)
     assert all(re.match(r"\d\d:\d\d:\d\d \w+: ", line) for line in before)
-    kept = int(STOPPED.fullmatch(last)[1])
-    assert 0 < kept == committed(output) < ROWS
+    told_of = int(STOPPED.fullmatch(last)[1])
+    kept = committed(output)
+    # Once the driver has counted, an actor that is about to be killed may commit a last segment.
+    assert 0 < told_of <= kept <= told_of + 2 * SEGMENT_ROWS
 
     second = start(undisturbed, output)
     told, errors = second.communicate(timeout=240)
