@@ -1,5 +1,6 @@
-"""Shared fixtures: where the real conversations are, and one local Ray for the whole session."""
+"""Shared fixtures: real conversations, what is logged, and one local Ray for the whole session."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,24 @@ def real_data() -> Path:
     if not (folder / "conversations.jsonl.gz").exists():
         pytest.skip(f"no real conversations at {folder}; set VITW_RAY_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[str]]:
+    """What the package logs, a line each; `caplog` sees nothing once a job has set up logging."""
+    found: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    log, keep = logging.getLogger("vitw_ray"), Keep()
+    before = log.level
+    log.addHandler(keep)
+    log.setLevel(logging.INFO)
+    yield found
+    log.removeHandler(keep)
+    log.setLevel(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,21 @@
 import json
+import shutil
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from vitw_ray.errors import SecretLost
+from vitw_ray import __version__
+from vitw_ray.errors import OutputError, SecretLost
 from vitw_ray.records import LABELS
 from vitw_ray.run_folder import (
     RUN_FILE,
     SECRET,
+    FileEntry,
     StageFolder,
     TableRef,
     load_secret,
+    read_part,
     read_table,
     tables_of,
     write_run_file,
@@ -70,6 +75,74 @@ def test_whoever_publishes_second_takes_the_manifest_that_stands(storage):
     second = folder(storage).publish({"stage": "labels", "files": [], "seconds": 2.0})
     assert first == second
     assert second["seconds"] == 1.0
+
+
+@pytest.mark.parametrize("columns", [None, ["label", "kept"]])
+def test_a_private_file_that_is_gone_is_named_with_its_table_and_what_still_works(
+    storage, tmp_path, columns
+):
+    entry = folder(storage).write_table("labels", labels(), private=True)
+    shutil.rmtree(tmp_path / "run" / "private")
+    with pytest.raises(OutputError, match=r"the table labels is needed.*private/ was deleted") as e:
+        read_part(storage, entry, columns)
+    assert entry.path in e.value.problem
+    assert "the tables outside private/ can be used" in e.value.fix
+
+
+def test_a_public_file_that_is_gone_is_not_said_to_be_private(storage, tmp_path):
+    entry = folder(storage).write_table("labels", labels())
+    (tmp_path / "run" / entry.path).unlink()
+    with pytest.raises(OutputError, match="gone") as gone:
+        read_table(storage, TableRef("labels", (entry,)))
+    assert "was deleted" not in gone.value.problem
+
+
+def written_by(storage, version: str | None, table: pa.Table) -> FileEntry:
+    """A finished stage whose table has a schema of its own."""
+    entry = folder(storage).write_table("labels", labels())
+    pq.write_table(table, storage.address(entry.path))
+    versions = {} if version is None else {"versions": {"vitw_ray": version}}
+    folder(storage).publish({"stage": "labels", "files": [vars(entry)], **versions})
+    return entry
+
+
+OLD = [
+    (labels().drop_columns(["accounts"]), "accounts"),
+    (labels().append_column("people", pa.array([1])), "people"),
+    (labels().set_column(2, "conversations", pa.array([3], pa.int32())), "conversations"),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), OLD)
+def test_a_table_of_another_form_is_refused_with_the_version_that_wrote_it(storage, table, column):
+    entry = written_by(storage, "0.0.9", table)
+    with pytest.raises(OutputError) as refused:
+        read_table(storage, TableRef("labels", (entry,)))
+    problem = refused.value.problem
+    assert "the table labels in" in problem
+    assert "was written by vitw_ray 0.0.9" in problem
+    assert problem.endswith(f"differs from that of this version ({__version__}) in {column}")
+    assert "vitw_ray 0.0.9" in refused.value.fix
+
+
+def test_only_the_columns_that_are_asked_for_have_to_fit(storage):
+    entry = written_by(storage, "0.0.9", OLD[0][0])
+    assert read_part(storage, entry, ["label"]).num_rows == 1
+    with pytest.raises(OutputError, match="in accounts"):
+        read_part(storage, entry, ["label", "accounts"])
+
+
+def test_a_version_that_nobody_noted_is_called_another_one(storage):
+    entry = written_by(storage, None, OLD[0][0])
+    with pytest.raises(OutputError, match="written by another version"):
+        read_part(storage, entry)
+
+
+def test_a_damaged_file_is_not_taken_for_another_version(storage):
+    entry = folder(storage).write_table("labels", labels())
+    storage.write(entry.path, b"PAR1 but no more")
+    with pytest.raises(pa.ArrowInvalid):
+        read_part(storage, entry)
 
 
 def test_run_json_is_rewritten_only_when_its_content_changes(storage, tmp_path):

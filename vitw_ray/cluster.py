@@ -241,6 +241,11 @@ def _without_text(error: Exception, unit: Unit) -> StageFailed:
     if trace is not None:
         place = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119
     where = ", ".join(f"{k}={v}" for k, v in unit.items() if isinstance(v, str | int))
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return StageFailed(
+            f"{error.name} is not installed on a node of the cluster ({place}, {where})",
+            "install there what the run needs: pip install '.[gpu]', '.[cpu]' or '.[server]'",
+        )
     return StageFailed(
         f"{type(error).__name__} at {place} (unit: {where})",
         "look at that place with the unit's rows; the message is left out, as it may quote them",

@@ -172,26 +172,31 @@ def check_nodes(nodes: Sequence[dict[str, float]], cpus: float, gpus: float, loc
         local: whether there will never be another node.
 
     Raises:
-        ConfigError: this machine has too few GPUs, and is all there is.
+        ConfigError: this machine has too few of them, and is all there is.
     """
     if any(n.get("CPU", 0) >= cpus and n.get("GPU", 0) >= gpus for n in nodes):
         return
     if not local:
         log.info("waiting for a node with %s: the cluster has none yet", _listed(cpus, gpus))
         return
-    name, flag, wanted = ("GPU", "--gpus-per-actor", gpus)
-    most = max((node.get(name, 0) for node in nodes), default=0)
-    fix = "see nvidia-smi and CUDA_VISIBLE_DEVICES, lower it or choose --device cpu"
-    if most >= gpus:
-        name, flag, wanted = ("CPU", "--cpus-per-actor", cpus)
+    for flag, name, wanted, fix in (
+        (
+            *("--gpus-per-actor", "GPU", gpus),
+            "see nvidia-smi and CUDA_VISIBLE_DEVICES, lower it, choose --device cpu",
+        ),
+        ("--cpus-per-actor", "CPU", cpus, "lower it"),
+    ):
         most = max((node.get(name, 0) for node in nodes), default=0)
-        fix = "lower it"
-    raise ConfigError(
-        f"{flag} is {wanted:g}, and Ray finds {most:g} {name}s on this machine",
-        f"{fix}, or submit the job to a cluster",
-    )
+        if most < wanted:
+            raise ConfigError(
+                f"{flag} is {wanted:g}, and Ray finds {_count(most, name)} on this machine",
+                f"{fix}, or submit the job to a cluster",
+            )
 
 
 def _listed(cpus: float, gpus: float) -> str:
-    parts = [(gpus, "GPU"), (cpus, "CPU")]
-    return " and ".join(f"{n:g} {name}{'s' * (n != 1)}" for n, name in parts if n)
+    return " and ".join(_count(n, name) for n, name in ((gpus, "GPU"), (cpus, "CPU")) if n)
+
+
+def _count(n: float, name: str) -> str:
+    return f"{n:g} {name}{'s' * (n != 1)}"

@@ -206,20 +206,22 @@ def check_schema(
     """
     expected = TABLES[file.table]
     names = columns or dict.fromkeys([*expected.names, *found.names])
-    differing = [name for name in names if _field(found, name) != _field(expected, name)]
+    differing = [
+        name
+        for name in names
+        if not (name in expected.names and name in found.names)
+        or not found.field(name).equals(expected.field(name))
+    ]
     if differing:
         stage = file.path.removeprefix(f"{PRIVATE}/").split("/")[0]
         manifest = StageFolder(storage, stage).manifest() or {}
-        version = f"vitw_ray {manifest.get('versions', {}).get('vitw_ray', 'of another version')}"
+        version = manifest.get("versions", {}).get("vitw_ray")
+        writer = f"vitw_ray {version}" if version else "another version"
         raise OutputError(
-            f"the table {file.table} in {storage.address(stage)} was written by {version}:"
-            f" {', '.join(differing)} is not as this version ({__version__}) has it",
-            f"make it anew with the command of that run, or read it with {version}",
+            f"the table {file.table} in {storage.address(stage)} was written by {writer} and"
+            f" differs from that of this version ({__version__}) in {', '.join(differing)}",
+            f"run the command of that run again, which makes it anew, or read it with {writer}",
         )
-
-
-def _field(schema: pa.Schema, name: str) -> pa.Field | None:
-    return schema.field(name) if name in schema.names else None
 
 
 def read_table(storage: Storage, table: TableRef, columns: Sequence[str] | None = None) -> pa.Table:

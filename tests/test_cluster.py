@@ -1,0 +1,65 @@
+"""How the package meets Ray: whose it is, who ends it, what an error may say."""
+
+import pickle
+import signal
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from vitw_ray import cluster
+from vitw_ray.errors import StageFailed
+
+
+@pytest.fixture
+def nobody_connected(monkeypatch):
+    monkeypatch.setattr(cluster, "_connection", None)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def test_a_run_is_local_unless_it_joins_a_cluster_or_finds_one(nobody_connected, monkeypatch):
+    assert cluster.is_local()
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert not cluster.is_local()
+    monkeypatch.delenv("RAY_ADDRESS")
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
+    assert not cluster.is_local()  # the caller's own: who knows how many nodes it has
+    for connection, local in (("started", True), ("joined", False)):
+        monkeypatch.setattr(cluster, "_connection", connection)
+        assert cluster.is_local() == local
+
+
+def test_what_the_caller_connected_to_is_not_ended(nobody_connected, monkeypatch):
+    ended = []
+    ray = SimpleNamespace(shutdown=lambda: ended.append(1))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    cluster.disconnect()
+    assert not ended
+    monkeypatch.setattr(cluster, "_connection", "joined")
+    cluster.disconnect()
+    cluster.disconnect()
+    assert len(ended) == 1
+
+
+def test_the_handler_of_sigterm_survives_the_start_of_ray():
+    before = signal.getsignal(signal.SIGTERM)
+    with cluster._own_sigterm():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_sigterm_while_ray_starts_is_an_interrupt_and_no_exit():
+    with pytest.raises(KeyboardInterrupt), cluster._own_sigterm():
+        sys.exit(15)  # as Ray's own handler does
+
+
+def test_a_package_that_a_node_lacks_is_named_with_the_command():
+    def work(unit):
+        import no_such_package  # noqa: F401  # pyright: ignore[reportMissingImports]
+
+    failed = pickle.loads(cluster._Guarded(work)({"part": 3})["result"])
+    assert isinstance(failed, StageFailed)
+    assert "no_such_package is not installed on a node" in failed.problem
+    assert "part=3" in failed.problem
+    assert "pip install" in failed.fix

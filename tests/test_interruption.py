@@ -1,0 +1,106 @@
+"""Ctrl-C and SIGTERM within one process: what is raised, and what stands afterwards."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from whole_runs import plant_files, small_config
+
+from vitw_ray import cluster
+from vitw_ray.errors import Stopped
+from vitw_ray.extraction.answers import Extracted
+from vitw_ray.extraction.extract import answers_folder
+from vitw_ray.extraction.segments import SegmentWriter
+from vitw_ray.interruption import SIGNALS, interruptible
+from vitw_ray.lease import acquire
+from vitw_ray.pipeline import run
+from vitw_ray.storage import Storage
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_raises_and_the_handlers_come_back(number):
+    before = [signal.getsignal(each) for each in SIGNALS]
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        signal.raise_signal(number)
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+def test_a_second_signal_ends_the_process_at_once():
+    script = """
+import signal
+from vitw_ray.interruption import interruptible
+with interruptible():
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        signal.raise_signal(signal.SIGINT)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_signal_that_the_process_ignores_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_run_in_another_thread_leaves_the_handlers_alone():
+    seen = []
+
+    def enter():
+        with interruptible():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+def interrupted(config):
+    """Run until the plan is announced, then press Ctrl-C."""
+    with pytest.raises(Stopped) as stopped:
+        run(config, announce=lambda line: signal.raise_signal(signal.SIGINT))
+    return stopped.value
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "disconnect", lambda: None)  # other tests use this Ray
+    inputs = plant_files(tmp_path / "in", rows=3, files=1)
+    return small_config(inputs, tmp_path / "out", tmp_path / "secret")
+
+
+@pytest.mark.parametrize(
+    ("answered", "failed", "line"),
+    [
+        (0, 0, "stopped; run the same command again"),
+        (0, 2, "stopped; run the same command again"),
+        (1, 0, "stopped; 1 answer is kept; run the same command again"),
+        (1240, 3, "stopped; 1,240 answers are kept; run the same command again"),
+    ],
+)
+def test_a_stopped_run_says_how_many_committed_answers_stand(config, answered, failed, line):
+    storage = Storage(config.execution.output)
+    writer = SegmentWriter(storage, answers_folder(config), 1, 500, 1e9)
+    for number in range(answered + failed):
+        error = "time_out" if number < failed else None
+        writer.add(number.to_bytes(16, "big"), Extracted(None, error))
+    writer.commit()
+    stopped = interrupted(config)
+    assert stopped.problem == line
+    assert stopped.__context__ is None  # nothing that was under way is held by the error
+
+
+def test_the_next_driver_finds_the_lease_free(config):
+    interrupted(config)
+    with acquire(Storage(config.execution.output)) as lease:
+        assert lease.epoch == 2
