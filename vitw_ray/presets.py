@@ -1,23 +1,23 @@
-"""Named starting points: functions that return a `RunConfig`. Flags then change single fields."""
+"""Presets: functions that return a `RunConfig`. Flags then change single fields."""
 
 from collections.abc import Callable
 
 from vitw_ray.config import Execution, ExtractionConfig, LabelsConfig, RunConfig, TaxonomyConfig
 
-MODEL = "qwen3-8b"  # ours: a small model that follows a form well, under Apache-2.0
+MODEL = "qwen3-8b"  # ours: a small model that follows a schema well, under Apache-2.0
 
 
 def laptop() -> RunConfig:
-    """Two cores, no GPU, no model hub: the lexicon reads; a label needs 3 conversations, not 15.
+    """Two cores, no GPU, no model hub: the lexicon reader; labels from 3 conversations, not 15.
 
-    The support thresholds are scaled down because a few thousand conversations are not 308,210; the
-    plan and the report say so.
+    The support thresholds are lower because the paper's are for 308,210 conversations; the plan and
+    the report state that.
     """
     return RunConfig(labels=LabelsConfig(min_conversations=3, min_accounts=1))
 
 
 def smoke() -> RunConfig:
-    """The laptop with made-up answers: every stage in seconds, to see that all is installed."""
+    """As laptop, with simulated answers: all stages in seconds, to test the installation."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="simulated"),
         labels=LabelsConfig(min_conversations=3, min_accounts=1),
@@ -26,7 +26,7 @@ def smoke() -> RunConfig:
 
 
 def paper() -> RunConfig:
-    """The paper's thresholds, sizes and embedder (1.4, 1.5); an open-weight model, on 8 GPUs."""
+    """The paper's thresholds, sizes and embedder (1.4, 1.5); an open-weight reader on 8 GPUs."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="vllm", model=MODEL),
         taxonomy=TaxonomyConfig(embedder="mpnet", ai_value_levels=(266, 26, 5)),
@@ -40,7 +40,7 @@ def paper() -> RunConfig:
 
 
 def full_traffic() -> RunConfig:
-    """As `paper`, with larger units and many actors, for tens of millions of conversations."""
+    """As paper, with larger units and 64 GPUs, for tens of millions of conversations."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="vllm", model=MODEL),
         taxonomy=TaxonomyConfig(ai_value_levels=(266, 26, 5)),
