@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import RunFacts, RunTotals, StageFacts
-from vitw_ray.records import LABELS, TABLES, TAXONOMY
+from vitw_ray.records import TABLES
 
 CONVERSATIONS, FAILED, SUBJECTIVE = 2814, 9, 1336
 KINDS = {
@@ -60,30 +60,6 @@ TASKS = [
     "Everyday planning and travel",
 ]
 MODELS = {"claude-v1.3": 640, "gpt-4-0613": 402, "gpt-3.5-turbo": 171, "vicuna-13b": 123}
-
-
-def labels_table(labels: dict[str, int], subjective: int, kept: bool = True) -> pa.Table:
-    """AI values by their number of conversations."""
-    rows = [
-        {
-            "facet": "ai_values",
-            "label": label,
-            "conversations": n,
-            "accounts": None,
-            "share": n / subjective,
-            "kept": kept,
-        }
-        for label, n in labels.items()
-    ]
-    return pa.Table.from_pylist(rows, LABELS)
-
-
-def taxonomy_table(nodes: list[tuple[str, int, str | None, str, str]]) -> pa.Table:
-    """AI nodes as (id, level, parent, name, description); a release does not use their counts."""
-    names = ("cluster_id", "level", "parent_cluster_id", "name", "description")
-    rest = {"facet": "ai_values", "conversations": 1, "pct_total_occurrences": 0.0}
-    rows = [{**dict(zip(names, node, strict=True)), **rest} for node in nodes]
-    return pa.Table.from_pylist(rows, TAXONOMY)
 
 
 def fake_tables(labels: int = 300, min_conversations: int = 3) -> dict[str, pa.Table]:

@@ -1,4 +1,4 @@
-"""Accounts: groups of them carry into intervals that their conversations are alike."""
+"""Groups of accounts: intervals allow for similar conversations of an account."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_conversations_of_an_account_share_a_group_and_those_without_one_spread(
     assert len(set(group.codes.tolist())) == ACCOUNT_GROUPS
 
 
-def test_the_interval_of_a_mean_of_groups_holds_the_truth_in_95_of_100_draws():
+def test_the_interval_of_a_mean_of_groups_covers_the_truth_in_95_of_100_draws():
     draws = np.random.default_rng(0).normal(3.0, 1.0, (ACCOUNT_GROUPS, 10_000))
     without = (draws.sum(axis=0) - draws) / (ACCOUNT_GROUPS - 1)
     low, high = t_interval(draws.mean(axis=0), without)
@@ -34,7 +34,7 @@ def test_the_interval_of_a_mean_of_groups_holds_the_truth_in_95_of_100_draws():
 
 
 def planted(rng, accounts: int, each: int, own_taste: float):
-    """Two labels that do not depend on each other but, with `own_taste`, both on the account."""
+    """Two labels, independent given the account; with `own_taste`, both depend on the account."""
     account = np.repeat(np.arange(accounts), each)
     facets = []
     for _ in range(2):
@@ -57,7 +57,7 @@ def both_residuals(rng, accounts: int, each: int, own_taste: float) -> tuple[flo
     return plain[0], residuals_by_account(counts, np.array([0]))[0]
 
 
-def test_accounts_with_tastes_of_their_own_fool_the_plain_residual_and_not_that_by_account():
+def test_similar_conversations_of_accounts_bias_the_plain_residual_but_not_that_by_account():
     rng = np.random.default_rng(1)
     found = np.array([both_residuals(rng, 400, 20, own_taste=0.9) for _ in range(300)])
     plain, by_account = (np.abs(found) > 1.96).mean(axis=0)
@@ -65,7 +65,7 @@ def test_accounts_with_tastes_of_their_own_fool_the_plain_residual_and_not_that_
     assert by_account < 0.08
 
 
-def test_with_an_account_for_each_conversation_both_residuals_are_alike():
+def test_with_one_conversation_per_account_both_residuals_are_similar():
     rng = np.random.default_rng(2)
     found = np.array([both_residuals(rng, 6_000, 1, own_taste=0.5) for _ in range(100)])
     assert found[:, 1] == pytest.approx(found[:, 0], rel=0.35, abs=0.01)
@@ -96,9 +96,9 @@ def test_cells_counted_in_blocks_add_up():
 
 
 def lift(rng, accounts: int, each: int, alike: float) -> dict:
-    """Conversations with one human value of 20; the answer shows it in 3 of 10, more or less.
+    """Conversations with one human value of 20, which the answer copies in 3 of 10.
 
-    With `alike`, either all conversations of an account are mirrored, or hardly any.
+    The larger `alike`, the more similar are the conversations of an account in that.
     """
     n = accounts * each
     account = np.repeat(np.arange(accounts), each)
@@ -119,7 +119,7 @@ TRUE_LIFT = (0.3 + 0.7 / 20) * 20  # chance is one in 20
 
 @pytest.mark.slow
 @pytest.mark.parametrize("alike", [0.0, 0.8])
-def test_over_10_000_draws_the_lifts_interval_holds_the_truth_in_95_of_100(alike):
+def test_over_10_000_draws_the_interval_of_the_lift_covers_the_truth_in_95_of_100(alike):
     rng = np.random.default_rng(6)
     rows = [lift(rng, 300, 5, alike) for _ in range(10_000)]
     held = np.mean([row["lift_low"] <= TRUE_LIFT <= row["lift_high"] for row in rows])
@@ -127,7 +127,7 @@ def test_over_10_000_draws_the_lifts_interval_holds_the_truth_in_95_of_100(alike
 
 
 @pytest.mark.parametrize("alike", [0.0, 0.8])
-def test_the_interval_of_the_lift_holds_the_truth_also_when_accounts_are_alike(alike):
+def test_the_interval_of_the_lift_covers_the_truth_with_similar_conversations_of_accounts(alike):
     rng = np.random.default_rng(5)
     rows = [lift(rng, 300, 5, alike) for _ in range(150)]
     held = np.mean([row["lift_low"] <= TRUE_LIFT <= row["lift_high"] for row in rows])

@@ -2,10 +2,10 @@
 
 import re
 
-from fake_tables import labels_table, taxonomy_table
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from release_tables import labels_table, taxonomy_table
 
 from vitw_ray.alphabet import CLUSTER_NAME, LABEL, LABEL_CHARACTERS
 from vitw_ray.config import LabelsConfig

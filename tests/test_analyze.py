@@ -1,4 +1,4 @@
-"""The counts and tables of stage 5 against sets of conversations, counted one by one."""
+"""The counts and tables of stage 5, against counting sets of conversations one by one."""
 
 from itertools import pairwise, product
 
@@ -144,7 +144,7 @@ def test_any_blocks_in_any_order_give_the_same_tables(found, cuts, random):
     assert compute(merged, {}, VOCABULARY, 0.05) == whole
 
 
-def test_response_types_are_shared_out_over_all_models_and_each():
+def test_response_types_have_shares_over_all_assistants_and_for_each():
     found = [
         {"is_subjective": True, "ai_values": [], "human_values": [], "task": None,
          "response_type": kind, "model": model}
@@ -160,7 +160,7 @@ def test_response_types_are_shared_out_over_all_models_and_each():
     assert shares["n", "reframing"] == 0.0
 
 
-def test_no_labels_no_tasks_and_no_models_give_empty_tables_and_no_error():
+def test_no_labels_no_tasks_and_no_assistants_give_empty_tables_and_no_error():
     none = {"ai_values": [], "human_values": []}
     empty = Codebook(none, {facet: {} for facet in none}, [[]], [np.zeros(0, np.int32)], [], [])
     made = compute(count_block(ConversationBlock.of(*tables([]), empty)), {}, empty, 0.05)

@@ -1,4 +1,4 @@
-"""cluster.yaml against Ray's own schema, and against what the comments in it say."""
+"""cluster.yaml against Ray's schema and against its own comments."""
 
 import copy
 import re
@@ -34,7 +34,7 @@ def job():
     return settings_from(words[program + 2 :], JOB).config
 
 
-def test_ray_accepts_it():
+def test_ray_accepts_the_file():
     validate(CONFIG)
 
 
@@ -52,7 +52,7 @@ def test_a_misspelt_key_is_refused(place):
 
 
 @pytest.mark.parametrize("name", NODE_TYPES)
-def test_every_node_type_says_what_it_has(name):
+def test_every_node_type_states_its_resources(name):
     assert {"CPU", "GPU"} <= NODE_TYPES[name]["resources"].keys()
     config = copy.deepcopy(CONFIG)
     del config["available_node_types"][name]["resources"]
@@ -60,22 +60,22 @@ def test_every_node_type_says_what_it_has(name):
         validate(config)
 
 
-def test_no_work_lands_on_the_head():
+def test_no_work_runs_on_the_head():
     assert set(NODE_TYPES[CONFIG["head_node_type"]]["resources"].values()) == {0}
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_workers_start_from_none_on_spot(name):
+def test_workers_start_at_zero_and_are_spot_machines(name):
     assert NODE_TYPES[name]["min_workers"] == 0
     assert NODE_TYPES[name]["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
 
 
-def test_machines_get_their_rights_from_a_profile_and_not_from_this_file():
+def test_machines_get_permissions_from_a_profile_and_not_from_the_file():
     assert all("IamInstanceProfile" in node["node_config"] for node in NODE_TYPES.values())
     assert not re.search(r"AKIA|aws_secret|aws_access|password|AUTH_TOKEN=", TEXT, re.IGNORECASE)
 
 
-def test_the_image_has_the_ray_that_this_project_runs_on():
+def test_the_image_has_the_version_of_ray_that_this_project_uses():
     assert CONFIG["docker"]["image"].partition(":")[2].startswith(f"{ray.__version__}-py312-")
 
 

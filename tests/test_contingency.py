@@ -1,4 +1,4 @@
-"""Counts of conversations: equal to sets, whatever the blocks and their order."""
+"""Counts of conversations equal those of sets, for any blocks in any order."""
 
 from itertools import pairwise
 from random import Random
@@ -72,7 +72,7 @@ def test_cross_and_presence_equal_counting_sets(rows, chunk):
 
 
 @pytest.mark.parametrize(("most_a", "most_b"), [(1, 6), (6, 1), (1, 1)])
-def test_a_facet_with_one_code_per_conversation_is_counted_alike_on_either_side(most_a, most_b):
+def test_a_facet_with_one_code_per_conversation_counts_the_same_on_either_side(most_a, most_b):
     random = Random(0)
     a = [set(random.sample(range(A_SIZE), random.randint(0, most_a))) for _ in range(200)]
     b = [set(random.sample(range(B_SIZE), random.randint(0, min(most_b, 5)))) for _ in range(200)]
@@ -98,7 +98,7 @@ def test_any_split_of_the_rows_in_any_order_gives_the_same_counts(rows, cuts, ra
 
 
 @pytest.mark.parametrize("most_b", [1, B_SIZE])
-def test_keys_come_in_chunks_so_that_memory_does_not_grow_with_the_rows(most_b, monkeypatch):
+def test_chunks_of_keys_do_not_grow_with_the_number_of_rows(most_b, monkeypatch):
     monkeypatch.setattr(contingency, "_CHUNK", 100)
     rows = 2_000
     a, b = facet([{0, 3, 6}] * rows, A_SIZE), facet([set(range(most_b))] * rows, B_SIZE)
@@ -123,7 +123,7 @@ def test_deduplicate_sorts_and_keeps_each_pair_once(pairs):
 
 @settings(deadline=None)
 @given(st.lists(codes_of_conversations(A_SIZE), max_size=20))
-def test_an_ancestor_counts_once_for_all_its_labels_and_missing_ones_drop(held):
+def test_an_ancestor_counts_once_per_conversation_and_labels_without_one_are_dropped(held):
     ancestor = [0, 0, 1, -1, 1, 2, 0]
     up = to_ancestors(facet(held, A_SIZE), ancestor, 3)
     sets = [{ancestor[code] for code in codes} - {-1} for codes in held]
@@ -141,7 +141,7 @@ def test_an_ancestor_counts_once_for_all_its_labels_and_missing_ones_drop(held):
         ([-1], [0], "negative"),
     ],
 )
-def test_a_facet_that_would_be_counted_wrongly_is_refused(rows, codes, message):
+def test_a_facet_with_invalid_pairs_or_codes_is_refused(rows, codes, message):
     with pytest.raises(ValueError, match=message):
         CodedFacet(np.array(rows, np.int64), np.array(codes, np.int32), 4)
 
@@ -152,7 +152,7 @@ def test_rows_beyond_the_block_are_refused():
         cross(late, facet([{0}], 1), 2)
 
 
-def test_code_of_row_has_minus_one_where_there_is_none_and_refuses_lists():
+def test_code_of_row_is_minus_one_without_a_code_and_refuses_several_codes():
     assert code_of_row(facet([{3}, set(), {0}], 4), 4).tolist() == [3, -1, 0, -1]
     with pytest.raises(ValueError, match="more than one"):
         code_of_row(facet([{1, 2}], 4), 1)
@@ -160,7 +160,7 @@ def test_code_of_row_has_minus_one_where_there_is_none_and_refuses_lists():
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 30))
-def test_tallies_add_up_to_the_tally_of_all_keys(keys, cut):
+def test_sparse_counts_add_up_to_the_counts_of_all_keys(keys, cut):
     array = np.array(keys, np.int64)
     parts = SparseCounts.of(array[cut:]).add(SparseCounts.of(array[:cut]))
     expected = {key: keys.count(key) for key in sorted(set(keys))}

@@ -1,4 +1,4 @@
-"""Co-occurrence: pairs of labels within a conversation, counted one by one to compare."""
+"""Co-occurrence: pairs of labels within a conversation, against counting one by one."""
 
 from collections import Counter
 from itertools import combinations, pairwise
@@ -31,7 +31,7 @@ def table(counts: PairCounts):
 
 
 @given(conversations, st.booleans(), st.sampled_from([2, 1 << 15]))
-def test_each_pair_is_counted_once_a_conversation_dense_or_sparse(held, sparse, rows):
+def test_each_pair_is_counted_once_per_conversation_dense_or_sparse(held, sparse, rows):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cooccurrence, "DENSE_LABELS", 0 if sparse else 4096)
         patch.setattr(cooccurrence, "_ROWS", rows)
@@ -57,7 +57,7 @@ def test_any_split_of_the_rows_in_any_order_gives_the_same_table(held, cuts, ran
 
 
 @pytest.mark.parametrize("size", [0, 1, 2])
-def test_a_facet_of_hardly_any_labels_has_no_pairs(size):
+def test_a_facet_with_fewer_than_two_labels_has_no_pairs(size):
     empty = CodedFacet(np.zeros(0, np.int64), np.zeros(0, np.int32), size)
     assert cooccurrence.cooccurrence(PairCounts.of(empty), "ai_values", NAMES[:size]).num_rows == 0
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 @given(st.data())
-def test_the_unmatched_interval_is_newcombes_as_statsmodels_has_it(data):
+def test_the_unmatched_interval_equals_newcombes_in_statsmodels(data):
     n_a, n_b = (data.draw(st.integers(1, 5_000)) for _ in range(2))
     a, b = data.draw(st.integers(0, n_a)), data.draw(st.integers(0, n_b))
     low, high = newcombe(a, n_a, b, n_b)
@@ -42,7 +42,7 @@ def test_the_unmatched_p_value_is_exact_where_few_are_expected(n_a, n_b, data):
         assert p == pytest.approx(min(1.0, 2 * tails[above]), rel=1e-9)
 
 
-def test_strata_of_one_mix_give_the_plain_shares_and_mantels_and_haenszels_p_value():
+def test_strata_in_equal_proportions_give_the_unmatched_shares_and_the_mantel_haenszel_p_value():
     rng = np.random.default_rng(0)
     n_a, n_b = rng.integers(30, 200, 6), rng.integers(30, 200, 6)
     a, b = rng.binomial(n_a, 0.3), rng.binomial(n_b, 0.4)
@@ -55,7 +55,7 @@ def test_strata_of_one_mix_give_the_plain_shares_and_mantels_and_haenszels_p_val
     assert found.p_value[0] == pytest.approx(expected, rel=1e-9)
 
 
-def test_matching_on_strata_removes_a_difference_that_the_mix_alone_makes():
+def test_matching_on_strata_removes_a_difference_due_to_their_proportions():
     n_a, n_b = np.array([900, 100]), np.array([100, 900])
     rate = np.array([0.5, 0.1])  # the same in both groups
     a, b = (n_a * rate).astype(int), (n_b * rate).astype(int)
@@ -67,7 +67,7 @@ def test_matching_on_strata_removes_a_difference_that_the_mix_alone_makes():
     assert matched.p_value[0] == pytest.approx(1)
 
 
-def test_strata_that_only_one_group_met_are_left_out_and_too_few_give_no_p_value():
+def test_strata_of_only_one_group_are_left_out_and_too_few_conversations_give_no_p_value():
     found = post_stratified(
         np.array([[5, 3]]), np.array([10, 30]), np.array([[4, 0]]), np.array([10, 1])
     )
@@ -78,7 +78,7 @@ def test_strata_that_only_one_group_met_are_left_out_and_too_few_give_no_p_value
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
-def test_the_paired_p_value_is_mcnemars_exact_one_and_the_interval_holds_the_difference(
+def test_the_paired_p_value_is_mcnemars_exact_one_and_the_interval_contains_the_difference(
     both, only_a, only_b, neither
 ):
     n = both + only_a + only_b + neither
@@ -100,13 +100,13 @@ def covered(low, high, truth) -> float:
 DRAWS = 10_000
 
 
-def test_the_unmatched_interval_holds_the_truth_in_95_of_100_draws():
+def test_the_unmatched_interval_covers_the_truth_in_95_of_100_draws():
     rng = np.random.default_rng(1)
     a, b = rng.binomial(300, 0.2, DRAWS), rng.binomial(500, 0.13, DRAWS)
     assert covered(*newcombe(a, 300, b, 500), 0.07) == pytest.approx(0.95, abs=0.01)
 
 
-def test_the_post_stratified_interval_holds_the_truth_in_95_of_100_draws():
+def test_the_post_stratified_interval_covers_the_truth_in_95_of_100_draws():
     rng = np.random.default_rng(2)
     n_a, n_b = np.array([200, 90, 60, 40]), np.array([50, 80, 150, 120])
     p_a, p_b = np.array([0.5, 0.3, 0.2, 0.1]), np.array([0.4, 0.3, 0.1, 0.1])
@@ -116,7 +116,7 @@ def test_the_post_stratified_interval_holds_the_truth_in_95_of_100_draws():
     assert covered(found.low, found.high, weights @ (p_a - p_b)) == pytest.approx(0.95, abs=0.01)
 
 
-def test_the_paired_interval_holds_the_truth_in_95_of_100_draws():
+def test_the_paired_interval_covers_the_truth_in_95_of_100_draws():
     rng = np.random.default_rng(3)
     cells = rng.multinomial(150, [0.1, 0.2, 0.12, 0.58], DRAWS)
     low, high = bonett_price(cells[:, 1], cells[:, 2], 150)

@@ -1,4 +1,4 @@
-"""Explicit against implicit: counts of conversations, residuals of two-by-two tables."""
+"""Explicit and implicit values: counts of conversations, residuals of two-by-two tables."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def residual(cells) -> float:
     return Table(np.array(cells), shift_zeros=False).standardized_resids[0, 0]
 
 
-def test_a_conversation_is_explicit_when_the_value_is_said_in_it():
+def test_a_value_is_explicit_in_a_conversation_if_it_is_stated_once():
     found = rows([[20, 30], [40, 10]], [[5, 25], [4, 1]])
     assert (found["honesty", None]["explicit"], found["honesty", None]["implicit"]) == (30, 20)
     assert (found["honesty", "support"]["explicit"], found["honesty", "support"]["implicit"]) == (
@@ -48,6 +48,6 @@ def test_the_residual_over_all_types_compares_the_label_with_the_others():
     assert found["honesty", None]["residual"] == pytest.approx(residual([[30, 20], [5, 45]]))
 
 
-def test_a_label_always_or_never_said_has_no_residual():
+def test_a_label_that_is_always_or_never_explicit_has_no_residual():
     found = rows([[20, 30], [0, 0]], [[20, 30], [0, 0]])
     assert all(row["residual"] is None for row in found.values())

@@ -22,7 +22,7 @@ def test_wilson_equals_scipy(n, fraction, confidence):
     assert high == pytest.approx(expected.high, rel=1e-9, abs=1e-15)
 
 
-def test_wilson_holds_the_share_stays_within_0_and_1_and_is_exact_at_the_ends():
+def test_wilson_contains_the_share_stays_within_0_and_1_and_is_exact_at_the_ends():
     k = np.arange(51)
     low, high = wilson(k, 50)
     assert np.all((low >= 0) & (low <= k / 50) & (k / 50 <= high) & (high <= 1))
@@ -41,7 +41,7 @@ def test_shares_and_intervals_of_nothing_are_nan_without_a_warning():
 
 @settings(deadline=None)
 @given(st.tuples(*[st.integers(0, 10**6)] * 4))
-def test_odds_ratio_is_that_of_the_table_with_half_a_conversation_added_to_each_cell(cells):
+def test_the_odds_ratio_is_that_of_the_table_plus_half_a_conversation_per_cell(cells):
     ratio, low, high = odds_ratio(*cells)
     oracle = Table2x2(np.array(cells, float).reshape(2, 2) + 0.5, shift_zeros=False)
     assert ratio == pytest.approx(oracle.oddsratio, rel=1e-10)
@@ -52,12 +52,12 @@ DRAWS = 10_000
 
 
 @pytest.mark.parametrize(("n", "truth"), [(400, 0.13), (2_000, 0.02), (60, 0.4)])
-def test_wilson_holds_the_truth_in_95_of_100_draws(n, truth):
+def test_wilson_covers_the_truth_in_95_of_100_draws(n, truth):
     low, high = wilson(np.random.default_rng(1).binomial(n, truth, DRAWS), n)
     assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.95, abs=0.01)
 
 
-def test_the_interval_of_the_odds_ratio_holds_the_truth_in_95_of_100_draws():
+def test_the_interval_of_the_odds_ratio_covers_the_truth_in_95_of_100_draws():
     shares = np.array([0.06, 0.14, 0.2, 0.6])
     cells = np.random.default_rng(2).multinomial(800, shares, DRAWS).T
     _, low, high = odds_ratio(*cells)

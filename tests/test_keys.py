@@ -20,7 +20,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(st.integers(1, 5000), texts)
-def test_ranges_divide_the_ring_and_every_id_lies_in_exactly_one(ranges, identity):
+def test_every_id_is_in_exactly_one_range(ranges, identity):
     place = id_hash(identity)
     inside = [n for n in {place * ranges >> RING_BITS} if n < ranges]
     low, high = range_bounds(inside[0], ranges)
@@ -30,7 +30,7 @@ def test_ranges_divide_the_ring_and_every_id_lies_in_exactly_one(ranges, identit
 
 
 @given(st.lists(st.tuples(texts, texts), max_size=4), st.lists(st.tuples(texts, texts), max_size=4))
-def test_two_conversations_have_the_same_bytes_only_when_they_are_the_same(a, b):
+def test_two_conversations_have_the_same_bytes_only_if_they_are_equal(a, b):
     first = [Message("user", left + right) for left, right in a]
     second = [Message("user", left + right) for left, right in b]
     assert (message_bytes(first) == message_bytes(second)) == (first == second)
@@ -55,7 +55,7 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys_and_keeps_dates():
     assert canonical_json({"a": 1, "b": 2}) == canonical_json({"b": 2, "a": 1})
 
 
-def test_what_cannot_be_put_into_a_key_is_refused():
+def test_a_value_that_cannot_be_part_of_a_key_is_refused():
     with pytest.raises(TypeError, match="object"):
         canonical_json({"x": object()})
 

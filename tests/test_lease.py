@@ -1,4 +1,4 @@
-"""One driver per run folder, whatever happens to the one before; folders and buckets alike."""
+"""One driver per run folder, whatever happened to the previous one, in folders and buckets."""
 
 import os
 import signal
@@ -17,8 +17,8 @@ from vitw_ray.errors import OutputError, RunLocked
 from vitw_ray.lease import EXPIRY_S, RECORD, acquire
 from vitw_ray.storage import Storage
 
-SHORT_S = 1.0  # ours: for holders that are to lose their lease
-LIVE_S = 3.0  # ours: for holders that are to keep it, on a busy machine
+SHORT_S = 1.0  # ours: for holders that should lose their lease
+LIVE_S = 3.0  # ours: for holders that should keep it, on a busy machine
 
 
 @pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.s3)])
@@ -43,7 +43,7 @@ import subprocess, sys, time
 from vitw_ray.lease import acquire
 from vitw_ray.storage import Storage
 with acquire(Storage(sys.argv[1]), expiry_s=float(sys.argv[2])) as lease:
-    child = subprocess.Popen(["sleep", "60"])  # as Ray's processes may, it outlives the driver
+    child = subprocess.Popen(["sleep", "60"])  # outlives the driver, as processes of Ray may
     print(lease.epoch, child.pid, flush=True)
     time.sleep(60)
 """
@@ -51,7 +51,7 @@ with acquire(Storage(sys.argv[1]), expiry_s=float(sys.argv[2])) as lease:
 
 @pytest.fixture
 def killed_holder(storage):
-    """The epoch of a driver that was killed with -9 a moment ago, its child still alive."""
+    """The epoch of a driver that was killed with SIGKILL, while its child is alive."""
     command = [sys.executable, "-c", HOLDER, storage.root, str(SHORT_S)]
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert driver.stdout is not None
@@ -70,7 +70,7 @@ def test_every_driver_has_a_larger_epoch_than_the_one_before(storage):
     assert epochs == [1, 2, 3]
 
 
-def test_a_second_driver_is_told_who_is_at_work(storage):
+def test_a_second_driver_gets_the_name_of_the_first(storage):
     with acquire(storage, LIVE_S) as lease:
         who = f"process {os.getpid()} on {socket.gethostname()}, since 20"
         with pytest.raises(RunLocked, match=who), acquire(storage, LIVE_S):
@@ -80,7 +80,7 @@ def test_a_second_driver_is_told_who_is_at_work(storage):
         assert lease.epoch == 2
 
 
-def test_a_driver_that_fails_frees_the_run(storage):
+def test_a_driver_that_fails_releases_the_run(storage):
     with suppress(ZeroDivisionError), acquire(storage):
         _ = 1 / 0
     started = time.monotonic()
@@ -98,7 +98,7 @@ def test_a_killed_driver_does_not_block_the_next(storage, killed_holder):
     assert waited_s < (EXPIRY_S / 2 if storage.local else SHORT_S + EXPIRY_S / 4)
 
 
-def test_of_drivers_racing_for_a_killed_ones_run_exactly_one_wins(storage, killed_holder):
+def test_exactly_one_of_several_drivers_replaces_a_killed_one(storage, killed_holder):
     done = threading.Barrier(4, timeout=30)
 
     def drive(_):
@@ -115,7 +115,7 @@ def test_of_drivers_racing_for_a_killed_ones_run_exactly_one_wins(storage, kille
     assert sorted(epochs, key=bool) == [None, None, None, killed_holder + 1]
 
 
-def test_a_damaged_record_is_an_error_not_a_new_count(storage):
+def test_a_damaged_record_is_an_error_and_does_not_restart_the_epochs(storage):
     storage.write(RECORD, b'{"epoch": 7')
     with pytest.raises(OutputError, match=r"driver\.json is damaged"), acquire(storage):
         pass
@@ -128,7 +128,7 @@ def test_a_store_that_cannot_keep_drivers_apart_is_refused(s3_server):
         pass
 
 
-def test_removing_the_lock_file_fences_the_holder(folder):
+def test_removing_the_lock_file_stops_the_holder(folder):
     with acquire(folder) as lease:
         lease.check()
         folder.delete_prefix("private")
@@ -143,14 +143,14 @@ def test_a_working_driver_keeps_its_lease_beyond_its_expiry(bucket):
 
 
 @pytest.mark.s3
-def test_a_driver_that_stands_still_is_replaced_and_knows_it(bucket):
+def test_a_driver_that_stops_renewing_is_replaced_and_notices(bucket):
     with acquire(bucket, SHORT_S) as lease:
-        lease.stopped.set()  # as a stopped process, it no longer renews
+        lease.stopped.set()  # no more renewals, as in a stopped process
         with acquire(bucket, SHORT_S) as successor:
             assert successor.epoch == lease.epoch + 1
             with pytest.raises(RunLocked, match="could not renew"):
                 lease.check()
-    with acquire(bucket, SHORT_S) as third:  # the late release took nothing from the successor
+    with acquire(bucket, SHORT_S) as third:  # the late release did not affect the successor
         assert third.epoch == successor.epoch + 1
 
 

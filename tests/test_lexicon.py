@@ -1,4 +1,4 @@
-"""The lexicon reads the right speaker, is deterministic, leaks nothing, and beats guessing."""
+"""The lexicon reads the right speaker, is deterministic, leaks no text, and is above chance."""
 
 import gzip
 import hashlib
@@ -73,7 +73,7 @@ STORY = conversation(
 
 
 class BatchSensitive(Hashing):
-    """Rows that change with the size of their batch, as a transformer's last bits do."""
+    """Vectors that depend on the batch size, as the last bits of a transformer do."""
 
     def encode(self, texts):
         return np.roll(super().encode(texts), len(texts), axis=1)
@@ -162,7 +162,7 @@ def test_the_index_finds_what_a_plain_search_finds(text, phrases):
 
 
 @pytest.mark.parametrize("speaker", ["assistant", "user"])
-def test_what_one_speaker_says_is_no_evidence_for_the_other(speaker):
+def test_words_of_one_speaker_are_no_evidence_for_the_other(speaker):
     other = "user" if speaker == "assistant" else "assistant"
     for position, value in enumerate(vocabulary().values):
         foreign = [set(stems(phrase)) for phrase in getattr(value, other)]
@@ -176,7 +176,7 @@ def test_what_one_speaker_says_is_no_evidence_for_the_other(speaker):
 
 
 @pytest.mark.parametrize(("speaker", "avowal"), [("assistant", "I value"), ("user", "I want")])
-def test_a_name_shows_its_value_where_the_speaker_avows_it(speaker, avowal):
+def test_a_value_is_found_by_name_where_the_speaker_professes_it(speaker, avowal):
     for position, value in enumerate(vocabulary().values):
         for name in value.names:
             stated = []
@@ -188,7 +188,7 @@ def test_a_name_shows_its_value_where_the_speaker_avows_it(speaker, avowal):
             assert len(stated[1]) == 1
 
 
-def test_the_request_leaves_out_greetings_and_what_the_user_holds():
+def test_the_request_leaves_out_greetings_and_statements_of_values():
     text = "Hi there! Honesty matters to me. Write a letter to my landlord."
     (turn,) = read_turns([Message("user", text)], vocabulary())
     assert turn.request.strip() == "Write a letter to my landlord."
@@ -207,7 +207,7 @@ def test_the_request_leaves_out_greetings_and_what_the_user_holds():
         ("I refuse to do that.", "strong_resistance"),
     ],
 )
-def test_what_the_assistant_does_with_a_value_is_the_response_type(lexicon, reply, kind):
+def test_the_response_type_is_how_the_assistant_treats_a_value(lexicon, reply, kind):
     talk = conversation("I want to be honest with my wife. How do I start?", reply)
     assert in_order(lexicon, [talk])[0].answer.response_type == kind
 
@@ -249,7 +249,7 @@ turns = st.lists(
 
 @settings(deadline=None)
 @given(st.lists(turns.map(lambda m: Conversation("c", tuple(m))), min_size=1, max_size=3))
-def test_any_text_gets_an_answer_of_known_words_whatever_its_batch(hashed, another, conversations):
+def test_any_text_gets_the_same_known_words_in_every_batch(hashed, another, conversations):
     results = in_order(hashed, conversations)
     alone = [in_order(another, [one])[0] for one in reversed(conversations)]
     assert results == alone[::-1]
@@ -262,7 +262,7 @@ def test_any_text_gets_an_answer_of_known_words_whatever_its_batch(hashed, anoth
             assert result.answer.task in TASKS
 
 
-def test_a_bad_row_costs_only_itself(hashed):
+def test_a_bad_row_fails_alone(hashed):
     broken = Conversation("c", (None,))  # pyright: ignore[reportArgumentType]
     first, second, third = in_order(hashed, [HARM, broken, HARM])
     assert (second.answer, second.error) == (None, "lexicon_failed")
@@ -270,7 +270,7 @@ def test_a_bad_row_costs_only_itself(hashed):
     assert first.answer
 
 
-def test_a_long_conversation_is_cut_and_says_so(hashed):
+def test_a_long_conversation_is_truncated_and_reports_it(hashed):
     long = conversation("Tell me about the sea. " * 5000, "It is wide.")
     result = in_order(hashed, [long])[0]
     assert result.truncated_share > 0.5
@@ -278,7 +278,7 @@ def test_a_long_conversation_is_cut_and_says_so(hashed):
 
 
 @pytest.mark.parametrize("text", ["\n" * 400_000, "| " * 200_000, "1 " * 200_000, "** " * 130_000])
-def test_odd_text_takes_no_more_than_linear_time(text):
+def test_unusual_text_takes_linear_time(text):
     extractor = LexiconExtractor(
         ExtractionConfig(transcript_tokens=200_000), embedder=load_embedder("hashing")
     )
@@ -290,7 +290,7 @@ def test_odd_text_takes_no_more_than_linear_time(text):
 # With the real embedder
 
 
-def test_plain_cases_are_read_as_a_person_would(lexicon):
+def test_clear_cases_are_read_correctly(lexicon):
     harm, interview, code, story = (
         result.answer for result in in_order(lexicon, [HARM, INTERVIEW, CODE, STORY])
     )
@@ -305,7 +305,7 @@ def test_plain_cases_are_read_as_a_person_would(lexicon):
     assert "story" in story.task
 
 
-def test_the_same_bits_come_out_of_every_batch(lexicon):
+def test_answers_do_not_depend_on_the_batch(lexicon):
     batch = [HARM, INTERVIEW, CODE, STORY]
     together = in_order(lexicon, batch)
     assert together == [in_order(lexicon, [one])[0] for one in batch]
@@ -363,7 +363,7 @@ def similarity(*answers: list[list[str]]):
 
 
 def lead_of_values(pairs, facet: str) -> float:
-    """How much better F1 is than both shuffled answers and the best list of frequent ones."""
+    """F1 minus that of shuffled answers or of the best constant list, whichever is higher."""
     gold, ours = (
         [[v["label"] for v in row[facet]] for row in side] for side in zip(*pairs, strict=True)
     )
@@ -377,7 +377,7 @@ def lead_of_values(pairs, facet: str) -> float:
 
 
 def lead_of_tasks(pairs) -> float:
-    """As above, by the mean cosine."""
+    """As above, with the mean cosine."""
     gold, ours = ([row["task"] for row in side] for side in zip(*pairs, strict=True))
     near = similarity([gold], [ours])
 
@@ -397,7 +397,7 @@ def agreement_of_subjectivity(pairs) -> tuple[float, float]:
 
 
 def agreement_of_responses(pairs) -> tuple[float, float, float]:
-    """Kappa of the types, lead of their macro-F1 over the commonest, kappa of presence."""
+    """Kappa of the types, lead of their macro-F1 over the most common, kappa of presence."""
     gold, ours = ([row["response_type"] for row in side] for side in zip(*pairs, strict=True))
     constant = [Counter(gold).most_common(1)[0][0]] * len(gold)
     present, found = (
@@ -408,11 +408,11 @@ def agreement_of_responses(pairs) -> tuple[float, float, float]:
 
 
 @pytest.mark.parametrize(("facet", "margin"), [("ai_values", 0.12), ("human_values", 0.05)])
-def test_values_match_the_labels_better_than_chance_and_than_the_commonest(half, facet, margin):
+def test_values_match_the_labels_better_than_chance_and_than_the_most_common(half, facet, margin):
     assert lead_of_values(half, facet) > margin
 
 
-def test_tasks_are_nearer_to_the_labels_than_chance_and_than_the_commonest(half):
+def test_tasks_are_closer_to_the_labels_than_chance_and_than_the_most_common(half):
     assert lead_of_tasks(half) > 0.2
 
 
@@ -448,11 +448,11 @@ def planted_subjective(planted) -> list[tuple[dict, dict]]:
 
 
 @pytest.mark.parametrize(("facet", "margin"), [("ai_values", 0.1), ("human_values", 0.25)])
-def test_planted_values_are_found_better_than_by_guessing(planted_subjective, facet, margin):
+def test_planted_values_are_found_better_than_by_chance(planted_subjective, facet, margin):
     assert lead_of_values(planted_subjective, facet) > margin
 
 
-def test_planted_tasks_are_found_better_than_by_guessing(planted_subjective):
+def test_planted_tasks_are_found_better_than_by_chance(planted_subjective):
     assert lead_of_tasks(planted_subjective) > 0.2
 
 

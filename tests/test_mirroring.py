@@ -1,4 +1,4 @@
-"""Mirroring: which conversations count, and what chance alone would mirror."""
+"""Mirroring: the counted conversations, and the share by chance."""
 
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from vitw_ray.statistics.mirroring_chance import MirroringCounts, share_by_chanc
 pytestmark = pytest.mark.filterwarnings("error")
 
 AI, HUMAN, TYPES, TASKS = 5, 6, 2, 2
-TO_AI = [2, 0, 4, -1, 1, 0]  # human code to AI code; labels 1 and 5 are one there, 3 is unknown
+TO_AI = [2, 0, 4, -1, 1, 0]  # human code to AI code; labels 1 and 5 share one, 3 has none
 
 conversation = st.tuples(
     st.sets(st.integers(0, HUMAN - 1), max_size=4),
@@ -42,7 +42,7 @@ def groups(n: int, first=0) -> CodedFacet:
 
 
 def count(rows, first=0) -> MirroringCounts:
-    """Of rows that begin at this place among all: a row's account is known by its place."""
+    """Counts of rows of which the first has index `first`; the index decides the account."""
     human, ai, types, task = zip(*rows, strict=True) if rows else ((), (), (), ())
     return count_mirroring(
         facet(human, HUMAN),
@@ -82,7 +82,7 @@ def test_any_split_of_the_rows_in_any_order_gives_the_same_table(rows, cuts, ran
 
 @settings(deadline=None)
 @given(st.lists(conversation, min_size=1, max_size=25))
-def test_with_one_human_value_each_chance_is_the_mean_over_all_other_partners(rows):
+def test_with_one_human_value_each_the_share_by_chance_is_the_mean_over_all_partners(rows):
     rows = [({min(h)}, a, kind, task) for h, a, kind, task in rows if h and kind is not None]
     result = share_by_chance(summed(count(rows), AI), TYPES, AI)
     for response_type in range(TYPES):
@@ -95,7 +95,7 @@ def test_with_one_human_value_each_chance_is_the_mean_over_all_other_partners(ro
 
 
 def chance_of(i: int, group) -> float | None:
-    """Share of the other conversations of the task, or else of the type, that would mirror i."""
+    """Share of the other conversations of the task, else of the type, that would mirror i."""
     known = {TO_AI[value] for value in group[i][0]} - {-1}
     others = group[:i] + group[i + 1 :]
     near = [other for other in others if other[3] == group[i][3]] or others
@@ -108,7 +108,7 @@ VALUES = 60  # of the planted conversations
 
 
 def planted(generator, n: int, human_values: tuple[int, ...], copy_share: float = 0.0):
-    """Each of two tasks has its own common labels, on both sides; some answers copy one more."""
+    """Each of two tasks has different common labels, on both sides; some answers copy one more."""
     common = 1 / np.arange(1, VALUES + 1)
     weights = np.array([common, common[::-1]]) / common.sum()
     rows = []
@@ -133,7 +133,7 @@ def planted_row(rows):
     return mirroring(counts, Axis("response_types", ["reframing"]), VALUES).to_pylist()[0]
 
 
-def test_labels_shared_because_of_the_task_alone_have_a_lift_of_one():
+def test_labels_shared_only_because_of_the_task_have_a_lift_of_one():
     rows = planted(np.random.default_rng(3), 4_000, human_values=(1,))
     row = planted_row(rows)
     assert row["low"] < row["share_by_chance"] < row["high"]
@@ -141,7 +141,7 @@ def test_labels_shared_because_of_the_task_alone_have_a_lift_of_one():
     assert pooled["share_by_chance"] < pooled["low"]
 
 
-def test_with_several_human_values_chance_is_at_most_a_twentieth_too_low():
+def test_with_several_human_values_the_share_by_chance_is_at_most_5_percent_too_low():
     rows = planted(np.random.default_rng(5), 1_200, human_values=(1, 2, 3, 4))
     held = np.zeros((2, len(rows), VALUES))
     for i, (human, ai, _, _) in enumerate(rows):
@@ -152,13 +152,13 @@ def test_with_several_human_values_chance_is_at_most_a_twentieth_too_low():
     assert 0.95 * exact < planted_row(rows)["share_by_chance"] < exact
 
 
-def test_copied_labels_lift_the_share_above_chance():
+def test_copied_labels_raise_the_share_above_the_share_by_chance():
     row = planted_row(planted(np.random.default_rng(4), 2_000, (1, 2, 3), copy_share=0.3))
     assert row["share_by_chance"] < row["low"] < row["share"] < row["high"]
     assert row["lift"] == pytest.approx(row["share"] / row["share_by_chance"])
 
 
-def test_a_type_without_partners_has_counts_but_no_chance():
+def test_a_response_type_without_partners_has_counts_but_no_share_by_chance():
     rows = [({0}, {2}, 1, None)]
     support, resistance = table(count(rows)).to_pylist()
     assert (support["conversations"], support["share"], support["lift"]) == (0, None, None)
@@ -171,7 +171,7 @@ def test_the_table_has_the_schema_of_records_even_without_conversations():
     assert table(MirroringCounts.zero(GROUPS, TYPES, TASKS))["level"].to_pylist() == [1, 1]
 
 
-def test_more_human_values_than_can_be_counted_are_refused():
+def test_a_conversation_with_too_many_human_values_is_refused():
     with pytest.raises(ValueError, match="64 human values"):
         count_mirroring(
             facet([range(64)], 64),

@@ -1,4 +1,4 @@
-"""Models compared over whole tables: who shows more, in which family, and over time."""
+"""Comparison of assistants: shares, the Bonferroni family, and periods."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ STRATA = 3
 
 @pytest.fixture(scope="module")
 def world():
-    """1,500 conversations; code is asked of `large`, and brings clarity; `small` shows care."""
+    """1,500 conversations: `large` gets code, where clarity is common; `small` shows care."""
     rng = np.random.default_rng(0)
     model = rng.choice(3, 1_500, p=[0.3, 0.6, 0.1])
     task = (rng.random(1_500) < np.array([0.2, 0.8, 0.5])[model]).astype(int)
@@ -42,7 +42,7 @@ def by_label(table, a="large", b="small"):
     return {(r["matched_on"], r["label"]): r for r in rows}
 
 
-def test_shares_are_of_the_conversations_of_each_model_and_the_larger_comes_first(world):
+def test_shares_are_of_the_conversations_of_each_assistant_and_the_larger_is_first(world):
     model, _, values = world
     counts = counted(*world)
     groups = groups_of_models(counts.columns, STRATA, NAMES)
@@ -62,7 +62,7 @@ def test_shares_are_of_the_conversations_of_each_model_and_the_larger_comes_firs
         assert row["difference"] == pytest.approx(row["share_a"] - row["share_b"])
 
 
-def test_a_difference_of_the_tasks_alone_goes_when_tasks_are_matched_and_a_real_one_stays(world):
+def test_matching_on_tasks_removes_a_difference_due_to_tasks_and_keeps_a_real_one(world):
     counts = counted(*world)
     groups = groups_of_models(counts.columns, STRATA, NAMES)
     rows = by_label(compare(counts, STRATA, groups, LABELS))
@@ -73,7 +73,7 @@ def test_a_difference_of_the_tasks_alone_goes_when_tasks_are_matched_and_a_real_
     assert rows["tasks", "care"]["p_adjusted"] < 1e-10
 
 
-def test_a_family_is_all_labels_tested_over_all_pairs(world):
+def test_the_bonferroni_family_is_all_labels_tested_over_all_pairs(world):
     model, _, values = world
     counts = counted(*world)
     groups = groups_of_models(counts.columns, STRATA, NAMES)
@@ -102,14 +102,14 @@ def test_blocks_add_up_to_the_same_table(world):
     )
 
 
-def test_what_is_asked_of_each_model_is_compared_too(world):
+def test_the_tasks_of_each_assistant_are_compared(world):
     counts = counted(*world)
     groups = groups_of_models(counts.columns, STRATA, NAMES)
     rows = by_label(task_mix(counts.columns, groups, TASKS))
     assert rows["nothing", "code"]["low"] > 0.5
 
 
-def test_periods_are_compared_with_the_one_before(world):
+def test_each_period_is_compared_with_the_previous_one(world):
     counts = counted(*world)
     groups = groups_of_periods(counts.columns, STRATA, lambda code: f"week {code}")
     table = compare(counts, STRATA, groups, LABELS)
@@ -120,13 +120,13 @@ def test_periods_are_compared_with_the_one_before(world):
     assert set(table["groups"].to_pylist()) == {"periods"}
 
 
-def test_of_very_many_models_the_largest_are_compared(world, monkeypatch):
+def test_only_the_largest_of_very_many_assistants_are_compared(world, monkeypatch):
     monkeypatch.setattr(models, "MOST_MODELS", 2)
     counts = counted(*world)
     assert groups_of_models(counts.columns, STRATA, NAMES).pairs == [(1, 0)]
 
 
-def test_one_model_has_nothing_to_be_compared_with(world):
+def test_a_single_assistant_has_no_comparison(world):
     model, task, values = world
     counts = counted(0 * model, task, values)
     groups = groups_of_models(counts.columns, STRATA, NAMES)
@@ -134,7 +134,7 @@ def test_one_model_has_nothing_to_be_compared_with(world):
     assert compare(counts, STRATA, groups, LABELS).num_rows == 0
 
 
-def test_side_by_side_names_what_each_shows_more_by_the_best_matching(world):
+def test_the_summary_of_a_pair_uses_the_best_available_matching(world):
     counts = counted(*world)
     groups = groups_of_models(counts.columns, STRATA, NAMES)
     first = pairs(compare(counts, STRATA, groups, LABELS), alpha=0.05)[0]

@@ -1,4 +1,4 @@
-"""The whole road with a bucket at both ends, against a real S3 server."""
+"""A whole run from a bucket to a bucket, on a real S3 server."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def job(name: str, *arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def on_s3(s3_server, tmp_path_factory):
-    """A finished run in a bucket, of conversations in a bucket."""
+    """A finished run in a bucket, with conversations from a bucket."""
     folder = tmp_path_factory.mktemp("s3")
     bucket = s3_server.new_bucket()
     inputs = plant_files(folder / "in", rows=120, files=3)

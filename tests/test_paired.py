@@ -1,4 +1,4 @@
-"""Answers to the same prompts: which meet, and what is counted of them."""
+"""Answers to the same prompts: which are paired, and their counts."""
 
 from collections import defaultdict
 from itertools import permutations
@@ -43,7 +43,7 @@ def table(answers) -> pa.Table:
 
 
 def first_answers(answers):
-    """(prompt, model) -> labels, clusters and response type of its first answer."""
+    """(prompt, assistant) -> labels, clusters and response type of its first answer."""
     found = {}
     for prompt, model, codes, kind in answers:
         found.setdefault((prompt, model), (codes, {c // 2 for c in codes}, {kind} - {-1}))
@@ -81,7 +81,7 @@ def test_counts_equal_those_of_sets_in_any_order_of_the_rows(answers, random):
 
 
 @given(st.lists(answer, max_size=30))
-def test_prompts_counted_apart_add_up_to_prompts_counted_together(answers):
+def test_counts_of_separate_prompts_add_up_to_the_counts_of_all_prompts(answers):
     whole = count_paired(table(answers), MODELS, TYPES, LEVELS)
     parts = [
         count_paired(table([a for a in answers if a[0] % 2 == half]), MODELS, TYPES, LEVELS)

@@ -5,10 +5,10 @@ import sys
 from dataclasses import replace
 
 import pytest
+from vitw_ray.command_line import run_job
 from whole_runs import plant_files, run_quietly, small_config
 
 from vitw_ray import cluster, preflight
-from vitw_ray.command_line import run_job
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig, TaxonomyConfig
 from vitw_ray.conversations.sources import find_files
 from vitw_ray.errors import ConfigError

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from fake_tables import empty_tables, fake_tables, labels_table, run_facts, taxonomy_table
+from fake_tables import empty_tables, fake_tables, run_facts
 from hypothesis import given
 from hypothesis import strategies as st
+from release_tables import labels_table, taxonomy_table
 
 from vitw_ray.config import LabelsConfig, ReleaseConfig
 from vitw_ray.facts import extractor_name

@@ -1,4 +1,4 @@
-"""Associations against statsmodels, scipy and exact arithmetic, cell by collapsed cell."""
+"""Associations against statsmodels, scipy and exact arithmetic, cell by cell."""
 
 import math
 from fractions import Fraction
@@ -32,7 +32,7 @@ def integers(*numbers: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def counts() -> Counts:
-    """40 values by 30 values over 5,000 conversations, some of both sides going together."""
+    """40 values by 30 values over 5,000 conversations, some of them associated."""
     generator = np.random.default_rng(7)
     n, rows, columns = 5_000, 40, 30
     topic = generator.integers(0, 8, n)
@@ -60,7 +60,7 @@ def table(counts: Counts, **settings):
     )
 
 
-def test_each_residual_is_that_of_its_own_2_x_2_and_squares_to_its_chi_square(counts):
+def test_each_residual_is_the_signed_root_of_the_chi_square_of_its_2_x_2_table(counts):
     z = adjusted_residual(counts.both, counts.rows[:, None], counts.columns, counts.conversations)
     for r, c in np.ndindex(z.shape):
         cells = collapsed(counts, r, c)
@@ -72,7 +72,7 @@ def test_each_residual_is_that_of_its_own_2_x_2_and_squares_to_its_chi_square(co
         )
 
 
-def test_p_values_are_normal_where_five_are_expected_and_exact_below(counts):
+def test_p_values_are_normal_if_five_are_expected_and_exact_below(counts):
     p = p_values(counts)
     expected = np.outer(counts.rows, counts.columns) / counts.conversations
     z = adjusted_residual(counts.both, counts.rows[:, None], counts.columns, counts.conversations)
@@ -104,14 +104,14 @@ def test_the_hypergeometric_tail_equals_exact_fractions(data):
     assert tail[0] == pytest.approx(exact_tail(observed, row, column, n), rel=1e-12)
 
 
-def test_the_hypergeometric_tail_keeps_its_digits_among_a_hundred_million_conversations():
+def test_the_hypergeometric_tail_is_precise_for_a_hundred_million_conversations():
     n, row, column = 10**8, 40, 7_000
     for observed in (0, 1, 3, 20):
         tail = hypergeometric_tail(*integers(observed, row, column), n)
         assert tail[0] == pytest.approx(exact_tail(observed, row, column, n), rel=1e-12)
 
 
-def test_the_cut_of_the_paper_comes_out_for_3307_comparisons():
+def test_the_significance_threshold_for_3307_comparisons_is_the_papers():
     n = row = 10**6
     row = column = n // 2
     observed = np.arange(n // 4, n // 4 + 1_500)
@@ -121,7 +121,7 @@ def test_the_cut_of_the_paper_comes_out_for_3307_comparisons():
     assert first == pytest.approx(4.327, abs=0.002)
 
 
-def test_a_p_value_is_zero_only_where_no_float_could_hold_it():
+def test_a_p_value_is_zero_only_below_the_smallest_float():
     n = 10**6
     strong, beyond = integers(210, 5_000, 5_000), integers(400, 5_000, 5_000)
     z = adjusted_residual(*strong, n)
@@ -131,7 +131,7 @@ def test_a_p_value_is_zero_only_where_no_float_could_hold_it():
     assert p_value(*beyond, n)[0] == 0
 
 
-def test_the_table_holds_bonferroni_and_benjamini_hochberg_over_all_tested_cells(counts):
+def test_bonferroni_and_benjamini_hochberg_are_over_all_tested_cells(counts):
     p = p_values(counts)
     rows = table(counts, comparisons=1_200, alpha=0.01).to_pydict()
     assert rows["p_value"] == pytest.approx(p.ravel())
@@ -141,7 +141,7 @@ def test_the_table_holds_bonferroni_and_benjamini_hochberg_over_all_tested_cells
     assert 10 < sum(rows["significant"]) < 600
 
 
-def test_rows_carry_their_names_counts_and_effects(counts):
+def test_rows_have_their_names_counts_and_effect_sizes(counts):
     rows = table(counts).to_pylist()
     assert len(rows) == 1_200
     cell = rows[7 * 30 + 3]
@@ -161,7 +161,7 @@ def test_the_effect_size_of_a_cell_is_cramers_v_of_its_2_x_2(counts):
     assert row["cramers_v"] == pytest.approx(association(cells, method="cramer"))
 
 
-def test_a_table_of_exclusive_sides_is_tested_as_a_whole_as_scipy_does():
+def test_the_chi_square_of_a_whole_exclusive_table_equals_scipys():
     both = np.array([[30, 5, 0], [10, 40, 0], [3, 7, 0]])
     counts = Counts(120, both.sum(axis=1) + 2, both.sum(axis=0) + 3, both)
     found = whole_table(counts, exclusive=True)
@@ -174,7 +174,7 @@ def test_a_table_of_exclusive_sides_is_tested_as_a_whole_as_scipy_does():
     assert "chi_square" not in whole_table(counts, exclusive=False)
 
 
-def test_cells_too_rare_to_show_are_still_part_of_the_family(counts):
+def test_cells_left_out_of_the_table_are_still_in_the_family(counts):
     all_rows = table(counts).to_pylist()
     shown = table(counts, least_observed=20).to_pylist()
     assert shown == [row for row in all_rows if row["observed"] >= 20 or row["significant"]]
@@ -194,7 +194,7 @@ def test_undefined_cells_are_null_with_their_reason_and_never_significant():
     assert result["significant"].to_pylist() == [False] * 9
 
 
-def test_no_conversations_is_a_reason_too():
+def test_no_conversations_is_a_reason():
     result = table(Counts.zero(2, 2))
     assert result["reason"].to_pylist() == ["no_conversations"] * 4
     assert result["p_value"].null_count == 4
@@ -206,14 +206,14 @@ def test_the_table_has_the_schema_of_records_even_when_empty(shape):
     table(Counts.zero(*shape)).validate(full=True)
 
 
-def test_names_that_do_not_fit_the_counts_are_refused():
+def test_names_that_do_not_match_the_counts_are_refused():
     with pytest.raises(ValueError, match="counts for 1 x 2"):
         associations(
             Counts.zero(2, 2), Axis("a", ["x"]), Axis("b", ["y", "z"]), comparisons=1, alpha=0.05
         )
 
 
-def test_the_size_of_the_blocks_changes_no_bit(counts, monkeypatch):
+def test_the_block_size_changes_no_bit(counts, monkeypatch):
     whole = p_values(counts)
     monkeypatch.setattr(residuals, "_BLOCK_CELLS", 64)
     assert np.array_equal(p_values(counts), whole)

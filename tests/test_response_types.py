@@ -19,7 +19,7 @@ COUNTS = Counts(
 )
 
 
-def test_all_models_come_first_and_hold_also_conversations_of_unknown_model():
+def test_the_first_rows_are_of_all_conversations_including_those_of_unknown_assistants():
     table = by_model(COUNTS, TYPES, Axis("models", ["m1", "m2"]))
     assert table.schema == RESPONSE_TYPE_SHARES
     assert table["model"].to_pylist() == [None] * 7 + ["m1"] * 7 + ["m2"] * 7
@@ -38,7 +38,7 @@ def test_shares_of_a_group_add_to_one_with_wilson_intervals():
     assert np.array(table["high"]) == pytest.approx(high)
 
 
-def test_categories_are_named_and_an_empty_one_has_counts_but_no_shares():
+def test_an_empty_category_has_counts_but_no_shares():
     both = np.column_stack([BOTH[:, 0], np.zeros(7, np.int64)])
     counts = Counts(80, both.sum(axis=1), np.array([72, 3]), both)
     rows = by_category(counts, TYPES, Axis("tasks", ["t1", "t2"])).to_pylist()
@@ -51,6 +51,6 @@ def test_categories_are_named_and_an_empty_one_has_counts_but_no_shares():
     ] * 7
 
 
-def test_names_that_do_not_fit_the_counts_are_refused():
+def test_names_that_do_not_match_the_counts_are_refused():
     with pytest.raises(ValueError, match="response types x 1 groups"):
         by_category(COUNTS, TYPES, Axis("tasks", ["t1"]))

@@ -1,4 +1,4 @@
-"""The simulated extractor: made-up answers of the right shape, and a log of its calls."""
+"""The simulated extractor: random but valid answers, and a log of its calls."""
 
 import time
 from collections import Counter
@@ -55,19 +55,19 @@ def test_an_answer_depends_on_the_messages_and_not_on_the_batch(texts, size):
         (Conversation("id", (Message("user", "a"),)), Conversation("id", (Message("tool", "a"),))),
     ],
 )
-def test_roles_and_borders_count_as_well(tmp_path, monkeypatch, one, other):
+def test_an_answer_depends_on_roles_and_on_message_boundaries(tmp_path, monkeypatch, one, other):
     monkeypatch.setenv(CALL_LOG, str(tmp_path))
     in_order(SimulatedExtractor(CONFIG), [one, other])
     first, second = "".join(file.read_text() for file in tmp_path.iterdir()).split()
     assert first != second
 
 
-def test_every_answer_would_pass_as_a_model_s(answers):
+def test_every_answer_is_valid(answers):
     for answer in answers[:3000]:
         assert Answer.model_validate_json(answer.model_dump_json()) == answer
 
 
-def test_every_label_and_task_of_the_catalogue_is_valid_and_stands_once():
+def test_every_label_and_task_of_the_catalogue_is_valid_and_unique():
     assert len(set(TASKS)) == len(TASKS) == 60
     assert len(set(LABELS)) == len(LABELS) == 122
     for task in TASKS:
@@ -82,7 +82,7 @@ def test_rates_are_near_the_published_ones(answers):
     assert kinds["no_values"] / len(subjective) == pytest.approx(0.357, abs=0.03)
 
 
-def test_levels_1_and_2_end_with_the_level(answers):
+def test_answers_of_levels_1_and_2_have_only_the_level(answers):
     for answer in answers:
         if answer.subjectivity < 3:
             assert answer == Answer(subjectivity=answer.subjectivity)
@@ -91,7 +91,7 @@ def test_levels_1_and_2_end_with_the_level(answers):
             assert bool(answer.human_values) == (answer.response_type != "no_values")
 
 
-def test_labels_fall_off_with_their_rank_and_go_with_tasks(answers):
+def test_label_frequencies_decrease_with_rank_and_depend_on_tasks(answers):
     counts = Counter(value.label for answer in answers for value in answer.ai_values)
     assert counts[LABELS[0]] > 3 * counts[LABELS[9]] > 3 * counts[LABELS[99]] > 0
     with_task = [a for a in answers if a.task == TASKS[5]]
@@ -100,7 +100,7 @@ def test_labels_fall_off_with_their_rank_and_go_with_tasks(answers):
     assert share > 5 * counts[favoured] / sum(a.subjectivity >= 3 for a in answers)
 
 
-def test_tokens_are_a_quarter_of_the_characters_and_the_budget_cuts_them():
+def test_tokens_are_a_quarter_of_the_characters_up_to_the_budget():
     config = ExtractionConfig(extractor="simulated", transcript_tokens=100)
     short, long, empty = in_order(
         SimulatedExtractor(config), [talk("x" * 41), talk("x" * 800), talk()]
@@ -120,7 +120,7 @@ def test_it_sleeps_for_each_row():
     assert time.perf_counter() - started >= 0.2
 
 
-def test_the_call_log_has_one_line_a_row_and_one_file_an_extractor(tmp_path, monkeypatch):
+def test_the_call_log_has_one_line_per_row_and_one_file_per_extractor(tmp_path, monkeypatch):
     monkeypatch.setenv(CALL_LOG, str(tmp_path))
     one, other, idle = (SimulatedExtractor(CONFIG) for _ in range(3))
     in_order(one, [talk("a"), talk("b")])
@@ -134,7 +134,7 @@ def test_the_call_log_has_one_line_a_row_and_one_file_an_extractor(tmp_path, mon
     assert all(len(bytes.fromhex(line)) == 16 for line in three)
 
 
-def test_no_call_log_is_kept_unless_asked_for(tmp_path, monkeypatch):
+def test_there_is_no_call_log_by_default(tmp_path, monkeypatch):
     monkeypatch.delenv(CALL_LOG, raising=False)
     monkeypatch.chdir(tmp_path)
     in_order(SimulatedExtractor(CONFIG), [talk("a")])

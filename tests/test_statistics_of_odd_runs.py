@@ -1,4 +1,4 @@
-"""Runs that leave little to compute: all tables are made, what is undefined is null, silently."""
+"""Degenerate runs: all tables are written, and undefined numbers are null, without warnings."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def value(label: str, explicit: bool = True, salience: int | None = None) -> dic
 
 
 def rows(n: int = 40, **changes) -> list[dict]:
-    """Conversations with something of everything; `changes` are functions of the row number."""
+    """Conversations with every facet; `changes` are functions of the row number."""
     made = []
     for i in range(n):
         row = {
@@ -109,7 +109,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_every_table_is_made_whole_and_without_a_warning(name, caplog):
+def test_every_table_is_complete_and_computed_without_a_warning(name, caplog):
     with caplog.at_level(logging.WARNING):
         tables, _ = made(*ODD[name])
     assert not caplog.records
@@ -125,13 +125,13 @@ def associations(name):
     return {(r["row"], r["column"]): r for r in made(*ODD[name])[0]["associations"].to_pylist()}
 
 
-def test_a_value_in_every_conversation_has_its_counts_and_the_reason_why_nothing_is_tested():
+def test_a_value_in_every_conversation_has_counts_and_a_reason_for_the_missing_test():
     row = associations("a value in every conversation")["care", "honesty"]
     assert (row["observed"], row["residual"], row["reason"]) == (20, None, "row_always")
     assert row["significant"] is False
 
 
-def test_with_one_task_nothing_depends_on_the_task():
+def test_with_a_single_task_no_value_varies_over_tasks():
     row = associations("one task")["care", "tasks:l1:a"]
     assert (row["residual"], row["reason"]) == (None, "column_always")
     variation = made(*ODD["one task"])[0]["variation"].to_pylist()
@@ -140,12 +140,12 @@ def test_with_one_task_nothing_depends_on_the_task():
 
 
 @pytest.mark.parametrize("name", ["one model", "no model"])
-def test_one_model_is_compared_with_nothing_but_its_own_weeks(name):
+def test_with_a_single_assistant_only_weeks_are_compared(name):
     comparison = made(*ODD[name])[0]["model_comparison"]
     assert set(comparison["groups"].to_pylist()) == {"periods"}
 
 
-def test_the_two_readings_of_silence_are_told_apart_and_told():
+def test_both_disagreements_about_human_values_are_counted():
     found = rows(
         human_values=lambda i: [value("honesty")] if i < 10 else [],
         response_type=lambda i: "no_values" if 7 <= i < 30 else "reframing",
@@ -161,7 +161,7 @@ def test_the_two_readings_of_silence_are_told_apart_and_told():
     assert (shares["stated", "no_values"], shares["none", "reframing"]) == (3, 10)
 
 
-def test_values_below_the_salience_asked_for_are_not_counted_and_those_without_one_are():
+def test_values_below_the_minimum_salience_are_not_counted_and_those_without_salience_are():
     column = pa.chunked_array(
         [[[value("care", salience=2), value("clarity", salience=3), value("honesty")], []]],
         EXTRACTIONS.field("ai_values").type,

@@ -1,4 +1,4 @@
-"""One suite for folders and buckets: what holds for one must hold for the other."""
+"""Storage: the same tests for folders and buckets, which must behave the same."""
 
 import errno
 import os
@@ -42,7 +42,7 @@ def paths(storage, prefix=""):
     return [stat.path for stat in storage.list(prefix)]
 
 
-def test_what_is_written_is_read_back_and_replaced_whole(storage):
+def test_a_written_file_is_read_back_and_replaced_atomically(storage):
     storage.write("4_taxonomy-ab/part.parquet", b"a long first version")
     storage.write("4_taxonomy-ab/part.parquet", b"second")
     assert storage.read("4_taxonomy-ab/part.parquet") == b"second"
@@ -62,7 +62,7 @@ def test_of_racing_creators_exactly_one_wins(storage):
     assert paths(storage) == ["manifest.json"]
 
 
-def test_a_listing_is_recursive_sorted_and_fresh(storage):
+def test_a_listing_is_recursive_sorted_and_not_cached(storage):
     assert storage.list() == []
     for path in ("b/c/1", "a", "b/2"):
         storage.write(path, path.encode())
@@ -91,7 +91,7 @@ def test_the_version_of_a_file_changes_with_its_content_only(storage):
     assert storage.list()[0].version != first[0].version
 
 
-def test_what_another_process_writes_is_seen_at_once(storage):
+def test_files_of_another_process_are_visible_at_once(storage):
     storage.write("private/first", b"")
     other = storage_module._filesystem.__wrapped__("file" if storage.local else "s3", 0)
     assert paths(storage) == ["private/first"]
@@ -117,7 +117,7 @@ def test_folders_and_files_exist_and_others_do_not(storage):
     assert not storage.exists("priv")
 
 
-def test_deleting_is_idempotent_and_spares_neighbours(storage):
+def test_deleting_is_idempotent_and_keeps_other_files(storage):
     for path in ("private/a/1", "private/b/2", "private.txt"):
         storage.write(path, b"x")
     storage.delete("private/a/1")
@@ -128,7 +128,7 @@ def test_deleting_is_idempotent_and_spares_neighbours(storage):
     assert paths(storage) == ["private.txt"]
 
 
-def test_a_delete_that_the_store_swallows_is_an_error(storage, monkeypatch):
+def test_a_delete_that_the_store_ignores_is_an_error(storage, monkeypatch):
     storage.write("private/a", b"x")
     monkeypatch.setattr(storage_module.shutil, "rmtree", lambda path: None)
     monkeypatch.setattr(storage.fs, "rm", lambda found: None)
@@ -151,18 +151,18 @@ def test_the_whole_root_is_never_deleted(storage, prefix):
     assert paths(storage) == ["a"]
 
 
-def test_a_storage_travels_to_another_process(storage):
+def test_a_storage_can_be_pickled_to_another_process(storage):
     storage.write("a", b"x")
     assert pickle.loads(pickle.dumps(storage)).read("a") == b"x"
     assert len(pickle.dumps(storage)) < 300
 
 
-def test_an_honest_store_passes_the_probe_and_is_left_clean(storage):
+def test_a_store_with_conditional_writes_passes_the_probe_and_is_left_clean(storage):
     storage.probe_conditional_writes()
     assert storage.list() == []
 
 
-def test_a_parquet_column_is_read_without_its_neighbours(storage, monkeypatch):
+def test_a_parquet_column_is_read_without_the_other_columns(storage, monkeypatch):
     noise = np.random.default_rng(0).bytes(4_000_000)
     rows = [noise[i : i + 40] for i in range(0, len(noise), 40)]
     sink = pa.BufferOutputStream()
@@ -195,7 +195,7 @@ def test_other_addresses_are_refused(root):
         Storage(root)
 
 
-def test_only_the_owner_reads_what_is_private(folder):
+def test_only_the_owner_can_read_private_files(folder):
     old = os.umask(0o022)
     try:
         folder.write("private/2_extractions-ab/part", b"text")
@@ -235,7 +235,7 @@ for turn in range(10**6):
 """
 
 
-def test_a_killed_writer_leaves_a_whole_file(folder):
+def test_a_killed_writer_leaves_a_complete_file(folder):
     writer = subprocess.Popen([sys.executable, "-c", WRITER, folder.root], stdout=subprocess.PIPE)
     assert writer.stdout is not None
     writer.stdout.readline()
@@ -247,7 +247,7 @@ def test_a_killed_writer_leaves_a_whole_file(folder):
     assert paths(folder) == ["a"]
 
 
-def test_a_file_where_a_folder_is_needed_is_named(tmp_path):
+def test_a_file_in_the_place_of_a_folder_is_named_in_the_error(tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(OutputError, match=r"cannot write .*/runs/a/b: Not a directory\n.*move it"):
         Storage(str(tmp_path / "runs" / "a")).write("b", b"")
@@ -266,7 +266,7 @@ def test_an_object_is_replaced_only_if_unchanged(bucket):
 
 
 @pytest.mark.s3
-def test_a_conditional_put_that_is_sent_twice_by_the_client_still_counts(bucket, monkeypatch):
+def test_a_conditional_put_that_the_client_repeats_succeeds(bucket, monkeypatch):
     call = bucket.fs.call_s3
 
     def lose_the_first_reply(method, **options):
@@ -283,7 +283,7 @@ def test_a_conditional_put_that_is_sent_twice_by_the_client_still_counts(bucket,
 
 
 @pytest.mark.s3
-def test_a_conditional_put_that_meets_another_under_way_is_tried_again(bucket, monkeypatch):
+def test_a_conditional_put_during_another_is_retried(bucket, monkeypatch):
     from botocore.exceptions import ClientError
 
     call = bucket.fs.call_s3
@@ -307,7 +307,7 @@ def test_a_conditional_put_that_meets_another_under_way_is_tried_again(bucket, m
 @pytest.mark.parametrize(
     ("conditions", "problem"), [("ignored", "ignores conditional"), ("refused", "not supported")]
 )
-def test_a_store_without_honest_conditional_writes_is_refused(s3_server, conditions, problem):
+def test_a_store_without_conditional_writes_is_refused(s3_server, conditions, problem):
     storage = Storage(s3_server.new_bucket(conditions) + "/runs/a")
     with pytest.raises(
         OutputError, match=rf"{problem}.*(\n.*)*use a store with conditional writes"

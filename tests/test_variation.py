@@ -1,4 +1,4 @@
-"""Variation of a value over categories, with and without the part that sampling makes."""
+"""Variation of a value over categories, with and without the sampling variance."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def counts(both, columns, rows=None) -> Counts:
     return Counts(int(columns.sum()), margin, columns, both)
 
 
-def test_it_is_population_sd_over_mean_of_the_shares_each_category_weighing_the_same():
+def test_it_is_population_sd_over_mean_of_the_shares_with_equal_weights_of_categories():
     result = coefficient_of_variation(counts([[10, 30, 5]], [100, 100, 10]))
     shares = np.array([0.1, 0.3, 0.5])
     assert result == pytest.approx([shares.std() / shares.mean()])
@@ -29,7 +29,7 @@ def test_categories_without_conversations_are_left_out():
     assert corrected(with_empty) == pytest.approx(corrected(without))
 
 
-def test_fewer_than_two_categories_or_a_value_never_seen_have_no_variation():
+def test_fewer_than_two_categories_or_a_value_that_never_occurs_have_no_variation():
     assert np.isnan(coefficient_of_variation(counts([[3, 0]], [10, 0]))).all()
     assert np.isnan(corrected(counts([[3, 1]], [10, 1]))).all()
     never = counts([[0, 0], [1, 2]], [10, 10])
@@ -37,7 +37,7 @@ def test_fewer_than_two_categories_or_a_value_never_seen_have_no_variation():
     assert np.isnan(corrected(never)).tolist() == [True, False]
 
 
-def test_the_correction_removes_what_sampling_alone_shows():
+def test_the_correction_removes_the_variation_due_to_sampling():
     columns = np.full(300, 40)
     both = np.random.default_rng(1).binomial(columns, 0.1, (200, 300))
     same_everywhere = counts(both, columns)

@@ -1,8 +1,8 @@
-"""Where Ray comes in: join a cluster or start a local one, and stream units of work through it.
+"""The interface to Ray: join a cluster or start a local one, and stream units of work through it.
 
-What streams are units (small dicts that say where rows lie), never text: a worker reads its own
-rows and returns counts. A function that fails on a worker fails the run with the unit's place and
-the kind of error, and never with the row that it held in its hands.
+A unit is a small dict with the location of rows, never text: a worker reads its own rows and
+returns counts. If a function fails on a worker, the run fails with the unit's location and the type
+of the error, never with the content of a row.
 """
 
 import logging
@@ -21,17 +21,17 @@ from vitw_ray.errors import StageFailed, VitwRayError
 
 Unit = dict[str, Any]
 LOCAL_CPUS = (
-    4  # logical CPUs at least (ours: actors and tasks never wait for one another's last CPU)
+    4  # minimum of logical CPUs (ours: actors and tasks never wait for each other's last CPU)
 )
 
-# Read by Ray at start-up. The first keeps `uv run` from re-installing in each worker; the second
-# leaves workers at the driver's priority; the third sends nothing out of the house.
+# Read by Ray at start-up: no re-installation in each worker by `uv run`; workers with the driver's
+# priority; no usage statistics sent to a third party.
 _ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-# One thread for each worker's arithmetic: as many workers as cores already run side by side.
+# One thread per worker for arithmetic, as one worker runs on each core.
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 _connection: Literal["joined", "started"] | None = None  # what `connect` did; None: nothing
@@ -62,7 +62,7 @@ def _init(execution: Execution) -> None:
         ray.init(runtime_env=runtime_env, log_to_driver=False, logging_level=logging.WARNING)
         _connection = "joined"
     else:
-        # Ray Data's own actors trip a warning of Ray's that nobody here can act on.
+        # The actors of Ray Data cause a warning of Ray that users cannot act on.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         needed = int(execution.actors * execution.cpus_per_actor) + 1
         ray.init(
@@ -121,7 +121,7 @@ def node_resources() -> list[dict[str, float]]:
 
 
 def stream(units: Sequence[Unit], function: Callable[[Unit], Any]) -> Iterator[Any]:
-    """Run a function once for each unit, as tasks of one CPU; yield its results as they come."""
+    """Run a function once per unit, as tasks of one CPU; yield results as they arrive."""
     if not units:
         return
     import ray.data
@@ -138,17 +138,17 @@ def stream_through_actors(
     execution: Execution,
     concurrent_units: int = 1,
 ) -> Iterator[Any]:
-    """Run each unit through one of a fixed number of actors that hold a model.
+    """Run each unit on one of a fixed number of actors that hold a model.
 
-    `actor` is a class whose constructor takes `arguments` and whose `__call__` takes a unit; it is
-    called from `concurrent_units` threads at once.
+    `actor` is a class whose constructor takes `arguments` and whose `__call__` takes a unit. It is
+    called from `concurrent_units` threads concurrently.
     """
     if not units:
         return
     import ray.data
 
     dataset = ray.data.from_items(list(units), override_num_blocks=len(units))
-    guarded: Any = _GuardedActor  # Ray's annotation knows functions only
+    guarded: Any = _GuardedActor  # Ray's annotation allows functions only
     results = dataset.map(
         guarded,
         fn_constructor_kwargs={"actor": actor, "arguments": dict(arguments)},
@@ -165,23 +165,23 @@ def stream_through_actors(
 
 
 def put_shared(value: Any) -> Any:
-    """Put something that all workers read into shared memory once."""
+    """Put an object that all workers read into shared memory, once."""
     import ray
 
     return ray.put(value)
 
 
 def get_shared(reference: Any) -> Any:
-    """What `put_shared` put there."""
+    """The object that `put_shared` stored."""
     import ray
 
     return ray.get(reference)
 
 
 def _results(dataset: Any) -> Iterator[Any]:
-    """What the workers returned; the first unit that failed ends the run."""
+    """Results of the workers; the first failed unit ends the run."""
     for row in dataset.iter_rows():
-        result = pickle.loads(row["result"])  # made by our own workers a moment ago
+        result = pickle.loads(row["result"])  # trusted: pickled by the workers of this run
         if isinstance(result, VitwRayError):
             raise result
         yield result
@@ -192,9 +192,9 @@ def _packed(result: Any) -> Unit:
 
 
 class _Guarded:
-    """Returns a unit's result, or, as a value, an error that holds no row.
+    """Returns a unit's result, or an error without content of rows, as a value.
 
-    An exception that reached Ray would be written to its logs, message and all.
+    Ray would write a raised exception to its logs, with its message.
     """
 
     def __init__(self, function: Callable[[Unit], Any]) -> None:
@@ -211,7 +211,7 @@ class _Guarded:
 
 
 class _GuardedActor:
-    """An actor whose constructor may fail: then every unit gets that failure for a result."""
+    """An actor whose constructor may fail; then the failure is the result of every unit."""
 
     def __init__(self, actor: type, arguments: Mapping[str, Any]) -> None:
         try:
@@ -253,5 +253,5 @@ def _without_text(error: Exception, unit: Unit) -> StageFailed:
 
 
 def _short_temp_dir() -> str:
-    """Ray puts sockets under it, and a socket's path has at most 107 bytes."""
+    """A short path: Ray creates sockets in it, and the path of a socket has at most 107 bytes."""
     return os.path.join(tempfile.gettempdir(), "ray")  # noqa: PTH118

@@ -1,8 +1,8 @@
-"""Sorted runs: how rows made in many places meet by their hash, through storage and not memory.
+"""Sorted runs: rows of many workers are grouped by hash through storage, not through memory.
 
-A worker writes what it made as pieces sorted by a hash (column `hash`). A later worker takes one
-range of hashes out of all pieces and is the only one to see two rows with that hash. Nothing is
-shuffled through Ray, and memory holds one range at a time.
+A worker writes its rows as runs sorted by a hash (column `hash`). A later worker reads one range of
+hashes from all runs, so all rows with the same hash are read by the same worker. Ray shuffles
+nothing, and a worker holds one range in memory.
 """
 
 import io
@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 
 from vitw_ray.storage import Storage
 
-RUN_ROW_GROUP_ROWS = 512  # what one range reads at once (ours: about 3 MB of chats)
+RUN_ROW_GROUP_ROWS = 512  # the unit that a range reads (ours: about 3 MB of conversations)
 
 
 def write_sorted_run(storage: Storage, folder: str, table: pa.Table) -> str:
-    """Write rows sorted by `hash` under a name of this attempt's own; returns the path."""
+    """Write rows sorted by `hash` under a new unique name; returns the path."""
     buffer = io.BytesIO()
     table = table.sort_by([("hash", "ascending")])
     pq.write_table(table, buffer, compression="zstd", row_group_size=RUN_ROW_GROUP_ROWS)
@@ -35,7 +35,7 @@ def read_range(
     bounds: tuple[int, int],
     schema: pa.Schema,
 ) -> pa.Table:
-    """All rows with low <= hash < high, in no order; `schema` names the columns to read."""
+    """All rows with low <= hash < high, in any order; `schema` has the columns to read."""
     low, high = bounds
     found = [schema.empty_table()]
     for path in paths:
@@ -48,12 +48,12 @@ def read_range(
             ]
             if groups:
                 table = file.read_row_groups(groups, columns=schema.names).select(schema.names)
-                # `high` itself may be one more than the column can hold.
+                # `high` may exceed the largest value of the column type.
                 inside = (pc.field("hash") >= low) & (pc.field("hash") <= high - 1)
                 found.append(table.filter(inside))
     return pa.concat_tables(found)
 
 
 def _overlaps(statistics: Any, low: int, high: int) -> bool:
-    # A run without rows has a row group without statistics.
+    # A row group without rows has no statistics.
     return statistics is not None and statistics.min < high and statistics.max >= low

@@ -1,7 +1,7 @@
-"""Text that cannot act: what every string passes before it is shown or published.
+"""Sanitising of text: every string passes `inert` before it is shown or published.
 
-Labels, names of models and names of data sets come from conversations and files that strangers
-wrote. Escaping stops markup; it does not stop characters that reorder or hide what a reader sees.
+Labels and the names of assistants and data sets come from untrusted conversations and files.
+Escaping prevents markup, but not invisible characters or characters that reorder the text.
 """
 
 import unicodedata
@@ -13,7 +13,7 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}  # control, bidi and zero-width, una
 def inert(text: str) -> str:
     """`text` on one line, without control, bidi, zero-width or unassigned characters, shortened.
 
-    Not escaped: that is the work of the template or of the figure that shows it.
+    Does not escape: the template or figure that shows the text does.
     """
     spaced = (" " if c.isspace() else c for c in text[: 4 * MAX_CHARS])
     visible = "".join(c for c in spaced if unicodedata.category(c) not in _INVISIBLE)

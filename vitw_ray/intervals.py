@@ -1,7 +1,7 @@
-"""Intervals of shares and of odds ratios, for whole arrays at once.
+"""Intervals of shares and odds ratios, vectorised.
 
-Both take conversations as independent draws; when one account brings many of them, the true
-intervals are wider.
+Both assume independent conversations. If an account has many conversations, the true intervals are
+wider.
 """
 
 import numpy as np
@@ -24,15 +24,15 @@ def wilson(
 ) -> tuple[Floats, Floats]:
     """Score interval of a share (Wilson, 1927): low and high, NaN where `whole` is 0.
 
-    The set of shares that a two-sided score test would not reject. It stays within 0 and 1, and
-    has a width at 0 of n and n of n, where the textbook interval has none.
+    The shares that a two-sided score test does not reject. It lies within 0 and 1, and unlike the
+    normal (Wald) interval it has a positive width for 0 of n and n of n.
     """
     p = share(part, whole)
     n = np.where(np.isnan(p), 1.0, np.asarray(whole, float))
     z = z_quantile(confidence)
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    # At the ends the bound is exactly 0 or 1; rounding would leave 1e-17 in its place.
+    # Here the bound is exactly 0 or 1, but the formula may be off by 1e-17.
     low = np.where(p == 0, 0.0, middle - half)
     high = np.where(p == 1, 1.0, middle + half)
     return low, high
@@ -45,11 +45,11 @@ def odds_ratio(
     neither: ArrayLike,
     confidence: float = CONFIDENCE,
 ) -> tuple[Floats, Floats, Floats]:
-    """Odds ratio of 2 x 2 tables, with the interval that is normal on the log scale (Woolf, 1955).
+    """Odds ratio of 2 x 2 tables, with the normal interval on the log scale (Woolf, 1955).
 
     Half a conversation is added to each of the four cells of every table (Haldane, 1956; Anscombe,
-    1956): it takes most of the bias out of the log odds ratio, and a table with an empty cell
-    keeps a finite, comparable ratio.
+    1956). That removes most of the bias of the log odds ratio, and tables with an empty cell have a
+    finite ratio.
     """
     a, b, c, d = (np.asarray(cell, float) + 0.5 for cell in (both, row_only, column_only, neither))
     log_ratio = np.log(a) + np.log(d) - np.log(b) - np.log(c)

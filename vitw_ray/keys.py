@@ -1,9 +1,9 @@
-"""Hashes that decide names and places: stage keys, keyed hashes of private text, hash ranges.
+"""Hashes for names and partitions: stage keys, HMACs of private text, hash ranges.
 
-Three kinds are kept apart. Plain SHA-256 names what is public (settings, code, files). An HMAC
-under the run's secret names what is private: a plain hash of a chat would let anyone test whether a
-guess is in the data. A short hash of the id says where a row lives, so that a table's parts depend
-on its rows alone.
+There are three kinds. SHA-256 is for public data (settings, code, files). An HMAC with the run's
+secret is for private data: a plain hash of a conversation would allow anyone to test whether a
+guess is in the data. A short hash of the id assigns a row to a part, so the parts of a table depend
+only on its rows.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from typing import Any
 from vitw_ray.errors import SecretLost
 from vitw_ray.records import Message
 
-KEY_LENGTH = 16  # hex digits of a stage key (ours: 64 bits, no accidental twin in one folder)
+KEY_LENGTH = 16  # hex digits of a stage key (ours: 64 bits, no collision in one folder)
 
 
 def canonical_json(value: Any) -> bytes:
-    """JSON with sorted keys and no white space; dataclasses and dates included."""
+    """JSON with sorted keys and no white space; supports dataclasses and dates."""
 
     def plain(item: Any) -> Any:
         if is_dataclass(item) and not isinstance(item, type):
@@ -34,18 +34,18 @@ def canonical_json(value: Any) -> bytes:
 
 
 def content_key(parts: Mapping[str, Any]) -> str:
-    """Name of a result: hash of all that decides it."""
+    """Key of a result: the hash of all inputs that determine it."""
     return hashlib.sha256(canonical_json(parts)).hexdigest()[:KEY_LENGTH]
 
 
 def digest_of_files(files: Iterable[tuple[str, str]]) -> str:
-    """Digest of a table from the (name within the table, SHA-256) of its files, in any order."""
+    """Digest of a table, from (name within the table, SHA-256) of its files, in any order."""
     lines = "".join(f"{name} {sha}\n" for name, sha in sorted(files))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 class Keyed:
-    """HMACs under the run's secret, one purpose apart from the other."""
+    """HMACs with the run's secret, separated by purpose."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -56,12 +56,12 @@ class Keyed:
         return hmac.digest(self._secret, message, "sha256")[:length]
 
     def hex(self, purpose: str, data: bytes, length: int = 16) -> str:
-        """As `digest`, in hex digits (two a byte)."""
+        """As `digest`, in hex digits (two per byte)."""
         return self.digest(purpose, data, length).hex()
 
     @property
     def fingerprint(self) -> str:
-        """What a run may say of its secret."""
+        """Public identifier of the secret."""
         return self.hex("fingerprint", b"", 8)
 
 
@@ -92,7 +92,7 @@ class LostSecret(Keyed):
 
 
 def message_bytes(messages: Iterable[Message]) -> bytes:
-    """The conversation as bytes: role and text, each with its length, so that no two are alike."""
+    """The conversation as bytes: role and text with their lengths, so the encoding is unique."""
     pieces = []
     for message in messages:
         for text in (message.role, message.content):
@@ -101,15 +101,15 @@ def message_bytes(messages: Iterable[Message]) -> bytes:
     return b"".join(pieces)
 
 
-RING_BITS = 63  # a hash fits a signed 64-bit column
+RING_BITS = 63  # the hash fits a signed 64-bit column
 
 
 def id_hash(conversation_id: str) -> int:
-    """Place of a row on the ring."""
+    """Hash of an id, 0 .. 2^63 - 1 (the ring), which decides the part of its row."""
     digest = hashlib.blake2b(conversation_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> (64 - RING_BITS)
 
 
 def range_bounds(index: int, ranges: int) -> tuple[int, int]:
-    """First hash of a range, and first hash after it: `ranges` equal parts of the ring."""
+    """First hash of a range and first hash after it; `ranges` equal parts of the ring."""
     return (index << RING_BITS) // ranges, ((index + 1) << RING_BITS) // ranges

@@ -1,13 +1,12 @@
 """One driver per run folder.
 
-A folder is locked with `flock`, which the kernel frees when its holder dies, however it dies. A
-bucket has no such lock: there the lease is an object that its holder rewrites every few seconds,
-each time under the condition that nobody else did. A holder that stops is replaced once its object
-has not changed for as long as it promised, measured on the waiting driver's own clock: no two
-machines need agree on the time.
+A local folder is locked with `flock`, which the kernel releases when its holder dies. A bucket has
+no such lock: the lease is an object that its holder rewrites every few seconds, on the condition
+that nobody else changed it. If the object does not change for its expiry time, another driver may
+take over. The waiting driver measures that on its own clock, so clocks need not agree.
 
-Each acquisition has an epoch, larger than any before. It stands in the names of answer segments,
-so that what a replaced driver still writes can be told from the work of its successor.
+Each acquisition has an epoch, larger than all before. It is part of the names of answer segments,
+so that segments of a replaced driver can be told from those of its successor.
 """
 
 import fcntl
@@ -29,15 +28,15 @@ from vitw_ray.storage import PRIVATE, Storage
 
 LOCK = f"{PRIVATE}/driver.lock"  # local only, always empty
 RECORD = f"{PRIVATE}/driver.json"
-EXPIRY_S = 20.0  # ours: outlasts one put that s3fs gives up on (15 s) and sends again
+EXPIRY_S = 20.0  # ours: longer than one put that s3fs times out (15 s) and repeats
 _RENEWALS_PER_EXPIRY = 4  # ours: three may fail in a row
-_POLLS_PER_EXPIRY = 20  # ours: a waiting driver sends two small requests a second
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # runs on while a laptop sleeps
+_POLLS_PER_EXPIRY = 20  # ours: a waiting driver sends two small requests per second
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # also counts while a laptop sleeps
 _LOG = logging.getLogger(__name__)
 
 
 class Lease(Protocol):
-    """What a driver holds while it works."""
+    """The right to write to a run folder, which a driver holds while it works."""
 
     @property
     def epoch(self) -> int:
@@ -45,37 +44,37 @@ class Lease(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise RunLocked when another driver has, or may have, taken over."""
+        """Raise RunLocked if another driver has taken over, or may have."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The driver of a run folder, as `private/driver.json` has it."""
+    """The driver of a run folder: the content of `private/driver.json`."""
 
     epoch: int
     host: str
     pid: int
     since: str
-    """UTC, for people: no decision depends on it."""
+    """UTC, for messages only."""
     expiry_s: float
     renewals: int = 0
     released: bool = False
 
     def to_json(self) -> bytes:
-        """One line."""
+        """One line of JSON."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
 @contextmanager
 def acquire(storage: Storage, expiry_s: float = EXPIRY_S) -> Iterator[Lease]:
-    """Be the one driver of a run folder, or fail.
+    """Become the only driver of a run folder, or fail.
 
-    A driver that was killed is replaced: at once in a folder, after its expiry in a bucket.
+    Replaces a killed driver: at once in a folder, after its expiry in a bucket.
 
     Raises:
         RunLocked: another driver is alive; the message has its host, process and start.
-        OutputError: the store cannot be written, or cannot keep two drivers apart.
+        OutputError: the store is not writable, or does not support exclusive access.
     """
     storage.probe_conditional_writes()
     with _hold_folder(storage) if storage.local else _hold_bucket(storage, expiry_s) as lease:
@@ -86,7 +85,7 @@ def acquire(storage: Storage, expiry_s: float = EXPIRY_S) -> Iterator[Lease]:
 def _hold_folder(storage: Storage) -> Iterator["_FolderLease"]:
     storage.create(LOCK, b"")
     path = Path(storage.address(LOCK))
-    # Python opens files close-on-exec: a Ray process that outlives this one does not keep the lock.
+    # Python opens files close-on-exec, so a Ray process that outlives this one has no lock.
     with path.open("r+b") as locked:
         try:
             fcntl.flock(locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,7 +93,7 @@ def _hold_folder(storage: Storage) -> Iterator["_FolderLease"]:
             raise _refusal(storage, _last_holder(storage)) from None
         except OSError as error:
             raise OutputError(
-                f"{storage.root} is on a file system without locks: {error.strerror}",
+                f"{storage.root} is on a file system that does not support locks: {error.strerror}",
                 "choose an --output on another file system, or an s3:// address",
             ) from error
         last = _last_holder(storage)
@@ -110,13 +109,13 @@ class _FolderLease:
     locked: BinaryIO
 
     def check(self) -> None:
-        """See `Lease`. A folder can only be lost by removing its lock file."""
+        """See `Lease`. The lease is lost only if the lock file is removed."""
         with suppress(FileNotFoundError):
             if os.path.samestat(self.path.stat(), os.fstat(self.locked.fileno())):
                 return
         raise RunLocked(
-            f"{self.path} was removed while this run held it",
-            "make sure that nothing else works on this run folder, and run again",
+            f"{self.path} was removed during this run",
+            "make sure that no other process uses this run folder, and run again",
         )
 
 
@@ -134,7 +133,7 @@ def _hold_bucket(storage: Storage, expiry_s: float) -> Iterator["_BucketLease"]:
 
 
 def _take(storage: Storage, expiry_s: float) -> tuple[Holder, str, float]:
-    """Wait until nobody holds the bucket: the new holder, its ETag, and when it was sent."""
+    """Wait until the lease is free and take it: the new holder, its ETag, and when it was sent."""
     storage.create(RECORD, replace(_holder(0, expiry_s), released=True).to_json())
     first_seen: str | None = None
     unchanged_since = 0.0
@@ -142,7 +141,7 @@ def _take(storage: Storage, expiry_s: float) -> tuple[Holder, str, float]:
         content, etag = storage.read_with_etag(RECORD)
         last = _parse(storage, content)
         if first_seen is None:
-            first_seen, unchanged_since = etag, _now()  # read first: its holder wrote before that
+            first_seen, unchanged_since = etag, _now()  # after the read: the write was earlier
             if not last.released:
                 _LOG.info("waiting to see whether process %d on %s is alive", last.pid, last.host)
         elif etag != first_seen and not last.released:
@@ -161,12 +160,12 @@ class _BucketLease:
         self.epoch = me.epoch
         self.stopped = threading.Event()
         self._storage, self._me, self._etag = storage, me, etag
-        # Counted from before the put was sent: others count from after they saw it.
+        # Counted from before the put: other drivers count from after they read it.
         self._mine_until = sent_at + me.expiry_s
         self._taken = False
 
     def check(self) -> None:
-        """See `Lease`. Also raises when the store could not be reached for an expiry."""
+        """See `Lease`. Also raises if no renewal succeeded for the expiry time."""
         if self._taken or _now() >= self._mine_until:
             how = (
                 "was taken over by another" if self._taken else "could not renew its lease in time"
@@ -177,14 +176,14 @@ class _BucketLease:
             )
 
     def renew_until_stopped(self) -> None:
-        """Rewrite the record until `stopped`, or until it is somebody else's."""
+        """Rewrite the record until `stopped`, or until another driver has it."""
         while not self._taken and not self.stopped.wait(self._me.expiry_s / _RENEWALS_PER_EXPIRY):
-            # The next renewal may get through; if none does, `check` tells by the clock.
+            # The next renewal may succeed; if none does, `check` raises after the expiry.
             with suppress(OutputError):
                 self._rewrite(replace(self._me, renewals=self._me.renewals + 1))
 
     def release(self) -> None:
-        """Let the next driver start at once. The record stays, for its epoch."""
+        """Let the next driver start at once. The record stays, as it holds the epoch."""
         if not self._taken:
             with suppress(OutputError):
                 self._rewrite(replace(self._me, released=True))
@@ -219,8 +218,8 @@ def _parse(storage: Storage, content: bytes) -> Holder:
         return Holder(**json.loads(content))
     except (ValueError, TypeError) as error:
         raise OutputError(
-            f"{storage.address(RECORD)} is damaged, and with it the number of the last driver",
-            "make sure that no driver works there, then remove that file and private/answers-*",
+            f"{storage.address(RECORD)} is damaged, so the epoch of the last driver is lost",
+            "make sure that no driver is running, then remove that file and private/answers-*",
         ) from error
 
 

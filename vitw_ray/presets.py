@@ -1,23 +1,23 @@
-"""Named starting points: functions that return a `RunConfig`. Flags then change single fields."""
+"""Presets: functions that return a `RunConfig`. Flags then change single fields."""
 
 from collections.abc import Callable
 
 from vitw_ray.config import Execution, ExtractionConfig, LabelsConfig, RunConfig, TaxonomyConfig
 
-MODEL = "qwen3-8b"  # ours: a small model that follows a form well, under Apache-2.0
+MODEL = "qwen3-8b"  # ours: a small model that follows a schema well, under Apache-2.0
 
 
 def laptop() -> RunConfig:
     """Two cores, no GPU, no hub: the lexicon reads, and a label needs 3 conversations.
 
-    The support thresholds are scaled down because a few thousand conversations are not 308,210; the
-    plan and the report say so.
+    The support thresholds are lower because the paper's are for 308,210 conversations; the plan and
+    the report state that.
     """
     return RunConfig(labels=LabelsConfig(min_conversations=3, min_accounts=1))
 
 
 def smoke() -> RunConfig:
-    """Made-up answers: every stage in seconds, to see that all is installed."""
+    """Simulated answers: every stage in seconds, to test the installation."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="simulated"),
         labels=LabelsConfig(min_conversations=3, min_accounts=1),

@@ -1,4 +1,4 @@
-"""Checks of single settings: each refuses a value by the name of its flag and says what to give."""
+"""Checks of single settings; the error names the flag and the valid values."""
 
 import json
 from collections.abc import Iterable
@@ -9,14 +9,14 @@ from vitw_ray.errors import ConfigError
 
 
 def json_object(name: str, text: str) -> dict[str, Any]:
-    """A setting that is a JSON object, as a dictionary."""
+    """Parse a setting that must be a JSON object."""
     try:
         found = json.loads(text)
     except ValueError:
         found = None
     if not isinstance(found, dict):
         raise ConfigError(
-            f"{flag(name)} is no JSON object", f"write {flag(name)} '{{\"name\": value}}'"
+            f"{flag(name)} is not a JSON object", f"write {flag(name)} '{{\"name\": value}}'"
         )
     return found
 
@@ -27,13 +27,13 @@ def flag(name: str) -> str:
 
 
 def at_least(name: str, value: float | None, low: float) -> None:
-    """Refuse less than `low`; None is no value, and passes."""
+    """Refuse a value below `low`; None passes."""
     if value is not None and not value >= low:
         raise ConfigError(f"{flag(name)} is {value}", f"give at least {low}")
 
 
 def between(name: str, value: float, low: float, high: float) -> None:
-    """Refuse what lies outside, the ends included in the range."""
+    """Refuse a value below `low` or above `high`."""
     if not low <= value <= high:
         raise ConfigError(f"{flag(name)} is {value}", f"give a number from {low} to {high}")
 

@@ -1,8 +1,8 @@
-"""Two models side by side: what `model_comparison` says of each pair, in short.
+"""Summary of `model_comparison` for each pair of assistants.
 
-For each pair: how many of the commonest values both share (paper, B.5), the response types, and the
-values that either shows more, by the best matching there is: on prompts where the two answered the
-same ones, else on tasks, else on nothing.
+For each pair: how many of the most common values both share (paper, B.5), the response types, and
+the values that either shows more, with the best available matching: on the same prompts, else on
+tasks, else unmatched.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-TOP = 10  # paper, B.5: 8 of the top 10 values are shared by the two Sonnets
+TOP = 10  # paper, B.5: the two Sonnets share 8 of their top 10 values
 BEST_FIRST = ("prompts", "tasks", "nothing")
 
 Row = dict[str, Any]
@@ -20,34 +20,31 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Pair:
-    """What is known of two models, or of two periods."""
+    """The comparison of two assistants or of two periods."""
 
     groups: str
     model_a: str
     model_b: str
     conversations: tuple[int, int]
-    matched_on: str  # of `differing`: the best that there is
+    matched_on: str  # of `differing`: the best available
     top_a: Sequence[str]
     top_b: Sequence[str]
     response_types: Sequence[Row]  # unmatched
-    differing: Sequence[Row]  # AI values with a significant difference, the surest first
+    differing: Sequence[Row]  # AI values with a significant difference, by p-value
     also: Mapping[str, Mapping[str, Row]]  # matched_on -> label -> row
 
     @property
     def overlap(self) -> int:
-        """Values that are among the commonest of both."""
+        """Number of values that are among the most common of both."""
         return len({*self.top_a} & {*self.top_b})
 
     def more(self, sign: int) -> list[Row]:
-        """Values that A shows more (sign 1), or B (-1)."""
+        """Values that A (sign 1) or B (sign -1) shows more."""
         return [row for row in self.differing if row["difference"] * sign > 0]
 
 
 def pairs(table: pa.Table, alpha: float) -> list[Pair]:
-    """The pairs of `model_comparison`, those of many conversations first, periods in order.
-
-    Only labels are looked at, not their clusters.
-    """
+    """The pairs of `model_comparison`, largest first, periods in order; without clusters."""
     found: dict[tuple[str, str, str], dict[tuple[str, str], list[Row]]] = {}
     for row in table.to_pylist():
         if row["facet"] == "ai_values" and row["label"].startswith("ai_values:"):

@@ -1,9 +1,9 @@
-"""The verbs of a run folder, the same for a local folder and for an s3:// address.
+"""File operations of a run folder, the same for a local folder and an s3:// address.
 
-A name appears whole or not at all, and three verbs decide races: `create` (only if absent),
-`replace` (only if unchanged) and a `list` that is always fresh. Everything below `private/` is
-readable by its owner alone. The endpoint and the credentials come from the environment
-(AWS_ENDPOINT_URL, AWS_*, or an instance profile), never from the config.
+Writes are atomic. Three operations resolve races: `create` (only if absent), `replace` (only if
+unchanged) and `list`, which is never cached. Files below `private/` are readable by their owner
+only. The endpoint and the credentials come from the environment (AWS_ENDPOINT_URL, AWS_*, or an
+instance profile), never from the config.
 """
 
 import errno
@@ -20,16 +20,16 @@ from typing import Any, BinaryIO, cast
 from vitw_ray.errors import OutputError
 
 PRIVATE = "private"
-"""The one folder that holds conversation text, and text made from one conversation."""
-_TEMPORARY = ".partial~"  # ours: a file under its final name is whole; a kill leaves only these
-_CONFLICT_ATTEMPTS = 5  # S3 answers 409 while another conditional put of the key is under way
+"""The only folder with conversation text and text derived from single conversations."""
+_TEMPORARY = ".partial~"  # ours: suffix of incomplete files, which a kill may leave behind
+_CONFLICT_ATTEMPTS = 5  # S3 returns 409 during another conditional put of the same key
 _FIXES = {
     errno.EACCES: "give this account write access, or choose another --output",
     errno.EPERM: "give this account write access, or choose another --output",
     errno.EROFS: "choose an --output that is not read-only",
     errno.ENOSPC: "free some space there, or choose another --output",
-    errno.ENOTDIR: "a file stands where a folder is needed: move it, or choose another --output",
-    errno.EISDIR: "a folder stands where a file is needed: move it, or choose another --output",
+    errno.ENOTDIR: "a file is in the place of a folder: move it, or choose another --output",
+    errno.EISDIR: "a folder is in the place of a file: move it, or choose another --output",
     errno.ENOENT: "create the bucket, or correct --output",
     errno.ENOSYS: "use a store with conditional writes (AWS S3, MinIO), or a local folder",
     errno.EOPNOTSUPP: "use a file system with hard links, or an s3:// address",
@@ -39,26 +39,26 @@ _FIX = "check the address, and for s3:// the endpoint and credentials (AWS_ENDPO
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """One file: its path below the root, and what changes when its content does."""
+    """One file: its path below the root, size and version."""
 
     path: str
     size: int
     version: str
-    """ETag, or the local time of the last change."""
+    """ETag on S3, modification time in a local folder; changes with the content."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder or an s3:// address; paths are relative to it. Small, and safe to send to actors.
+    """A folder or an s3:// address; paths are relative to it. Small, and can be sent to actors.
 
-    A missing file is a FileNotFoundError; whatever else fails is an OutputError that names the
-    address and the fix.
+    Reading a missing file raises FileNotFoundError. Any other failure raises an OutputError with
+    the address and the fix.
     """
 
     root: str
 
     def __post_init__(self) -> None:
-        """Make the root absolute: actors work in other folders than the driver."""
+        """Make the root absolute, as actors have another working directory than the driver."""
         scheme, separator, rest = self.root.partition("://")
         if separator and scheme not in ("s3", "file"):
             raise OutputError(
@@ -75,7 +75,7 @@ class Storage:
 
     @property
     def local(self) -> bool:
-        """Whether the root is a folder."""
+        """Whether the root is a local folder."""
         return not self.root.startswith("s3://")
 
     @property
@@ -84,34 +84,34 @@ class Storage:
         return _filesystem("file" if self.local else "s3", os.getpid())
 
     def address(self, path: str) -> str:
-        """Full address of a path, for the file system and for messages."""
+        """Full address of a path, for the file system and messages."""
         if path.startswith("/") or ".." in PurePosixPath(path).parts:
             raise ValueError(f"{path} is not below the root")
         return f"{self.root}/{path}" if path else self.root
 
     def read(self, path: str) -> bytes:
-        """Whole content of a file."""
+        """Content of a file."""
         with self._explained("read", path):
             return cast(bytes, self.fs.cat_file(self.address(path)))
 
     def open(self, path: str) -> BinaryIO:
-        """A seekable file that fetches only what is read from it."""
-        # Parquet asks for exact ranges: reading ahead would fetch most bytes twice.
+        """A seekable file that fetches only the bytes that are read."""
+        # Parquet reads exact ranges: read-ahead would fetch most bytes twice.
         with self._explained("read", path):
             options = {} if self.local else {"cache_type": "none"}
             return cast(BinaryIO, self.fs.open(self.address(path), "rb", **options))
 
     def exists(self, path: str) -> bool:
-        """Whether a file, or a folder with something in it, has this path."""
+        """Whether a file or a non-empty folder has this path."""
         with self._explained("read", path):
             return bool(self.fs.exists(self.address(path)))
 
     def list(self, prefix: str = "") -> "list[FileStat]":
-        """Every file below a folder, sorted by path; none when there is no such folder."""
+        """All files below a folder, sorted by path; empty if there is no such folder."""
         with self._explained("list", prefix, reading=False):
             found = self.fs.find(self.address(prefix), detail=True)
         start = len(self.root if self.local else self.root.removeprefix("s3://")) + 1
-        # s3fs answers an empty listing with the prefix itself when a file appears meanwhile.
+        # s3fs returns the prefix itself if a file appears during an empty listing.
         return sorted(
             (
                 FileStat(
@@ -124,7 +124,7 @@ class Storage:
         )
 
     def write(self, path: str, data: bytes) -> None:
-        """Put a whole file under its name, or leave what was there."""
+        """Write a file atomically: on failure, the previous content stays."""
         with self._explained("write", path, reading=False):
             if self.local:
                 self._place(path, data, lambda new, name: new.replace(name))
@@ -132,7 +132,7 @@ class Storage:
                 self.fs.pipe_file(self.address(path), data)
 
     def create(self, path: str, data: bytes) -> bool:
-        """Write a file only if nothing has its name; True when this call wrote it (up to 5 GB)."""
+        """Write a file only if it does not exist; True if this call wrote it (up to 5 GB)."""
         with self._explained("create", path, reading=False):
             if not self.local:
                 return self._put_if(path, data, IfNoneMatch="*") is not None
@@ -143,19 +143,19 @@ class Storage:
             return True
 
     def read_with_etag(self, path: str) -> tuple[bytes, str]:
-        """Content of an object and the ETag that `replace` wants (s3:// only)."""
+        """Content of an object, and its ETag for `replace` (s3:// only)."""
         with self._explained("read", path):
-            # The ETag first: if the object changes in between, a later swap fails, as it should.
+            # ETag first: if the object changes before the read, the later replace must fail.
             etag = self.fs.info(self.address(path))["ETag"]
             return self.fs.cat_file(self.address(path)), etag
 
     def replace(self, path: str, data: bytes, etag: str) -> str | None:
-        """Write an object only if it still has `etag`: the new ETag, or None (s3:// only)."""
+        """Write an object only if it still has `etag`; the new ETag, else None (s3:// only)."""
         with self._explained("replace", path, reading=False):
             return self._put_if(path, data, IfMatch=etag)
 
     def delete(self, path: str) -> None:
-        """Remove a file; one that is not there is no error."""
+        """Remove a file; a missing file is no error."""
         with self._explained("delete", path, reading=False):
             if self.local:
                 Path(self.address(path)).unlink(missing_ok=True)
@@ -163,27 +163,27 @@ class Storage:
                 self.fs.rm_file(self.address(path))
 
     def delete_prefix(self, prefix: str) -> None:
-        """Remove a folder and all below it, and be sure that nothing is left."""
+        """Remove a folder and all files below it; raises OutputError if any file is left."""
         if not prefix.strip("/."):
-            raise ValueError("the whole root is not to be deleted")
+            raise ValueError("refuses to delete the whole root")
         with self._explained("delete", prefix, reading=False):
             if self.local:
                 if self.exists(prefix):
                     shutil.rmtree(self.address(prefix))
             elif found := self.fs.find(self.address(prefix)):
                 self.fs.rm(found)
-        # A bulk delete reports refused keys in its answer, and s3fs does not look at them.
+        # A bulk delete reports refused keys in its response, which s3fs ignores.
         if left := self.list(prefix):
             raise OutputError(
                 f"{len(left)} files under {self.address(prefix)} could not be deleted",
-                "give this account the right to delete, and run again",
+                "give this account permission to delete, and run again",
             )
 
     def probe_conditional_writes(self) -> None:
-        """Refuse a store on which two drivers could both win: one that ignores conditions.
+        """Check that the store honours conditional writes, which keep two drivers apart.
 
         Raises:
-            OutputError: the store cannot be written, or lacks or ignores conditional writes.
+            OutputError: the store is not writable, or does not support conditional writes.
         """
         path = f"{PRIVATE}/probe-{secrets.token_hex(8)}"
         try:
@@ -191,7 +191,7 @@ class Storage:
             if honest and not self.local:
                 honest = self.replace(path, b"third", '"00000000000000000000000000000000"') is None
         finally:
-            with suppress(OutputError):  # a broom that fails must not hide why the put did
+            with suppress(OutputError):  # a failed clean-up must not hide the first error
                 self.delete(path)
         if not honest:
             raise OutputError(
@@ -201,7 +201,7 @@ class Storage:
             )
 
     def _place(self, path: str, data: bytes, publish: Callable[[Path, Path], object]) -> None:
-        """Write and sync a temporary file, then publish it under its name."""
+        """Write and sync a temporary file, then rename or link it to its final name."""
         name = Path(self.address(path))
         private = PurePosixPath(path).parts[0] == PRIVATE
         if private:
@@ -219,15 +219,15 @@ class Storage:
             new.unlink(missing_ok=True)
         folder = os.open(name.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # the name survives a power cut, not only the content
+            os.fsync(folder)  # makes the name durable, not only the content
         finally:
             os.close(folder)
 
     def _put_if(self, path: str, data: bytes, **condition: str) -> str | None:
-        """Put an object under a condition: its ETag, or None when the condition does not hold."""
+        """Put an object under a condition: its ETag, or None if the condition does not hold."""
         bucket, key, _ = self.fs.split_path(self.address(path))
-        # A put whose reply was lost is sent again and then meets its own object: the attempt's
-        # token, kept as metadata, tells that from somebody else's.
+        # After a lost reply, the client repeats the put and then finds its own object. The token in
+        # the metadata distinguishes that object from one of another client.
         token = secrets.token_hex(16)
         for attempt in range(_CONFLICT_ATTEMPTS):
             try:
@@ -282,7 +282,7 @@ def _filesystem(scheme: str, pid: int) -> Any:
 
 
 def _failures(local: bool) -> tuple[type[Exception], ...]:
-    """What a file system raises when it fails, as opposed to when our code is wrong."""
+    """Exceptions that a failing file system raises, as opposed to errors in our code."""
     if local:
         return (OSError,)
     from botocore.exceptions import BotoCoreError
@@ -291,6 +291,6 @@ def _failures(local: bool) -> tuple[type[Exception], ...]:
 
 
 def _s3_code(error: OSError) -> str | None:
-    """S3's own name of an error that s3fs has translated."""
+    """The S3 error code of an exception that s3fs has translated."""
     response = getattr(error.__cause__, "response", None) or {}
     return response.get("Error", {}).get("Code")

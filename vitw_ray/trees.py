@@ -1,4 +1,4 @@
-"""Trees as tables: what several stages read from `taxonomy`."""
+"""Access to the trees in the table `taxonomy`, for several stages."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 def ancestors(table: pa.Table, facet: str) -> dict[str, tuple[str, ...]]:
     """For every leaf of a sound tree, its own id and those above it, from the bottom to the top.
 
-    In a value facet the id at index `l` is that on level `l`, the label itself at 0. The leaves of
+    In a value facet, index `l` holds the id at level `l`; level 0 is the label. The leaves of
     `tasks` are its clusters of level 1.
     """
     nodes = nodes_of_facet(table, facet)

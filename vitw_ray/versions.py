@@ -1,4 +1,4 @@
-"""Versions of what a result was made with; part of every manifest and benchmark."""
+"""Versions of the installed software, for every manifest and benchmark."""
 
 import platform
 from functools import cache
@@ -24,7 +24,7 @@ PACKAGES = (
 
 @cache
 def versions() -> dict[str, str]:
-    """Installed versions by package; what is not installed is left out."""
+    """Installed versions by package, without packages that are not installed."""
     found = {"vitw_ray": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:

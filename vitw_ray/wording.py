@@ -1,4 +1,4 @@
-"""How the page writes numbers and names: one form each, everywhere."""
+"""Formats of numbers and names on the page and on the card."""
 
 import math
 
@@ -25,7 +25,7 @@ def plain(code: str) -> str:
 
 
 def first_up(text: str) -> str:
-    """`human values` as `Human values`; the rest keeps its case."""
+    """`human values` as `Human values`; the other letters keep their case."""
     return text[:1].upper() + text[1:]
 
 
@@ -39,7 +39,7 @@ def count(number: float | None) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share (0-1) as `23.4%`; what would round to nothing as `<0.1%`."""
+    """A share (0-1) as `23.4%`; a positive one that rounds to 0 as `<0.1%`."""
     if share is None or not _known(share):
         return UNKNOWN
     floor = 10.0 ** -(digits + 2)
@@ -49,7 +49,7 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def decimal(number: float | None, digits: int = 2) -> str:
-    """`1,234.50`, with a real minus sign."""
+    """`1,234.50`, with a typographic minus sign."""
     if number is None or not _known(number):
         return UNKNOWN
     if math.isinf(number):
@@ -59,21 +59,21 @@ def decimal(number: float | None, digits: int = 2) -> str:
 
 
 def signed(number: float | None, digits: int = 1) -> str:
-    """A residual: `+12.3` or `-4.5`, with a real minus sign."""
+    """A residual: `+12.3` or `-4.5`, with a typographic minus sign."""
     text = decimal(number, digits)
     positive = number is not None and _known(number) and round(number, digits) > 0
     return f"+{text}" if positive else text
 
 
 def ratio(number: float | None) -> str:
-    """An odds ratio, with fewer decimals the larger it is."""
+    """A ratio, with fewer decimals for larger numbers."""
     if number is None or not _known(number) or math.isinf(number):
         return decimal(number)
     return decimal(number, 2 if number < 10 else 1 if number < 100 else 0)
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Two shares as `20.1-26.0%`, with a dash."""
+    """Two shares as `20.1-26.0%`, with an en dash."""
     if low is None or high is None or not (_known(low) and _known(high)):
         return UNKNOWN
     return f"{100 * low:.1f}{DASH}{100 * high:.1f}%"
