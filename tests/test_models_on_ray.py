@@ -79,7 +79,7 @@ def test_answers_to_a_prompt_meet_whatever_the_parts_and_the_tables_have_the_sam
     assert not list(output.glob("private/5_statistics-*/prompts/*"))
 
 
-def test_a_finished_run_is_compared_with_more_held_fixed(run_of, monkeypatch):
+def test_a_finished_run_is_compared_with_adjusted_differences(run_of, monkeypatch):
     config, result, _ = run_of(37)
     # made-up answers do not differ: take what could be tested for what is significant
     tested = lambda row, alpha: row["p_adjusted"] is not None  # noqa: E731
