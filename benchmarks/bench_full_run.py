@@ -18,7 +18,7 @@ from typing import Any
 from harness import ROOT, Result, arguments, plant
 from memory import Peak, run_measured
 
-ROW_STAGES = ("conversations", "extractions", "labels", "taxonomy", "statistics")  # see rows
+ROW_STAGES = ("conversations", "extractions", "labels", "taxonomy", "statistics")  # read all rows
 
 
 @dataclass(frozen=True)

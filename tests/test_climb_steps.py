@@ -200,7 +200,7 @@ def test_a_level_has_fewer_nodes_than_the_one_below_or_one_node(n, size, wanted)
 
 
 def test_kept_groups_are_reduced_below_the_number_of_groups_below():
-    groups = groups_of(topics=2, each=6)  # two neighbourhoods, and eleven twelfths of six is six
+    groups = groups_of(topics=2, each=6)  # two neighbourhoods of six; round(6 * 11 / 12) is 6
     model = Climber(propose=garbage)
     found = added(model, groups, 11)
     (text,) = model.shown["deduplicate"]

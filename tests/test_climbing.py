@@ -185,7 +185,7 @@ def test_any_model_output_gives_a_valid_tree_with_plain_names(n, sizes, seed, wi
     try:
         table, found = climbed(model, labels, sizes)
     except StageFailed:
-        assert wildness > 0  # not one cluster of level 1 was answered for
+        assert wildness > 0  # no cluster of level 1 got an answer
         return
     assert check_tree(table) == []
     below = [labels, *found.names["ai_values"][:-1]]

@@ -176,7 +176,7 @@ def test_labels_counts_and_objective_belong_to_the_centroids_returned():
 
 def test_empty_clusters_take_half_of_the_costliest_cluster(monkeypatch):
     points, _ = blobs(2)
-    start = to_grid(np.concatenate([points[:3], np.full((9, 16), 0.2)]))  # nine lie far from all
+    start = to_grid(np.concatenate([points[:3], np.full((9, 16), 0.2)]))  # nine far from all points
     monkeypatch.setattr(kmeans_module, "plus_plus", lambda *_: start)
     found = kmeans([ArrayShard(points)], 12, iterations=50, seed=0, spherical=False)
     assert found.splits[0] >= 8
@@ -194,7 +194,7 @@ def test_a_cluster_split_twice_at_once_gives_distinct_parts(monkeypatch):
     found = kmeans([ArrayShard(points)], 6, iterations=2, seed=0, spherical=False)
     assert found.splits == (4,)
     assert found.counts.min() > 0
-    assert len(set(found.labels[:400].tolist())) == 4  # its halves still cost most, after one split
+    assert len(set(found.labels[:400].tolist())) == 4  # after one split its halves still cost most
     assert len(set(found.labels[400:].tolist())) == 2
 
 

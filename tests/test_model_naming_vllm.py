@@ -37,7 +37,7 @@ def test_an_engine_in_an_actor_gives_every_cluster_a_valid_name(tmp_path, local_
             extractor="vllm",
             model=str(make_tiny_model(tmp_path)),
             transcript_tokens=512,
-            max_output_tokens=1024,  # thirty random words of up to 24 letters, nearly one by one
+            max_output_tokens=1024,  # thirty random words of up to 24 tokens
             temperature=1.0,  # greedy decoding of random weights does not end
         ),
         taxonomy=TaxonomyConfig(naming="model"),

@@ -1,4 +1,4 @@
-"""Models that answered the same prompts, through all stages: answers meet wherever they lie."""
+"""Assistants that answered the same prompts: answers are paired across parts in all stages."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ MODELS = ("heron", "osprey", "wren")
 
 
 def answered_by_each(folder, prompts: int = 120) -> str:
-    """The same prompts, each answered by all models, the rows far apart."""
+    """The same prompts, each answered by all assistants; rows of a prompt are far apart."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, model in enumerate(MODELS):
@@ -47,7 +47,7 @@ def run_of(tmp_path_factory, local_ray):
     def run(rows_per_part: int):
         output = folder / f"out-{rows_per_part}"
         config = small_config([answers], output, folder / "secret", rows_per_part=rows_per_part)
-        # the most distinct labels: a lower threshold keeps some of them
+        # A lower threshold keeps some of the many distinct labels.
         config = replace(config, labels=replace(config.labels, min_conversations=2))
         return config, run_quietly(config), output
 
@@ -81,7 +81,7 @@ def test_answers_to_a_prompt_meet_whatever_the_parts_and_the_tables_have_the_sam
 
 def test_a_finished_run_is_compared_with_adjusted_differences(run_of, monkeypatch):
     config, result, _ = run_of(37)
-    # made-up answers do not differ: take what could be tested for what is significant
+    # The invented answers do not differ, so treat all tested differences as significant.
     tested = lambda row, alpha: row["p_adjusted"] is not None  # noqa: E731
     monkeypatch.setattr("vitw_ray.side_by_side._is_significant", tested)
     found = list(compare_models(config, result))

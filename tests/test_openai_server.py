@@ -33,7 +33,7 @@ IN_FENCE = f"Here it is:\n```json\n{ANSWER}\n```"
 CONFIG = ExtractionConfig(extractor="openai", model="tiny", max_output_tokens=100)
 (QUESTION,) = questions_for(CONFIG)
 run = asyncio.Runner().run  # a model belongs to one loop
-_made: list[OpenAIServer] = []  # in the test at hand
+_made: list[OpenAIServer] = []  # models of the current test
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ class Kind:
     """A poison text, and the expected outcome of its row."""
 
     said: str
-    outcome: str  # or the code of a reject or an error
+    outcome: str  # ANSWERED, CUT, or the code of a reject or an error
     of_a_thousand: int
 
 

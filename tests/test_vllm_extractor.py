@@ -71,7 +71,7 @@ def model(tmp_path_factory, call) -> Path:
 
 @pytest.fixture(scope="module")
 def config(model) -> RunConfig:
-    """One pass, many requests at once."""
+    """One pass, with concurrent requests."""
     return RunConfig(
         extraction=ExtractionConfig(
             extractor="vllm",
@@ -177,7 +177,9 @@ def test_a_request_that_times_out_is_an_error_and_others_are_answered(config, ca
 def test_free_text_is_not_an_answer_and_others_are_answered(config, call):
     lawless, *others = call(answer, config, [said(LAWLESS), *planted(6)])
     assert (lawless.answer, lawless.error) == (None, "cut_answer")
-    assert lawless.output_tokens == 3 * config.extraction.max_output_tokens  # asked twice
+    assert (
+        lawless.output_tokens == 3 * config.extraction.max_output_tokens
+    )  # first attempt and retry
     assert valid(others)
 
 
@@ -239,7 +241,7 @@ def test_an_engine_that_ignores_schemas_stops_the_run_at_its_start(config, call)
     with pytest.raises(StageFailed, match="ignores the schema"):
         call(start_without_schemas, changed(config, execution={"max_num_seqs": 2}))
     deadline = time.monotonic() + 20
-    while call(children) != before:  # the engine is not left behind
+    while call(children) != before:  # the engine process ends too
         assert time.monotonic() < deadline
         time.sleep(0.2)
 

@@ -1,4 +1,4 @@
-"""Jobs with real vLLM engines that fail on marked prompts: rows in, a run folder and logs out."""
+"""Jobs with real vLLM engines that fail on marked prompts."""
 
 import json
 import os
