@@ -1,10 +1,10 @@
-"""Stage 4, first half: sentence embeddings on one core, against the stock encode loop.
+"""Stage 4, part 1: sentence embeddings on one core, compared with the stock encode loop.
 
-Texts have heavy-tailed lengths and one in ten is a repeat. Ours is all that a worker does, without
-Ray: read the texts of its blocks, each once, embed them, write the vectors, read them back. The
-stock loop encodes batches of 32 as they come, which is what a streamed dataset gives it; `encode`
-over all texts at once also sorts them by length, and is measured too. Same model, one thread, CPU
-seconds; vectors must agree.
+Texts have heavy-tailed lengths, and one in ten is a repeat. "ours" is all the work of a worker
+without Ray: read the texts of its blocks, embed each once, write the vectors, read them back. The
+stock loop encodes batches of 32 in order of arrival, as with a streamed dataset. `encode` over all
+texts at once, which also sorts by length, is measured too. All use the same model, one thread and
+CPU seconds, and the vectors must agree.
 
     python benchmarks/bench_embed.py [--quick]
 """
@@ -28,14 +28,14 @@ from vitw_ray.taxonomy.vectors.texts import Texts, write_counts
 from vitw_ray.taxonomy.vectors.vector_files import read_blocks
 
 BATCH = 32  # the default of SentenceTransformer.encode
-REPEATED = 0.1  # share of texts that stand in the list before
-MIN_COSINE = 0.9999  # the goal: the vectors are the same but for rounding
-LONGEST_WORDS = 200  # the model reads 256 word pieces
-PADDING_TEXTS = BLOCK_TEXTS["cpu"]  # what is sorted by length at once
+REPEATED = 0.1  # share of texts that are repeats of earlier ones
+MIN_COSINE = 0.9999  # the vectors must be equal up to rounding
+LONGEST_WORDS = 200  # the model's limit is 256 word pieces
+PADDING_TEXTS = BLOCK_TEXTS["cpu"]  # texts that are sorted by length together
 
 
 def texts(count: int) -> list[str]:
-    """Pieces of planted conversations, a lognormal number of words each (median 6)."""
+    """Excerpts of planted conversations, with a lognormal number of words (median 6)."""
     rng = np.random.default_rng(0)
     words = " ".join(
         message["content"]
@@ -51,13 +51,13 @@ def texts(count: int) -> list[str]:
 
 
 def padding_efficiency(pieces: Sequence[Sequence[int]], batches: Sequence[Sequence[int]]) -> float:
-    """Tokens of the texts / tokens that the model computes, padding included."""
+    """Tokens of the texts / tokens that the model computes, including padding."""
     padded = sum(len(batch) * max(len(pieces[i]) for i in batch) for batch in batches)
     return sum(map(len, pieces)) / padded
 
 
 def paddings(stock: Any) -> dict[str, float]:
-    """Padding efficiency of both; it costs no forward pass, so it is taken on one full block."""
+    """Padding efficiency of both, on one full block; it needs no forward pass."""
     sample = texts(PADDING_TEXTS)
     limits = {"truncation": True, "max_length": stock.max_seq_length}
     pieces = stock.tokenizer(sample, **limits)["input_ids"]
@@ -70,7 +70,7 @@ def paddings(stock: Any) -> dict[str, float]:
 
 
 def through_files(embedder: Embedder, sample: Sequence[str]) -> np.ndarray:
-    """Rows of the texts, in their order, by way of the files that a worker makes."""
+    """Vectors of the texts, in order, through the files that a worker writes."""
     with TemporaryDirectory() as folder:
         storage = Storage(folder)
         runs = write_counts(storage, "private/texts", Counter(sample))

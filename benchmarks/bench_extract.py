@@ -1,16 +1,16 @@
-"""Stage 2: what the pipeline takes from its engine, what a prompt costs, how the lexicon reads.
+"""Stage 2: overhead of the pipeline over its engine, token costs of prompts, speed of the lexicon.
 
-- routes: the same requests to vLLM alone, through our graph, and through Ray Data LLM, in turn, on
-  a tiny model on the CPU (`extract_throughput.py`); bytes that pass through Ray's object store.
-- long: one run of ten minutes, ours and vLLM's alone; whole seconds, start and drain included.
-- tokens: prefilled and output tokens of the layouts of a prompt (`extract_tokens.py`).
-- simulated: an extractor that sleeps a fixed time for a row, so that the ideal is known.
-- lexicon: rows a CPU second.
+- routes: the same requests to vLLM alone, through our pipeline, and through Ray Data LLM, in turn,
+  on a tiny model on the CPU (`extract_throughput.py`); bytes through Ray's object store.
+- long: one run of ten minutes, of ours and of vLLM alone; total seconds with start and drain.
+- tokens: prefilled and output tokens of prompt layouts (`extract_tokens.py`).
+- simulated: an extractor that sleeps a fixed time per row, so that the ideal is known.
+- lexicon: rows per CPU second.
 
     python benchmarks/bench_extract.py [--quick] [--only routes|long|tokens|simulated|lexicon]
     python benchmarks/bench_extract.py --engine-only [--model FOLDER] [--device gpu]
 
-With `--engine-only` no Ray runs: vLLM alone against our extractor around it (`extract_engine.py`).
+With `--engine-only`, vLLM alone is compared with our extractor, without Ray (`extract_engine.py`).
 """
 
 import importlib.util
@@ -33,23 +33,23 @@ from vitw_ray.extraction.answers import in_order
 from vitw_ray.extraction.extract import UnitExtractor
 from vitw_ray.extraction.extractors import make_extractor
 
-COST_S = 0.005  # of one row (ours: an eighth of a GPU's 31 ms, to leave the pipeline less time)
+COST_S = 0.005  # ours, per row: a sixth of a GPU's 31 ms, to make overhead visible
 ACTORS = 2
 PARTS = ("lexicon", "tokens", "simulated", "routes", "long")
 LONG_ROWS = 36_000  # ten minutes of the tiny model on one core
 
 
 class TimedUnits(UnitExtractor):
-    """Says with each result when it was committed."""
+    """Adds to each result the time when it was committed."""
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
-        """As an extractor's actor, with the time."""
+        """Process a unit, and add the time."""
         result = super().__call__(unit)
         return {**result, "committed": time.monotonic()}
 
 
 def measure_lexicon(result: Result, quick: bool) -> None:
-    """Rows a CPU second, in one process; the model of the embedder included."""
+    """Rows per CPU second, in one process, including the embedder's model."""
     extractor = make_extractor(RunConfig())
     measured = [("sample", str(SAMPLE))]
     real = real_conversations()
@@ -57,8 +57,8 @@ def measure_lexicon(result: Result, quick: bool) -> None:
         measured.append(("real", str(real)))
     for data, path in measured:
         warm_up, *rows = conversations_of(path, 101 if quick else 1_001)
-        in_order(extractor, [warm_up])  # loads what is loaded at first use
-        # Once: the extractor remembers requests, and a second round would find them all.
+        in_order(extractor, [warm_up])  # loads what is loaded on first use
+        # One round only: the extractor caches requests, and a second round would hit the cache.
         start_s = time.process_time()
         in_order(extractor, rows)
         seconds = time.process_time() - start_s
@@ -68,14 +68,14 @@ def measure_lexicon(result: Result, quick: bool) -> None:
 
 
 def steady_efficiency(units: Sequence[cluster.Unit]) -> float:
-    """Of one actor, from its first committed unit to its last: ideal over measured seconds."""
+    """Ideal over measured seconds of one actor, from its first to its last committed unit."""
     ordered = sorted(units, key=lambda unit: unit["committed"])
     rows = sum(unit["counts"]["answered"] for unit in ordered[1:])
     return rows * COST_S / (ordered[-1]["committed"] - ordered[0]["committed"])
 
 
 def measure_simulated(result: Result, folder: Path, rows: int) -> None:
-    """What the graph adds to an extractor of known cost."""
+    """Overhead of the pipeline over an extractor of known cost."""
     config = RunConfig(
         conversations=ConversationsConfig(input=(plant(folder / "in", rows),)),
         extraction=ExtractionConfig(extractor="simulated", simulated_seconds_per_row=COST_S),
@@ -100,7 +100,7 @@ def measure_simulated(result: Result, folder: Path, rows: int) -> None:
 
 
 def measure(result: Result, parts: Sequence[str], folder: Path, quick: bool) -> None:
-    """All parts that can run here."""
+    """Run all parts that can run on this machine."""
     if importlib.util.find_spec("vllm") is None:
         parts = [part for part in parts if part in ("lexicon", "simulated")]
         result.rows.append(("routes, tokens", "left out", "vLLM is not installed"))

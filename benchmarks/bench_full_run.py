@@ -1,8 +1,8 @@
-"""All stages, as a person runs them: rows/s of each stage, and the memory of all processes.
+"""All stages of a complete run: rows/s of each stage, and the memory of all processes.
 
-Planted conversations, the simulated extractor at no cost (so that what is left is the pipeline),
-MiniLM for the labels, laptop settings, in a process of its own. A tenth of the rows goes first:
-`memory_growth` is the peak of the full number over the peak of the tenth.
+The run has planted conversations, the simulated extractor without delay (so that only the pipeline
+is measured), MiniLM for the labels and laptop settings, in a separate process. A run with a tenth
+of the rows goes first: `memory_growth` is the peak memory of the full run over that of the tenth.
 
     python benchmarks/bench_full_run.py [--quick]
 """
@@ -18,7 +18,7 @@ from typing import Any
 from harness import ROOT, Result, arguments, plant
 from memory import Peak, run_measured
 
-ROW_STAGES = ("conversations", "extractions", "labels", "taxonomy", "statistics")  # see rows
+ROW_STAGES = ("conversations", "extractions", "labels", "taxonomy", "statistics")  # read all rows
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Run:
 
 
 def run_job(folder: Path, rows: int) -> Run:
-    """Run `jobs/run.py` on so many planted conversations."""
+    """Run `jobs/run.py` on `rows` planted conversations."""
     pattern, output = plant(folder / "in", rows), folder / "out"
     job = [sys.executable, str(ROOT / "jobs" / "run.py"), "--preset", "smoke"]
     with (folder / "plan").open("wb") as plan:

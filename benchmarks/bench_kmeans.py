@@ -1,13 +1,13 @@
-"""Stage 4, second half: our two-level k-means against a full Lloyd of FAISS, each with one thread.
+"""Stage 4, part 2: our two-level k-means compared with FAISS's full Lloyd, with one thread each.
 
-FAISS compares every row with every centroid, `MOVES` times, in a process of its own, where it has
-its best kernels (or those that it chooses itself); ours goes by cells and promises the same bits
-for any number of shards. Both on the unit sphere. Inertia is measured alike for both, in float64,
-against all centroids; ours over FAISS's: below 1 is better. Topical rows lie around themes within
-themes, as labels do; unstructured ones fill a subspace, where no clustering is much better than
-another. On topical rows one polish is enough to be better than FAISS; what more of them give has a
-row of its own. Shards are then moved into Ray actors, and what they take and what they are sent is
-counted.
+FAISS compares every row with every centroid, `MOVES` times, in a separate process with its best
+kernels (or those that it chooses itself). Ours uses cells and gives the same bits for any number of
+shards. Both work on the unit sphere. Inertia is computed in the same way for both, in float64
+against all centroids; the ratio is ours over FAISS's, so below 1 is better. Topical rows are
+grouped in themes and topics, as labels are. Unstructured rows fill a subspace, where all
+clusterings are about equally good. On topical rows one refinement iteration is enough to be better
+than FAISS; the effect of more iterations is a separate row. Finally, shards are moved into Ray
+actors to measure their CPU time and the bytes that are sent.
 
     python benchmarks/bench_kmeans.py [--quick] [--faiss-as-installed]
 """
@@ -37,16 +37,16 @@ from vitw_ray.taxonomy.kmeans.two_level import two_level_kmeans
 DIM = 384  # of all-MiniLM-L6-v2
 MOVES = 20  # as --kmeans-iterations
 SHARDS = 2  # of 25,000 rows each, where time is measured
-POLISH = 20  # iterations at most, the default
-DIVISIONS = (3, 7)  # where only the result is
+POLISH = 20  # limit on refinement iterations, the default
+DIVISIONS = (3, 7)  # numbers of shards where only the result is compared
 Rows = NDArray[np.float32]
 
 
 def faiss_kernels() -> dict[str, str]:
-    """What makes FAISS as fast as it can be: an environment for its process.
+    """Environment variables that make FAISS use its fastest kernels.
 
-    The OpenBLAS in FAISS's package knows no processors newer than itself, and falls back to code
-    of 2004 on them, three to four times slower.
+    The OpenBLAS in FAISS's package does not know newer processors, and falls back to code of 2004
+    on them, which is three to four times slower.
     """
     has = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     return {"OPENBLAS_CORETYPE": "SkylakeX"} if " avx512vl" in has else {}
@@ -57,7 +57,7 @@ def unit(rows: NDArray[np.float64]) -> Rows:
 
 
 def topical(n: int, k: int, part: int = 0) -> Rows:
-    """Ten themes, each with k / 10 topics; rows scatter as far from a topic as topics do."""
+    """Ten themes with k / 10 topics each; rows scatter around topics as topics do around themes."""
     rng = np.random.default_rng(0)
     themes = rng.normal(size=(10, DIM))
     topics = np.repeat(themes, -(-k // 10), axis=0)
@@ -67,7 +67,7 @@ def topical(n: int, k: int, part: int = 0) -> Rows:
 
 
 def unstructured(n: int, k: int, part: int = 0) -> Rows:
-    """A Gaussian cloud in 64 of the dimensions, turned: no clusters at all."""
+    """A Gaussian cloud in a random 64-dimensional subspace, without clusters."""
     turn = np.random.default_rng(0).normal(size=(64, DIM))
     return unit(np.random.default_rng([1, part]).normal(size=(n, 64)) @ turn)
 
@@ -78,7 +78,7 @@ def ours(rows: Rows, k: int, shards: int = 1, iterations: int = POLISH) -> KMean
 
 
 def faiss_kmeans(rows: Rows, k: int) -> Rows:
-    """Centroids, after all moves; the assignment to the last ones is computed too."""
+    """Centroids after all moves; also computes the final assignment."""
     import faiss
 
     clustering = faiss.Kmeans(
@@ -88,7 +88,7 @@ def faiss_kmeans(rows: Rows, k: int) -> Rows:
         spherical=True,
         seed=1,
         max_points_per_centroid=len(rows),
-        early_stop_threshold=-1.0,  # all of them, where it would stop when nothing changes
+        early_stop_threshold=-1.0,  # all moves, even if nothing changes
     )
     clustering.train(rows)
     clustering.assign(rows)
@@ -96,7 +96,7 @@ def faiss_kmeans(rows: Rows, k: int) -> Rows:
 
 
 class Faiss:
-    """FAISS in a process with an environment of its own."""
+    """FAISS in a separate process with a given environment."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         os.environ.update(environment)
@@ -106,11 +106,11 @@ class Faiss:
             del os.environ[name]
 
     def prepare(self, rows: Rows) -> None:
-        """Hand over the rows, which is not counted."""
+        """Send the rows to the process; not measured."""
         self._pool.submit(_keep, rows).result()
 
     def kmeans(self, k: int) -> Rows:
-        """Centroids of the rows at hand."""
+        """Centroids of the prepared rows."""
         return self._pool.submit(_cluster_kept, k).result()
 
     def clock(self) -> float:
@@ -180,7 +180,7 @@ def compare(
 
 
 class Weighed(ArrayShard):
-    """Counts what would travel to and from an actor, in bytes as pickled; the largest of a fit."""
+    """Records the largest pickled sizes in bytes that a fit sends to and gets from an actor."""
 
     sent, returned = 0, 0
 
@@ -208,13 +208,13 @@ def actors(rows: Rows) -> Iterator[RayShards]:
 
 
 def cpu_with_actors() -> float:
-    """CPU seconds of this process and of all actors that hold shards."""
+    """CPU seconds of this process and of all shard actors."""
     holders = [p for p in psutil.process_iter(["cmdline"]) if "ray::_Holder" in str(p.info)]
     return time.process_time() + sum(sum(p.cpu_times()[:2]) for p in holders)
 
 
 def compare_actors(result: Result, rows: Rows, k: int) -> None:
-    """The fit alone, rows already in their shards."""
+    """Measure only the fit, with rows already in their shards."""
     found: dict[str, KMeansResult] = {}
 
     def fit(name: str, shards: Sequence[Shard]) -> None:

@@ -1,8 +1,8 @@
-"""Stage 1: what checking costs on top of unpacking and parsing.
+"""Stage 1: the cost of validation on top of decompression and parsing.
 
-Ours reads each row as the stage does: bounded lines, hostile JSON, one shape made into our fields.
-The alternatives trust their input: `json.loads` of every line of the same gzip files, and
-`to_pylist` of the same rows in Parquet. CPU seconds, one process, no Ray.
+Ours reads each row as the stage does: bounded lines, untrusted JSON, parsing of a shape. The
+alternatives trust their input: `json.loads` of every line of the same gzip files, and `to_pylist`
+of the same rows in Parquet. CPU seconds, one process, no Ray.
 
     python benchmarks/bench_read.py [--quick]
 """
@@ -30,7 +30,7 @@ from vitw_ray.storage import Storage
 
 def read(file: SourceFile, shape: str) -> None:
     for _, raw in iter_rows(file, shape):
-        parse(shape, raw)  # type: ignore[arg-type]  # neither source holds a reject
+        parse(shape, raw)  # type: ignore[arg-type]  # neither source has rejects
 
 
 def loads(path: str) -> None:
@@ -40,7 +40,7 @@ def loads(path: str) -> None:
 
 
 def intake(file: SourceFile, shape: str, output: Path) -> Callable[[], object]:
-    """All of the stage's first pass for one file: read, check, hash, write sorted runs."""
+    """The first pass of the stage for one file: read, validate, hash, write sorted runs."""
     storage = Storage(str(output))
     context = StageContext(
         config=RunConfig(),
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def measure(result: Result, data: str, pattern: str, folder: Path) -> float:
-    """Measure one set of conversations; returns the spread of its A/A pair."""
+    """Measure one data set; return the spread of its A/A pair."""
     (source,) = find_files([pattern])
     with gzip.open(source.url) as lines:
         texts = list(lines)

@@ -1,9 +1,9 @@
-"""Stage 5: counting which labels meet, against DuckDB, Polars and pandas.
+"""Stage 5: counting contingency tables, compared with DuckDB, Polars and pandas.
 
 All contingency tables of a run (AI values on four levels of the taxonomy, by tasks, by human values
 and by response types) and the co-occurrence of AI values, from the same Arrow columns of lists. CPU
-seconds of all threads, one process, no Ray; every table is compared cell by cell before a time
-counts. pandas is timed on a tenth of the rows, and only on level 0.
+seconds of all threads, one process, no Ray. Every table is compared cell by cell before a time is
+reported. pandas is timed on a tenth of the rows, and only on level 0.
 
     python benchmarks/bench_statistics.py [--quick] [--paper]
 """
@@ -27,24 +27,24 @@ from vitw_ray.statistics.cooccurrence import PairCounts
 
 AI_VALUES, HUMAN_VALUES, TASKS, TYPES = 3307, 2483, 400, 7  # paper, 1.4 and 2; tasks are ours
 LEVELS = (AI_VALUES, 266, 26, 5)  # paper, 1.5
-MOST_AI, MOST_HUMAN = 7, 3  # ours: 4 and 1.5 a conversation on average, as in the paper (1.3)
+MOST_AI, MOST_HUMAN = 7, 3  # ours: 4 and 1.5 per conversation on average, as in the paper (1.3)
 BLOCK_ROWS = 500_000
 ROWS, QUICK_ROWS = 10_000_000, 1_000_000
-POOL = 8  # blocks that are counted again and again to measure memory
+POOL = 8  # blocks that are counted repeatedly to measure memory
 ANCESTORS = [np.arange(AI_VALUES) * size // AI_VALUES for size in LEVELS]
 
 Tables = dict[str, Counts | PairCounts]
 
 
 def draw(rng: np.random.Generator, n: int, start: int) -> pa.Table:
-    """Rows `start` and up of coded extractions; labels fall off as 1/rank, in no order."""
+    """Coded extractions with ids from `start`; label frequencies are 1/rank, lists are shuffled."""
 
     def lists(least: int, most: int, size: int) -> pa.ListArray:
         held = rng.integers(least, most + 1, n)
         rows = np.repeat(np.arange(n), held)
         weights = 1 / np.arange(1, size + 1)
         codes = rng.choice(size, rows.size, p=weights / weights.sum())
-        fused = np.unique(rows * size + codes)  # a label stands once in a list
+        fused = np.unique(rows * size + codes)  # a label is in a list only once
         fused = fused[np.lexsort((rng.random(fused.size), fused // size))]
         offsets = np.searchsorted(fused // size, np.arange(n + 1))
         values = pa.array(fused % size, pa.int32())
@@ -88,7 +88,7 @@ def count_block(block: pa.RecordBatch) -> Tables:
 
 
 def count(blocks: Iterator[pa.RecordBatch]) -> Tables:
-    """Blocks added up."""
+    """Sum of the counts of all blocks."""
     total: Tables = {}
     for block in blocks:
         found = count_block(block)
@@ -101,7 +101,7 @@ def count_all(table: pa.Table) -> Tables:
 
 
 def matrices(tables: Tables) -> dict[str, NDArray[np.int64]]:
-    """Ours as plain matrices, for the comparison."""
+    """Our counts as plain matrices, for the comparison."""
     found = {}
     for name, counts in tables.items():
         if isinstance(counts, Counts):
@@ -115,7 +115,7 @@ def matrices(tables: Tables) -> dict[str, NDArray[np.int64]]:
 
 
 def check(ours: dict[str, NDArray[np.int64]], theirs: dict[str, tuple], engine: str) -> None:
-    """Both count the same, cell by cell."""
+    """Exit if the counts differ in any cell."""
     for name, matrix in ours.items():
         other = np.zeros_like(matrix)
         row, column, n = theirs[name]
@@ -125,7 +125,7 @@ def check(ours: dict[str, NDArray[np.int64]], theirs: dict[str, tuple], engine: 
 
 
 def crosstabs(table: pa.Table) -> None:
-    """The tables of level 0 by pandas."""
+    """The tables of level 0 with pandas."""
     frame = table.to_pandas()
     by_value = frame.explode("ai")
     for other in ("task", "kind"):
@@ -135,7 +135,7 @@ def crosstabs(table: pa.Table) -> None:
 
 
 def level_0(table: pa.Table) -> None:
-    """The same by ours."""
+    """The tables of level 0 with ours."""
     for block in table.to_batches(max_chunksize=BLOCK_ROWS):
         ai = facet(block["ai"], AI_VALUES)
         for column in (
@@ -147,7 +147,7 @@ def level_0(table: pa.Table) -> None:
 
 
 def peak_bytes(rows: int) -> int:
-    """Highest memory of a process that counts so many rows, block after block."""
+    """Peak memory of a process that counts `rows` rows, block after block."""
     rng = np.random.default_rng(1)
     pool = [draw(rng, BLOCK_ROWS, 0).to_batches()[0] for _ in range(POOL)]
     count(pool[number % POOL] for number in range(rows // BLOCK_ROWS))
@@ -180,7 +180,7 @@ def main() -> None:
         "Polars": lambda: found.update(Polars=polars.tables()),
         "again": lambda: count_all(table),
     }
-    rounds = ROUNDS if quick else 1  # minutes each: a slow one would have to be very slow
+    rounds = ROUNDS if quick else 1  # a full round takes minutes, so noise matters less
     seconds = interleave(variants, rounds)
     for engine in ("DuckDB", "Polars"):
         check(matrices(found["ours"]), found[engine], engine)

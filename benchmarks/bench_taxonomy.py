@@ -1,10 +1,10 @@
-"""Stage 4, the trees: how near they come to the released one, and how far they hold.
+"""Stage 4, trees: agreement with the released tree, and stability.
 
 The released values (3,307; paper, 1.5) are clustered into 266 / 26 / 5 and compared with the
-released tree on the values whose place in it is known: adjusted mutual information and the F1 of
-pairs, per level, mean over seeds. *plain* is what the paper names: spherical k-means on the labels'
-own embeddings, then on its centres, and so on. Stability is the adjusted Rand index of two trees:
-over seeds, over random nine tenths of the labels (on the labels they share), over embedders, over
+released tree on the values whose position in it is known: adjusted mutual information and pairwise
+F1, per level, mean over seeds. *plain* is the method of the paper: spherical k-means on the labels'
+own embeddings, then on the centroids, and so on. Stability is the adjusted Rand index of two trees:
+over seeds, over random nine tenths of the labels (on the common labels), over embedders, over
 sizes. No part of the pipeline sees the released tree. Needs `reference/` under VITW_RAY_DATA.
 
     python benchmarks/bench_taxonomy.py [--quick] [--ablations]
@@ -38,7 +38,7 @@ KEPT_SHARE = 0.9
 ABLATION_SEEDS = 3
 Rows = NDArray[np.float32]
 Grow = Callable[[Rows, int], list[Parents]]
-"""From rows and a seed to the cluster of every row on each level."""
+"""Maps rows and a seed to the cluster of every row on each level."""
 
 
 def ours(rows: Rows, seed: int, sizes: Sequence[int] = SIZES) -> list[Parents]:
@@ -46,7 +46,7 @@ def ours(rows: Rows, seed: int, sizes: Sequence[int] = SIZES) -> list[Parents]:
 
 
 def plain(rows: Rows, seed: int) -> list[Parents]:
-    """k-means on the labels, then on the centres, each as heavy as the labels under it."""
+    """k-means on the labels, then on the centroids, weighted by their number of labels."""
     levels, weights = [], np.ones(len(rows), np.int64)
     for size in SIZES:
         found = kmeans([ArrayShard(rows, weights)], size, iterations=ITERATIONS, seed=seed)
@@ -71,7 +71,7 @@ def ward(rows: Rows, seed: int) -> list[Parents]:
 
 
 class Released:
-    """The released values, and where those of the known part lie in the released tree."""
+    """The released values, and the ancestors of those in the known part of the released tree."""
 
     def __init__(self) -> None:
         folder = Path(os.environ.get("VITW_RAY_DATA", ROOT.parent / "shared" / "data"))
@@ -87,7 +87,7 @@ class Released:
         self.levels = [above := [parent[node] for node in above] for _ in SIZES]
 
     def score(self, levels: Sequence[Parents]) -> list[tuple[float, float]]:
-        """Adjusted mutual information and F1 of pairs, per level."""
+        """Adjusted mutual information and pairwise F1, per level."""
         from sklearn.metrics import adjusted_mutual_info_score
 
         return [
@@ -108,7 +108,7 @@ def over_seeds(trees: Sequence[Sequence[Parents]]) -> list[float]:
 
 
 def over_subsamples(grow: Grow, rows: Rows, subsamples: int) -> list[float]:
-    """Mean over pairs of random subsamples, each with a seed of its own, on the labels in both."""
+    """Mean over pairs of random subsamples with different seeds, on their common labels."""
     rng, grown = np.random.default_rng(1), []
     for seed in range(subsamples):
         kept = np.flatnonzero(rng.permutation(len(rows)) < round(KEPT_SHARE * len(rows)))
@@ -121,7 +121,7 @@ def over_subsamples(grow: Grow, rows: Rows, subsamples: int) -> list[float]:
 
 
 def tfidf(labels: Sequence[str]) -> Rows:
-    """Words of the labels, weighted, in 256 dimensions (latent semantic analysis)."""
+    """TF-IDF of the labels' words, reduced to 256 dimensions (latent semantic analysis)."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -168,7 +168,7 @@ class Table:
 
 
 def ablations(table: Table, phrases: NDArray[np.float32]) -> None:
-    """Ours with one idea less, or one number changed: what each is worth."""
+    """Ours with one component removed or one parameter changed."""
     rows = mean_of_phrases(phrases.reshape(-1, phrases.shape[-1]))
     table.add("ours, labels without phrases", ours, phrases[:, 0])
     table.add("ours, labels in half of the phrases", ours, unit(phrases[:, :3].mean(axis=1)))
@@ -199,7 +199,7 @@ def unit(rows: NDArray[np.floating]) -> Rows:
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--ablations", action="store_true", help="what each idea is worth, instead")
+    parser.add_argument("--ablations", action="store_true", help="measure ablations instead")
     given = parser.parse_args()
     with_one_thread()
     released = Released()
@@ -214,12 +214,12 @@ def main() -> None:
 
 
 def by_label(phrases: Rows) -> NDArray[np.float32]:
-    """(labels, phrases, d) of the rows of all phrases."""
+    """The rows of all phrases as (labels, phrases, d)."""
     return phrases.reshape(-1, len(PHRASES), phrases.shape[1])
 
 
 def measure(result: Result, released: Released, seeds: int, subsamples: int) -> None:
-    """Ours beside what else there is."""
+    """Measure ours and the alternatives."""
     result.work |= {"labels": len(released.labels), "known": len(released.known), "seeds": seeds}
     start, start_cpu = time.perf_counter(), time.process_time()
     phrases = embed_unique(load_embedder("minilm"), in_phrases(released.labels))
@@ -261,7 +261,7 @@ def measure(result: Result, released: Released, seeds: int, subsamples: int) -> 
 def other_trees(
     result: Result, released: Released, tree: Sequence[Parents], rows: Rows, words: Rows
 ) -> None:
-    """How much of the tree another embedder keeps, and other sizes of its levels."""
+    """Agreement of the tree with trees of other embedders and other level sizes."""
     hashed = mean_of_phrases(embed_unique(load_embedder("hashing"), in_phrases(released.labels)))
     for name, other in (("hashing", hashed), ("tfidf", words)):
         found = adjusted_rand(tree, ours(other, 0))

@@ -1,9 +1,8 @@
-"""No Ray: vLLM alone against our extractor around it, and what a schema costs.
+"""Our extractor compared with vLLM alone, without Ray, and the cost of a schema.
 
-Two engines stand side by side, each in a process of its own, and work in turn: `LLM.generate` on
-the prompts of a share of the conversations, the extractor that an actor would hold on those
-conversations, and `LLM.generate` again. A GPU takes the same path: another vLLM than the pinned
-one works as long as `vllm_engine.py` finds its names there.
+Two engines run in separate processes and work in turn: `LLM.generate` on the prompts of a share of
+the conversations, our extractor on the same conversations, and `LLM.generate` again. The same code
+runs on a GPU. A vLLM version other than the pinned one works if its API matches `vllm_engine.py`.
 """
 
 import json
@@ -26,14 +25,14 @@ from vitw_ray.config import SAMPLE, Execution, ExtractionConfig, RunConfig
 from vitw_ray.extraction.extractors import make_extractor
 from vitw_ray.records import Conversation
 
-OUTPUT_TOKENS = 256  # answers end by themselves at some 80
+OUTPUT_TOKENS = 256  # answers end at about 80 tokens
 WARM_UP_ROWS = 32  # the first requests compile the schema, and kernels on a GPU
-SHARE_OF_GPU = 0.45  # of its memory, for each of the two engines
+SHARE_OF_GPU = 0.45  # share of GPU memory for each of the two engines
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One share of the conversations, once."""
+    """The measurement of one pass over a share of the conversations."""
 
     rows_per_s: float
     lengths: Sequence[int]  # tokens of each answer
@@ -41,7 +40,7 @@ class Pass:
 
 
 class Resident:
-    """A fresh interpreter that keeps what `make` returns there, works with it, and ends it."""
+    """A fresh interpreter that holds the object returned by `make` and calls functions with it."""
 
     def __init__(
         self, make: Callable[..., object], *arguments: object, end: Callable[[Any], None]
@@ -50,7 +49,7 @@ class Resident:
         self._pool.submit(_keep, make, arguments).result()
 
     def __call__(self, work: Callable[..., Any], *arguments: object) -> Any:
-        """Call `work` there, with what is kept and the arguments."""
+        """Call `work` there, with the held object and the arguments."""
         return self._pool.submit(_with_kept, work, arguments).result()
 
     def __enter__(self) -> Self:
@@ -58,7 +57,7 @@ class Resident:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        """End what is kept, and the process."""
+        """End the held object and the process."""
         self(self._end)
         self._pool.shutdown()
 
@@ -77,7 +76,7 @@ def _with_kept(work: Callable[..., Any], arguments: Sequence[object]) -> Any:
 def generate(
     engine: Any, prompts: Sequence[Sequence[int]], sampling: Any, lengths: Sequence[int] = ()
 ) -> Pass:
-    """One pass of `LLM.generate`; with `lengths`, free of the schema and each so many tokens."""
+    """One pass of `LLM.generate`; with `lengths`, without a schema and with fixed lengths."""
     from vllm import SamplingParams
 
     free = [
@@ -91,7 +90,7 @@ def generate(
         )
         for length in lengths
     ]
-    engine.reset_prefix_cache()  # the same prompts come again
+    engine.reset_prefix_cache()  # the same prompts are used again
     requests: list[Any] = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
     start = time.time()
     with FinishTimes.noted() as times:
@@ -118,14 +117,14 @@ def extract(extractor: Any, conversations: Sequence[Conversation]) -> Pass:
 
 
 def end_vllm(engine: Any) -> None:
-    """Stop the process of an engine that waits for more."""
+    """Stop the process of an idle engine."""
     engine.llm_engine.engine_core.shutdown()
 
 
 def engine_config(
     folder: Path, model: str | None, device: Literal["cpu", "gpu"], texts: Sequence[str]
 ) -> RunConfig:
-    """The engine of a run with short answers: random weights would fill all there is room for."""
+    """Config with short answers: random weights would otherwise reach the token limit."""
     chosen, made_up = model or str(folder / "model"), model is None and device == "gpu"
     engine_kwargs: dict[str, Any] = {}
     if device == "gpu":
@@ -153,7 +152,7 @@ def take_turns(
     conversations: Sequence[Conversation],
     rounds: int,
 ) -> tuple[dict[str, list[Pass]], dict[str, Any]]:
-    """A list of passes for each of the four, by round, and the engine's settings."""
+    """The passes of each of the four variants, by round, and the engine's settings."""
     prompts, sampling, settings = requests
     passes: dict[str, list[Pass]] = {"before": [], "extractor": [], "after": [], "free": []}
     with (
@@ -178,7 +177,7 @@ def take_turns(
 def measure_engine(
     result: Result, folder: Path, model: str | None, device: Literal["cpu", "gpu"], quick: bool
 ) -> None:
-    """Rates of both, and of vLLM without a schema, on shares that differ from round to round."""
+    """Rates of both, and of vLLM without a schema; each round has different conversations."""
     rows, rounds = (150, 2) if quick else (300, 3)
     path = str(real_conversations() or SAMPLE)
     conversations = conversations_of(path, WARM_UP_ROWS + rows * rounds)

@@ -1,4 +1,4 @@
-"""What the parts of `bench_extract.py` read: conversations, labelled answers, tiny models."""
+"""Inputs of `bench_extract.py`: conversations, labelled answers, tiny models."""
 
 import gzip
 import json
@@ -41,7 +41,7 @@ def conversations_of(path: str, limit: int) -> list[Conversation]:
     shape = recognise(file)
     found = []
     for _, raw in iter_rows(file, shape):
-        row = parse(shape, raw)  # type: ignore[arg-type]  # these files hold no reject
+        row = parse(shape, raw)  # type: ignore[arg-type]  # these files have no rejects
         turns = tuple(Message(role, content) for role, content in row["messages"])
         found.append(Conversation(row["conversation_id"] or "", turns))
         if len(found) == limit:
@@ -71,7 +71,7 @@ def through_actors(
     answers: str,
     concurrent_units: int = 1,
 ) -> list[Unit]:
-    """The extraction stage's graph over a table, with an actor that also measures."""
+    """Run the extraction stage over a table, with an actor that also measures."""
     storage = Storage(config.execution.output)
     return list(
         stream_through_actors(
@@ -92,7 +92,7 @@ def through_actors(
 
 
 def whole_answers() -> list[dict[str, Any]]:
-    """Answers to subjective conversations as a model would write them: labelled, else planted."""
+    """Complete answers to subjective conversations: labelled ones if available, else planted."""
     real = real_conversations()
     labelled = real.parent / "labels" / "gold_open.jsonl.gz" if real else None
     if labelled and labelled.exists():
@@ -118,9 +118,9 @@ def make_model(folder: Path, lines: Sequence[str] = (), **shape: int) -> None:
 
 
 def make_model_of_8b(folder: Path, lines: Sequence[str]) -> None:
-    """A folder that an engine takes for a model of 8 billion weights, all of which it makes up.
+    """Write a folder from which an engine loads a model with 8 billion dummy weights.
 
-    The tokenizer learns 32,768 pieces from `lines`, so that prompts are about as long as theirs.
+    The tokenizer learns 32,768 pieces from `lines`, so that prompts have realistic lengths.
     """
     make_model(folder, lines, vocab_size=32_768, layers=1)
     config = folder / "config.json"
@@ -128,9 +128,9 @@ def make_model_of_8b(folder: Path, lines: Sequence[str]) -> None:
 
 
 def short_answers(folder: str, subjective: bool = False) -> str:
-    """Sampling that ends strings and lists early: random weights would write 750 tokens, not 80.
+    """Sampling that ends strings and lists early: random weights would give 750 tokens, not 80.
 
-    With `subjective`, no answer ends at the gate, where one that makes no choices would.
+    With `subjective`, the level is biased towards 4, so that no answer ends at the gate.
     """
     from transformers import AutoTokenizer
 

@@ -1,9 +1,9 @@
-"""Three ways to put the same requests to the same engine: vLLM alone, our pipeline, Ray Data LLM.
+"""Three routes of the same requests to the same engine: vLLM alone, our pipeline, Ray Data LLM.
 
-Each runs whole and by itself, in processes that end with it, and says when its engine was ready
-and when each of its requests was finished. The steady rate is requests over the time in between:
-it holds all that a request costs on the way in, which `LLM.generate` does for all of them before
-the first is decoded. The seconds of a route are all of it, with imports and the load of the model.
+Each route runs completely and alone, in its own processes, and reports when its engine was ready
+and when each request finished. The steady rate is requests over the time in between. It includes
+the preparation of requests, which `LLM.generate` does for all of them before it decodes the first.
+The seconds of a route are its total time, with imports and loading of the model.
 """
 
 import io
@@ -36,22 +36,22 @@ from vitw_ray.run_folder import FileEntry
 
 @dataclass
 class Timing:
-    """One route, once."""
+    """The measurement of one run of a route."""
 
-    seconds: float = 0.0  # all of it
-    ready: float = 0.0  # time at which the engine could begin
-    finished: list[float] = field(default_factory=list)  # time of each request's end
+    seconds: float = 0.0  # total
+    ready: float = 0.0  # time at which the engine was ready
+    finished: list[float] = field(default_factory=list)  # time at which each request finished
     output_tokens: int = 0
     carried_bytes: int = 0  # through Ray's object store
 
     @property
     def steady(self) -> float:
-        """Requests a second once the engine is ready."""
+        """Requests per second once the engine is ready."""
         return len(self.finished) / (max(self.finished) - self.ready)
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a fresh interpreter: vLLM changes a process for good."""
+    """Call a function in a fresh interpreter: vLLM changes its process permanently."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
@@ -68,32 +68,32 @@ def prompts_of(config: RunConfig, conversations: Sequence[Conversation]) -> tupl
 
 
 class FinishTimes(tqdm):
-    """The progress bar of `LLM.generate`, unseen: notes when requests end."""
+    """A hidden progress bar of `LLM.generate` that records when requests finish."""
 
     _times: ClassVar[list[float]] = []
 
     @classmethod
     @contextmanager
     def noted(cls) -> Iterator[list[float]]:
-        """The times of all requests that end meanwhile."""
+        """The finish times of all requests in this context."""
         cls._times = []
         yield cls._times
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         settings["file"] = io.StringIO()
-        self._is_of_answers = not arguments  # others go over the requests as they are taken in
+        self._is_of_answers = not arguments  # other bars show the preparation of requests
         super().__init__(*arguments, **settings)
 
     def update(self, n: float | None = 1) -> bool | None:
-        """So many more are finished."""
+        """Record that `n` more requests finished."""
         if self._is_of_answers:
             self._times.extend([time.time()] * int(n or 0))
         return super().update(n)
 
 
 def load_vllm(settings: dict[str, Any], device: Literal["cpu", "gpu"], own_process: bool) -> Any:
-    """`vllm.LLM`, in a process that is its own or ends with it."""
-    if own_process:  # engine and worker beside this process, as vLLM does by default on a CPU
+    """Create `vllm.LLM`, with its engine in a separate process or in this one."""
+    if own_process:  # separate processes for engine and worker, vLLM's default on a CPU
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
     prepare_environment(device)
     from vllm import LLM
@@ -108,7 +108,7 @@ def generate(
     device: Literal["cpu", "gpu"],
     own_process: bool,
 ) -> tuple[float, list[float], int]:
-    """All requests to `vllm.LLM.generate`, which is to be called in a process of its own."""
+    """Send all requests to `vllm.LLM.generate`; call this in a separate process."""
     engine = load_vllm(settings, device, own_process)
     requests: list[Any] = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
     ready = time.time()
@@ -116,21 +116,21 @@ def generate(
         outputs = engine.generate(requests, sampling, use_tqdm=FinishTimes)
     tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
     if len(times) != len(prompts):
-        raise SystemExit(f"{len(times)} ends of {len(prompts)} requests were noted")
+        raise SystemExit(f"{len(times)} finish times of {len(prompts)} requests were recorded")
     return ready, times, tokens
 
 
 def vllm_alone(
     requests: tuple[Any, Any, Any], device: Literal["cpu", "gpu"], own_process: bool
 ) -> Timing:
-    """The engine and nothing else: prompts are tokenised beforehand, answers are not parsed."""
+    """Only the engine: prompts are tokenised before, and answers are not parsed."""
     start = time.monotonic()
     ready, finished, tokens = in_own_process(generate, *requests, device, own_process)
     return Timing(time.monotonic() - start, ready, finished, tokens)
 
 
 class _Noted:
-    """An extractor that notes when its answers come."""
+    """An extractor that records the times of its answers."""
 
     def __init__(self, extractor: Any) -> None:
         self.extractor = extractor
@@ -148,12 +148,12 @@ class _Noted:
 
 
 def notes_of(config: RunConfig, answers: str) -> Path:
-    """Where `NotedUnits` leaves its notes."""
+    """The folder where `NotedUnits` writes its records."""
     return Path(config.execution.output) / f"{answers}-notes"
 
 
 class NotedUnits(UnitExtractor):
-    """Leaves in the run folder which answers came when: Ray carries only what it always does."""
+    """Writes the times of answers to the run folder, so that Ray carries no additional data."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -162,7 +162,7 @@ class NotedUnits(UnitExtractor):
         self._notes.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
-        """As an extractor's actor; notes the answers since some unit returned last."""
+        """Process a unit, and write the times of the answers since the last unit."""
         result = super().__call__(unit)
         noted: _Noted = self._extractor
         times, noted.times = noted.times, []
@@ -173,7 +173,7 @@ class NotedUnits(UnitExtractor):
 
 
 def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Timing:
-    """Our graph: units to actors that read, cut, tokenise, ask, parse and commit."""
+    """Our pipeline: units go to actors that read, cut, tokenise, send, parse and commit."""
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see this folder
@@ -181,7 +181,7 @@ def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Tim
     created, start = store_bytes(), time.monotonic()
     results = through_actors(NotedUnits, config, parts, answers, concurrent_units(config))
     seconds, carried = time.monotonic() - start, store_bytes() - created
-    # Small results travel beside the store.
+    # Small results do not go through the store.
     carried += sum(len(pickle.dumps(result)) for result in results)
     notes = [json.loads(note.read_text()) for note in notes_of(config, answers).iterdir()]
     times = [moment for note in notes for moment in note["times"]]
@@ -190,7 +190,7 @@ def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Tim
 
 
 def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
-    """Ray's own processor at its defaults, asked the same with the same schema."""
+    """Ray's processor with default settings, the same requests and the same schema."""
     import ray.data
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
@@ -207,7 +207,7 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
         vLLMEngineProcessorConfig(
             model_source=settings["model"],
             engine_kwargs={name: settings[name] for name in kept if name in settings},
-            log_engine_metrics=False,  # they need a package that vLLM for CPUs comes without
+            log_engine_metrics=False,  # needs a package that vLLM for CPUs does not include
             placement_group_config={"bundles": [{"CPU": 1, "GPU": 0}]},
         ),
         preprocess=lambda row: {
@@ -237,7 +237,7 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
     found = processor(ray.data.from_items(rows)).take_all()
     return Timing(
         time.monotonic() - start,
-        begun,  # it does not say when its engine is ready
+        begun,  # it does not report when its engine is ready
         [row["finished"] for row in found],
         sum(row["tokens"] for row in found),
         store_bytes() - created,
@@ -245,7 +245,7 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
 
 
 def store_bytes() -> int:
-    """Bytes that Ray's object store has created since it began (not in Ray's public interface)."""
+    """Bytes created in Ray's object store since its start (not in Ray's public API)."""
     import ray
     from ray._private.internal_api import node_stats
 

@@ -1,4 +1,4 @@
-"""How much of its engine's speed the pipeline keeps, and how it compares with Ray Data LLM."""
+"""Throughput of the pipeline compared with its engine alone and with Ray Data LLM."""
 
 import itertools
 import statistics
@@ -30,7 +30,7 @@ def requests_of(config: RunConfig, parts: Sequence[FileEntry]) -> tuple[Any, Any
 
 @dataclass
 class Work:
-    """Conversations in a run folder, and the same as requests to vLLM alone."""
+    """Conversations in a run folder, and the same conversations as requests to vLLM alone."""
 
     config: RunConfig
     parts: Sequence[FileEntry]
@@ -39,7 +39,7 @@ class Work:
 
 
 def make_work(folder: Path, model: Path, rows: int) -> Work:
-    """Plant conversations, read them by the pipeline, and tokenise them for vLLM alone."""
+    """Plant conversations, read them with the pipeline, and tokenise them for vLLM alone."""
     config = RunConfig(
         conversations=ConversationsConfig(input=(plant(folder / "in", rows),)),
         extraction=ExtractionConfig(
@@ -56,12 +56,12 @@ def make_work(folder: Path, model: Path, rows: int) -> Work:
 
 
 def measure_routes(result: Result, folder: Path, *, rows: int, rounds: int) -> None:
-    """All routes in turn; each of ours stands between two of vLLM's own, which are the A/A pair.
+    """Run all routes in turn; each of ours is between two of vLLM alone, which are the A/A pair.
 
-    vLLM alone runs with its engine in its own process and in processes beside it; the faster way
-    is what ours is compared with.
+    vLLM alone runs with its engine in the same process and in separate processes; ours is compared
+    with the faster of the two.
     """
-    prepare_environment("cpu")  # before Ray's processes, which inherit it
+    prepare_environment("cpu")  # before Ray's processes start, which inherit it
     model = folder / "model"
     in_own_process(make_model, model)
     work = make_work(folder / "short", model, rows)
@@ -101,14 +101,14 @@ def measure_routes(result: Result, folder: Path, *, rows: int, rounds: int) -> N
 
 
 def steady(timings: Sequence[Timing]) -> list[float]:
-    """Steady rate of each."""
+    """Steady rate of each timing."""
     return [timing.steady for timing in timings]
 
 
 def measure_long(result: Result, folder: Path, rows: int) -> None:
-    """One run of some ten minutes: start of processes, load of the model and drain on both sides.
+    """One run of about ten minutes, including start, loading of the model and drain for both.
 
-    vLLM alone has its engine in its own process, the way that starts sooner.
+    vLLM alone has its engine in the same process, which starts faster.
     """
     prepare_environment("cpu")
     model = folder / "model"

@@ -1,8 +1,8 @@
-"""Tokens of the layouts of a prompt, counted: prefilled by vLLM, and by a tree of prefixes.
+"""Token counts of prompt layouts: prefilled by vLLM, and by an ideal prefix tree.
 
-Prompts are real conversations where there are some, else planted ones, in a tokenizer of 8,192
-pieces trained on a sample of them. Each layout runs through vLLM with its prefix cache on and a
-cache of a fixed number of tokens, so that it forgets as a full GPU would; one token is generated.
+Prompts are real conversations if available, else planted ones, with a tokenizer of 8,192 pieces
+trained on a sample of them. Each layout runs through vLLM with a prefix cache of a fixed number of
+tokens, so that it evicts as on a full GPU; one token is generated.
 """
 
 import itertools
@@ -26,15 +26,15 @@ from vitw_ray.inference.transcript import transcript
 from vitw_ray.inference.vllm_engine import BLOCK_TOKENS, prepare_environment
 from vitw_ray.records import Conversation
 
-CACHE_TOKENS = 400_000  # what is left on an 80 GB GPU beside 8 billion weights in fp8
+CACHE_TOKENS = 400_000  # fits on an 80 GB GPU beside 8 billion weights in fp8
 LONG_TOKENS = 1_000  # of a conversation
-BUDGET = 4_096  # the default transcript
+BUDGET = 4_096  # the default --transcript-tokens
 OBJECTIVE_SHARE = 0.56  # of conversations (paper, 1.1)
 LAYOUTS = ("one_pass", "separate_instructions_first", "separate_conversation_first")
 
 
 def layouts(encoder: PromptEncoder, bodies: Sequence[list[int]]) -> Iterator[tuple[str, list]]:
-    """Each layout's name, and its prompts for each conversation in the order of asking."""
+    """Each layout's name, and its prompts for each conversation in the order of requests."""
     (one_pass,) = questions_for(ExtractionConfig())
     separate = questions_for(ExtractionConfig(questions="separate"))
     later = [question for question in separate if question.name != "subjectivity"]
@@ -45,13 +45,13 @@ def layouts(encoder: PromptEncoder, bodies: Sequence[list[int]]) -> Iterator[tup
 
 
 def _instructions_first(question: Question) -> Question:
-    """A separate question with its instructions before the conversation, as chats are asked."""
+    """A separate question with its instructions before the conversation."""
     instructions, cue = question.after.rsplit("\n\n", 1)
     return replace(question, before=f"{question.before}\n\n{instructions}", after=cue)
 
 
 def unique_tokens(prompts: Sequence[list[int]]) -> int:
-    """Nodes of the tree of all prefixes: what a cache that forgets nothing would compute."""
+    """Nodes of the prefix tree: the tokens computed with an unlimited prefix cache."""
     total, before = 0, list[int]()
     for prompt in sorted(prompts):
         shared = next(
@@ -64,9 +64,9 @@ def unique_tokens(prompts: Sequence[list[int]]) -> int:
 
 
 def by_blocks(prompts: Sequence[list[int]], block: int) -> int:
-    """Tokens to compute with a cache of whole blocks that forgets nothing, in this order.
+    """Tokens computed with an unlimited cache of whole blocks, in this order.
 
-    At least one token of each prompt is computed, as in vLLM, so a last full block never counts.
+    At least one token of each prompt is computed, as in vLLM, so a last full block is never a hit.
     """
     known: set[int] = set()
     total = 0
@@ -82,7 +82,7 @@ def by_blocks(prompts: Sequence[list[int]], block: int) -> int:
 
 
 def prefilled(folder: str, prompts: Sequence[list[int]]) -> tuple[list[int], dict[str, int]]:
-    """Tokens that vLLM computed of each prompt, and its own counters. In a process of its own."""
+    """Tokens of each prompt that vLLM computed, and its counters; call in a separate process."""
     prepare_environment("cpu")
     from vllm import LLM, SamplingParams
 
@@ -113,7 +113,7 @@ def prefilled(folder: str, prompts: Sequence[list[int]]) -> tuple[list[int], dic
 
 
 def tokenised(folder: str, conversations: Sequence[Conversation]) -> tuple[PromptEncoder, list]:
-    """The encoder of a model's folder, and each conversation in it, cut to the budget."""
+    """The encoder of a model's folder, and each conversation encoded and cut to the budget."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -127,7 +127,7 @@ def tokenised(folder: str, conversations: Sequence[Conversation]) -> tuple[Promp
 
 
 def measure_prefill(conversations: Sequence[Conversation], folder: Path) -> dict[str, Any]:
-    """Prefilled tokens of each layout, all conversations and the long ones."""
+    """Prefilled tokens of each layout, for all conversations and for the long ones."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     lines = [message.content for c in conversations[::5] for message in c.messages]
     in_own_process(partial(make_model, vocab_size=8_192, layers=1), folder, lines)
@@ -157,7 +157,7 @@ def measure_prefill(conversations: Sequence[Conversation], folder: Path) -> dict
 
 
 def output_tokens(folder: str, answers: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Mean tokens of answers as JSON: ended at the gate, and always whole."""
+    """Tokens of answers as JSON: mean of complete answers, and of one that ends at the gate."""
     encoder, _ = tokenised(folder, ())
 
     def tokens(answer: dict[str, Any]) -> int:

@@ -1,9 +1,9 @@
-"""What every benchmark shares: interleaved measurement, and one way to report.
+"""Shared by all benchmarks: interleaved measurement and reporting.
 
-Times on a shared machine mean little, so a benchmark reports ratios of two things measured in turn
-in one run, in CPU seconds of the process where it can, with an A/A pair (the same thing under two
-names) that says how much of a ratio is noise. A benchmark prints a table and ends with one line of
-JSON, which `benchmarks/run.py` collects under `results/`.
+Absolute times on a shared machine are unreliable. A benchmark therefore reports ratios of two
+variants measured in turn in one run, in CPU seconds where possible, with an A/A pair (the same
+variant under two names) that shows the noise of a ratio. It prints a table and ends with one line
+of JSON, which `benchmarks/run.py` collects under `results/`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from vitw_ray.evaluation.planted import PlantedConfig, write
 from vitw_ray.versions import versions
 
 ROOT = Path(__file__).resolve().parents[1]
-ROUNDS = 3  # ours: the least that shows an outlier
+ROUNDS = 3  # ours: the minimum to see an outlier
 ONE_THREAD = {
     name: "1"
     for name in (
@@ -34,12 +34,12 @@ ONE_THREAD = {
         "POLARS_MAX_THREADS",
     )
 }
-LOAD_BEFORE = os.getloadavg()[0]  # when the benchmark began: later it would count itself
+LOAD_BEFORE = os.getloadavg()[0]  # at the start: later it would include the benchmark itself
 
 
 @dataclass
 class Result:
-    """What a benchmark found. Savings and speed-ups are alternative / ours: above 1 is better."""
+    """Result of a benchmark. Savings and speed-ups are alternative / ours: above 1 is better."""
 
     benchmark: str
     quick: bool
@@ -47,7 +47,7 @@ class Result:
     ratios: dict[str, float] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
     aa_spread: float | None = None
-    rows: list[tuple[str, ...]] = field(default_factory=list)  # of the printed table
+    rows: list[tuple[str, ...]] = field(default_factory=list)  # rows of the printed table
 
     def report(self, header: Sequence[str]) -> None:
         """Print the table, then one line of JSON."""
@@ -77,7 +77,7 @@ class Result:
 
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the one flag that all benchmarks have."""
+    """A parser with the flag that all benchmarks have."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -86,12 +86,12 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
 
 
 def arguments(description: str | None) -> argparse.Namespace:
-    """What `parser_of` finds on the command line."""
+    """Parse the command line with `parser_of`."""
     return parser_of(description).parse_args()
 
 
 def with_one_thread() -> None:
-    """Start the program again with one thread a library: they look when they are imported."""
+    """Restart the program with one thread per library: libraries read this setting on import."""
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
         os.environ.update(ONE_THREAD)
         os.execv(sys.executable, [sys.executable, *sys.argv])
@@ -102,7 +102,7 @@ def interleave(
     rounds: int = ROUNDS,
     clock: Callable[[], float] = time.process_time,
 ) -> dict[str, list[float]]:
-    """Seconds of each variant, a list per name: in turn, every second round in reverse order."""
+    """Seconds of each variant by round; variants run in turn, in reverse every second round."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(rounds):
         names = list(variants) if number % 2 == 0 else list(variants)[::-1]
@@ -114,36 +114,36 @@ def interleave(
 
 
 def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:
-    """Median of the ratios round by round: a slow minute hits both sides of a pair."""
+    """Median of the ratios by round: a slow period affects both sides of a pair."""
     return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
 
 
 def spread(a: Sequence[float], b: Sequence[float]) -> float:
-    """How far an A/A pair is from 1: the noise of the ratios of this run."""
+    """Deviation of an A/A pair from 1: the noise of the ratios of this run."""
     return abs(ratio(a, b) - 1)
 
 
 def rounded(number: float) -> float:
-    """Four significant digits: more than the noise leaves, and small shares keep theirs."""
+    """Round to four significant digits, more precise than the noise."""
     return float(f"{number:.4g}")
 
 
 def plant(folder: Path, conversations: int, files: int = 4) -> str:
-    """Write planted conversations, over as many files; returns the pattern that names them."""
+    """Write planted conversations to `files` files; return their glob pattern."""
     rows_per_file = -(-conversations // files)
     write(PlantedConfig(conversations=conversations), folder, rows_per_file)
     return str(folder / "conversations-*.jsonl.gz")
 
 
 def real_conversations() -> Path | None:
-    """Real conversations to measure on as well, where there are some (see README.md)."""
+    """Real conversations for additional measurements, if available (see README.md)."""
     folder = Path(os.environ.get("VITW_RAY_DATA", ROOT.parent / "shared" / "data"))
     file = folder / "conversations.jsonl.gz"
     return file if file.exists() else None
 
 
 def commit() -> str:
-    """Short hash of the checkout, with a mark when it has uncommitted changes."""
+    """Short hash of the checkout, marked if it has uncommitted changes."""
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--dirty"],
@@ -157,7 +157,7 @@ def commit() -> str:
 
 
 def hardware() -> dict[str, Any]:
-    """Enough to tell two machines apart, and how busy this one was before."""
+    """Basic description of the machine, and its load before the benchmark."""
     found = {
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
@@ -167,7 +167,7 @@ def hardware() -> dict[str, Any]:
 
 
 def first_gpu() -> str | None:
-    """Its name, where there is one."""
+    """Name of the first GPU, if any."""
     if shutil.which("nvidia-smi") is None:
         return None
     asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]

@@ -1,8 +1,8 @@
-"""Stage 4, second half, on a GPU: iterations over millions of rows, next to FAISS's own k-means.
+"""Stage 4, part 2, on a GPU: iterations over millions of rows, compared with FAISS's k-means.
 
-Ours keeps the rows on the GPU and adds exact sums there; FAISS's `Kmeans(gpu=True)` is what most
-people run. Seconds of wall for one iteration, all rows and centroids, from runs of 2 and of 2 +
-`MOVES` iterations, so that the start counts for neither.
+Ours keeps the rows on the GPU and computes exact sums there. FAISS's `Kmeans(gpu=True)` is the
+usual alternative. Wall seconds of one iteration over all rows and centroids are the difference of
+runs of 2 and of 2 + `MOVES` iterations, so that the start is not included.
 
     python benchmarks/kmeans_gpu.py [--quick] [--rows 2000000]
 """

@@ -1,9 +1,10 @@
-"""Stage 4, second half, large: a million rows into 3,000 clusters, next to FAISS and scikit-learn.
+"""Stage 4, part 2, large: a million rows, 3,000 clusters, compared with FAISS and scikit-learn.
 
-Each runs once in a process of its own, on the same file of rows; what is reported are its seconds
-of wall and CPU, its peak memory (rows included) and its inertia, measured alike for all. The others
-get all cores, ours one: its matrices are too small to share out. All three look for plain means, as
-scikit-learn knows no others; that one passes over the rows five times at most.
+Each method runs once in a separate process, on the same file of rows. Reported are wall and CPU
+seconds, peak memory (including the rows) and inertia, computed in the same way for all. The others
+use all cores, ours uses one: its matrices are too small for parallel BLAS. All three compute plain
+means, as scikit-learn has no spherical k-means. scikit-learn makes at most five passes over the
+rows.
 
     python benchmarks/kmeans_million.py [--quick] [--unstructured]
 """
@@ -32,7 +33,7 @@ METHODS = ("ours", "faiss", "minibatch")
 
 
 def write_rows(path: Path, n: int, k: int, kind: str) -> None:
-    """Part by part: what is drawn in float64 would not fit beside it."""
+    """Write rows part by part, because all rows in float64 would not fit into memory as well."""
     make = topical if kind == "topical" else unstructured
     rows = np.lib.format.open_memmap(path, "w+", np.float32, (n, DIM))
     for part, start in enumerate(range(0, n, PART_ROWS)):
@@ -41,7 +42,7 @@ def write_rows(path: Path, n: int, k: int, kind: str) -> None:
 
 
 def fit(method: str, rows: Rows, k: int) -> Rows:
-    """Centroids; each method also puts every row into its cluster."""
+    """Centroids; each method also assigns every row."""
     if method == "ours":
         return two_level_kmeans([ArrayShard(rows)], k, seed=0, spherical=False).centroids
     if method == "faiss":
@@ -61,7 +62,7 @@ def fit(method: str, rows: Rows, k: int) -> Rows:
 
 
 def run_one(method: str, path: Path, k: int) -> None:
-    """In a process of its own: fit, keep the centroids, print what it took."""
+    """Fit, save the centroids, print time and memory; runs in a separate process."""
     rows = np.load(path)
     start, cpu = time.perf_counter(), time.process_time()
     centroids = fit(method, rows, k)

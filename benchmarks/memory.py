@@ -1,8 +1,8 @@
-"""Memory of a run with all its processes: summed PSS, sampled while it works.
+"""Memory of a run with all its processes: the sum of PSS, sampled while it runs.
 
-PSS counts a page that n processes share as 1/n of a page in each, so the sum over a tree counts
-libraries and Ray's shared object store (/dev/shm) once, where a sum of RSS would count them again
-with every worker. Linux only: it reads /proc.
+PSS counts a page that n processes share as 1/n of a page in each. So the sum over a process tree
+counts libraries and Ray's shared object store (/dev/shm) once, whereas a sum of RSS counts them
+once per worker. Linux only: it reads /proc.
 """
 
 import re
@@ -16,28 +16,28 @@ from typing import IO
 
 EVERY_S = 0.5  # ours: a sample of 20 processes takes 20 ms; shorter peaks may be missed
 PROC = Path("/proc")
-# A local Ray names its session after the process that started it, on its daemons' command lines.
+# The session name on the command lines of Ray's daemons has the pid of the starting process.
 _RAY_SESSION = re.compile(rb"/session_[0-9_-]+_([0-9]+)/")
 
 
 @dataclass
 class Peak:
-    """The highest sum of all samples, and what it was made of."""
+    """The highest sum of all samples, and its breakdown by program."""
 
     bytes: int = 0
     by_name: dict[str, int] = field(default_factory=dict)  # name of the program -> bytes
-    at_s: float = 0.0  # since the command began
+    at_s: float = 0.0  # since the start of the command
     samples: int = 0
 
     def take(self, by_name: Mapping[str, int], at_s: float) -> None:
-        """Take one sample."""
+        """Add one sample."""
         self.samples += 1
         if sum(by_name.values()) > self.bytes:
             self.bytes, self.by_name, self.at_s = sum(by_name.values()), dict(by_name), at_s
 
 
 def run_measured(command: Sequence[str], output: IO[bytes] | None = None) -> tuple[int, Peak]:
-    """Run a command to its end, with standard output to a file; returns its exit code and peak."""
+    """Run a command, with standard output to a file; return its exit code and peak memory."""
     peak, start = Peak(), time.monotonic()
     with subprocess.Popen(command, stdout=output) as process:
         while process.poll() is None:
@@ -47,7 +47,7 @@ def run_measured(command: Sequence[str], output: IO[bytes] | None = None) -> tup
 
 
 def sample(root: int) -> Counter[str]:
-    """PSS of a process and all that belongs to it, in bytes by program name."""
+    """PSS of a process and its family, in bytes by program name."""
     found = Counter[str]()
     for pid in family(root):
         found[_read(pid, "comm").decode(errors="replace").strip()] += pss_bytes(pid)
@@ -55,15 +55,15 @@ def sample(root: int) -> Counter[str]:
 
 
 def pss_bytes(pid: int) -> int:
-    """PSS of one process; 0 when it is gone or is another user's."""
+    """PSS of one process; 0 if it has ended or belongs to another user."""
     match = re.search(rb"^Pss:\s+(\d+) kB", _read(pid, "smaps_rollup"), re.MULTILINE)
     return int(match[1]) * 1024 if match else 0
 
 
 def family(root: int) -> set[int]:
-    """A process, its descendants, and the daemons of a Ray that one of them started, with theirs.
+    """A process, its descendants, and the Ray daemons that one of them started, with descendants.
 
-    The daemons may have left the tree: who starts Ray by a command is not their parent for long.
+    The daemons may have left the process tree: the command that starts Ray soon exits.
     """
     parents = {pid: _parent(pid) for pid in _pids()}
     children: dict[int, list[int]] = {}
@@ -88,7 +88,7 @@ def _pids() -> list[int]:
 
 
 def _parent(pid: int) -> int:
-    # The name in parentheses may hold anything; what follows the last one is state and parent.
+    # The name in parentheses can have any characters; state and parent follow the last ")".
     fields = _read(pid, "stat").rpartition(b")")[2].split()
     return int(fields[1]) if len(fields) > 1 else 0
 
@@ -96,5 +96,5 @@ def _parent(pid: int) -> int:
 def _read(pid: int, name: str) -> bytes:
     try:
         return (PROC / str(pid) / name).read_bytes()
-    except OSError:  # it has ended, or is not ours to read
+    except OSError:  # it has ended, or is not readable
         return b""

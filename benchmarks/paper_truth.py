@@ -1,8 +1,8 @@
-"""The published tables from planted truth, at the paper's size: are they found, and nothing else?
+"""Whether stage 5 recovers the published tables from planted truth, and finds nothing else.
 
-Each seed draws 700,000 conversations from the published rates, and the three models of B.5 at their
-sizes, and runs the statistics of stage 5 over them, support threshold 1. The frequencies are read
-from the released `reference/values_frequencies.csv` under VITW_RAY_DATA.
+Each seed draws 700,000 conversations from the published rates, and the three assistants of B.5 at
+their sizes, and runs the statistics of stage 5 over them, with support threshold 1. Frequencies are
+read from the released `reference/values_frequencies.csv` under VITW_RAY_DATA.
 """
 
 import csv
@@ -43,15 +43,15 @@ MODELS = {  # paper, B.5 (3.5): subjective conversations, strong support, strong
     "3.7 Sonnet": (301_753, 0.284, 0.021, 0.372),
     "3 Opus": (9_218, 0.438, 0.095, 0.191),
 }
-PUBLISHED_TYPES = (0, 5, 6)  # the three of each model, among the response types
+PUBLISHED_TYPES = (0, 5, 6)  # indices of these three among the response types
 OF_OPUS = ("academic rigor", "emotional authenticity", "harm prevention", "ethical boundaries")
-TWICE = 2.0  # ours: how much more often Opus shows those
-SHARED_BY_SONNETS = 8  # paper, B.5: of the ten commonest values
-TASK_STRATA = 1  # the models' draws are compared plain
+TWICE = 2.0  # ours: factor by which Opus shows these more often
+SHARED_BY_SONNETS = 8  # paper, B.5: of the ten most frequent values
+TASK_STRATA = 1  # no stratification by task
 
 
 def measure(quick: bool) -> Result:
-    """All seeds."""
+    """Run all seeds."""
     rates = Rates(frequencies())
     found: Counter[str] = Counter()
     residuals = []
@@ -89,7 +89,7 @@ def measure(quick: bool) -> Result:
 
 
 def frequencies() -> dict[str, float]:
-    """The released frequencies, the commonest first."""
+    """The released frequencies, most frequent first."""
     folder = Path(os.environ.get("VITW_RAY_DATA", ROOT.parent / "shared" / "data"))
     file = folder / "reference" / "values_frequencies.csv"
     if not file.exists():
@@ -99,13 +99,13 @@ def frequencies() -> dict[str, float]:
 
 
 def outside(hits: np.ndarray, n: np.ndarray | int, truth: np.ndarray) -> Counter[str]:
-    """How many shares were looked at, and how many true ones lie outside their interval."""
+    """Number of shares, and of true shares outside their interval."""
     low, high = wilson(hits, n, CONFIDENCE)
     return Counter(shares=truth.size, shares_outside=int(np.sum((truth < low) | (truth > high))))
 
 
 def shares(drawn: Drawn, rates: Rates, subjective: int) -> Counter[str]:
-    """Every published share of one population: is the true one within its interval?"""
+    """Check for every published share of one population that the true one is in its interval."""
     n = drawn.conversations
     ai = np.bincount(drawn.ai.codes, minlength=drawn.ai.size)
     human = np.bincount(drawn.human.codes, minlength=drawn.human.size)[: len(TOP_HUMAN_VALUES)]
@@ -132,7 +132,7 @@ def shares(drawn: Drawn, rates: Rates, subjective: int) -> Counter[str]:
 
 
 def planted(drawn: Drawn, rates: Rates, residuals: list[float]) -> Counter[str]:
-    """The three associations whose residuals were published."""
+    """Check that the three associations with published residuals are found."""
     n, names, humans = drawn.conversations, list(rates.ai_values), list(rates.human_values)
     found: Counter[str] = Counter()
     tied = [(name, f"task {home}") for home, name in enumerate(TIED_TO_TASKS)]
@@ -143,7 +143,7 @@ def planted(drawn: Drawn, rates: Rates, residuals: list[float]) -> Counter[str]:
         counts = Counts.of(drawn.ai, facet, n)
         table = associations(
             counts, Axis("ai_values", names), axis, comparisons=len(names), alpha=0.05,
-            least_observed=n,  # only what is significant
+            least_observed=n,  # only significant cells
         )  # fmt: skip
         significant = {
             (row["row"], row["column"]): row["residual"]
@@ -157,7 +157,7 @@ def planted(drawn: Drawn, rates: Rates, residuals: list[float]) -> Counter[str]:
 
 
 def nothing_planted(drawn: Drawn, rates: Rates, rng: np.random.Generator) -> Counter[str]:
-    """All cells of values by tasks that were dealt out anew, so that nothing goes together."""
+    """Significant cells of values by permuted tasks, where no association exists."""
     codes = rng.permutation(drawn.task.codes)
     counts = Counts.of(drawn.ai, CodedFacet(drawn.task.rows, codes, TASKS), drawn.conversations)
     names = list(rates.ai_values)
@@ -178,7 +178,7 @@ def nothing_planted(drawn: Drawn, rates: Rates, rng: np.random.Generator) -> Cou
 
 
 def three_models(rates: Rates, rng: np.random.Generator) -> Counter[str]:
-    """The comparison of B.5: response types, the leading values, and what Opus shows more."""
+    """The comparison of B.5: response types, top values, and values that Opus shows more often."""
     names = list(rates.ai_values)
     parts = []
     found: Counter[str] = Counter()
@@ -213,10 +213,10 @@ def three_models(rates: Rates, rng: np.random.Generator) -> Counter[str]:
 
 
 def values_of(model: str, published: dict[str, float]) -> dict[str, float]:
-    """Frequencies of one model: those published for all, with what sets it apart."""
+    """Frequencies of one assistant: the published ones, with its specific differences."""
     names = list(published)
     shares = dict(published)
-    if model == "3.7 Sonnet":  # two of its ten commonest are others
+    if model == "3.7 Sonnet":  # two of its ten most frequent values differ
         for one, other in ((names[8], names[12]), (names[9], names[13])):
             shares[one], shares[other] = shares[other], shares[one]
     if model == "3 Opus":

@@ -1,7 +1,7 @@
-"""The tables of `bench_statistics` by two query engines, each asked as its manual would have it.
+"""The tables of `bench_statistics` with two query engines, in their idiomatic form.
 
-Both hold the data in their own form before a time counts, and use one thread, as ours does: CPU
-seconds of more threads are no fewer.
+Both convert the data to their own format before the measurement, and use one thread, as ours does:
+more threads do not reduce CPU seconds.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ OTHERS = ("task", "human", "kind")
 
 
 class DuckDb:
-    """SQL over a native table; lists are unnested where they are used."""
+    """SQL over a native table; lists are unnested in the queries."""
 
     def __init__(self, table: pa.Table, ancestors: Sequence[NDArray]) -> None:
         self.connection = duckdb.connect(config={"threads": 1})
@@ -54,7 +54,7 @@ class DuckDb:
 
 
 class Polars:
-    """Lazy frames; lists are exploded where they are used."""
+    """Lazy frames; lists are exploded in the queries."""
 
     def __init__(self, table: pa.Table, ancestors: Sequence[NDArray]) -> None:
         frame = pl.from_arrow(table)

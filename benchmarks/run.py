@@ -1,7 +1,8 @@
 """Run benchmarks, print their tables, and write each JSON line to `results/`.
 
-All of them, or those that are named: `python benchmarks/run.py --quick`, `... run.py read embed`.
-One whose A/A pair differs too much was disturbed: it is run once more, and the calmer one stands.
+Runs all of them, or only the named ones: `python benchmarks/run.py --quick`, `... run.py read`.
+A benchmark whose A/A pair differs too much was disturbed: it is run once more, and the result with
+the smaller spread is kept.
 """
 
 import argparse
@@ -13,11 +14,11 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BENCHMARKS = ("read", "extract", "embed", "kmeans", "taxonomy", "statistics", "full_run")
-MAX_AA_SPREAD = 0.03  # ours: most ratios are compared with goals a few hundredths away
+MAX_AA_SPREAD = 0.03  # ours: differences of a few hundredths matter in most ratios
 
 
 def main() -> int:
-    """Run one after the other; 1 when one of them failed."""
+    """Run the benchmarks one after the other; return 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="less work, the same ratios")
@@ -39,7 +40,7 @@ def main() -> int:
 
 
 def measure(name: str, quick: bool) -> dict[str, Any] | None:
-    """Run one benchmark in a process of its own; None when it failed."""
+    """Run one benchmark in a separate process; None if it failed."""
     print(f"\n== bench_{name}", flush=True)
     command = [sys.executable, str(HERE / f"bench_{name}.py"), *(["--quick"] if quick else [])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -48,7 +49,7 @@ def measure(name: str, quick: bool) -> dict[str, Any] | None:
 
 
 def keep(result: dict[str, Any]) -> None:
-    """Write a result to its file, whatever stood there."""
+    """Write a result to its file; overwrites an older one."""
     name = f"{result['benchmark']}{'-quick' if result['quick'] else ''}.json"
     (HERE / "results").mkdir(exist_ok=True)
     text = json.dumps(result, indent=1, sort_keys=True)

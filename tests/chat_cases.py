@@ -1,4 +1,4 @@
-"""Each tokenizer family with its encoder, and what must hold of them for any text."""
+"""Each tokenizer family with its encoder, and properties to check for any text."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +21,7 @@ class Case:
         return self.encoder.control_ids.intersection(self.encoder.encode(text))
 
     def survives(self, text: str) -> bool:
-        # A point in front: the decoders of sentencepiece's heirs drop a space that opens a text.
+        # A leading period, because decoders derived from SentencePiece drop a leading space.
         ids = [*self.encoder.encode("."), *self.encoder.encode(text)]
         return self.family.decode(ids) == "." + self.family.normalized(text)
 

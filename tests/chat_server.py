@@ -1,4 +1,4 @@
-"""A chat server over real HTTP for tests: plays what it is told, and remembers what it was sent."""
+"""A chat server over real HTTP for tests: sends scripted replies and records the requests."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back; without a body, the request is quoted, as many servers do in an error."""
+    """A reply; without a body, it quotes the request, as many servers do in an error."""
 
     status: int = 200
     body: Any = None
@@ -39,7 +39,7 @@ class ChatServer:
         self.lock = threading.Lock()
 
     def in_turn(self, *replies: Reply) -> None:
-        """Play these, and the last one for ever."""
+        """Send these replies in order, then the last one repeatedly."""
         first = len(self.requests)
         self.play = lambda _: replies[min(len(self.requests) - first, len(replies)) - 1]
 
@@ -51,7 +51,7 @@ def chat_server(play: Play) -> Iterator[tuple[ChatServer, str]]:
 
     class Listener(ThreadingHTTPServer):
         daemon_threads = True
-        request_queue_size = 1024  # the default of 5 would hold back a crowd
+        request_queue_size = 1024  # the default of 5 would limit concurrency
 
     listener = Listener(("127.0.0.1", 0), _handler(server))
     thread = threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True)
@@ -94,7 +94,7 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
             if reply.drop:
                 self.close_connection = True
                 return
-            with suppress(ConnectionError):  # who asked has given up
+            with suppress(ConnectionError):  # the client has timed out
                 self.send(reply, {"error": {"message": f"{key} asked for {body}"}})
 
         def send(self, reply: Reply, quoting: dict[str, Any]):
@@ -114,7 +114,7 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
 
 
 def completion(content: str | None, finish_reason: str = "stop", **message: Any) -> Reply:
-    """A chat completion that holds this content."""
+    """A chat completion with this content."""
     return Reply(
         body={
             "id": "chat-1",

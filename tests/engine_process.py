@@ -1,7 +1,7 @@
-"""Extractors in a process of their own: vLLM changes torch and the environment for good.
+"""Extractors in a separate process, because vLLM changes torch and the environment permanently.
 
-The functions below run in that process, one after the other. Extractors stay there, so that tests
-of one module share an engine, whose start takes ten seconds.
+The functions below run in that process, one after the other. Extractors are cached there, so that
+tests of one module share an engine, whose start takes ten seconds.
 """
 
 import multiprocessing
@@ -25,11 +25,11 @@ _extractors: dict[RunConfig, Any] = {}
 
 @contextmanager
 def engine_process() -> Iterator[Callable[..., Any]]:
-    """Yield `call(function, *arguments)`, which runs there; its engines know `engine_faults`."""
+    """Yield `call(function, *arguments)`, which runs there; its engines load `engine_faults`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, context, _know_faults) as pool:
+        with ProcessPoolExecutor(1, context, _add_faults) as pool:
 
             def call(function: Callable[..., Any], *arguments: Any) -> Any:
                 return pool.submit(function, *arguments).result()
@@ -40,25 +40,25 @@ def engine_process() -> Iterator[Callable[..., Any]]:
                 call(_close_all)
 
 
-def _know_faults() -> None:
-    sys.path.append(str(FAULTS))  # spawned processes are given this path, and not PYTHONPATH's
+def _add_faults() -> None:
+    sys.path.append(str(FAULTS))  # spawned processes inherit this path instead of PYTHONPATH
 
 
 def start(config: RunConfig) -> dict[str, Any]:
-    """Make the extractor of a run, once; what it says of itself."""
+    """Create the extractor of a run, once; return its description."""
     return dict(_extractor(config).describe())
 
 
 def answer(config: RunConfig, conversations: Sequence[Conversation]) -> list[Extracted]:
-    """Results of all conversations, in their order."""
+    """Results of all conversations, in order."""
     return in_order(_extractor(config), conversations)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What went to an engine for one conversation, apart from the frame that all share."""
+    """The part of a prompt that is specific to one conversation."""
 
-    content: str  # decoded, control tokens spelt out
+    content: str  # decoded, including control tokens
     tokens: int
     control_tokens: int
 
@@ -66,17 +66,17 @@ class Prompt:
 def answer_and_catch(
     config: RunConfig, conversations: Sequence[Conversation]
 ) -> tuple[list[Extracted], list[Prompt]]:
-    """As `answer`, with the prompts of all requests as the engine was given them."""
+    """As `answer`, with the prompts of all requests as received by the engine."""
     from vitw_ray.inference.vllm_engine import VllmEngine
 
     model, run, caught = _extractor(config)._model, VllmEngine.run, []
 
-    async def caught_on_the_way(engine: Any, request: Any) -> Any:
+    async def recorded_run(engine: Any, request: Any) -> Any:
         caught.append(request.token_ids)
         return await run(engine, request)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(VllmEngine, "run", caught_on_the_way)
+        patch.setattr(VllmEngine, "run", recorded_run)
         results = answer(config, conversations)
     frame = model._encoder.frame(model._questions[0])
     head, tail = list(frame.head), list(frame.tail)
@@ -92,7 +92,7 @@ def answer_and_catch(
 def answer_within(
     seconds: float, config: RunConfig, conversations: Sequence[Conversation]
 ) -> list[Extracted]:
-    """As `answer`, with less time for a request than the run would give it."""
+    """As `answer`, with a shorter request timeout."""
     engine = _extractor(config)._model._recovery._engine
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "_timeout_s", seconds)
@@ -100,7 +100,7 @@ def answer_within(
 
 
 def answer_warmly(config: RunConfig, conversations: Sequence[Conversation]) -> list[Extracted]:
-    """Results drawn at temperature 1 from what the schema allows, without other settings."""
+    """Results sampled at temperature 1 under the schema, without other settings."""
     from vitw_ray.inference.vllm_engine import sampling
 
     model = _extractor(config)._model
@@ -112,7 +112,7 @@ def answer_warmly(config: RunConfig, conversations: Sequence[Conversation]) -> l
 
 
 def count_schema_checks(config: RunConfig, conversations: Sequence[Conversation]) -> int:
-    """How often vLLM compiles a schema in the extractor's process while these are answered."""
+    """Number of schema compilations in the extractor's process while these are answered."""
     from vllm.v1.structured_output import backend_xgrammar  # pyright: ignore[reportMissingImports]
 
     model, check, checks = _extractor(config)._model, backend_xgrammar.validate_xgrammar_grammar, []
@@ -125,23 +125,23 @@ def count_schema_checks(config: RunConfig, conversations: Sequence[Conversation]
 
 
 def start_without_schemas(config: RunConfig) -> None:
-    """Make an extractor whose requests lose their schema on the way, as a misnamed option would."""
+    """Create an extractor whose requests lose their schema, as with a misnamed option."""
     from vitw_ray.inference import vllm_model
 
-    lawful = vllm_model.sampling
+    sampling = vllm_model.sampling
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vllm_model, "sampling", lambda _, **settings: _free(lawful, settings))
+        patch.setattr(vllm_model, "sampling", lambda _, **settings: _free(sampling, settings))
         start(config)
 
 
-def _free(lawful: Callable[..., Any], settings: dict[str, Any]) -> Any:
-    found = lawful({"type": "object"}, **settings)
+def _free(sampling: Callable[..., Any], settings: dict[str, Any]) -> Any:
+    found = sampling({"type": "object"}, **settings)
     found.structured_outputs = None
     return found
 
 
 def children() -> int:
-    """Number of engines that are alive."""
+    """Number of running engine processes."""
     return len(multiprocessing.active_children())
 
 

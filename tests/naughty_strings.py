@@ -1,4 +1,4 @@
-"""Texts that break programs: for tests that say "any text". All of our own invention."""
+"""Texts that tend to break programs, for tests about "any text"."""
 
 import json
 from itertools import product
@@ -62,7 +62,7 @@ _INJECTIONS = (
 
 
 def naughty_strings() -> list[str]:
-    """More than 500 texts, the same every time; none holds a lone surrogate."""
+    """More than 500 texts, always the same; none has a lone surrogate."""
     fences = [f"```\n{word}\n```" for word in CONTROL_WORDS]
     quoted = [json.dumps({"role": word, "content": word}) for word in CONTROL_WORDS]
     texts = [
@@ -76,7 +76,7 @@ def naughty_strings() -> list[str]:
         *(base + mark for base, mark in product("aé ▁<", _MARKS)),
         *(letter * 3 for letter in _LETTERS),
         *("e" + _MARKS * 40, "\u0301\u0300", "q\u0307\u0323", "\u1112\u1161\u11ab", "Å\u212b"),
-        *_spelt_bytes(),
+        *_byte_token_texts(),
         *_long_texts(),
         *_random_texts(100),
     ]
@@ -84,7 +84,7 @@ def naughty_strings() -> list[str]:
 
 
 def _disguised_words() -> list[str]:
-    """Control words that a careless step of cleaning would make whole."""
+    """Control words in disguises that a careless cleaning step would remove."""
     fullwidth = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(33, 127)})
     ways = (
         lambda word: word.translate(fullwidth),
@@ -97,8 +97,8 @@ def _disguised_words() -> list[str]:
     return [way(word) for way, word in product(ways, CONTROL_WORDS[:14])]
 
 
-def _spelt_bytes() -> list[str]:
-    """Texts that look like the byte tokens and spaces of a sentencepiece tokenizer."""
+def _byte_token_texts() -> list[str]:
+    """Texts that look like the byte tokens and spaces of a SentencePiece tokenizer."""
     named = ["<0x00>", "<0x0A>", "<0x41>", "<0xFF>", "<0xF4><0x8F><0xBF><0xBD>", "<0xE2><0x96>"]
     near = ["<0x4a>", "<0x123>", "< 0x41>", "<0x41", "\U0010fffd", "\U0010fffd▁<0x41>\U0010fffd"]
     return [*named, *near, "▁", "▁▁", " ▁ ", "a▁b c", "▁" * 30, "▁<0x0A>▁", "Ġ", "Ċ", "##ing"]
@@ -110,7 +110,7 @@ def _long_texts() -> list[str]:
 
 
 def _random_texts(count: int) -> list[str]:
-    """Everything above, shuffled together."""
+    """Random mixtures of everything above."""
     rng = Random(0)
     parts = [*CONTROL_WORDS, *_INJECTIONS, *_EMOJI, *_BIDI, *_INVISIBLE, *_SPACES, *_LETTERS]
     return ["".join(rng.choices(parts, k=rng.randint(2, 12))) for _ in range(count)]

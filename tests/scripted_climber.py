@@ -1,4 +1,4 @@
-"""A language model that puts groups together by topic, from a script: each step may be replaced."""
+"""A language model with scripted answers that groups by topic; each step can be replaced."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,12 +16,12 @@ from vitw_ray.taxonomy.naming.member_naming import Named
 from vitw_ray.taxonomy.neighbourhoods import KMeansSettings
 
 Script = Callable[[str, Question, int], Any]
-"""From the text between the fences, the question and the attempt to what the model answers: text,
-an object to be written as JSON, or a failure."""
+"""Maps the text between the fences, the question and the attempt to the model's answer: text, an
+object to be written as JSON, or a failure."""
 
 
 def lists(text: str) -> dict[str, list[str]]:
-    """The lines under each heading, without the mark before them."""
+    """The lines under each heading, without dashes and numbers."""
     blocks = (block.split("\n") for block in text.strip().split("\n\n"))
     return {heading[:-1]: [line.split(" ", 1)[1] for line in lines] for heading, *lines in blocks}
 
@@ -32,12 +32,12 @@ def names(text: str, heading: str) -> list[str]:
 
 
 def topic(name: str) -> str:
-    """What the groups of these tests are about: the first word of the name."""
+    """The topic of a group in these tests: the first word of its name."""
     return name.split()[0].capitalize()
 
 
 def numbers_of(question: Question) -> list[int]:
-    """The bounds that are in a question's name."""
+    """The bounds in a question's name."""
     return [int(part) for part in question.name.split("_")[1:]]
 
 
@@ -80,7 +80,7 @@ SENSIBLE: dict[str, Script] = {
 
 
 class Climber(ScriptedModel):
-    """Keeps the texts that it was shown and what it said, by step."""
+    """Records the texts and answers of each step."""
 
     def __init__(self, **scripts: Script) -> None:
         self.scripts = SENSIBLE | scripts
@@ -99,21 +99,21 @@ class Climber(ScriptedModel):
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
-    """Vectors that lie together by topic."""
+    """Vectors that are similar within a topic."""
     hashing = Hashing()
     rows = hashing.encode([topic(text) for text in texts]) + 0.3 * hashing.encode(texts)
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def means(model: ScriptedModel, *, seed: int = 0, room: int = 10_000) -> ClimbContext:
-    """What a climb takes."""
+def climb_context(model: ScriptedModel, *, seed: int = 0, room: int = 10_000) -> ClimbContext:
+    """The context of a climb."""
     return ClimbContext(
         BoundedModel(model, at_once=8), embed, KMeansSettings(seed, iterations=10), room
     )
 
 
 def groups_of(topics: int, each: int) -> list[Named]:
-    """Named groups of so many topics, so many of each."""
+    """Named groups: `each` for each of `topics` topics."""
     words = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("ab", "eb", "ib", "ob", "ub")]
     return [
         (f"{one.capitalize()} {other}", f"Values of {one} such as {other}.")

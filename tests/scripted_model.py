@@ -1,4 +1,4 @@
-"""A language model that answers from a script: what stands behind the seam does not matter here."""
+"""A language model with scripted answers, for tests that need no real one."""
 
 import asyncio
 import json

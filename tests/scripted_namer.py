@@ -1,4 +1,4 @@
-"""A language model that answers from a script: what is asked of it is kept, and written down."""
+"""A language model with scripted answers that records its requests, also in a file."""
 
 import json
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from pathlib import Path
 from vitw_ray.inference.language_model import Completion, Reading
 
 Script = Callable[[str, int], str | Exception]
-"""From the text between the fences and the attempt to what the model writes, or how it fails."""
+"""Maps the text between the fences and the attempt to the model's output or failure."""
 
 
 class ScriptedModel:
-    """Keeps (text, question, attempt) of every request, in order."""
+    """Records (text, question, attempt) of every request, in order."""
 
     def __init__(self, script: Script, log: Path | None = None) -> None:
         self.script, self.log = script, log
@@ -42,17 +42,17 @@ class ScriptedModel:
 
 
 def answer(name: str, description: str = "Values that belong together.") -> str:
-    """What a model writes that keeps to the form."""
+    """A valid answer."""
     return json.dumps({"description": description, "name": name})
 
 
 def items(text: str, heading: str | None = None) -> list[str]:
-    """Lines of a listing without their dash, of one part or of all; the headings are left out."""
+    """Items of a listing, of one part or of all, without dashes and headings."""
     parts = dict(part.split(":\n", 1) for part in text.strip().split("\n\n"))
     chosen = parts.values() if heading is None else [parts.get(heading, "")]
     return [line.removeprefix("- ") for part in chosen for line in part.split("\n") if line]
 
 
 def name_after_first(text: str, attempt: int) -> str:
-    """A name made of the first label inside, as often as needed another."""
+    """A name made of the first label inside; a retry gives another name."""
     return answer(f"{items(text, 'Values inside')[0].capitalize()} {'again' * attempt}".strip())

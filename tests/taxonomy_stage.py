@@ -1,4 +1,4 @@
-"""A taxonomy stage over made-up labels and tasks, and an embedder that counts and can die."""
+"""A taxonomy stage over invented labels and tasks, and an embedder that logs calls and can die."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ PART_ROWS = 20
 
 
 def chats_about(tasks: Sequence[str]) -> list[dict[str, object]]:
-    """A subjective conversation about each task, without values: rows of `extractions`."""
+    """Rows of `extractions`: one subjective conversation per task, without values."""
     return [
         {
             **{name: None for name in EXTRACTIONS.names},
@@ -41,7 +41,7 @@ def stage_context(
     actors: int = 2,
     taxonomy: Mapping[str, object] | None = None,
 ) -> StageContext:
-    """The stage over these labels (of both facets) and one conversation for each of the tasks."""
+    """The stage over these labels (of both facets) and one conversation per task."""
     config = RunConfig(
         labels=LabelsConfig(min_conversations=2, min_accounts=1),
         taxonomy=TaxonomyConfig(**{"embedder": "hashing", **(taxonomy or {})}),
@@ -79,10 +79,10 @@ def stage_context(
 
 
 class CountingEmbedder:
-    """Word hashes that differ from block to block in their last bits, as a transformer's do.
+    """Word hashes whose last bits depend on the block, as with a transformer.
 
-    Each call adds a line to a file of its own in `log`. The call that finds the file `kill` takes
-    it away and dies of it, with its process.
+    Each call adds a line to a file of its process in `log`. A call that finds the file `kill`
+    removes it and kills its process.
     """
 
     name = "counting"
@@ -108,5 +108,5 @@ class CountingEmbedder:
 
 
 def embedded(log: Path) -> list[int]:
-    """How many texts each call was given that has been begun."""
+    """The number of texts of each call that was started."""
     return [int(line) for file in log.glob("*.txt") for line in file.read_text().split()]

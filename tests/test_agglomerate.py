@@ -1,4 +1,4 @@
-"""Joining nodes: average linkage where nothing is damped, and what damping and weights change."""
+"""Agglomerative clustering: average linkage without damping, and effects of damping and weights."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def ones(n):
 
 
 @given(st.integers(2, 40), st.integers(0, 10**6), st.data())
-def test_without_damping_it_is_scipys_average_linkage(n, seed, data):
+def test_without_damping_it_equals_scipys_average_linkage(n, seed, data):
     size = data.draw(st.integers(1, n))
     similarity = similarities(n, seed)
     tree = linkage(squareform(1 - similarity, checks=False), "average")
@@ -31,7 +31,7 @@ def test_without_damping_it_is_scipys_average_linkage(n, seed, data):
 
 @settings(max_examples=20)
 @given(st.integers(1, 16), st.integers(0, 10**6), st.floats(0, 1), st.data())
-def test_every_union_is_the_cheapest_of_all(n, seed, damping, data):
+def test_every_merge_is_the_cheapest(n, seed, damping, data):
     """The definition, in three nested loops."""
     size = data.draw(st.integers(1, n))
     weights = np.random.default_rng(seed).integers(1, 50, n)
@@ -53,14 +53,14 @@ def test_every_union_is_the_cheapest_of_all(n, seed, damping, data):
 
 
 @given(st.integers(1, 30), st.integers(0, 3), st.data())
-def test_there_are_as_many_clusters_as_asked_for_even_when_all_nodes_are_alike(n, kinds, data):
+def test_the_number_of_clusters_is_exact_even_if_all_nodes_are_equal(n, kinds, data):
     size = data.draw(st.integers(1, n))
     kind = np.random.default_rng(n).integers(0, kinds + 1, n)
     found = agglomerate((kind[:, None] == kind).astype(float), ones(n), size)
     assert set(found.tolist()) == set(range(size))
 
 
-def test_damping_puts_off_the_union_of_large_clusters():
+def test_damping_delays_merges_of_large_clusters():
     # Two tight groups of five, near each other, and two outliers that are far from all.
     similarity = np.full((12, 12), 0.3)
     similarity[:5, :5] = similarity[5:10, 5:10] = 1.0
@@ -79,7 +79,7 @@ def test_only_the_ratios_of_weights_matter(scale):
     assert np.array_equal(found, agglomerate(similarity, weights, 6))
 
 
-def test_the_similarities_are_left_as_they_were():
+def test_the_similarities_are_not_modified():
     similarity = similarities(9, 1)
     before = similarity.copy()
     agglomerate(similarity, ones(9), 3)

@@ -1,4 +1,4 @@
-"""Measures of agreement equal their oracles, and know what chance would do."""
+"""Measures of agreement equal reference implementations and account for chance."""
 
 import math
 
@@ -24,7 +24,7 @@ pairs = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, ma
 
 
 def letters(first, second):
-    """Similarity of two words: the share of letters they have in common."""
+    """Similarity of two words: Jaccard index of their letters."""
     return np.array([[len(set(a) & set(b)) / len(set(a) | set(b)) for b in second] for a in first])
 
 
@@ -54,14 +54,14 @@ def test_macro_f1_equals_scikit_learn(metrics, pairs):
 
 
 def test_kappa_of_a_published_table():
-    """Cohen's two raters of 50 proposals: 20 both yes, 5 and 10 apart, 15 both no: 0.4."""
+    """Cohen's two raters of 50 proposals: 20 both yes, 5 and 10 different, 15 both no: 0.4."""
     first = ["yes"] * 25 + ["no"] * 25
     second = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
     assert kappa(first, second) == pytest.approx(0.4)
 
 
 @given(st.integers(0, 6), st.integers(0, 6), st.randoms(use_true_random=False))
-def test_matching_is_one_to_one_and_blind_to_order(rows, columns, random):
+def test_matching_is_one_to_one_and_independent_of_order(rows, columns, random):
     table = np.random.default_rng(random.randrange(10**6)).random((rows, columns))
     count = matches(table, 0.5)
     assert count <= min(rows, columns)
@@ -78,18 +78,18 @@ def test_one_predicted_label_cannot_match_two():
 
 
 def test_the_most_similar_pair_is_matched_first():
-    """0.9 takes the column that 0.7 needs, though two weaker pairs could have matched instead."""
+    """0.9 takes the column that 0.7 needs, although two weaker pairs could both have matched."""
     assert matches(np.array([[0.7, 0.1], [0.9, 0.65]]), 0.6) == 1
 
 
-def test_scores_are_sums_over_conversations_with_empty_lists_counted():
+def test_scores_are_summed_over_conversations_including_empty_lists():
     gold = [["care", "trust"], [], ["order"]]
     predicted = [["care"], ["trust"], []]
     assert label_scores(gold, predicted, letters) == LabelScores(1, 3, 2)
     assert label_scores([[]], [[]], letters).f1 == 0.0
 
 
-def test_chance_is_what_shuffled_pairs_reach():
+def test_chance_level_is_the_score_of_shuffled_pairs():
     gold = ["a", "b"] * 200
     same = by_chance(kappa, gold, gold)
     assert same == pytest.approx(0.0, abs=0.05)
@@ -97,7 +97,7 @@ def test_chance_is_what_shuffled_pairs_reach():
     assert by_chance(kappa, gold, gold, seed=1) != same
 
 
-def test_most_frequent_labels_count_once_a_conversation_and_tie_by_name():
+def test_labels_count_once_per_conversation_and_ties_are_sorted_by_name():
     answers = [["b", "b", "b"], ["a"], ["c", "a"], ["c"]]
     assert most_frequent(answers, 3) == ["a", "c", "b"]
 
@@ -110,6 +110,6 @@ def test_similarity_is_the_cosine_of_the_given_rows():
         similarity(["z"], ["x"])
 
 
-def test_answers_of_different_length_are_refused():
+def test_answers_of_different_length_are_rejected():
     with pytest.raises(ValueError, match="longer"):
         kappa([1], [1, 2])

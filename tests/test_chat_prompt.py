@@ -1,4 +1,4 @@
-"""Prompts read as the chat template writes them; what they share fills whole cache blocks."""
+"""Prompts equal the rendered chat template, and their shared head fills whole cache blocks."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -29,7 +29,7 @@ def case(request) -> Case:
 
 @pytest.fixture
 def on_new_year(monkeypatch) -> None:
-    """For transformers, today is the day that our prompts are dated."""
+    """Make transformers use the fixed date of our prompts."""
 
     class NewYear(datetime):
         @classmethod
@@ -40,7 +40,7 @@ def on_new_year(monkeypatch) -> None:
 
 
 def _rendered(family: Family, tokenize: bool = False):
-    """What transformers makes of the same contents."""
+    """The same contents rendered by transformers."""
     system = ONE_PASS.before
     body = "".join(mark + content for mark, content in TURNS)
     user = FENCE + body + closing(ONE_PASS)
@@ -58,19 +58,19 @@ def _prompt(encoder: PromptEncoder) -> list[int]:
     return encoder.frame(ONE_PASS).prompt(encoder.body(TURNS))
 
 
-def test_a_prompt_reads_as_the_chat_template_writes_it(case, on_new_year):
+def test_a_prompt_equals_the_rendered_chat_template(case, on_new_year):
     unpadded = encoder_of(case.family, block_size=1)
     assert case.family.decode(_prompt(unpadded)) == case.family.normalized(_rendered(case.family))
 
 
-def test_the_template_s_control_tokens_are_all_there_in_order(case, on_new_year):
+def test_a_prompt_has_all_control_tokens_of_the_template_in_order(case, on_new_year):
     control = case.encoder.control_ids
     expected = [index for index in _rendered(case.family, tokenize=True) if index in control]
     assert [index for index in _prompt(case.encoder) if index in control] == expected
     assert len(expected) >= 3
 
 
-def test_instructions_and_marks_are_content_too(case):
+def test_instructions_and_marks_give_no_control_tokens(case):
     words = " ".join(case.family.control_words)
     question = type(ONE_PASS)("hostile", words, words, ONE_PASS.answer)
     calm = type(ONE_PASS)("calm", "a", "b", ONE_PASS.answer)
@@ -82,7 +82,7 @@ def test_instructions_and_marks_are_content_too(case):
     assert control(question) == control(calm)
 
 
-def test_prompts_are_the_same_on_every_day(case, monkeypatch):
+def test_prompts_do_not_depend_on_the_date(case, monkeypatch):
     class Leap(datetime):
         @classmethod
         def now(cls, tz=None):
@@ -92,7 +92,7 @@ def test_prompts_are_the_same_on_every_day(case, monkeypatch):
     assert encoder_of(case.family).frame(ONE_PASS) == case.encoder.frame(ONE_PASS)
 
 
-def test_the_shared_head_fills_whole_blocks_with_line_breaks_after_the_instructions(case):
+def test_the_shared_head_is_padded_to_whole_blocks_with_line_breaks_after_the_instructions(case):
     bare = encoder_of(case.family, block_size=1)
     for question in _all_questions():
         plain = bare.frame(question)
@@ -119,7 +119,7 @@ def test_separate_questions_share_their_head(case):
     assert len({frame.tail for frame in frames}) == len(separate)
 
 
-def test_the_text_around_a_conversation_is_that_of_the_question(case):
+def test_the_text_around_a_conversation_is_the_questions(case):
     unpadded = encoder_of(case.family, block_size=1)
     frame = unpadded.frame(ONE_PASS)
     assert case.family.decode(frame.head).endswith(FENCE)
@@ -138,20 +138,20 @@ def test_token_counts_add_up(case, contents):
     ]
 
 
-def test_many_threads_at_once_get_what_one_gets(case):
+def test_encoding_in_many_threads_gives_the_same_ids(case):
     texts = [text for text in naughty_strings() if len(text) < 500]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(case.encoder.encode, texts)) == list(map(case.encoder.encode, texts))
 
 
-def test_variables_reach_the_template():
+def test_template_variables_are_passed_to_the_template():
     chatml = case_of("chatml").family
     silent = PromptEncoder(chatml.tokenizer, {"enable_thinking": False}).frame(ONE_PASS)
     thinking = PromptEncoder(chatml.tokenizer).frame(ONE_PASS)
     assert chatml.decode(silent.tail) == chatml.decode(thinking.tail) + "<think>\n\n</think>\n\n"
 
 
-def test_a_model_without_a_chat_template_is_named_with_a_fix():
+def test_a_model_without_a_chat_template_is_reported_with_a_fix():
     from transformers import PreTrainedTokenizerFast
 
     backend = case_of("chatml").family.tokenizer.backend_tokenizer
@@ -161,7 +161,7 @@ def test_a_model_without_a_chat_template_is_named_with_a_fix():
     assert "instruction-tuned" in failure.value.fix
 
 
-def test_a_slow_tokenizer_is_named_with_a_fix():
+def test_a_slow_tokenizer_is_reported():
     from transformers import ByT5Tokenizer
 
     slow = ByT5Tokenizer(name_or_path="some/bytes")
@@ -170,7 +170,7 @@ def test_a_slow_tokenizer_is_named_with_a_fix():
 
 
 @pytest.mark.parametrize("template", ["{{ raise_exception('no') }}", "hello", "{{ 1 + 'a' }}"])
-def test_a_template_that_shows_no_message_is_refused(template):
+def test_a_template_that_does_not_render_the_messages_is_rejected(template):
     from transformers import PreTrainedTokenizerFast
 
     backend = case_of("chatml").family.tokenizer.backend_tokenizer
@@ -179,7 +179,7 @@ def test_a_template_that_shows_no_message_is_refused(template):
         PromptEncoder(broken)
 
 
-def test_tokenizers_that_cannot_write_every_text_are_refused():
+def test_tokenizers_that_cannot_encode_every_text_are_rejected():
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 

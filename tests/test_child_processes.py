@@ -1,4 +1,4 @@
-"""Child processes end with their parent, even when it is killed."""
+"""Child processes end with their parent, even if it is killed."""
 
 import subprocess
 import sys
@@ -7,16 +7,16 @@ import psutil
 
 from vitw_ray.inference.child_processes import KillWithParent
 
-# Starts a child that sleeps, says its number, and waits to be killed.
+# Starts a child that sleeps, prints its pid, and waits to be killed.
 PARENT = """
 import subprocess, sys, time
 from vitw_ray.inference.child_processes import KillWithParent
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-{will}
+{watcher}
 print(child.pid, flush=True)
 time.sleep(60)
 """
-# Is killed while it still waits for the child that it started.
+# Is killed while it waits for the child that it started.
 STARTING_PARENT = """
 import multiprocessing, time
 from vitw_ray.inference.child_processes import KillWithParent, LOOK_S
@@ -27,7 +27,7 @@ with KillWithParent().including_children():
     print(child.pid, flush=True)
     time.sleep(60)
 """
-# Comes to its end while a child that heeds no signal goes on.
+# Exits while a child that ignores signals is still running.
 ENDING_PARENT = """
 import multiprocessing, signal, time
 from vitw_ray.inference.child_processes import KillWithParent
@@ -38,7 +38,7 @@ with KillWithParent().including_children():
 
 
 def killed_parent(program: str) -> psutil.Process:
-    """The child of a parent that was killed."""
+    """Run a program, kill it, and return its child."""
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
@@ -54,30 +54,30 @@ def ends(process: psutil.Process, timeout_s: float = 30) -> bool:
 
 
 def test_a_child_ends_when_its_parent_is_killed():
-    will = "will = KillWithParent(); will.include(child.pid)"
-    assert ends(killed_parent(PARENT.format(will=will)))
+    watcher = "watcher = KillWithParent(); watcher.include(child.pid)"
+    assert ends(killed_parent(PARENT.format(watcher=watcher)))
 
 
-def test_a_child_ends_when_its_parent_is_killed_before_it_has_come_up():
+def test_a_child_ends_when_its_parent_is_killed_during_the_childs_start():
     assert ends(killed_parent(STARTING_PARENT))
 
 
-def test_a_parent_that_comes_to_its_end_does_not_wait_for_its_child():
+def test_a_parent_that_exits_does_not_wait_for_its_child():
     parent = subprocess.Popen([sys.executable, "-c", ENDING_PARENT])
     assert parent.wait(timeout=30) == 0
 
 
-def test_a_will_that_was_revoked_kills_nobody():
-    will = "will = KillWithParent(); will.include(child.pid); will.cancel()"
-    child = killed_parent(PARENT.format(will=will))
+def test_a_cancelled_watcher_kills_no_process():
+    watcher = "watcher = KillWithParent(); watcher.include(child.pid); watcher.cancel()"
+    child = killed_parent(PARENT.format(watcher=watcher))
     assert not ends(child, timeout_s=1)
     child.kill()
 
 
-def test_a_child_that_is_gone_already_troubles_nobody():
+def test_a_child_that_has_ended_already_is_no_problem():
     child = subprocess.Popen([sys.executable, "-c", ""])
-    will = KillWithParent()
-    will.include(child.pid)
+    watcher = KillWithParent()
+    watcher.include(child.pid)
     child.wait()
-    will.cancel()
-    assert will._watcher.returncode is not None  # nobody is left to wait
+    watcher.cancel()
+    assert watcher._watcher.returncode is not None  # no zombie process remains

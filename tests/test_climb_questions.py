@@ -1,4 +1,4 @@
-"""What is asked on the way up, and that an answer can be nothing but its closed form."""
+"""The questions of a climb accept only valid answers."""
 
 import json
 
@@ -48,7 +48,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("question", "answer", "fits"), ANSWERS)
-def test_an_answer_is_taken_in_its_form_and_in_no_other(question, answer, fits):
+def test_only_a_valid_answer_is_accepted(question, answer, fits):
     if fits:
         assert parse(json.dumps(answer), question) == answer
     else:
@@ -56,13 +56,13 @@ def test_an_answer_is_taken_in_its_form_and_in_no_other(question, answer, fits):
             parse(json.dumps(answer), question)
 
 
-def test_a_number_that_is_kept_twice_counts_once():
+def test_a_repeated_number_counts_once():
     assert parse('{"kept": [5, 2, 5]}', DEDUPLICATE) == {"kept": [2, 5]}
     with pytest.raises(InvalidAnswer):
         parse('{"kept": [5, 5, 5]}', DEDUPLICATE)
 
 
-def test_the_forms_compile_for_constrained_decoding():
+def test_the_schemas_compile_for_constrained_decoding():
     xgrammar = pytest.importorskip("xgrammar")
     vocabulary = xgrammar.TokenizerInfo([chr(n) for n in range(32, 127)] + ["</s>"])
     compiler = xgrammar.GrammarCompiler(vocabulary)
@@ -78,7 +78,7 @@ def test_the_forms_compile_for_constrained_decoding():
         assert fits(question, answer) is taken, answer
 
 
-def test_the_widest_forms_compile_too():
+def test_the_longest_forms_compile_too():
     xgrammar = pytest.importorskip("xgrammar")
     vocabulary = xgrammar.TokenizerInfo([chr(n) for n in range(32, 127)] + ["</s>"])
     compiler = xgrammar.GrammarCompiler(vocabulary)
@@ -87,7 +87,7 @@ def test_the_widest_forms_compile_too():
     assert climb_questions()[2] is assign_question("ai_values", MOST_LISTED)
 
 
-def test_a_question_of_one_form_has_one_name_and_one_wording_for_its_facet():
+def test_a_question_form_has_one_name_and_one_prompt_per_facet():
     assert assign_question("ai_values", 12) is ASSIGN
     other = assign_question("human_values", 12)
     assert (other.name, other.schema) == (ASSIGN.name, ASSIGN.schema)
@@ -97,18 +97,18 @@ def test_a_question_of_one_form_has_one_name_and_one_wording_for_its_facet():
     assert {len(name) <= 64 for name in names} == {True}  # servers allow no more
 
 
-def test_bounds_stand_behind_the_list_so_that_what_is_before_it_is_computed_once():
+def test_bounds_come_after_the_list_so_that_the_prefix_is_cached():
     assert propose_question("ai_values", 1, 5).before == PROPOSE.before
     assert "at least 2 and at most 3" in PROPOSE.after
     assert "at least 2 and at most 4" in DEDUPLICATE.after
 
 
-def test_no_prompt_has_a_hole():
+def test_no_prompt_has_an_unfilled_placeholder():
     for question in (PROPOSE, DEDUPLICATE, ASSIGN):
         assert "$" not in question.before + question.after
 
 
-def test_the_widest_answers_fit_the_default_room_when_their_words_are_usual():
+def test_the_longest_answers_of_usual_words_fit_the_default_token_limit():
     room = RunConfig().extraction.max_output_tokens
     usual = {"description": " ".join(["Honesty"] * 10) + ".", "name": "Care for other people"}
     answer = json.dumps({"groups": [usual] * 15})

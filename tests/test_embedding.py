@@ -1,4 +1,4 @@
-"""Texts are embedded once: by however many actors, with whatever kills, in however many runs."""
+"""Texts are embedded once, for any number of actors, kills and runs."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ register_pickle_by_value(taxonomy_stage)  # workers do not find modules of the t
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = [f"{a} {b}" for a in ("calm", "kind", "fair", "bold") for b in ("mind", "care", "work")]
-TASKS = [f"task {n % 70} of {n % 7}" for n in range(150)]  # 70 different ones
+TASKS = [f"task {n % 70} of {n % 7}" for n in range(150)]  # 70 distinct texts
 BLOCK = 8
 
 
@@ -46,7 +46,7 @@ def _small_blocks(monkeypatch, local_ray):
 
 
 def embed(folder, labels=LABELS, tasks=TASKS, *, actors=2, kill=False):
-    """Embed in a folder that may have seen other runs; the calls it took, and what was found."""
+    """Embed in a folder, possibly of an earlier run; return the calls, the result, the context."""
     log = folder / f"log-{time.time_ns()}"
     log.mkdir(parents=True)
     if kill:
@@ -71,7 +71,7 @@ def contents(folder):
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory, local_ray):
-    """An undisturbed run: its folder, and what `embed` said of it."""
+    """An undisturbed run: its folder, and the result of `embed`."""
     folder = tmp_path_factory.mktemp("first")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedding, "BLOCK_TEXTS", {"cpu": BLOCK})
@@ -80,11 +80,11 @@ def first(tmp_path_factory, local_ray):
 
 @pytest.fixture
 def again(first, tmp_path):
-    """A copy of its folder, for another run."""
+    """A copy of the folder of the first run, for another run."""
     return Path(shutil.copytree(first[0], tmp_path / "again"))
 
 
-def test_every_text_is_embedded_once_and_keeps_its_count(first):
+def test_every_text_is_embedded_once_with_its_count(first):
     _, calls, found, context = first
     assert sum(calls) == len(set(LABELS)) + len(set(TASKS))
     assert max(calls) < 3 * BLOCK
@@ -95,7 +95,7 @@ def test_every_text_is_embedded_once_and_keeps_its_count(first):
     assert np.allclose(np.linalg.norm(tasks.vectors, axis=1), 1, atol=1e-5)
 
 
-def test_any_number_of_actors_writes_the_same_files(first, tmp_path):
+def test_the_number_of_actors_does_not_change_the_files(first, tmp_path):
     embed(tmp_path, actors=3)
     assert contents(tmp_path) == contents(first[0])
 
@@ -109,20 +109,20 @@ def test_a_rerun_embeds_nothing_and_changes_no_byte(first, again):
     assert vector_files(again) == before
 
 
-def test_a_new_label_costs_the_block_that_it_belongs_to(again):
+def test_a_new_label_re_embeds_only_its_block(again):
     calls, found, _ = embed(again, labels=[*LABELS, "dry wit"])
     assert len(calls) == 1
     assert len(found.blocks["values"]) > 1
 
 
-def test_a_killed_actor_costs_the_block_in_its_hands(first, tmp_path):
+def test_a_killed_actor_loses_only_its_current_block(first, tmp_path):
     calls, _, _ = embed(tmp_path, kill=True)
-    assert not list(tmp_path.rglob("kill")), "nobody was killed"
-    assert len(calls) <= len(first[1]) + 2  # two actors, a block in the hands of each
+    assert not list(tmp_path.rglob("kill")), "no actor was killed"
+    assert len(calls) <= len(first[1]) + 2  # two actors with one current block each
     assert contents(tmp_path) == contents(first[0])
 
 
-def test_without_the_secret_the_name_of_a_vector_file_does_not_tell_its_texts(tmp_path):
+def test_without_the_secret_the_name_of_a_vector_file_does_not_reveal_its_texts(tmp_path):
     storage = Storage(str(tmp_path))
     texts = Texts("tasks", write_counts(storage, "private/runs", {"a task": 1}), 1)
     names = {
@@ -150,7 +150,7 @@ def test_without_the_secret_the_name_of_a_vector_file_does_not_tell_its_texts(tm
         ({"device": "gpu", "gpus_per_actor": 0.25}, 100, (1, 1.0, 0.25)),
     ],
 )
-def test_a_few_texts_load_one_model_and_an_encoder_takes_a_core_and_a_gpu_at_most(
+def test_few_texts_load_one_model_and_an_embedder_takes_one_core_and_at_most_one_gpu(
     given, texts, expected, monkeypatch
 ):
     monkeypatch.setattr(embedding, "BLOCK_TEXTS", {"cpu": 100, "gpu": 100})
@@ -164,7 +164,7 @@ class Nan(CountingEmbedder):
 
 
 @pytest.mark.slow
-def test_an_embedder_that_fails_ends_the_run_with_its_own_words(tmp_path):
+def test_a_failing_embedder_ends_the_run_with_its_error(tmp_path):
     context = stage_context(tmp_path, LABELS, [])
     register_pickle_by_value(sys.modules[__name__])
     with pytest.raises(StageFailed, match="no vector for"):
@@ -179,7 +179,7 @@ def test_an_embedder_that_fails_ends_the_run_with_its_own_words(tmp_path):
         pytest.param(["calm mind"], [], marks=pytest.mark.slow),
     ],
 )
-def test_next_to_nothing_makes_a_small_tree_and_leaves_no_scratch(tmp_path, labels, tasks):
+def test_tiny_inputs_give_a_small_tree_and_leave_no_scratch_files(tmp_path, labels, tasks):
     report = build.build_taxonomy(stage_context(tmp_path, labels, tasks))
     tables = {file.table: pq.read_table(tmp_path / file.path) for file in report.files}
     facets = set(tables["taxonomy"]["facet"].to_pylist())

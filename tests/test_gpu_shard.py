@@ -1,4 +1,4 @@
-"""A shard of tensors finds the integers of one array; here on the CPU, tests/gpu has the GPU."""
+"""A shard of tensors gives the integers of an `ArrayShard`; on the CPU, see tests/gpu for a GPU."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def same_totals(one, other):
     )
 
 
-def test_tensors_find_the_integers_of_one_array_even_where_float32_sees_a_tie():
+def test_tensors_give_the_integers_of_an_array_shard_even_at_float32_ties():
     from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
 
     points, weights = unit_rows(500, 8), np.random.default_rng(0).integers(1, 5, 500)
@@ -35,7 +35,7 @@ def test_tensors_find_the_integers_of_one_array_even_where_float32_sees_a_tie():
         assert there.labels().tolist() == here.labels().tolist()
 
 
-def test_the_whole_fit_is_the_same():
+def test_a_complete_fit_is_the_same():
     from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
 
     points = unit_rows(2000, 120)

@@ -46,7 +46,7 @@ def settled(rows, cutoffs=None):
     return divide(pa.Table.from_pylist(rows, RUN), cutoffs or Cutoffs())
 
 
-def test_of_rows_with_one_id_the_smallest_content_stays_and_the_others_are_rejects():
+def test_of_duplicate_ids_the_smallest_content_stays_and_the_others_are_rejects():
     rows = [row("x", "c", number=1), row("x", "a", number=2), row("y", "b", number=3)]
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         kept, rejects = settled([rows[n] for n in order])
@@ -56,14 +56,14 @@ def test_of_rows_with_one_id_the_smallest_content_stays_and_the_others_are_rejec
         ]
 
 
-def test_a_row_that_was_refused_keeps_its_reason():
+def test_a_rejected_row_keeps_its_reason():
     bad = {"hash": 5, "file": "b", "row": 9, "reason": "not_json"}
     kept, rejects = settled([row("x", "a"), bad])
     assert kept.num_rows == 1
     assert rejects.to_pylist()[0]["reason"] == "not_json"
 
 
-def test_an_account_over_its_cap_and_a_row_that_is_not_drawn_say_so():
+def test_rows_over_the_cap_and_rows_not_sampled_have_their_reasons():
     rows = [
         row("x", "a", number=1, account_id="p", draw=10),
         row("y", "b", number=2, account_id="p", draw=20),
@@ -75,7 +75,7 @@ def test_an_account_over_its_cap_and_a_row_that_is_not_drawn_say_so():
     assert reasons == {"y": "over_account_cap", "z": "not_sampled"}
 
 
-def test_a_writer_divides_rows_into_pieces_and_loses_none(tmp_path, monkeypatch):
+def test_a_writer_splits_rows_into_runs_and_loses_none(tmp_path, monkeypatch):
     monkeypatch.setattr("vitw_ray.conversations.runs.RUN_ROWS", 3)
     storage = Storage(str(tmp_path))
     writer = RunWriter(storage, "runs")

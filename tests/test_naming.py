@@ -1,4 +1,4 @@
-"""Names: made of what may be shown, short, plain and unique."""
+"""Names by members use only what may be shown, and are short, plain and unique."""
 
 import re
 
@@ -23,7 +23,7 @@ def named(phrases, conversations, clusters=None, vectors=None, **options):
     )
 
 
-def test_a_cluster_bears_its_common_central_members():
+def test_a_cluster_is_named_after_frequent_central_members():
     names = named(
         ["honesty", "truthfulness", "candour", "thrift"],
         [900, 800, 5, 1000],
@@ -34,21 +34,21 @@ def test_a_cluster_bears_its_common_central_members():
     ]
 
 
-def test_a_name_does_not_say_one_thing_twice():
+def test_a_name_does_not_repeat_a_stem():
     assert named(["education", "educational value"], [10, 9])[0][0] == "Education"
 
 
-def test_an_outlier_is_no_second_half_of_a_name():
+def test_an_outlier_is_not_part_of_a_name():
     vectors = [[1, 0.1], [1, -0.1], [0.1, 1]]
     phrases = ["technical skill", "technical care", "transgression"]
     assert named(phrases, [90, 80, 1], vectors=vectors)[0][0] == "Technical skill"
 
 
-def test_a_lone_member_is_the_name():
+def test_a_single_member_is_the_name():
     assert named(["self-trust"], [1]) == [("Self-trust", "Values such as self-trust.")]
 
 
-def test_no_members_have_no_names():
+def test_without_members_there_are_no_names():
     assert named([], [], vectors=np.empty((0, 2))) == []
 
 
@@ -75,13 +75,13 @@ def test_a_task_phrase_is_shown_only_with_enough_conversations():
     assert description == "Tasks such as write a cover letter and edit an essay."
 
 
-def test_rare_task_phrases_leave_only_their_common_words():
+def test_rare_task_phrases_show_only_their_common_words():
     phrases = [f"debug python code for {name}" for name in ("alice", "bob", "carol")]
     named_by_words = named(phrases, [6, 6, 6], noun="tasks", min_conversations=15)
     assert named_by_words == [("Code, debug and python", "Tasks about code, debug and python.")]
 
 
-def test_words_are_counted_in_the_cluster_and_not_elsewhere():
+def test_words_are_counted_only_within_the_cluster():
     phrases = ["debug python code", "python snake care", "debug rust code"]
     names = named(phrases, [20, 3, 20], [0, 1, 0], noun="tasks", min_conversations=15)
     assert names[1] == ("Other tasks A", "Tasks too rare, one by one, to be shown.")
@@ -105,7 +105,7 @@ def test_clusters_with_the_same_words_get_different_names():
 
 
 @pytest.mark.parametrize("phrase", ["route 66", "=cmd()", "naïveté", " ".join(["a"] * 11)])
-def test_a_phrase_that_no_name_may_hold_is_not_a_name(phrase):
+def test_an_invalid_phrase_is_not_a_name(phrase):
     assert named([phrase, "calm"], [999, 1])[0][0] == "Calm"
 
 
@@ -138,7 +138,7 @@ def test_a_name_is_at_most_ten_plain_words(text, fits):
     st.sampled_from(["values", "tasks"]),
     st.integers(1, 3),
 )
-def test_whatever_the_members_names_are_plain_unique_and_not_taken(phrases, taken, noun, least):
+def test_any_members_give_plain_unique_names_that_are_not_taken(phrases, taken, noun, least):
     n = len(phrases)
     clusters = np.arange(n, dtype=np.int32) % 4
     found = named(phrases, [2] * n, clusters, noun=noun, min_conversations=least, taken=taken)
@@ -157,7 +157,7 @@ PHRASES = st.lists(WORDS, min_size=1, max_size=12).map(" ".join)
 
 @settings(deadline=None)
 @given(st.dictionaries(PHRASES, st.integers(1, 30), min_size=1, max_size=30), st.data())
-def test_any_names_are_plain_short_unique_and_made_of_common_words(support, data):
+def test_task_names_are_plain_short_unique_and_made_of_common_words(support, data):
     n, least = len(support), data.draw(st.integers(1, 40))
     clusters = data.draw(st.lists(st.integers(0, 4), min_size=n, max_size=n))
     clusters = np.unique(clusters, return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""The taxonomy stage with a language model: who may be asked, what is sent, what changes."""
+"""The taxonomy stage with a language model: which models, what is sent, what changes."""
 
 import json
 from functools import partial
@@ -46,7 +46,7 @@ def test_only_a_model_can_climb_by_names():
     assert "--naming model" in refused.value.fix
 
 
-def test_to_climb_by_names_needs_room_for_a_list_of_them():
+def test_climbing_by_names_needs_enough_transcript_tokens():
     line = "--climbing names --naming model --extractor openai --model m --transcript-tokens"
     settings_from([*line.split(), "1024"], JOB)
     with pytest.raises(ConfigError, match="--transcript-tokens 1023 has no room"):
@@ -57,7 +57,7 @@ def test_to_climb_by_names_needs_room_for_a_list_of_them():
     ("climbing", "steps"),
     [("vectors", {"group"}), ("names", {"group", "propose", "deduplicate", "assign"})],
 )
-def test_a_model_is_opened_for_the_questions_that_it_will_be_asked(climbing, steps, monkeypatch):
+def test_the_model_is_created_with_the_questions_it_will_be_asked(climbing, steps, monkeypatch):
     monkeypatch.setattr(naming_actor, "make_language_model", lambda config, questions: questions)
     extraction = ExtractionConfig(extractor="openai", model="m")
     taxonomy = TaxonomyConfig(naming="model", climbing=climbing)
@@ -65,7 +65,7 @@ def test_a_model_is_opened_for_the_questions_that_it_will_be_asked(climbing, ste
     assert {question.name.split("_")[0] for question in questions} == steps
 
 
-def test_the_model_decides_the_taxonomys_key_only_when_it_names(monkeypatch):
+def test_the_model_is_in_the_taxonomys_key_only_if_it_names(monkeypatch):
     monkeypatch.setattr("vitw_ray.pipeline.extractor_key", lambda config: config.extraction.model)
     stage = next(stage for stage in STAGES if stage.name == "taxonomy")
 
@@ -126,7 +126,7 @@ def without_texts(row):
 
 
 @pytest.mark.ray
-def test_in_an_actor_a_model_names_the_values_and_sees_no_task_and_no_unkept_label(
+def test_a_model_in_an_actor_names_the_values_and_sees_only_kept_labels(
     tmp_path, local_ray, monkeypatch
 ):
     log = tmp_path / "asked.json"
@@ -151,7 +151,7 @@ def test_in_an_actor_a_model_names_the_values_and_sees_no_task_and_no_unkept_lab
 
 
 @pytest.mark.ray
-def test_in_an_actor_a_model_raises_the_levels_of_the_values_and_of_no_tasks(
+def test_a_model_in_an_actor_builds_levels_for_values_and_not_for_tasks(
     tmp_path, local_ray, monkeypatch
 ):
     for module in (scripted_climber, scripted_model):

@@ -1,4 +1,4 @@
-"""Neighbourhoods part the rows of a level, and show what lies just outside."""
+"""Neighbourhoods partition the rows of a level, and list the nearest rows outside."""
 
 import numpy as np
 from hypothesis import given
@@ -20,7 +20,7 @@ def unit(rows):
 
 
 def blobs(sizes, seed=0):
-    """Tight groups of points around directions at right angles to one another."""
+    """Tight groups of points around orthogonal directions."""
     rng = np.random.default_rng(seed)
     around = np.repeat(np.eye(len(sizes), 8), sizes, axis=0)
     return unit(around + rng.standard_normal(around.shape) * 0.02)
@@ -44,7 +44,7 @@ def test_every_row_is_in_one_neighbourhood_of_bounded_size(n, distinct, parts, m
         assert len(set(place.outside)) == min(OUTSIDE, n - len(place.members))
 
 
-def test_rows_that_lie_together_stay_together():
+def test_close_rows_stay_in_one_part():
     found = divide(blobs([30, 20, 10]), 3, 40, SETTINGS)
     assert sorted(sorted(rows.tolist()) for rows in found) == [
         list(range(30)),
@@ -53,7 +53,7 @@ def test_rows_that_lie_together_stay_together():
     ]
 
 
-def test_the_nearest_rows_of_others_are_shown_first():
+def test_outside_rows_are_sorted_by_distance():
     angles = np.radians([0, 1, 2, 10, 90, 91, 92])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     first = next(p for p in neighbourhoods(vectors, 2, 9, SETTINGS) if 0 in p.members)
@@ -61,31 +61,31 @@ def test_the_nearest_rows_of_others_are_shown_first():
     assert first.outside == (4, 5, 6)
 
 
-def test_a_crowded_neighbourhood_is_divided_again():
+def test_a_large_neighbourhood_is_divided_again():
     found = divide(blobs([90, 5]), 2, 40, SETTINGS)
     assert all(len(rows) <= 40 for rows in found)
     assert len(found) >= 4
 
 
-def test_rows_that_are_all_alike_are_divided_evenly():
+def test_equal_rows_are_divided_evenly():
     found = divide(np.tile(blobs([1]), (100, 1)), 1, 40, SETTINGS)
     assert [len(rows) for rows in found] == [34, 33, 33]
 
 
 @given(st.integers(1, 60), st.integers(0, 70), st.integers(0, 99))
-def test_rows_that_stand_for_all_are_different_and_as_many_as_asked_for(n, k, seed):
+def test_representative_rows_are_distinct_and_as_many_as_requested(n, k, seed):
     vectors = unit(np.random.default_rng(seed).standard_normal((n, 5)))
     chosen = spread(vectors, k, SETTINGS)
     assert len(set(chosen)) == len(chosen) == max(1, min(k, n))
     assert set(chosen) <= set(range(n))
 
 
-def test_each_blob_has_one_row_that_stands_for_it():
+def test_each_blob_has_one_representative_row():
     blob_of = np.repeat(range(4), [9, 3, 7, 1])
     chosen = spread(blobs([9, 3, 7, 1]), 4, SETTINGS)
     assert [blob_of[row] for row in chosen] == [0, 1, 2, 3]
 
 
-def test_of_a_blob_the_most_central_row_stands_for_it():
+def test_the_most_central_row_of_a_blob_represents_it():
     angles = np.radians([0, 3, 1.4, 90, 88, 93])
     assert spread(np.stack([np.cos(angles), np.sin(angles)], axis=1), 2, SETTINGS) == [2, 3]

@@ -1,4 +1,4 @@
-"""Questions put to a real HTTP server: each thing that it may do has one outcome."""
+"""`OpenAIServer` against a real HTTP server: every behaviour of the server has one outcome."""
 
 import asyncio
 import json
@@ -33,11 +33,11 @@ IN_FENCE = f"Here it is:\n```json\n{ANSWER}\n```"
 CONFIG = ExtractionConfig(extractor="openai", model="tiny", max_output_tokens=100)
 (QUESTION,) = questions_for(CONFIG)
 run = asyncio.Runner().run  # a model belongs to one loop
-_made: list[OpenAIServer] = []  # in the test at hand
+_made: list[OpenAIServer] = []  # models of the current test
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch):
+def fast_retries(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02)
     monkeypatch.setattr(openai_client, "MAX_RETRIES", 2)
@@ -74,14 +74,14 @@ def body_of(server) -> dict:
 
 
 def words_of(body: dict) -> list[str]:
-    """What the schema of a probe allows, nothing where there is no schema."""
+    """The words that the schema of a probe allows; empty without a schema."""
     schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
     allowed = schema.get("properties", {}).get("word", {})
     return [allowed["const"]] if "const" in allowed else allowed.get("enum", [])
 
 
 def constrained(body: dict) -> Reply:
-    """A server whose decoding the schema constrains."""
+    """Reply of a server with constrained decoding."""
     words = words_of(body)
     return completion(json.dumps({"word": words[0]}) if words else ANSWER)
 
@@ -90,7 +90,7 @@ def constrained(body: dict) -> Reply:
 
 
 @pytest.mark.parametrize("ways", ["one_pass", "separate"])
-def test_the_messages_are_the_wording_of_the_question_word_for_word(served, ways):
+def test_the_messages_contain_exactly_the_text_of_the_question(served, ways):
     server, url = served
     config = ExtractionConfig(extractor="openai", model="tiny", questions=ways)
     for question in questions_for(config):
@@ -112,7 +112,7 @@ def test_any_text_arrives_unchanged(texts):
     assert sent.endswith(conversation_text(messages) + closing(QUESTION))
 
 
-def test_the_schema_goes_along_and_is_strict(served):
+def test_the_schema_is_sent_and_strict(served):
     server, url = served
     ask(model_at(url))
     form = body_of(server)["response_format"]
@@ -120,7 +120,7 @@ def test_the_schema_goes_along_and_is_strict(served):
     assert form["json_schema"] == {"name": "one_pass", "strict": True, "schema": QUESTION.schema}
 
 
-def test_a_second_attempt_has_twice_the_room_and_is_another_draw(served):
+def test_a_retry_has_twice_the_token_limit_and_a_higher_temperature(served):
     server, url = served
     ask(model_at(url), attempt=0)
     assert (body_of(server)["max_tokens"], body_of(server)["temperature"]) == (100, 0.0)
@@ -131,7 +131,7 @@ def test_a_second_attempt_has_twice_the_room_and_is_another_draw(served):
     assert body_of(server)["temperature"] == 1.1
 
 
-def test_sampling_parameters_of_openai_and_of_one_server_pass_through(served):
+def test_standard_and_server_specific_sampling_parameters_are_passed_through(served):
     server, url = served
     sampling = {"top_p": 0.9, "min_p": 0.1, "chat_template_kwargs": {"enable_thinking": False}}
     config = ExtractionConfig(
@@ -154,7 +154,7 @@ def test_sampling_parameters_of_openai_and_of_one_server_pass_through(served):
         ("max_tokens", "--max-output-tokens"),
     ],
 )
-def test_a_sampling_parameter_that_is_not_the_users_to_set_is_refused(name, fix):
+def test_a_reserved_sampling_parameter_is_rejected(name, fix):
     config = ExtractionConfig(
         extractor="openai", model="tiny", sampling_kwargs=json.dumps({name: 1})
     )
@@ -175,37 +175,37 @@ def test_a_long_conversation_is_cut_to_its_budget(served):
     assert len(reading.text) < 500
 
 
-def test_a_list_of_labels_stands_where_a_conversation_would(served):
+def test_a_list_of_labels_is_sent_in_place_of_a_conversation(served):
     server, url = served
     model = model_at(url)
     run(model.ask(model.read_text("\n\n- kindness"), QUESTION, 0))
     assert body_of(server)["messages"][1]["content"].endswith("- kindness" + closing(QUESTION))
 
 
-def test_the_key_comes_from_the_environment_alone(served, monkeypatch):
+def test_the_key_is_read_only_from_the_environment(served, monkeypatch):
     server, url = served
     ask(model_at(url))
     assert server.requests[-1].key == f"Bearer {KEY}"
     monkeypatch.delenv("OPENAI_API_KEY")
-    ask(model_at(url))  # a local server wants none
+    ask(model_at(url))  # a local server needs no key
     assert KEY not in server.requests[-1].key
 
 
-# What comes back
+# What is returned
 
 
-def test_an_answer_comes_with_its_cost(served):
+def test_an_answer_has_its_token_counts(served):
     assert ask(model_at(served[1])) == Completion(ANSWER, False, 300, 20, 256)
 
 
-def test_a_server_that_counts_nothing_costs_nothing(served):
+def test_missing_token_counts_are_zero(served):
     server, url = served
     reply = completion(ANSWER)
     server.in_turn(Reply(body={**reply.body, "usage": None}))
     assert ask(model_at(url)) == Completion(ANSWER, False, 0, 0, 0)
 
 
-def test_an_answer_cut_at_its_limit_says_so(served):
+def test_an_answer_at_the_token_limit_is_marked_as_cut(served):
     server, url = served
     server.in_turn(completion('{"subjectivity": ', "length"))
     assert ask(model_at(url)).cut
@@ -217,10 +217,10 @@ def test_an_answer_cut_at_its_limit_says_so(served):
         ANSWER,
         IN_FENCE,
         f"<think>They ask {{'for': 1}} goat. Hm.</think>\n\n{ANSWER}",
-        f"They ask for {{one}} goat. Hm.\n</think>\n{ANSWER}",  # the template opened the thoughts
+        f"They ask for {{one}} goat. Hm.\n</think>\n{ANSWER}",  # the opening tag is in the prompt
     ],
 )
-def test_an_answer_in_its_wrapping_is_read(served, content):
+def test_an_answer_wrapped_in_other_text_is_parsed(served, content):
     server, url = served
     server.in_turn(completion(content))
     assert parse(ask(model_at(url)).text, QUESTION) == {"subjectivity": 2}
@@ -229,36 +229,36 @@ def test_an_answer_in_its_wrapping_is_read(served, content):
 @pytest.mark.parametrize(
     "content", ["I would rather not say.", None, f"<think>Perhaps {ANSWER}, or else", "{", "[1]"]
 )
-def test_anything_else_is_no_answer(served, content):
+def test_other_output_is_not_an_answer(served, content):
     server, url = served
     server.in_turn(completion(content))
     with pytest.raises(InvalidAnswer):
         parse(ask(model_at(url)).text, QUESTION)
 
 
-def test_thoughts_marked_within_an_answer_are_part_of_it():
+def test_a_think_tag_inside_an_answer_is_kept():
     config = ExtractionConfig(extractor="openai", model="m", questions="separate", evidence=True)
     question = next(q for q in questions_for(config) if q.name == "human_values")
     value = {"label": "honesty", "explicit": True, "quote": "so </think> honest"}
     assert parse(json.dumps({"human_values": [value]}), question)["human_values"] == [value]
 
 
-# What goes wrong, each with one outcome
+# Failures, each with one outcome
 
 HTML = Reply(body=b"<html>Aldebaran</html>", headers={"content-type": "text/html"})
 FAILURES = {
     "a refusal": (completion(None, refusal="I cannot read this."), "refused"),
     "a content filter": (completion("", "content_filter"), "refused"),
-    "a schema or request refused": (Reply(400), "server_refused_request"),
+    "a rejected schema or request": (Reply(400), "server_refused_request"),
     "an unknown model": (Reply(404), "server_refused_request"),
     "a conversation too large": (Reply(413), "server_refused_request"),
     "an invalid request": (Reply(422), "server_refused_request"),
     "a web page": (HTML, "server_refused_request"),
     "broken JSON": (Reply(body=f'{{"choices": "{SAID}'.encode()), "server_refused_request"),
     "no choices": (Reply(body={"choices": []}), "server_refused_request"),
-    "too many requests for ever": (Reply(429), "server_unreachable"),
-    "errors of its own for ever": (Reply(503), "server_unreachable"),
-    "connections dropped for ever": (Reply(drop=True), "server_unreachable"),
+    "too many requests, always": (Reply(429), "server_unreachable"),
+    "server errors, always": (Reply(503), "server_unreachable"),
+    "dropped connections, always": (Reply(drop=True), "server_unreachable"),
 }
 
 
@@ -278,16 +278,16 @@ def test_a_failure_has_one_code(served, name):
         [Reply(drop=True)],
         [Reply(429, headers={"retry-after": "1"})],
     ],
-    ids=["its own errors", "a dropped connection", "too many requests"],
+    ids=["server errors", "a dropped connection", "too many requests"],
 )
-def test_what_passes_is_waited_for(served, passing):
+def test_temporary_failures_are_retried(served, passing):
     server, url = served
     server.in_turn(*passing, completion(ANSWER))
     assert ask(model_at(url)).text == ANSWER
     assert len(server.requests) == len(passing) + 1
 
 
-def test_the_server_says_how_long_to_wait(served):
+def test_retry_after_is_honoured(served):
     server, url = served
     server.in_turn(Reply(429, headers={"retry-after": "1"}), completion(ANSWER))
     ask(model_at(url))
@@ -295,7 +295,7 @@ def test_the_server_says_how_long_to_wait(served):
     assert second.time_s - first.time_s >= 1.0  # without the header: at once
 
 
-def test_a_request_that_hangs_is_given_up_in_time_and_not_repeated(served):
+def test_a_request_that_hangs_times_out_and_is_not_retried(served):
     server, url = served
     over = threading.Event()
     server.in_turn(Reply(hang_until=over))
@@ -304,11 +304,11 @@ def test_a_request_that_hangs_is_given_up_in_time_and_not_repeated(served):
     over.set()
 
 
-def test_nobody_at_the_address_is_unreachable():
+def test_an_address_without_a_server_is_unreachable():
     assert failure(model_at(free_address())) == "server_unreachable"
 
 
-def test_a_wrong_key_fails_the_run_and_not_the_row(served):
+def test_a_wrong_key_fails_the_run_and_not_only_the_row(served):
     server, url = served
     server.in_turn(Reply(401))
     with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
@@ -321,7 +321,7 @@ def free_address() -> str:
         return f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
 
 
-# What nobody gets to see
+# What is never shown
 
 
 @pytest.mark.parametrize("name", [*FAILURES, "a wrong key", "a time-out"])
@@ -349,16 +349,16 @@ def test_neither_key_nor_conversation_is_in_an_exception_or_a_log(served, caplog
 @pytest.mark.parametrize(
     "url", [f"http://me:{KEY}@127.0.0.1/v1", f"http://127.0.0.1/v1?key={KEY}", f"{KEY}:8000"]
 )
-def test_an_address_that_holds_a_key_is_refused_unseen(url):
+def test_an_address_with_a_key_is_rejected_without_showing_the_key(url):
     with pytest.raises(ConfigError, match="--server-url") as caught:
         model_at(url)
     assert KEY not in str(caught.value)
 
 
-# What is found out at start
+# What is checked at the start
 
 
-def test_a_server_that_keeps_to_a_schema_is_known_by_its_answer(served, caplog):
+def test_a_server_that_enforces_schemas_is_detected(served, caplog):
     server, url = served
     server.play = constrained
     model = model_at(url)
@@ -368,7 +368,7 @@ def test_a_server_that_keeps_to_a_schema_is_known_by_its_answer(served, caplog):
     assert not caplog.records
 
 
-def test_each_probe_asks_for_another_word_and_does_not_say_it(served):
+def test_each_probe_uses_a_new_word_that_is_not_in_the_prompt(served):
     server, url = served
     server.play = constrained
     for _ in range(2):
@@ -391,7 +391,7 @@ def test_a_server_that_ignores_the_schema_is_used_with_a_warning(served, caplog)
 
 
 @pytest.mark.parametrize("refuses", ["any schema", "the schema of the question"])
-def test_a_server_that_refuses_the_schema_is_asked_without_it(served, caplog, refuses):
+def test_a_server_that_rejects_the_schema_is_used_without_it(served, caplog, refuses):
     server, url = served
 
     def play(body):
@@ -408,7 +408,7 @@ def test_a_server_that_refuses_the_schema_is_asked_without_it(served, caplog, re
     assert ask(model).text == ANSWER
 
 
-def test_a_server_that_wants_the_newer_name_of_the_limit_gets_it(served):
+def test_a_server_that_needs_the_newer_name_of_the_token_limit_gets_it(served):
     server, url = served
     refusal = {"error": {"message": "use max_completion_tokens", "param": "max_tokens"}}
     server.play = lambda body: (
@@ -441,17 +441,17 @@ def test_a_run_that_cannot_work_fails_at_start(served, reply, says):
         run(model_at(url).open())
 
 
-def test_without_the_package_the_extra_is_named(monkeypatch):
+def test_a_missing_package_is_reported_with_the_extra_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(ConfigError, match="needs the package openai") as caught:
         model_at("http://127.0.0.1:1/v1")
     assert ".[server]" in caught.value.fix
 
 
-# Many at once
+# Concurrency
 
 
-def test_hundreds_are_in_flight_at_once_from_a_loop_in_a_thread_of_its_own(served):
+def test_hundreds_of_requests_are_in_flight_from_a_loop_in_a_separate_thread(served):
     server, url = served
     crowd = 300
     everybody = threading.Event()
@@ -484,7 +484,7 @@ def test_hundreds_are_in_flight_at_once_from_a_loop_in_a_thread_of_its_own(serve
     loop.close()
 
 
-def test_one_slow_request_holds_nobody_up(served):
+def test_a_slow_request_does_not_delay_others(served):
     server, url = served
     over = threading.Event()
     server.play = lambda body: (

@@ -1,4 +1,4 @@
-"""A real vLLM server on a CPU answers the questions, and is seen to keep to the schema."""
+"""A real vLLM server on a CPU answers the questions, and is detected to enforce schemas."""
 
 import asyncio
 import json
@@ -79,7 +79,7 @@ def serve(model: Path, port: int) -> list[str]:
         "--max-model-len": str(POSITIONS),
         "--hf-overrides": json.dumps({"max_position_embeddings": POSITIONS}),
         "--max-num-seqs": str(CONVERSATIONS),
-        # Random weights love white space, which the grammar would let run on for ever.
+        # Random weights prefer white space, of which the grammar would allow any amount.
         "--structured-outputs-config": json.dumps(
             {"backend": "xgrammar", "disable_any_whitespace": True}
         ),
@@ -108,7 +108,7 @@ def wait_for(process: subprocess.Popen, url: str, log: Path) -> None:
     pytest.fail(f"the server did not start:\n{log.read_text(errors='replace')[-3000:]}")
 
 
-def test_every_planted_conversation_is_answered_in_the_form_of_the_question(server_url):
+def test_every_planted_conversation_has_a_valid_answer(server_url):
     (question,) = questions_for(CONFIG)
     model = OpenAIServer(CONFIG, Execution(server_url=server_url), [question])
     readings = [
@@ -128,5 +128,5 @@ def test_every_planted_conversation_is_answered_in_the_form_of_the_question(serv
     assert any("ai_values" in answer for answer in answers)
     assert any("ai_values" not in answer for answer in answers)
     assert not any(completion.cut for completion in completions)
-    # The instructions were computed by `check`, and are the same for all.
+    # The instructions were computed by `open`, and are the same for all.
     assert all(0 < c.cached_tokens < c.prompt_tokens for c in completions)

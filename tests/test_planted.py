@@ -1,4 +1,4 @@
-"""Planted conversations: the truth that is drawn, the words that carry it, the files."""
+"""Planted conversations: the truth that is drawn, the rendered text, the files."""
 
 import gzip
 import json
@@ -47,12 +47,12 @@ def labels(truth, facet):
 
 
 def within_chance(count, trials, rate):
-    """Within 4.5 standard deviations of a binomial count: by chance one test in 150,000 fails."""
+    """Within 4.5 standard deviations of a binomial count: one test in 150,000 fails by chance."""
     return abs(count - trials * rate) <= 4.5 * sqrt(trials * rate * (1 - rate))
 
 
 def lift(truths, has_a, has_b):
-    """How much more often b goes with a than with all."""
+    """How much more frequent b is with a than overall."""
     with_a = [truth for truth in truths if has_a(truth)]
     share = sum(map(has_b, truths)) / len(truths)
     return sum(map(has_b, with_a)) / len(with_a) / share
@@ -68,12 +68,12 @@ def test_a_row_depends_only_on_the_seed_and_its_index(rows, start, length, size)
     assert made == rows[start : start + length]
 
 
-def test_another_seed_is_another_set(rows):
+def test_another_seed_gives_other_conversations(rows):
     other = [talk["messages"] for talk, _ in plant(PlantedConfig(seed=1), 0, 200)]
     assert not any(talk["messages"] in other for talk, _ in rows[:200])
 
 
-def test_a_range_outside_the_set_is_refused():
+def test_a_range_outside_the_set_is_rejected():
     with pytest.raises(ConfigError, match="rows 0 to 401 of 400"):
         next(plant(PlantedConfig(), 0, 401))
 
@@ -82,12 +82,12 @@ def test_a_range_outside_the_set_is_refused():
     ("field", "value"),
     [("conversations", 0), ("seed", -1), ("ai_value_counts", (0.1,) * 10)],
 )
-def test_a_setting_that_cannot_work_is_refused_by_its_name(field, value):
+def test_an_invalid_setting_is_rejected_by_name(field, value):
     with pytest.raises(ConfigError, match=field.replace("_", "[-_]")):
         PlantedConfig(**{field: value})
 
 
-def test_ids_are_unique_and_truth_has_the_same_ones(rows):
+def test_ids_are_unique_and_the_truth_has_the_same_ids(rows):
     assert [talk["conversation_id"] for talk, _ in rows] == [t["conversation_id"] for _, t in rows]
     assert len({talk["conversation_id"] for talk, _ in rows}) == len(rows)
 
@@ -110,7 +110,7 @@ def test_truths_are_valid_answers(rows):
         assert Answer.model_validate(answer).subjectivity == truth["subjectivity"]
 
 
-def test_accounts_have_several_conversations_and_come_back_to_a_topic(rows):
+def test_accounts_have_several_conversations_and_a_recurring_topic(rows):
     per_account = Counter(talk["account_id"] for talk, _ in rows)
     assert 2.5 < len(rows) / len(per_account) < 4.5
     assert max(per_account.values()) >= 10
@@ -143,7 +143,7 @@ def test_mirroring_has_its_rate_for_every_response_type(subjective, kind, rate):
     assert within_chance(mirrored, len(truths), rate)
 
 
-def test_values_are_as_many_as_published(subjective):
+def test_the_numbers_of_values_are_the_published_ones(subjective):
     truths = [truth for _, truth in subjective]
     none = sum(not truth["ai_values"] for truth in truths)
     stated = sum(any(value["explicit"] for value in t["human_values"]) for t in truths)
@@ -153,7 +153,7 @@ def test_values_are_as_many_as_published(subjective):
     assert sum(len(t["human_values"]) for t in truths) / len(truths) == pytest.approx(1.48, abs=0.1)
 
 
-def test_the_user_brings_values_exactly_when_there_is_something_to_respond_to(rows):
+def test_a_user_has_values_exactly_if_there_is_a_response_type(rows):
     for _, truth in rows:
         if truth["subjectivity"] < 3:
             assert truth["response_type"] is None
@@ -167,7 +167,7 @@ def test_models_and_languages_have_their_shares(rows):
         assert within_chance(found[name], len(rows), share)
 
 
-def test_ai_values_fall_off_in_a_long_tail(subjective):
+def test_ai_values_have_a_long_tailed_distribution(subjective):
     counts = Counter(label for _, truth in subjective for label in labels(truth, "ai_values"))
     falling = [count for _, count in counts.most_common()]
     assert 80 <= len(falling) <= 100
@@ -187,7 +187,7 @@ def test_ai_values_fall_off_in_a_long_tail(subjective):
         ("discuss the ethics of automation", "human agency"),
     ],
 )
-def test_values_go_with_tasks(subjective, task, value):
+def test_values_are_associated_with_tasks(subjective, task, value):
     truths = [truth for _, truth in subjective]
     assert lift(truths, lambda t: t["task"] == task, lambda t: value in labels(t, "ai_values")) > 4
 
@@ -200,7 +200,7 @@ def test_values_go_with_tasks(subjective, task, value):
         ("revenge", "compassion"),
     ],
 )
-def test_ai_values_answer_human_values(subjective, human, ai):
+def test_ai_values_are_associated_with_human_values(subjective, human, ai):
     truths = [truth for _, truth in subjective]
     has_human, has_ai = (
         lambda t: human in labels(t, "human_values"),
@@ -209,14 +209,14 @@ def test_ai_values_answer_human_values(subjective, human, ai):
     assert lift(truths, has_human, has_ai) > 1.5
 
 
-def test_strong_resistance_meets_rule_breaking_with_harm_prevention(subjective):
+def test_strong_resistance_is_associated_with_rule_breaking_and_harm_prevention(subjective):
     truths = [truth for _, truth in subjective]
     resisted = lambda t: t["response_type"] == "strong_resistance"  # noqa: E731
     assert lift(truths, resisted, lambda t: "harm prevention" in labels(t, "ai_values")) > 5
     assert lift(truths, resisted, lambda t: "rule-breaking" in labels(t, "human_values")) > 5
 
 
-def test_one_model_favours_its_values_and_none_its_own_response_types(subjective):
+def test_one_assistant_favours_values_and_none_favours_response_types(subjective):
     third = MANY.models[2]
     shares = {
         model.name: [
@@ -233,10 +233,10 @@ def test_one_model_favours_its_values_and_none_its_own_response_types(subjective
     assert chi2_contingency(table).pvalue > 1e-3
 
 
-# ---- words
+# ---- text
 
 
-def test_turns_alternate_and_the_assistant_has_the_last_word(rows):
+def test_turns_alternate_and_the_assistant_is_last(rows):
     lengths = Counter()
     for talk, _ in rows:
         roles = [message["role"] for message in talk["messages"]]
@@ -245,8 +245,8 @@ def test_turns_alternate_and_the_assistant_has_the_last_word(rows):
     assert set(lengths) == {2, 4, 6, 8, 10, 12}
 
 
-def test_text_is_finished(rows):
-    """No slot or alternative is left open, and every turn starts as a sentence does."""
+def test_text_has_no_unfilled_template_parts(rows):
+    """No slot or alternative remains, and no turn starts with a lower-case letter."""
     for talk, _ in rows:
         for message in talk["messages"]:
             text = message["content"]
@@ -255,7 +255,7 @@ def test_text_is_finished(rows):
 
 
 def pattern(template):
-    """A template as a pattern: any filling will do."""
+    """A template as a pattern that matches any filling."""
     return re.compile(".+?".join(map(re.escape, re.split(r"\{\w+\}", template))))
 
 
@@ -272,7 +272,7 @@ def test_every_planted_value_is_a_sentence_of_its_speaker(rows, language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_response_type_is_a_sentence_of_the_assistant(rows, language):
+def test_every_response_type_is_a_sentence_of_the_assistant(rows, language):
     stances = wording(language).stances
     valued = [
         (t, truth) for t, truth in rows if t["language"] == language and truth["human_values"]
@@ -282,7 +282,7 @@ def test_a_response_type_is_a_sentence_of_the_assistant(rows, language):
         assert any(pattern(stance).search(text) for stance in stances[truth["response_type"]])
 
 
-def test_english_has_words_for_all_and_the_others_for_nothing_else():
+def test_english_covers_everything_and_other_languages_a_subset():
     world = json.loads((TEXTS / "world.json").read_text(encoding="utf-8"))
     english = wording("en")
     for facet in ("topics", "ai_values", "human_values"):
@@ -294,7 +294,7 @@ def test_english_has_words_for_all_and_the_others_for_nothing_else():
             assert set(topic.asks) <= set(english.topics[name].asks)
 
 
-def test_alternatives_are_spelled_out_in_order():
+def test_alternatives_are_expanded_in_order():
     assert spelled_out(["[a|b] x [c|d]", "y"]) == ("a x c", "a x d", "b x c", "b x d", "y")
 
 
@@ -312,8 +312,8 @@ def strings(node):
             yield from strings(child)
 
 
-def test_the_planted_text_shares_no_four_word_sequence_with_the_lexicon_s_examples(rows):
-    """Else the lexicon would be measured on its own words."""
+def test_the_planted_text_shares_no_four_word_sequence_with_the_lexicons_examples(rows):
+    """Otherwise the lexicon would be evaluated on its own examples."""
     files = sorted(Path(vitw_ray.extraction.__path__[0]).glob("lexicon*/*.json"))
     if not files:
         pytest.skip("the lexicon's data are not there")
@@ -332,7 +332,7 @@ def test_the_planted_text_shares_no_four_word_sequence_with_the_lexicon_s_exampl
     assert not {" ".join(words) for words in known & planted}
 
 
-def test_conversations_rarely_read_the_same(rows):
+def test_conversations_are_rarely_identical(rows):
     texts = Counter(json.dumps(talk["messages"]) for talk, _ in rows)
     assert len(rows) - len(texts) < 0.01 * len(rows)
     assert len({json.dumps(talk["messages"]) for talk, _ in rows[:400]}) == 400
@@ -354,7 +354,7 @@ def unpacked(folder, prefix):
     return [gzip.decompress(f.read_bytes()) for f in sorted(folder.glob(f"{prefix}-*.jsonl.gz"))]
 
 
-def test_the_shipped_sample_is_what_the_generator_makes(tmp_path):
+def test_the_shipped_sample_equals_the_generators_output(tmp_path):
     made = [tmp_path / "conversations.jsonl.gz", tmp_path / "truth.jsonl.gz"]
     write_rows(PlantedConfig(), 0, 400, *made)
     for file in made:
@@ -363,7 +363,7 @@ def test_the_shipped_sample_is_what_the_generator_makes(tmp_path):
         assert shipped.stat().st_size < 300_000
 
 
-def test_files_hold_the_rows_in_order_and_their_bytes_repeat(tmp_path):
+def test_files_have_the_rows_in_order_and_are_reproducible(tmp_path):
     config = PlantedConfig(conversations=25)
     write(config, tmp_path / "a", rows_per_file=10)
     write(config, tmp_path / "b", rows_per_file=10)
@@ -374,7 +374,7 @@ def test_files_hold_the_rows_in_order_and_their_bytes_repeat(tmp_path):
     for name in names:
         packed = (tmp_path / "a" / name).read_bytes()
         assert packed == (tmp_path / "b" / name).read_bytes()
-        assert packed[4:8] == bytes(4)  # no time of writing
+        assert packed[4:8] == bytes(4)  # no timestamp
     for prefix, column in (("conversations", 0), ("truth", 1)):
         lines = b"".join(unpacked(tmp_path / "a", prefix)).decode().splitlines()
         assert [json.loads(line) for line in lines] == [row[column] for row in plant(config)]
@@ -388,7 +388,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path):
         tracemalloc.stop()
         return top
 
-    peak(10)  # the words are read once
+    peak(10)  # reads the templates, once
     assert peak(2000) < peak(500) + 100_000  # 1,500 rows more are 1 MB of text
 
 

@@ -1,6 +1,6 @@
-"""Rows that break programs cost exactly themselves, in whole runs with real vLLM engines.
+"""Rows that break programs affect no other row, in complete runs with real vLLM engines.
 
-Faults are real ones, in the engine's own process (`engine_faults`).
+Faults are real and happen in the engine's process (`engine_faults`).
 """
 
 import math
@@ -32,10 +32,10 @@ ANSWERED, CUT = "answered", "cut and answered"
 
 @dataclass(frozen=True)
 class Kind:
-    """What somebody says, and what becomes of the row."""
+    """A poison text, and the expected outcome of its row."""
 
     said: str
-    outcome: str  # or the code of a reject or an error
+    outcome: str  # ANSWERED, CUT, or the code of a reject or an error
     of_a_thousand: int
 
 
@@ -66,7 +66,7 @@ def scratch() -> Iterator[Path]:
 
 
 def poisoned(rows: list[Row], kinds: Mapping[int, Kind]) -> list[Row]:
-    """The rows with poison for the words of some of them; the last turn goes with them."""
+    """The rows with the messages of some replaced by poison."""
     return [
         {**row, "messages": [{"role": "user", "content": kinds[number].said}]}
         if number in kinds
@@ -76,7 +76,7 @@ def poisoned(rows: list[Row], kinds: Mapping[int, Kind]) -> list[Row]:
 
 
 def outcomes(job: Job, rows: list[Row]) -> list[str]:
-    """What became of each row of the input."""
+    """Outcome of each row of the input."""
     found = {row["conversation_id"]: _outcome(row) for row in job.table("extractions")}
     rejects = {row["row"]: f"rejected: {row['reason']}" for row in job.table("rejects")}
     assert len(found) + len(rejects) == len(rows)
@@ -92,7 +92,7 @@ def _outcome(row: Row) -> str:
 
 
 def finished(job: Job, *arguments: str) -> str:
-    """Run to the end; what it printed."""
+    """Run to the end; return the output."""
     with job.running(*arguments) as running:
         output, _ = running.communicate(timeout=900)
     assert running.returncode == 0, output[-3000:]
@@ -106,10 +106,10 @@ CASES = {
 
 
 @pytest.mark.parametrize(("size", "max_num_seqs", "numbers"), CASES.values(), ids=CASES)
-def test_poison_rows_cost_exactly_themselves(model, scratch, tmp_path, size, max_num_seqs, numbers):
+def test_poison_rows_affect_no_other_row(model, scratch, tmp_path, size, max_num_seqs, numbers):
     rows = planted_rows(size)
     named = [name for name, number in numbers.items() for _ in range(number)]
-    # Kinds in turn, spread over all units: 7 has no factor in common with 20 or 8.
+    # All kinds, spread over all units: 7 is coprime to 20 and 8.
     kinds = {
         (2 * n + 1) * size // (2 * len(named)): KINDS[named[7 * n % len(named)]]
         for n in range(len(named))
@@ -141,7 +141,7 @@ def test_poison_rows_cost_exactly_themselves(model, scratch, tmp_path, size, max
 
 
 def _same_answers(clean: Job, poisoned: Job, poison: set[str]) -> None:
-    """All rows but the poison are the same to the last field."""
+    """All other rows are identical."""
 
     def others(job: Job) -> list[Row]:
         return [row for row in job.table("extractions") if row["conversation_id"] not in poison]
@@ -151,7 +151,7 @@ def _same_answers(clean: Job, poisoned: Job, poison: set[str]) -> None:
 
 SEGMENT_ROWS = 10
 MAX_NUM_SEQS = 4
-# In flight when the kill came, or answered and not yet committed.
+# In flight at the kill, or answered and not yet committed.
 MAY_BE_REPEATED = math.ceil(IN_FLIGHT * MAX_NUM_SEQS) + SEGMENT_ROWS
 INTERRUPTED = [
     *("--max-num-seqs", str(MAX_NUM_SEQS), "--segment-rows", str(SEGMENT_ROWS)),
@@ -169,7 +169,7 @@ def wait_for_segments(job: Job, wanted: int, running: subprocess.Popen) -> None:
 
 
 def engine_of(running: subprocess.Popen) -> psutil.Process:
-    """The process of a job's one engine: what an actor of Ray has spawned."""
+    """The process of a job's only engine, which a Ray actor has spawned."""
     below = psutil.Process(running.pid).children(recursive=True)
     (engine,) = (process for process in below if "spawn_main" in " ".join(process.cmdline()))
     return engine
@@ -204,7 +204,7 @@ def test_a_killed_driver_of_vllm_resumes_and_repeats_little(model, scratch, tmp_
 
 
 def assert_gone(engine: psutil.Process) -> None:
-    """An engine may not outlive those who need it: it would keep its GPU's memory."""
+    """An engine must not outlive its actor: it would keep the GPU memory."""
     psutil.wait_procs([engine], timeout=60)
     assert not engine.is_running()
 

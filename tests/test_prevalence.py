@@ -8,20 +8,20 @@ from vitw_ray.evaluation.prevalence import Reviewed, corrected_prevalence
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def test_the_share_is_rogans_and_gladens():
+def test_the_share_is_the_rogan_gladen_estimate():
     found = corrected_prevalence(300, 1_000, Reviewed(100, 80, 100, 90))
     assert found.share == pytest.approx((0.3 + 0.9 - 1) / (0.8 + 0.9 - 1))
     assert found.low < found.share < found.high
 
 
-def test_a_perfect_extractor_changes_nothing_and_a_larger_review_narrows_the_interval():
+def test_a_perfect_reader_changes_no_share_and_a_larger_review_narrows_the_interval():
     small = corrected_prevalence(300, 1_000, Reviewed(50, 50, 50, 50))
     large = corrected_prevalence(300, 1_000, Reviewed(5_000, 5_000, 5_000, 5_000))
     assert small.share == large.share == pytest.approx(0.3)
     assert large.high - large.low < small.high - small.low
 
 
-def test_a_small_review_of_conversations_that_hold_the_value_opens_the_interval_upwards():
+def test_a_small_review_of_conversations_with_the_value_extends_the_interval_upwards():
     found = corrected_prevalence(50_000, 100_000, Reviewed(30, 24, 100_000, 100_000))
     assert found.high - found.share > 1.8 * (found.share - found.low)
 
@@ -41,12 +41,12 @@ def test_it_stays_within_0_and_1():
         (5, 10, Reviewed(10, 4, 10, 6), "no_better_than_chance"),
     ],
 )
-def test_what_cannot_be_corrected_is_null_with_its_reason(positives, n, reviewed, reason):
+def test_an_undefined_correction_is_none_with_its_reason(positives, n, reviewed, reason):
     found = corrected_prevalence(positives, n, reviewed)
     assert (found.share, found.low, found.high, found.reason) == (None, None, None, reason)
 
 
-def test_counts_that_cannot_be_are_refused():
+def test_impossible_counts_are_rejected():
     with pytest.raises(ValueError, match="more agreed than were reviewed"):
         Reviewed(10, 11, 10, 9)
 
@@ -54,7 +54,7 @@ def test_counts_that_cannot_be_are_refused():
 @pytest.mark.parametrize(
     ("truth", "sensitivity", "specificity"), [(0.2, 0.85, 0.95), (0.45, 0.7, 0.8)]
 )
-def test_the_interval_holds_the_truth_in_95_of_100_draws(truth, sensitivity, specificity):
+def test_the_interval_covers_the_truth_in_95_of_100_draws(truth, sensitivity, specificity):
     rng = np.random.default_rng(4)
     apparent = truth * sensitivity + (1 - truth) * (1 - specificity)
     hits = 0

@@ -1,4 +1,4 @@
-"""The population drawn from published rates has them, and what was tied together is."""
+"""A population drawn from the published rates has these rates and associations."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ from vitw_ray.statistics.contingency import Counts
 from vitw_ray.statistics.residuals import adjusted_residual
 
 PLACES = {2: "professionalism", 3: "clarity", 10: "efficiency", 12: "authenticity"}
-PLACES |= dict(enumerate(TIED_TO_TASKS, start=250))  # as rare as they were
+PLACES |= dict(enumerate(TIED_TO_TASKS, start=250))  # rare, as in the paper
 
 
 @pytest.fixture(scope="module")
 def rates() -> Rates:
-    """400 values, 4 a conversation, at the paper's size."""
+    """400 values, 4 per conversation, at the paper's size."""
     names = [f"value {rank:03d}" for rank in range(400)]
     for rank, name in PLACES.items():
         names[rank] = name
@@ -59,13 +59,13 @@ def mirrored_by_type(drawn, rates):
     ]
 
 
-def test_as_many_are_mirrored_as_were_published_by_response_type(drawn, rates):
+def test_the_mirrored_share_by_response_type_is_the_published_one(drawn, rates):
     found = mirrored_by_type(drawn, rates)
     for (hits, n), share in zip(found, MIRRORED, strict=True):
         assert near(hits, n, share)
 
 
-def test_the_published_residuals_come_out(drawn, rates):
+def test_the_published_residuals_are_reproduced(drawn, rates):
     def residual(facet, row, column):
         counts = Counts.of(drawn.ai, facet, drawn.conversations)
         parts = counts.both[row, [column]], counts.rows[[row]], counts.columns[[column]]
@@ -76,18 +76,18 @@ def test_the_published_residuals_come_out(drawn, rates):
     assert same == pytest.approx(271.38, rel=0.05)
     for home, (name, published_residual) in enumerate(TIED_TO_TASKS.items()):
         found = residual(drawn.task, names.index(name), home)
-        assert found == pytest.approx(published_residual, abs=6)  # its own spread is about 2
+        assert found == pytest.approx(published_residual, abs=6)  # its standard error is about 2
     assert residual(drawn.task, names.index("clarity"), TASKS - 1) == pytest.approx(0, abs=4.5)
 
 
-def test_the_same_seed_draws_the_same(rates, drawn):
+def test_the_same_seed_gives_the_same_draw(rates, drawn):
     again = draw(rates, np.random.default_rng(0))
     assert np.array_equal(again.ai.codes, drawn.ai.codes)
     assert np.array_equal(again.task.codes, drawn.task.codes)
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_pairing_deals_every_set_to_one_conversation_and_matches_only_as_many_as_asked(seed):
+def test_pairing_is_a_permutation_with_the_requested_number_of_matches(seed):
     rng = np.random.default_rng(seed)
     size, labels = 60, 40
     sides = [np.nonzero(rng.random((size, labels)) < share) for share in (0.04, 0.08)]
@@ -100,7 +100,7 @@ def test_pairing_deals_every_set_to_one_conversation_and_matches_only_as_many_as
     assert len(met) <= 60 * 0.2 + 5 * np.sqrt(60 * 0.16) + 1
 
 
-def test_a_small_population_is_drawn_too_and_one_that_cannot_be_paired_is_refused(rates):
+def test_a_small_population_is_drawn_and_impossible_pairing_is_rejected(rates):
     few = Rates(rates.ai_values, conversations=3_000)
     assert draw(few, np.random.default_rng(1)).conversations == 3_000
     with pytest.raises(ValueError, match="ask for a larger mirrored share"):

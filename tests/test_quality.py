@@ -1,4 +1,4 @@
-"""Quality of a tree: the measures say what they are said to say."""
+"""Quality of a tree: the measures follow their definitions."""
 
 import numpy as np
 from hypothesis import given
@@ -19,7 +19,7 @@ clusterings = st.integers(2, 30).flatmap(
 
 
 @given(clusterings)
-def test_pairwise_f1_is_that_of_scikit_learns_pair_counts(two):
+def test_pairwise_f1_equals_scikit_learns_pair_counts(two):
     _, false_positive, false_negative, both = pair_confusion_matrix(*two).ravel()
     found = 2 * both + false_positive + false_negative
     expected = 2 * both / found if found else 1.0
@@ -36,19 +36,19 @@ def test_levels_are_described_from_the_leaves_up():
         "leaves": [1, 1.5, 2],
         "singletons": 2,
         "largest_share": 0.3333,
-        "silhouette": 0.6667,  # 1 for the four that have company, 0 for the two that are alone
+        "silhouette": 0.6667,  # 1 for the four leaves in pairs, 0 for the two singletons
     }
     assert (second["clusters"], second["leaves"], second["singletons"]) == (2, [2, 3.0, 4], 0)
 
 
-def test_silhouette_is_not_defined_for_one_cluster_or_for_as_many_as_leaves():
+def test_silhouette_is_undefined_for_one_cluster_or_only_singletons():
     vectors = np.eye(3, dtype=np.float32)
     assert silhouette(vectors, np.zeros(3, np.int32)) is None
     assert silhouette(vectors, np.arange(3, dtype=np.int32)) is None
     assert silhouette(vectors[:1], np.zeros(1, np.int32)) is None
 
 
-def test_silhouette_of_many_leaves_is_that_of_an_even_sample():
+def test_silhouette_of_many_leaves_is_computed_on_a_sample():
     vectors = np.tile(np.eye(2, dtype=np.float32), (5000, 1))
     assert silhouette(vectors, np.tile(np.array([0, 1], np.int32), 5000)) == 1.0
 
@@ -56,7 +56,7 @@ def test_silhouette_of_many_leaves_is_that_of_an_even_sample():
 LEVELS = [np.repeat(np.arange(10, dtype=np.int32), 10), np.repeat(np.arange(2, dtype=np.int32), 5)]
 
 
-def test_a_tree_that_holds_agrees_with_that_of_nine_tenths_of_its_leaves():
+def test_a_stable_tree_agrees_with_the_tree_of_nine_tenths_of_its_leaves():
     kept_share = []
 
     def grow(kept):
@@ -67,7 +67,7 @@ def test_a_tree_that_holds_agrees_with_that_of_nine_tenths_of_its_leaves():
     assert kept_share == [0.9] == [KEPT_SHARE]
 
 
-def test_a_tree_that_does_not_hold_agrees_as_by_chance():
+def test_an_unstable_tree_agrees_only_at_chance_level():
     def grow(kept):
         drawn = np.random.default_rng(0).integers(0, 10, kept.sum())
         return [drawn, LEVELS[1]]
@@ -76,6 +76,6 @@ def test_a_tree_that_does_not_hold_agrees_as_by_chance():
     assert all(abs(level) < 0.1 for level in found)
 
 
-def test_a_tree_of_many_leaves_is_not_grown_again(monkeypatch):
+def test_a_tree_of_many_leaves_is_not_rebuilt(monkeypatch):
     monkeypatch.setattr("vitw_ray.taxonomy.quality.MANY_LEAVES", 99)
     assert resampled_agreement(np.eye(100, dtype=np.float32), LEVELS, None) == [None, None]

@@ -1,4 +1,4 @@
-"""Rows in Ray actors: the labels of one array, whatever dies on the way, and few bytes moved."""
+"""Shards in Ray actors give the labels of one array, even if actors die, with few bytes moved."""
 
 import os
 import pickle
@@ -26,7 +26,7 @@ def unit_rows(n, dim, seed=0):
 
 
 def load_part(path, part, parts):
-    """Every shard reads its own rows of a file."""
+    """Load the rows of one shard from a file."""
     return np.array_split(np.load(path), parts)[part], None
 
 
@@ -36,7 +36,7 @@ def loads_of(points, path, parts):
 
 
 class MortalShard(ArrayShard):
-    """Its process is killed in the middle of the fit, once for all that share a marker file."""
+    """A shard whose process is killed during the fit, once per marker file."""
 
     def __init__(self, points, weights, marker, call):
         super().__init__(points, weights)
@@ -73,7 +73,7 @@ def ray_shards(local_ray, tmp_path):
         shards.close()
 
 
-def test_actors_find_the_labels_of_one_array(ray_shards):
+def test_actors_give_the_labels_of_one_array(ray_shards):
     points = unit_rows(3000, 120)  # more dimensions than are fitted along
     there, here = ray_shards(points, 3), ArrayShard(points)
     for fit in (
@@ -87,7 +87,7 @@ def test_actors_find_the_labels_of_one_array(ray_shards):
 
 
 @pytest.mark.parametrize("call", [1, 4])
-def test_a_killed_actor_is_made_again_and_no_label_changes(ray_shards, tmp_path, call):
+def test_a_killed_actor_is_restarted_and_no_label_changes(ray_shards, tmp_path, call):
     points = unit_rows(2000, 16)
     marker = tmp_path / "killed"
     there = ray_shards(points, 2, make=partial(mortal, marker=str(marker), call=call))
@@ -98,7 +98,7 @@ def test_a_killed_actor_is_made_again_and_no_label_changes(ray_shards, tmp_path,
     assert found.objective == expected.objective
 
 
-def test_an_actor_lost_before_the_labels_are_fetched_still_knows_them(ray_shards):
+def test_an_actor_lost_before_the_labels_are_fetched_restores_them(ray_shards):
     import ray
 
     points = unit_rows(1000, 16)
@@ -113,13 +113,13 @@ def test_an_actor_lost_before_the_labels_are_fetched_still_knows_them(ray_shards
     assert there.labels().tolist() == here.labels().tolist()
 
 
-def test_rows_are_sampled_by_number_in_the_order_asked_for(ray_shards):
+def test_rows_are_sampled_by_index_in_the_given_order(ray_shards):
     points = unit_rows(100, 4)
     asked = np.array([99, 0, 50, 51, 49, 0])
     assert ray_shards(points, 3).sample(asked).tobytes() == to_grid(points)[asked].tobytes()
 
 
-def test_rows_that_are_refused_are_named_where_the_fit_is(ray_shards):
+def test_invalid_rows_in_an_actor_are_reported_to_the_caller(ray_shards):
     points = unit_rows(100, 4)
     points[70, 2] = np.nan
     with pytest.raises(ValueError, match="point 20 has NaN or infinity"):
@@ -127,7 +127,7 @@ def test_rows_that_are_refused_are_named_where_the_fit_is(ray_shards):
 
 
 class WeighedShard(ArrayShard):
-    """Keeps the size of all that would travel to and from an actor."""
+    """Records the sizes of all data sent to and returned from an actor."""
 
     def __init__(self, points):
         super().__init__(points)
@@ -140,7 +140,7 @@ class WeighedShard(ArrayShard):
         return totals
 
 
-def test_no_more_than_centroids_go_out_and_totals_come_back():
+def test_only_centroids_are_sent_and_only_totals_are_returned():
     dim, k = 384, 400
     shard = WeighedShard(unit_rows(4000, dim))
     kmeans([shard], k, iterations=2, seed=0)
@@ -172,7 +172,7 @@ where = {ray.get(h.__ray_call__.remote(lambda _: ray.get_runtime_context().get_n
 assert len(where) == 2, where
 expected = two_level_kmeans([ArrayShard(np.load(sys.argv[1]))], 60, seed=0)
 assert two_level_kmeans([shards], 60, seed=0).labels.tolist() == expected.labels.tolist()
-cluster.remove_node(nodes[1], allow_graceful=False)  # and a node with all that it holds
+cluster.remove_node(nodes[1], allow_graceful=False)  # with its actors
 cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20)
 assert two_level_kmeans([shards], 60, seed=0).labels.tolist() == expected.labels.tolist()
 ray.shutdown()
@@ -181,7 +181,7 @@ cluster.shutdown()
 
 
 @pytest.mark.slow
-def test_two_nodes_and_one_that_dies_give_the_labels_of_one_array(tmp_path):
+def test_two_nodes_give_the_labels_of_one_array_even_if_one_dies(tmp_path):
     path = tmp_path / "rows.npy"
     np.save(path, unit_rows(3000, 24))
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}

@@ -1,4 +1,4 @@
-"""An engine that dies: its killer is found, everybody else is answered, and starts are few."""
+"""If an engine dies, the fatal request is found, all others are answered, and starts are few."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ from vitw_ray.inference.recovery import BROKEN_AFTER, DIED, EngineDied, Recovery
 
 
 class MortalEngine:
-    """Answers a request with itself a moment later; dies of a killer, with all it holds."""
+    """Returns each request after a moment; dies of a fatal request, with all others in flight."""
 
     def __init__(self, killers: frozenset[int]) -> None:
         self.killers = killers
@@ -39,7 +39,7 @@ class MortalEngine:
 
 
 def run_all(requests: list[int], killers: frozenset[int]) -> tuple[dict[int, object], int]:
-    """Outcome of each request (itself, or a code), and how many engines were started anew."""
+    """Outcome of each request (itself, or a code), and the number of restarts."""
 
     async def start() -> MortalEngine:
         return MortalEngine(killers)
@@ -60,7 +60,7 @@ def run_all(requests: list[int], killers: frozenset[int]) -> tuple[dict[int, obj
 
 
 @pytest.mark.parametrize("size", [2, 3, 8, 33, 100, 256])
-def test_one_killer_costs_itself_and_at_most_one_start_more_than_the_log_of_its_neighbours(size):
+def test_one_fatal_request_fails_alone_and_costs_at_most_1_plus_log2_n_restarts(size):
     for killer in {0, 1, size // 2, size - 1}:
         found, restarts = run_all(list(range(size)), frozenset([killer]))
         assert found == {n: DIED if n == killer else n for n in range(size)}
@@ -68,19 +68,19 @@ def test_one_killer_costs_itself_and_at_most_one_start_more_than_the_log_of_its_
 
 
 @given(st.integers(1, 60), st.sets(st.integers(0, 59), max_size=BROKEN_AFTER - 1))
-def test_a_few_killers_are_found_and_only_they_are_lost(size, killers):
+def test_a_few_fatal_requests_are_found_and_only_they_fail(size, killers):
     found, restarts = run_all(list(range(size)), frozenset(killers))
     assert found == {n: DIED if n in killers else n for n in range(size)}
     present = sum(killer < size for killer in killers)
     assert restarts <= present * (2 + math.ceil(math.log2(size)))
 
 
-def test_a_request_that_fails_by_itself_stays_a_failure_of_its_own_during_a_search():
+def test_an_ordinary_failure_during_a_search_keeps_its_code():
     found, _ = run_all([-1, 1, 2, 3, -2], frozenset([2]))
     assert found == {-1: "time_out", 1: 1, 2: DIED, 3: 3, -2: "time_out"}
 
 
-def test_an_engine_that_dies_once_for_no_reason_costs_nobody_an_answer():
+def test_an_engine_that_dies_once_without_a_fatal_request_loses_no_answer():
     async def accident() -> tuple[list[int], int]:
         engines: list[MortalEngine] = []
 
@@ -102,12 +102,12 @@ def test_an_engine_that_dies_once_for_no_reason_costs_nobody_an_answer():
     assert restarts == 1
 
 
-def test_an_engine_that_dies_of_everything_ends_the_run_instead_of_starting_for_ever():
+def test_an_engine_that_dies_on_every_request_ends_the_run():
     with pytest.raises(StageFailed, match="in a row"):
         run_all(list(range(40)), frozenset(range(40)))
 
 
-def test_an_engine_that_does_not_start_again_fails_all_that_wait_for_it():
+def test_an_engine_that_does_not_restart_fails_all_waiting_requests():
     async def never_again() -> None:
         engines = 0
 
@@ -115,7 +115,7 @@ def test_an_engine_that_does_not_start_again_fails_all_that_wait_for_it():
             nonlocal engines
             engines += 1
             if engines > 1:
-                raise StageFailed("no engine", "mend it")
+                raise StageFailed("no engine", "fix it")
             return MortalEngine(frozenset([0]))
 
         recovery: Recovery[int, int] = Recovery(start)

@@ -1,4 +1,4 @@
-"""Samples, caps and date ranges through the real stage 1: exact, and blind to the layout."""
+"""Samples, caps and date ranges in the real stage 1 are exact and independent of the layout."""
 
 from collections import Counter
 from dataclasses import replace
@@ -20,7 +20,7 @@ def planted(tmp_path_factory):
 
 
 def read(planted, tmp_path, shuffle=None, rows_per_part=4096, **conversations):
-    """Rows that were kept, and why the others were not."""
+    """Kept rows, and the number of rejected rows by reason."""
     inputs, folder = planted
     if shuffle is not None:
         inputs = plant_files(tmp_path / "in", rows=240, files=2, shuffle=shuffle)
@@ -59,7 +59,7 @@ def test_no_account_has_more_conversations_than_the_cap(planted, tmp_path, local
     assert rejected == {"over_account_cap": 240 - len(kept)}
 
 
-def test_a_date_range_keeps_its_days_whole_and_rejects_the_others(planted, tmp_path, local_ray):
+def test_a_date_range_includes_both_days_and_rejects_the_others(planted, tmp_path, local_ray):
     everything, _ = read(planted, tmp_path / "all")
     days = sorted({row["created_at"].date() for row in everything})
     first, last = days[1], days[3]

@@ -1,4 +1,4 @@
-"""Any sentence-transformers model of safe files gives the library's own vectors, only faster."""
+"""Sentence-transformers models give the library's own vectors, only faster, and only safe files."""
 
 import json
 import os
@@ -31,7 +31,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(autouse=True)
-def _files_are_read_anew():
+def _clear_caches():
     resolve_revision.cache_clear()
     find_embedder.cache_clear()
 
@@ -66,7 +66,7 @@ def copy(tiny, tmp_path) -> Path:
     ],
     ids=["mean", "cls", "last token", "its default prompt", "its prompt for clustering"],
 )
-def test_the_rows_are_those_of_the_librarys_own_loop(tmp_path, made, prompt):
+def test_the_vectors_equal_those_of_the_librarys_own_loop(tmp_path, made, prompt):
     transformers = pytest.importorskip("sentence_transformers")
     folder = make_tiny_embedder(tmp_path / "model", **made)
     sample = texts(70)
@@ -79,7 +79,7 @@ def test_the_rows_are_those_of_the_librarys_own_loop(tmp_path, made, prompt):
     assert (rows * other).sum(axis=1).min() < MIN_COSINE
 
 
-def test_a_profiles_prompt_comes_before_the_models_own(tmp_path):
+def test_a_profiles_prompt_takes_precedence_over_the_models_prompt(tmp_path):
     folder = make_tiny_embedder(tmp_path / "model", prompts={"clustering": "work of "})
     profile = EmbedderProfile(model=str(folder), prompt="truth of ")
     files = find_embedder(str(folder))
@@ -99,13 +99,13 @@ def test_any_text_in_any_script_and_of_any_length_gets_a_unit_row(loaded, some):
     assert (embed_unique(loaded, some[::-1])[::-1] == rows).all()
 
 
-def test_what_is_longer_than_the_model_reads_is_cut(loaded):
+def test_a_text_longer_than_the_models_limit_is_truncated(loaded):
     long = "kindness " * 500
     assert np.allclose(loaded.encode([long])[0], loaded.encode([long + "truth"])[0], atol=1e-6)
 
 
 class OneAtATime:
-    """A tokenizer that two callers at once would break, as they break a real one."""
+    """A tokenizer that fails if two threads call it at once, as a real one does."""
 
     def __init__(self, tokenizer) -> None:
         self._tokenizer, self._inside = tokenizer, 0
@@ -119,7 +119,7 @@ class OneAtATime:
         return self._tokenizer(*args, **kwargs)
 
 
-def test_of_two_threads_that_encode_at_once_one_tokenises(tiny):
+def test_of_two_threads_that_encode_at_once_only_one_tokenises(tiny):
     embedder = load_embedder(str(tiny))
     embedder._tokenizer = OneAtATime(embedder._tokenizer)
     samples = [texts(60, seed) for seed in range(6)]
@@ -128,7 +128,7 @@ def test_of_two_threads_that_encode_at_once_one_tokenises(tiny):
     assert all((embedder.encode(x) == y).all() for x, y in zip(samples, together, strict=True))
 
 
-def test_texts_without_a_finite_vector_are_counted_and_not_told(copy):
+def test_texts_without_a_finite_vector_are_counted_but_not_shown(copy):
     from safetensors.torch import load_file, save_file
 
     weights = load_file(copy / "model.safetensors")
@@ -142,21 +142,21 @@ def test_texts_without_a_finite_vector_are_counted_and_not_told(copy):
     assert "kindness" not in str(failed.value)
 
 
-def only_a_pickle(folder: Path) -> None:
+def weights_as_pickle(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
-def a_module_that_is_a_pickle(folder: Path) -> None:
+def module_as_pickle(folder: Path) -> None:
     (folder / "1_Pooling" / "pytorch_model.bin").write_bytes(b"pickled")
 
 
-def code_of_its_own(folder: Path) -> None:
+def custom_code(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoModel": "modeling.Model"}
     (folder / "config.json").write_text(json.dumps(config))
 
 
-def a_module_of_its_own(folder: Path) -> None:
+def custom_module(folder: Path) -> None:
     modules = json.loads((folder / "modules.json").read_text())
     modules[0]["type"] = "modeling.Model"
     (folder / "modules.json").write_text(json.dumps(modules))
@@ -165,14 +165,14 @@ def a_module_of_its_own(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (only_a_pickle, "safetensors"),
-        (a_module_that_is_a_pickle, "safetensors"),
-        (code_of_its_own, "custom code"),
-        (a_module_of_its_own, "custom code"),
+        (weights_as_pickle, "safetensors"),
+        (module_as_pickle, "safetensors"),
+        (custom_code, "custom code"),
+        (custom_module, "custom code"),
         (lambda folder: (folder / "config.json").unlink(), "config.json"),
     ],
 )
-def test_pickles_and_code_are_refused_before_anything_is_loaded(copy, damage, said):
+def test_pickles_and_code_are_rejected_before_anything_is_loaded(copy, damage, said):
     damage(copy)
     with pytest.raises(ConfigError, match=rf"--embedder .*{said}"):
         find_embedder(str(copy))
@@ -184,7 +184,7 @@ def key(folder: Path) -> str:
     return describe_embedder(RunConfig(taxonomy=TaxonomyConfig(embedder=str(folder))))["key"]
 
 
-def test_a_folder_that_moves_keeps_its_vectors_and_its_tree(copy, tiny):
+def test_moving_a_folder_changes_no_key(copy, tiny):
     assert key(copy) == key(tiny)
     stage = next(stage for stage in STAGES if stage.name == "taxonomy")
     trees = {
@@ -195,13 +195,13 @@ def test_a_folder_that_moves_keeps_its_vectors_and_its_tree(copy, tiny):
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "1_Pooling/config.json", "tokenizer.json"])
-def test_another_byte_in_any_file_that_decides_a_vector_is_another_key(copy, tiny, file):
+def test_a_changed_byte_in_any_file_that_decides_a_vector_changes_the_key(copy, tiny, file):
     with (copy / file).open("ab") as handle:
         handle.write(b" ")
     assert key(copy) != key(tiny)
 
 
-def test_a_folder_that_changed_since_the_run_was_planned_is_refused(copy):
+def test_a_folder_that_changed_after_planning_is_rejected(copy):
     revision = find_embedder(str(copy)).revision
     with (copy / "tokenizer.json").open("ab") as handle:
         handle.write(b" ")
@@ -211,7 +211,7 @@ def test_a_folder_that_changed_since_the_run_was_planned_is_refused(copy):
         load_embedder(str(copy), revision=revision)
 
 
-def test_of_a_model_on_the_hub_only_data_of_the_named_commit_is_fetched(tiny, monkeypatch):
+def test_only_data_files_of_the_given_commit_are_fetched_from_the_hub(tiny, monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
     fetched = []
 
@@ -235,7 +235,7 @@ print(files.revision, load_embedder("owner/name", revision=files.revision).encod
 
 
 @pytest.mark.slow
-def test_without_a_hub_a_model_in_this_machines_cache_is_found_and_loaded(tiny, tmp_path):
+def test_without_the_hub_a_cached_model_is_found_and_loaded(tiny, tmp_path):
     place = tmp_path / "models--owner--name"
     shutil.copytree(tiny, place / "snapshots" / COMMIT)
     (place / "refs").mkdir()
@@ -247,7 +247,7 @@ def test_without_a_hub_a_model_in_this_machines_cache_is_found_and_loaded(tiny, 
     assert done.stdout == f"{COMMIT} (1, {DIM})\n", done.stderr[-2000:]
 
 
-def test_a_hub_that_is_out_of_reach_is_named_with_a_way_out(monkeypatch):
+def test_an_unreachable_hub_is_reported_with_a_fix(monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
 
     def snapshot_download(*_, **__):
@@ -259,14 +259,14 @@ def test_a_hub_that_is_out_of_reach_is_named_with_a_way_out(monkeypatch):
     assert "folder" in refused.value.fix
 
 
-def test_an_embedder_that_is_neither_profile_nor_id_nor_folder_is_refused_with_the_profiles():
+def test_an_unknown_embedder_is_rejected_with_a_list_of_profiles():
     with pytest.raises(ConfigError, match="--embedder mpnett") as refused:
         settings_from(["--embedder", "mpnett"], JOB)
     assert "did you mean mpnet?" in refused.value.problem
     assert all(name in refused.value.fix for name in (*EMBEDDER_PROFILES, "hashing"))
 
 
-def test_a_run_whose_embedder_cannot_be_found_ends_before_it_begins(tmp_path):
+def test_a_missing_embedder_fails_before_the_run_starts(tmp_path):
     flags = ["--embedder", str(tmp_path / "gone"), "--output", str(tmp_path / "out")]
     config = settings_from(flags, JOB).config
     with pytest.raises(ConfigError, match=r"--embedder .*gone is not a folder"):
@@ -274,17 +274,17 @@ def test_a_run_whose_embedder_cannot_be_found_ends_before_it_begins(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_revision_of_what_is_no_model_is_refused():
+def test_a_revision_of_the_hashing_embedder_is_rejected():
     with pytest.raises(ConfigError, match="--embedder-revision"):
         TaxonomyConfig(embedder="hashing", embedder_revision="main")
 
 
-def test_a_revision_of_the_packaged_model_is_refused_unless_it_is_its_own():
+def test_another_revision_of_the_packaged_model_is_rejected():
     assert find_embedder("minilm", EMBEDDER_PROFILES["minilm"].revision) == find_embedder("minilm")
     with pytest.raises(ConfigError, match="--embedder-revision"):
         find_embedder("minilm", COMMIT)
 
 
-def test_every_profile_is_described_by_a_model_id_of_the_hub():
+def test_every_profile_names_a_model_id_on_the_hub():
     assert all(profile.model.count("/") == 1 for profile in EMBEDDER_PROFILES.values())
     assert [name for name, profile in EMBEDDER_PROFILES.items() if profile.packaged] == ["minilm"]

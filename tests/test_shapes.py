@@ -100,7 +100,7 @@ SAMPLES = {
         },
     },
 }
-CONTENT_OF = {  # the same message in the words of shapes that take any content
+CONTENT_OF = {  # one message in the shapes that accept any content
     "vitw": lambda content: {"conversation_id": "c", "messages": [{"role": "user", **content}]},
     "openai": lambda content: {"messages": [{"role": "user", **content}]},
 }
@@ -134,17 +134,17 @@ def test_a_row_of_every_shape_becomes_the_same_conversation(shape):
         ("chatgpt-export", {"account": None, "model": "m", "created_at": NOON}),
     ],
 )
-def test_what_a_shape_says_of_a_conversation_is_kept(shape, fields):
+def test_metadata_of_a_shape_is_kept(shape, fields):
     row = parse(shape, SAMPLES[shape])
     assert {name: row[name] for name in fields} == fields
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_is_recognised_from_one_row(shape):
+def test_every_shape_is_detected_from_one_row(shape):
     assert best_shape(try_shapes([SAMPLES[shape]])[1]) == shape
 
 
-def test_the_shape_that_reads_most_rows_is_the_shape_of_a_file():
+def test_the_shape_that_parses_most_rows_is_the_shape_of_a_file():
     rows = [SAMPLES["openai"]] * 3 + [SAMPLES["sharegpt"]]
     assert best_shape(try_shapes(rows)[1]) == "openai"
 
@@ -154,7 +154,7 @@ def test_a_missing_id_in_some_rows_does_not_change_the_shape():
     assert best_shape(try_shapes([without_id, without_id, SAMPLES["vitw"]])[1]) == "vitw"
 
 
-def test_columns_alone_do_not_make_a_shape():
+def test_matching_columns_are_not_enough_for_a_shape():
     columns, outcomes = try_shapes([{"items": [1, 2], "price": 3}])
     assert columns == {"items", "price"}
     assert outcomes == {"sharegpt": {"message_wrong_type": 1}}
@@ -178,7 +178,7 @@ def test_a_shape_reads_only_the_columns_that_it_names(shape):
     assert seen <= set(SHAPES[shape].columns.split())
 
 
-def test_of_a_battle_the_first_side_is_taken_under_the_id_of_the_question():
+def test_a_battle_gives_its_first_side_under_the_question_id():
     other = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Go away"}]
     battle = {
         "question_id": "q1",
@@ -197,7 +197,7 @@ def test_of_a_battle_the_first_side_is_taken_under_the_id_of_the_question():
     assert row["created_at"] == NOON
 
 
-def test_an_early_copy_of_wildchat_names_the_account_in_its_turns():
+def test_the_account_of_an_early_wildchat_copy_is_read_from_its_turns():
     turns = [{**HELLO[0], "hashed_ip": "a1", "timestamp": None}, {**HELLO[1], "hashed_ip": None}]
     row = parse("wildchat", {"conversation_id": "c1", "conversation": turns})
     assert (row["conversation_id"], row["account"]) == ("c1", "a1")
@@ -214,7 +214,7 @@ def test_without_ranks_the_first_reply_of_a_tree_is_followed():
     assert spoken("oasst", tree) == SPOKEN
 
 
-def test_a_ranked_reply_goes_before_an_unranked_one():
+def test_a_ranked_reply_is_preferred_to_an_unranked_one():
     replies = [
         {"role": "assistant", "text": "Bye", "rank": float("nan")},
         {"role": "assistant", "text": "Ciao"},
@@ -224,7 +224,7 @@ def test_a_ranked_reply_goes_before_an_unranked_one():
     assert spoken("oasst", tree) == SPOKEN
 
 
-def test_a_transcript_keeps_its_text_but_for_the_space_of_the_mark():
+def test_a_transcript_keeps_its_text_except_the_separator():
     chosen = "\n\nHuman:  Two spaces.\n\nThen: a paragraph \n\nAssistant:Fine\n"
     assert spoken("hh-rlhf", {"chosen": chosen, "rejected": ""}) == [
         ("user", " Two spaces.\n\nThen: a paragraph "),
@@ -244,7 +244,7 @@ def test_claude_attachments_are_marked_and_not_read():
     ]
 
 
-def test_the_path_to_the_current_node_is_what_was_said_last():
+def test_the_path_to_the_current_node_is_read():
     assert spoken("chatgpt-export", {**SAMPLES["chatgpt-export"], "current_node": "n2"}) == [
         ("user", "Hello"),
         ("assistant", "Go away"),
@@ -275,7 +275,7 @@ def test_a_broken_tree_is_a_reject(parent):
         ),
     ],
 )
-def test_what_chatgpt_adds_to_a_chat_is_marked(message, turn):
+def test_additional_chatgpt_content_becomes_a_marker(message, turn):
     mapping = {
         "n1": chatgpt_node("user", "Hello", None),
         "n2": chatgpt_node("assistant", "secret", "n1", **message),
@@ -284,7 +284,7 @@ def test_what_chatgpt_adds_to_a_chat_is_marked(message, turn):
     assert spoken("chatgpt-export", raw) == [("user", "Hello"), turn]
 
 
-def test_what_chatgpt_hides_from_a_chat_is_left_out():
+def test_hidden_chatgpt_messages_are_left_out():
     hidden = {"is_visually_hidden_from_conversation": True}
     mapping = {
         "n0": chatgpt_node("system", "", None, metadata=hidden),
@@ -296,7 +296,7 @@ def test_what_chatgpt_hides_from_a_chat_is_left_out():
 
 @pytest.mark.parametrize("shape", ["vitw", "openai", "wildchat", "lmsys"])
 @pytest.mark.parametrize("role", ["system", "developer", "tool", "function"])
-def test_text_of_systems_and_tools_never_passes(shape, role):
+def test_text_of_system_and_tool_messages_is_removed(shape, role):
     key = "conversation" if shape in ("wildchat", "lmsys") else "messages"
     turns = [{"role": role, "content": "be very secret"}, *HELLO]
     row = parse(shape, {**SAMPLES[shape], key: turns})
@@ -326,11 +326,11 @@ def test_text_of_systems_and_tools_never_passes(shape, role):
     ],
 )
 @pytest.mark.parametrize("shape", CONTENT_OF)
-def test_words_stay_as_they_are_and_all_else_is_marked(shape, content, text):
+def test_text_is_unchanged_and_other_content_becomes_a_marker(shape, content, text):
     assert spoken(shape, CONTENT_OF[shape]({"content": content})) == [("user", text)]
 
 
-def test_a_call_of_a_tool_without_words_is_a_turn():
+def test_a_tool_call_without_text_is_a_turn():
     turns = [HELLO[0], {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}]
     assert spoken("openai", {"messages": turns}) == [
         ("user", "Hello"),
@@ -351,7 +351,7 @@ def test_a_call_of_a_tool_without_words_is_a_turn():
         ("bing", "assistant"),
     ],
 )
-def test_other_names_of_the_two_speakers_are_known(name, role):
+def test_alternative_role_names_are_known(name, role):
     assert spoken("openai", {"messages": [{"role": name, "content": "x"}]}) == [(role, "x")]
 
 
@@ -412,12 +412,12 @@ def test_bad_fields_have_a_code_each(field, value, code):
     "field", ["conversation_id", "prompt_id", "account_id", "model", "created_at"]
 )
 @pytest.mark.parametrize("unknown", [None, ""])
-def test_null_and_the_empty_string_are_unknown(field, unknown):
+def test_null_and_the_empty_string_mean_unknown(field, unknown):
     row = parse("vitw", {**SAMPLES["vitw"], field: unknown})
     assert row["account" if field == "account_id" else field] is None
 
 
-def test_an_integer_is_an_id():
+def test_an_integer_is_a_valid_id():
     assert parse("vitw", {**SAMPLES["vitw"], "conversation_id": 7})["conversation_id"] == "7"
 
 
@@ -436,14 +436,14 @@ def test_an_integer_is_an_id():
         pd.Timestamp(NOON) + pd.Timedelta(1, "ns"),
     ],
 )
-def test_one_moment_in_many_spellings_is_one_moment(value):
+def test_one_moment_in_many_formats_is_the_same_moment(value):
     moment = read_time(value)
     assert moment == NOON
     assert type(moment) is datetime
     assert moment.tzinfo is UTC
 
 
-def test_a_day_is_its_midnight():
+def test_a_date_is_read_as_midnight_utc():
     assert read_time("2024-05-01") == read_time(date(2024, 5, 1)) == NOON.replace(hour=0)
 
 
@@ -496,7 +496,7 @@ def test_any_object_read_as_any_shape_is_parsed_or_rejected(shape, raw):
 
 
 def places(value, path=()):
-    """Paths to everything inside a JSON value."""
+    """Paths to all values inside a JSON value."""
     pairs = value.items() if isinstance(value, dict) else []
     for key, inner in enumerate(value) if isinstance(value, list) else pairs:
         yield (*path, key)
@@ -505,7 +505,7 @@ def places(value, path=()):
 
 @settings(deadline=None)
 @given(st.data())
-def test_a_good_row_with_one_place_changed_is_parsed_or_rejected(data):
+def test_a_good_row_with_one_value_changed_is_parsed_or_rejected(data):
     shape = data.draw(st.sampled_from(sorted(SHAPES)))
     raw = json.loads(json.dumps(SAMPLES[shape]))
     *path, last = data.draw(st.sampled_from(list(places(raw))))
@@ -516,12 +516,12 @@ def test_a_good_row_with_one_place_changed_is_parsed_or_rejected(data):
     assert_parsed_or_rejected(shape, raw)
 
 
-def test_a_text_of_markers_only_takes_no_time():
+def test_a_text_of_many_markers_is_read_in_linear_time():
     text = "[tool message] " * 200_000 + "end"
     assert spoken("openai", {"messages": [{"role": "user", "content": text}]}) == [("user", text)]
 
 
-def test_arrow_gives_python_values_that_the_shapes_know():
+def test_shapes_parse_values_converted_by_arrow():
     table = pa.Table.from_pylist([SAMPLES["vitw"] | {"created_at": NOON}])
     assert parse("vitw", table.to_pylist()[0])["created_at"] == NOON
     assert not isinstance(table.to_pylist()[0]["messages"], np.ndarray)

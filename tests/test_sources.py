@@ -1,4 +1,4 @@
-"""Input files: found, recognised and read, whole and broken."""
+"""Input files are found, their shape is detected, and rows are read from good and bad files."""
 
 import gzip
 import io
@@ -96,7 +96,7 @@ def test_inputs_in_any_order_and_twice_name_each_file_once(write, tmp_path):
     assert [file.name for file in one] == ["a/1.jsonl", "a/x/3.parquet", "b/2.jsonl"]
 
 
-def test_names_do_not_depend_on_where_the_folder_stands(write, tmp_path):
+def test_names_do_not_depend_on_the_location_of_the_folder(write, tmp_path):
     for place in ("here", "there/deep"):
         write(f"{place}/a/1.jsonl", b"{}")
         write(f"{place}/2.json.gz", b"{}")
@@ -110,7 +110,7 @@ def test_the_name_of_a_file_does_not_change_when_another_appears_beside_it(write
     assert set(before) < set(names(tmp_path / "data"))
 
 
-def test_a_relative_path_is_the_file_that_it_names(write, tmp_path, monkeypatch):
+def test_a_relative_path_is_resolved(write, tmp_path, monkeypatch):
     write("data/1.jsonl", b"{}")
     monkeypatch.chdir(tmp_path)
     assert find_files(["data"]) == find_files([str(tmp_path / "data")])
@@ -133,13 +133,13 @@ def test_every_known_suffix_is_found_in_a_folder(write, tmp_path, suffix):
     assert names(tmp_path / "data") == [f"1{suffix}"]
 
 
-def test_hidden_files_and_folders_are_passed_over(write, tmp_path):
+def test_hidden_files_and_folders_are_skipped(write, tmp_path):
     for name in ("1.jsonl", "_SUCCESS.json", ".2.jsonl", ".cache/3.jsonl", "_old/4.jsonl"):
         write(f"data/{name}", b"{}")
     assert names(tmp_path / "data") == ["1.jsonl"]
 
 
-def test_a_link_to_a_file_counts_and_a_link_to_a_folder_does_not(write, tmp_path):
+def test_links_to_files_are_followed_and_links_to_folders_are_not(write, tmp_path):
     target = write("elsewhere/blob", b"{}")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/1.jsonl").symlink_to(target)
@@ -147,14 +147,14 @@ def test_a_link_to_a_file_counts_and_a_link_to_a_folder_does_not(write, tmp_path
     assert names(tmp_path / "data") == ["1.jsonl"]
 
 
-def test_a_broken_link_is_an_error_and_not_a_gap(tmp_path):
+def test_a_broken_link_is_an_error(tmp_path):
     (tmp_path / "1.jsonl").symlink_to(tmp_path / "gone.jsonl")
     with pytest.raises(InputError, match="FileNotFoundError"):
         find_files([str(tmp_path)])
 
 
 @pytest.mark.parametrize("given", ["gone.jsonl", "gone/", "*.jsonl", "**/[ab]?.parquet", "."])
-def test_an_input_that_names_nothing_is_an_error_that_names_it(tmp_path, given):
+def test_an_input_without_files_is_named_in_the_error(tmp_path, given):
     pattern = f"{tmp_path}/{given}"
     with pytest.raises(InputError) as error:
         find_files([pattern])
@@ -162,24 +162,24 @@ def test_an_input_that_names_nothing_is_an_error_that_names_it(tmp_path, given):
     assert "--input" in error.value.fix
 
 
-def test_a_file_of_another_suffix_is_refused_when_it_is_named(write):
+def test_a_named_file_with_another_suffix_is_rejected(write):
     with pytest.raises(InputError, match="none of the suffixes"):
         find_files([write("chats.csv", b"")])
 
 
-def test_a_file_name_with_brackets_is_no_pattern(write, tmp_path):
+def test_an_existing_file_name_with_brackets_is_not_a_pattern(write, tmp_path):
     path = write("chats [1].jsonl", b"{}")
     assert names(path) == ["chats [1].jsonl"]
 
 
-def test_a_file_without_the_right_to_read_it_is_an_error(write, monkeypatch):
+def test_a_file_without_read_permission_is_an_error(write, monkeypatch):
     path = write("1.jsonl", b"{}")
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(InputError, match="PermissionError"):
         find_files([path])
 
 
-def test_a_folder_that_may_not_be_listed_is_an_error_and_not_a_gap(write, tmp_path, monkeypatch):
+def test_a_folder_without_list_permission_is_an_error(write, tmp_path, monkeypatch):
     write("1.jsonl", b"{}")
     write("closed/2.jsonl", b"{}")
     scandir = os.scandir
@@ -194,7 +194,7 @@ def test_a_folder_that_may_not_be_listed_is_an_error_and_not_a_gap(write, tmp_pa
         find_files([str(tmp_path)])
 
 
-def test_an_address_of_no_known_storage_is_an_error():
+def test_an_address_of_an_unknown_storage_is_an_error():
     with pytest.raises(InputError, match="cannot be read"):
         find_files(["nowhere://bucket/1.jsonl"])
 
@@ -214,7 +214,7 @@ def put(address, data):
     storage.pipe(path, data)
 
 
-def test_other_storages_are_listed_and_read_like_folders(bucket):
+def test_other_storages_are_listed_and_read_like_local_folders(bucket):
     for name in ("a/1.jsonl.gz", "a/b/2.parquet", "a/_SUCCESS.json", "c/3.jsonl", "c/4.json.zst"):
         put(f"{bucket}/{name}", file_bytes(name))
     files = find_files([f"{bucket}/a", f"{bucket}/*/[34].json*"])
@@ -228,7 +228,7 @@ def test_other_storages_are_listed_and_read_like_folders(bucket):
     assert {recognise(file) for file in files} == {"vitw"}
 
 
-def test_a_version_in_another_storage_changes_with_the_content(bucket):
+def test_a_version_in_remote_storage_changes_with_the_content(bucket):
     put(f"{bucket}/1.jsonl", b"{}")
     before = find_files([bucket])[0]
     put(f"{bucket}/1.jsonl", b'{"a": 1}')
@@ -238,7 +238,7 @@ def test_a_version_in_another_storage_changes_with_the_content(bucket):
 
 
 @pytest.mark.parametrize("given", ["gone.jsonl", "gone", "*.jsonl"])
-def test_an_input_that_another_storage_lacks_is_an_error(bucket, given):
+def test_a_missing_remote_input_is_an_error(bucket, given):
     put(f"{bucket}/1.parquet", b"")
     with pytest.raises(InputError) as error:
         find_files([f"{bucket}/{given}"])
@@ -251,7 +251,7 @@ def test_local_and_remote_inputs_have_no_folder_in_common(bucket, write):
 
 
 class FailingFile(io.BytesIO):
-    """Storage that loses the connection after the first bytes."""
+    """A file whose connection is lost after the first bytes."""
 
     def read(self, size=-1, /):
         if self.tell() > 0:
@@ -260,7 +260,7 @@ class FailingFile(io.BytesIO):
 
 
 @pytest.mark.parametrize("name", ["1.jsonl", "1.jsonl.gz", "1.jsonl.zst", "1.parquet"])
-def test_storage_that_fails_is_an_error_and_never_a_reject(source, monkeypatch, name):
+def test_a_storage_failure_is_an_error_and_never_a_reject(source, monkeypatch, name):
     data = file_bytes(name)
     file = source(name, data)
     storage = SimpleNamespace(open=lambda *_, **__: FailingFile(data))
@@ -280,7 +280,7 @@ def test_the_same_rows_are_read_from_every_kind_of_file(source, suffix):
 
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("suffix", [".json", ".json.gz", ".json.zst"])
-def test_a_json_array_is_its_elements(source, suffix, indent):
+def test_the_rows_of_a_json_array_are_its_elements(source, suffix, indent):
     document = json.dumps(ROWS, indent=indent, ensure_ascii=False).encode()
     file = source(f"1{suffix}", pack(document, Path(suffix).suffix))
     assert list(iter_rows(file)) == list(enumerate(ROWS))
@@ -292,39 +292,39 @@ def test_an_indented_json_object_is_one_row(source):
 
 
 @pytest.mark.parametrize("layout", [as_lines(ROWS[:2]), json.dumps(ROWS[:2]).encode()])
-def test_a_byte_order_mark_is_no_part_of_a_row(source, layout):
+def test_a_byte_order_mark_is_ignored(source, layout):
     assert len(list(iter_rows(source("1.json", b"\xef\xbb\xbf" + layout)))) == 2
     assert codes(iter_rows(source("2.json", b"\xef\xbb\xbf" + layout))) == ["good", "good"]
 
 
-def test_blank_lines_are_no_rows(source):
+def test_blank_lines_are_skipped(source):
     file = source("1.jsonl", b'\r\n{"a": 1}\r\n   \n\n{"a": 2}')
     assert list(iter_rows(file)) == [(0, {"a": 1}), (1, {"a": 2})]
 
 
-def test_nan_is_null_and_of_equal_keys_the_last_counts(source):
+def test_nan_is_null_and_the_last_of_duplicate_keys_wins(source):
     file = source("1.jsonl", b'{"a": NaN, "b": -Infinity, "c": 1, "c": 2}\n')
     assert list(iter_rows(file)) == [(0, {"a": None, "b": None, "c": 2})]
 
 
-def test_parts_that_were_packed_one_by_one_are_one_file(source):
+def test_concatenated_gzip_members_are_one_file(source):
     parts = pack(as_lines(ROWS[:10]), ".gz") + pack(as_lines(ROWS[10:]), ".gz")
     assert [row for _, row in iter_rows(source("1.jsonl.gz", parts))] == ROWS
 
 
-def test_a_turn_of_five_megabytes_passes_unharmed(source):
+def test_a_turn_of_five_megabytes_is_read_unchanged(source):
     row = {"conversation_id": "c", "messages": [{"role": "user", "content": "é\n" * 2_500_000}]}
     for name in ("1.jsonl.gz", "1.parquet"):
         file = source(name, file_bytes(name, [row, ROWS[0]]))
         assert [got for _, got in iter_rows(file)] == [row, ROWS[0]]
 
 
-def test_duplicate_ids_are_left_to_the_stage(source):
+def test_duplicate_ids_are_not_removed_while_reading(source):
     file = source("1.jsonl", as_lines([ROWS[0], ROWS[0]]))
     assert [row for _, row in iter_rows(file)] == [ROWS[0], ROWS[0]]
 
 
-def test_of_a_columnar_file_only_the_columns_of_its_shape_are_read(source):
+def test_only_the_columns_of_the_shape_are_read_from_a_columnar_file(source):
     table = pa.Table.from_pylist([{**row, "embedding": [1.0]} for row in ROWS])
     file = source("1.parquet", parquet_bytes(table))
     assert [row for _, row in iter_rows(file, "vitw")] == ROWS
@@ -341,7 +341,7 @@ JSON_VALUES = st.recursive(
 
 
 class Pieces(io.BytesIO):
-    """A stream that gives at most so many bytes at once."""
+    """A stream that returns at most `size` bytes per read."""
 
     def __init__(self, data, size):
         super().__init__(data)
@@ -358,7 +358,7 @@ class Pieces(io.BytesIO):
     st.booleans(),
     st.integers(1, 9),
 )
-def test_an_array_in_pieces_of_any_size_is_its_elements(values, indent, ascii_only, size):
+def test_an_array_read_in_chunks_of_any_size_gives_its_elements(values, indent, ascii_only, size):
     document = json.dumps(values, indent=indent, ensure_ascii=ascii_only).encode()
     assert list(read_json(Pieces(document, size), "array")) == values
 
@@ -381,26 +381,26 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize("line", BAD_LINES, ids=lambda line: f"{line[:12]!r}")
-def test_a_bad_line_has_a_code_and_its_neighbours_are_unharmed(source, line):
+def test_a_bad_line_has_a_code_and_other_lines_are_read(source, line):
     file = source("1.jsonl", b'{"n": 0}\n' + line + b'\n{"n": 2}\n')
     assert list(iter_rows(file)) == [(0, {"n": 0}), (1, Reject(BAD_LINES[line])), (2, {"n": 2})]
 
 
 @pytest.mark.parametrize("element", ["1", '"],["', "nul", '{"a": 1]', '{"a" 1}'])
-def test_a_bad_element_has_a_code_and_its_neighbours_are_unharmed(source, element):
+def test_a_bad_element_has_a_code_and_other_elements_are_read(source, element):
     file = source("1.json", f'[{{"n": 0}}, {element}, {{"n": 2}}]'.encode())
     good, bad, also_good = (row for _, row in iter_rows(file))
     assert (good, also_good) == ({"n": 0}, {"n": 2})
     assert bad in (Reject("not_json"), Reject("not_an_object"))
 
 
-def test_a_lone_surrogate_is_read_and_left_to_the_shape(source):
+def test_a_lone_surrogate_is_read_and_rejected_later_by_the_shape(source):
     content = b'{"messages": [{"role": "user", "content": "\\ud800"}]}\n'
     assert codes(iter_rows(source("1.jsonl", content))) == ["good"]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".json"])
-def test_a_row_over_the_limit_is_skipped_and_not_its_neighbours(source, monkeypatch, suffix):
+def test_a_row_over_the_limit_is_rejected_and_others_are_read(source, monkeypatch, suffix):
     monkeypatch.setattr(rows, "MAX_ROW_BYTES", 1000)
     values = [{"n": 0}, {"n": "x" * 300_000}, {"n": 2}, {"n": "y" * 989}, {"n": "z" * 995}]
     data = as_lines(values) if suffix == ".jsonl" else json.dumps(values).encode()
@@ -415,7 +415,7 @@ def test_a_document_over_the_limit_is_one_reject(source, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["1.jsonl.gz", "1.json.gz"])
-def test_a_line_of_200_megabytes_is_never_held(write, name):
+def test_a_line_of_200_megabytes_is_never_in_memory(write, name):
     start, end = (b"[", b"]") if name == "1.json.gz" else (b"", b"")
     path = write(name, b"")
     with gzip.GzipFile(path, "wb", compresslevel=1) as stream:
@@ -432,7 +432,7 @@ def test_a_line_of_200_megabytes_is_never_held(write, name):
 
 
 @pytest.mark.parametrize("name", ["1.jsonl.gz", "1.jsonl.zst", "1.json.gz"])
-def test_a_file_that_breaks_off_gives_its_first_rows_and_one_reject(source, name):
+def test_a_truncated_file_gives_its_first_rows_and_one_reject(source, name):
     values = [{"n": n, "noise": os.urandom(60).hex()} for n in range(5000)]
     document = as_lines(values) if "jsonl" in name else json.dumps(values).encode()
     packed = pack(document, Path(name).suffix)
@@ -442,18 +442,18 @@ def test_a_file_that_breaks_off_gives_its_first_rows_and_one_reject(source, name
     assert len(good) > 2000
 
 
-def test_an_array_that_is_not_closed_is_truncated(source):
+def test_an_unclosed_array_is_reported_as_truncated(source):
     file = source("1.json", b'[{"n": 0}, {"n": 1')
     assert list(iter_rows(file)) == [(0, {"n": 0}), (1, Reject("file_truncated"))]
 
 
-def test_what_follows_an_array_is_a_reject(source):
+def test_text_after_an_array_is_a_reject(source):
     file = source("1.json", b'[{"n": 0}]\n{"n": 1')
     assert codes(iter_rows(file))[0] == "good"
     assert set(codes(iter_rows(file))[1:]) <= {"not_json", "file_truncated"} != set()
 
 
-def test_damage_inside_a_packed_file_is_one_reject(source):
+def test_damage_inside_a_compressed_file_is_one_reject(source):
     packed = bytearray(pack(as_lines([{"n": os.urandom(60).hex()} for _ in range(5000)]), ".gz"))
     middle = len(packed) // 2
     packed[middle : middle + 2000] = bytes(2000)
@@ -465,7 +465,7 @@ def test_damage_inside_a_packed_file_is_one_reject(source):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=300) | st.text(st.sampled_from('"\\[]{},:\n\ufeff 1a')).map(str.encode))
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".json.gz"])
-def test_no_bytes_at_all_raise(source, suffix, data):
+def test_no_bytes_raise_an_exception(source, suffix, data):
     packed = pack(data, Path(suffix).suffix)
     read = list(iter_rows(source(f"1{suffix}", packed)))
     assert [number for number, _ in read] == list(range(len(read)))
@@ -484,15 +484,15 @@ def test_rows_keep_their_numbers_over_row_groups_and_batches():
 
 
 @pytest.mark.parametrize("options", [{}, {"data_page_size": 256, "dictionary_pagesize_limit": 512}])
-def test_texts_are_the_same_whether_a_page_holds_them_or_a_dictionary(options):
+def test_texts_are_the_same_with_plain_and_dictionary_pages(options):
     texts = ["a", "a", None, "é" * 50, *(str(n) * 20 for n in range(200))]
     values = [{"t": texts[n:][:3], "u": texts[n]} for n in range(200)]
     read = read_table(pa.Table.from_pylist(values), row_group_size=70, **options)
     assert [row for _, row in read] == values
 
 
-def test_a_bomb_of_one_text_and_many_references_never_goes_off():
-    # 20 KB that read as 50 GB: each row of the first group repeats one megabyte a thousand times.
+def test_a_dictionary_bomb_is_rejected_within_bounded_memory():
+    # 20 KB that expand to 50 GB: each row of the first group repeats 1 MB a thousand times.
     bomb = pa.DictionaryArray.from_arrays(np.zeros(50_000, np.int32), pa.array(["x" * 1_000_000]))
     roles = pa.DictionaryArray.from_arrays(np.zeros(50_000, np.int32), pa.array(["user"]))
     turns = pa.StructArray.from_arrays([roles, bomb], names=["role", "content"])
@@ -509,7 +509,7 @@ def test_a_bomb_of_one_text_and_many_references_never_goes_off():
     assert pa.default_memory_pool().max_memory() - before < 200 << 20
 
 
-def test_a_long_row_is_a_reject_and_its_neighbours_are_unharmed(monkeypatch):
+def test_a_long_row_is_a_reject_and_others_are_read(monkeypatch):
     monkeypatch.setattr(parquet, "MAX_ROW_BYTES", 1000)
     values = [{"t": ["a"]}, {"t": ["b" * 600] * 2}, {"t": ["c" * 600]}, {"t": None}]
     read = [row for _, row in read_table(pa.Table.from_pylist(values))]
@@ -549,7 +549,7 @@ def test_the_size_of_a_row_is_at_least_that_of_its_texts(values, start):
     for size, row in zip(sizes, values[start:], strict=True):
         texts = [row["s"], *(row["l"] or []), *(m["r"] for m in row["m"] if m)]
         total = sum(len(text.encode()) for text in texts if text)
-        # Every value costs the same on top: three columns, and each element of the two lists.
+        # Every value has the same overhead: three columns, and each element of the two lists.
         elements = len(row["l"] or []) + 2 * len(row["m"])
         assert total <= size <= total + parquet._VALUE_BYTES * (4 + elements)
 
@@ -559,7 +559,7 @@ def test_a_file_without_any_column_of_its_shape_is_one_reject():
         read_table(pa.table({"price": [1, 2]}), columns=["messages"])
 
 
-def test_values_that_python_cannot_hold_cost_their_row_only():
+def test_values_that_python_cannot_represent_reject_only_their_row():
     late = pa.array([0, 2**62, None], pa.timestamp("us"))
     assert codes(read_table(pa.table({"t": late}))) == ["good", "value_unreadable", "good"]
     offsets = np.array([0, 1, 2, 3], np.int32)
@@ -568,7 +568,7 @@ def test_values_that_python_cannot_hold_cost_their_row_only():
     assert codes(read_table(pa.table({"t": broken}))) == ["good", "invalid_utf8", "good"]
 
 
-def test_columns_of_every_other_type_do_no_harm():
+def test_columns_of_every_other_type_are_read():
     table = pa.table(
         {
             "map": pa.array([[("k", "v")], None], pa.map_(pa.string(), pa.string())),
@@ -583,7 +583,7 @@ def test_columns_of_every_other_type_do_no_harm():
     assert [row for _, row in read_table(table)] == table.to_pylist()
 
 
-def test_a_broken_row_group_is_one_reject_and_its_neighbours_are_unharmed():
+def test_a_broken_row_group_is_one_reject_and_others_are_read():
     table = pa.table({"n": range(300), "t": [os.urandom(50).hex() for _ in range(300)]})
     data = bytearray(parquet_bytes(table, row_group_size=100, compression="zstd"))
     chunk = pq.read_metadata(io.BytesIO(data)).row_group(1).column(1)
@@ -596,7 +596,7 @@ def test_a_broken_row_group_is_one_reject_and_its_neighbours_are_unharmed():
 
 
 @pytest.mark.parametrize("index", [-1, 2, 2**31 - 1])
-def test_a_reference_to_a_text_that_is_not_there_is_damage(index):
+def test_an_index_outside_the_dictionary_is_damage(index):
     indices = pa.array([0, index], pa.int32())
     column = pa.DictionaryArray.from_arrays(indices, pa.array(["a", "b"]), safe=False)
     with pytest.raises(pa.ArrowInvalid):
@@ -605,7 +605,7 @@ def test_a_reference_to_a_text_that_is_not_there_is_damage(index):
 
 @settings(deadline=None, max_examples=100)
 @given(st.data())
-def test_no_damage_to_a_parquet_file_raises(data):
+def test_no_damage_to_a_parquet_file_raises_another_exception(data):
     packed = bytearray(file_bytes("1.parquet"))
     for _ in range(data.draw(st.integers(1, 4))):
         packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
@@ -618,9 +618,9 @@ def test_no_damage_to_a_parquet_file_raises(data):
 
 
 class Tripwire(pa.ExtensionType):
-    """A column type as Ray, pandas and others register: its code runs when a schema is read."""
+    """A column type like those of Ray and pandas: its code runs when a schema is read."""
 
-    sprung = False
+    triggered = False
 
     def __init__(self):
         super().__init__(pa.string(), "vitw_ray.tests.tripwire")
@@ -630,7 +630,7 @@ class Tripwire(pa.ExtensionType):
 
     @classmethod
     def __arrow_ext_deserialize__(cls, _storage, _serialized):
-        cls.sprung = True
+        cls.triggered = True
         return cls()
 
 
@@ -642,23 +642,23 @@ def test_no_code_runs_for_a_column_of_an_extension_type(source, nested):
     data = parquet_bytes(pa.table({"messages": column}))
     pa.register_extension_type(Tripwire())
     try:
-        Tripwire.sprung = False
+        Tripwire.triggered = False
         file = source("1.parquet", data)
         assert codes(iter_rows(file)) == ["arrow_extension_types"]
         with pytest.raises(InputError, match="arrow_extension_types"):
             recognise(file)
-        assert not Tripwire.sprung
+        assert not Tripwire.triggered
         pq.read_schema(io.BytesIO(data))
-        assert Tripwire.sprung  # so the wire was live
+        assert Tripwire.triggered  # the test type really runs code
     finally:
         pa.unregister_extension_type("vitw_ray.tests.tripwire")
 
 
-# --- what shape
+# --- detecting the shape
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_shape_is_recognised_in_every_kind_of_file(source, suffix):
+def test_the_shape_is_detected_in_every_kind_of_file(source, suffix):
     assert recognise(source(f"1{suffix}", file_bytes(f"1{suffix}"))) == "vitw"
 
 
@@ -674,7 +674,7 @@ def test_the_shape_is_recognised_in_every_kind_of_file(source, suffix):
         ("1.parquet", parquet_bytes(pa.table({"messages": pa.array([], pa.string())}))),
     ],
 )
-def test_a_file_without_rows_has_no_shape_and_is_no_error(source, name, data):
+def test_a_file_without_rows_has_no_shape_and_is_not_an_error(source, name, data):
     file = source(name, data)
     assert list(iter_rows(file)) == []
     assert recognise(file) is None
@@ -698,7 +698,7 @@ def test_a_file_without_rows_has_no_shape_and_is_no_error(source, name, data):
     ],
 )
 @pytest.mark.parametrize("source_format", ["auto", "vitw"])
-def test_a_file_that_is_not_what_its_suffix_says_is_an_error(source, name, data, source_format):
+def test_a_file_that_does_not_match_its_suffix_is_an_error(source, name, data, source_format):
     file = source(name, data)
     with pytest.raises(InputError) as error:
         recognise(file, source_format)
@@ -716,7 +716,7 @@ def test_an_unknown_shape_is_an_error_that_names_columns_shapes_and_the_setting(
     assert SECRET not in str(error.value)
 
 
-def test_rows_without_columns_are_of_no_known_shape(source):
+def test_rows_without_columns_have_no_known_shape(source):
     with pytest.raises(InputError, match="none of the known shapes"):
         recognise(source("1.jsonl", b"{}\n{}\n"))
 
@@ -727,7 +727,7 @@ def test_a_shape_whose_rows_cannot_be_read_is_an_error_with_their_codes(source):
         recognise(file)
 
 
-def test_a_shape_that_is_named_is_believed(source):
+def test_a_shape_given_by_the_user_is_used(source):
     file = source("1.jsonl", as_lines([{"conversation_id": "c", "messages": SECRET}]))
     assert recognise(file, "wildchat") == "wildchat"
 

@@ -1,4 +1,4 @@
-"""Where tasks are clustered makes no difference to their tree."""
+"""The tree of tasks does not depend on where the tasks are clustered."""
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +44,7 @@ def blocks(storage):
 
 
 @pytest.mark.ray
-def test_tasks_in_several_actors_have_the_tree_of_one_worker(
+def test_tasks_in_several_actors_give_the_tree_of_one_worker(
     storage, blocks, local_ray, monkeypatch
 ):
     monkeypatch.setattr(hierarchy, "NODES", NODES)
@@ -65,6 +65,6 @@ def test_tasks_in_several_actors_have_the_tree_of_one_worker(
         TaskGrower(config, storage, Keyed(b"a secret of sixteen bytes"), blocks, "private", rows)()
         for rows in (10**6, 2 * TEXTS, TEXTS)
     ]
-    assert made == [2, 2]  # never more shards than extractors had actors
+    assert made == [2, 2]  # never more shards than extractor actors
     assert trees[0].tree.num_rows > NODES
     assert trees[1].tree == trees[2].tree == trees[0].tree

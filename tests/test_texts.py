@@ -1,4 +1,4 @@
-"""Texts are divided into blocks by their content, whoever counted them in whatever order."""
+"""Blocks of texts depend only on the texts, not on who counted them or in which order."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ def blocks_of(storage, texts, blocks):
 
 
 @given(st.lists(counts, max_size=4), st.sampled_from([1, 2, 4, 8]))
-def test_a_text_is_in_one_block_once_and_its_conversations_add_up(tmp_path_factory, parts, blocks):
+def test_a_text_is_in_one_block_once_and_its_counts_are_added(tmp_path_factory, parts, blocks):
     storage = Storage(str(tmp_path_factory.mktemp("texts")))
     found = blocks_of(storage, written(storage, parts), blocks)
     total = Counter()
@@ -38,16 +38,16 @@ def test_a_text_is_in_one_block_once_and_its_conversations_add_up(tmp_path_facto
 
 
 @given(counts, st.randoms())
-def test_a_new_text_changes_one_block_only(tmp_path_factory, part, random):
+def test_a_new_text_changes_only_one_block(tmp_path_factory, part, random):
     storage = Storage(str(tmp_path_factory.mktemp("texts")))
     before = blocks_of(storage, written(storage, [part]), 8)
-    new = random.choice("abc") + "".join(part)  # longer than all that is there
+    new = random.choice("abc") + "".join(part)  # longer than all existing texts
     after = blocks_of(storage, written(storage, [part, {new: 1}]), 8)
     assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
 
 
 @given(st.integers(1, 10**8), st.sampled_from([8, 4096, 65_536]))
-def test_blocks_are_neither_large_nor_tiny_and_double_when_the_texts_do(rows, size):
+def test_blocks_have_bounded_sizes_and_their_number_is_a_power_of_two(rows, size):
     blocks = Texts("tasks", (), rows).blocks(size)
     assert rows / blocks <= size
     assert blocks == 1 or rows / blocks > size / 2

@@ -1,4 +1,4 @@
-"""A transcript keeps to its budget, keeps head and tail, and owns up to what it cut."""
+"""A transcript respects its budget, keeps head and tail, and reports what it cut."""
 
 import time
 
@@ -33,7 +33,7 @@ def test_the_budget_is_never_exceeded(messages, budget, count):
 
 
 @given(turns, budgets, counters)
-def test_what_fits_is_left_alone_and_nothing_else_is(messages, budget, count):
+def test_a_conversation_is_unchanged_exactly_if_it_fits(messages, budget, count):
     result = transcript(messages, budget, count)
     fits = tokens(messages, count) <= budget
     assert (result.messages == tuple(messages)) == fits
@@ -51,9 +51,7 @@ def holds(content: str, pieces: list[str]) -> bool:
 
 
 @given(turns, budgets, counters)
-def test_all_that_remains_stands_in_the_original_in_order_and_with_its_role(
-    messages, budget, count
-):
+def test_the_remaining_text_is_in_the_original_in_order_and_with_its_role(messages, budget, count):
     originals = iter(messages)
     for message in transcript(messages, budget, count).messages:
         pieces = [piece.strip("\n") for piece in message.content.split(MARKER)]
@@ -74,7 +72,7 @@ def test_most_of_the_budget_is_used(budget, words_per_turn):
     assert tokens(transcript(messages, budget, words).messages, words) >= 0.75 * budget
 
 
-def test_the_middle_goes_first_and_the_share_says_how_much():
+def test_the_middle_is_cut_first_and_its_share_is_reported():
     messages = [Message("user", f"turn {i} has six words here") for i in range(100)]
     result = transcript(messages, 63, words)
     assert [m.content for m in result.messages[:5]] == [m.content for m in messages[:5]]
@@ -109,8 +107,8 @@ def test_five_megabytes_in_one_turn_take_less_than_a_second(text):
     assert time.perf_counter() - start < 1.0
 
 
-def test_a_huge_turn_is_counted_whole_only_once():
-    """A real tokenizer needs a second for megabytes; searching must not ask it for them again."""
+def test_the_tokens_of_a_huge_turn_are_counted_only_once():
+    """A real tokenizer takes a second for megabytes; the search must not count them again."""
     asked = []
 
     def counting(text: str) -> int:
@@ -123,7 +121,7 @@ def test_a_huge_turn_is_counted_whole_only_once():
 
 @settings(max_examples=20)
 @given(st.text(alphabet="ab .", min_size=1000, max_size=5000), st.integers(20, 200))
-def test_a_counter_that_falls_as_text_grows_still_keeps_to_the_budget(text, budget):
+def test_a_non_monotonic_counter_still_respects_the_budget(text, budget):
     def wavering(part: str) -> int:
         return estimate(part) + (len(part) % 3 == 0)
 

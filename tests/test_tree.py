@@ -1,4 +1,4 @@
-"""The taxonomy table: sound for any tree, and what is unsound is found."""
+"""The taxonomy table is valid for any tree, and problems are found."""
 
 import uuid
 from collections import Counter
@@ -52,7 +52,7 @@ def changed(table, row, **cells):
 
 @settings(deadline=None)
 @given(trees(), st.sampled_from(["ai_values", "human_values", "tasks"]))
-def test_any_tree_is_sound_and_follows_the_schema(tree, facet):
+def test_any_tree_is_valid_and_follows_the_schema(tree, facet):
     labels, counts, levels = tree
     table = build_tree(facet, labels, counts, levels, names_for(levels))
     table.validate(full=True)
@@ -75,7 +75,7 @@ def test_the_order_of_labels_does_not_change_the_table(tree, random):
 
 @settings(deadline=None)
 @given(trees())
-def test_leaves_under_every_node_are_those_that_climb_to_it(tree):
+def test_the_count_of_every_node_is_the_sum_of_its_leaves(tree):
     labels, counts, levels = tree
     table = build_tree("ai_values", labels, counts, levels, names_for(levels))
     paths = ancestors(table, "ai_values")
@@ -89,7 +89,7 @@ def test_leaves_under_every_node_are_those_that_climb_to_it(tree):
     assert totals == Counter(dict(nodes))
 
 
-def test_a_small_tree_reads_as_published():
+def test_a_small_tree_has_the_published_form():
     rows = {row["name"]: row for row in small().to_pylist() if row["level"]}
     leaves = {row["cluster_id"]: row for row in small().to_pylist() if not row["level"]}
     assert leaves["candour"] == {
@@ -110,14 +110,14 @@ def test_a_small_tree_reads_as_published():
     assert (facet, level, uuid.UUID(code).version) == ("ai_values", "l1", 4)
 
 
-def test_tasks_start_at_level_one_and_show_no_leaf():
+def test_the_tree_of_tasks_starts_at_level_one_without_leaves():
     table = small("tasks")
     assert sorted(set(table["level"].to_pylist())) == [1, 2]
     assert not {"honesty", "candour"} & set(table["name"].to_pylist())
     assert all(len(path) == 2 for path in ancestors(table, "tasks").values())
 
 
-def test_cluster_ids_follow_members_facet_level_and_key():
+def test_cluster_ids_depend_on_members_facet_level_and_key():
     one = cluster_id("tasks", 1, ["b", "a"])
     assert one == cluster_id("tasks", 1, iter(["a", "b"]))
     others = [
@@ -130,7 +130,7 @@ def test_cluster_ids_follow_members_facet_level_and_key():
     assert len({one, *others}) == 6
 
 
-def test_facets_share_labels_and_are_checked_apart():
+def test_facets_can_share_labels_and_are_checked_separately():
     both = pa.concat_tables([small("ai_values"), small("human_values")])
     assert check_tree(both) == []
     assert ancestors(both, "human_values")["care"][1].startswith("human_values:l1:")
@@ -159,7 +159,7 @@ def test_facets_share_labels_and_are_checked_apart():
         (8, {"level": 4}, "levels are [0, 1, 2, 4]: expected 0 to 4"),
     ],
 )
-def test_every_broken_rule_is_found(row, cells, problem):
+def test_every_violated_rule_is_found(row, cells, problem):
     problems = check_tree(changed(small(), row, **cells))
     assert any(problem in found for found in problems), problems
 
@@ -168,7 +168,7 @@ def test_every_broken_rule_is_found(row, cells, problem):
     ("name", "other", "siblings"),
     [("Thrift", "CARE", True), ("Honesty", "Care", False), ("Epistemic", "practical", True)],
 )
-def test_cousins_may_bear_one_name_and_siblings_may_not(name, other, siblings):
+def test_cousins_may_have_the_same_name_and_siblings_may_not(name, other, siblings):
     row = small()["name"].to_pylist().index(name)
     problems = check_tree(changed(small(), row, name=other))
     assert problems == ["ai_values: 1 clusters have the name of a sibling"] * siblings
@@ -179,7 +179,7 @@ def test_a_cluster_without_children_is_found():
     assert any("orphan" in found and "children None" in found for found in problems)
 
 
-def test_no_labels_make_an_empty_table():
+def test_without_labels_the_table_is_empty():
     table = build_tree("ai_values", [], np.array([], np.int64), [], [])
     assert table.schema == TAXONOMY
     assert (table.num_rows, check_tree(table), ancestors(table, "ai_values")) == (0, [], {})

@@ -1,4 +1,4 @@
-"""k-means by cells: exact among its candidates, the same for every division, near a full Lloyd."""
+"""Two-level k-means is exact among candidates, independent of shards, and close to full Lloyd."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def unit_rows(n, dim, seed=0):
 
 
 def integer_distances(rows, centroids):
-    """(n, k) squared, in units of GRID**2 and Python's unbounded integers."""
+    """(n, k) squared distances, in units of GRID**2, as Python's arbitrary-precision integers."""
     rows, centroids = (
         np.rint(np.asarray(x, np.float64) / GRID).astype(np.int64).astype(object)
         for x in (rows, centroids)
@@ -39,7 +39,7 @@ def random_candidates(rng, clusters, k, groups):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 9), st.integers(1, 5))
-def test_a_row_goes_to_the_integer_nearest_of_its_groups_candidates(seed, k, groups):
+def test_a_row_is_assigned_to_the_exactly_nearest_of_its_candidates(seed, k, groups):
     rng = np.random.default_rng(seed)
     points = to_grid(unit_rows(40, 6, seed) * 0.9)
     centroids = points[rng.integers(0, 40, k)] + (rng.integers(-2, 3, (k, 6)) * GRID)
@@ -57,7 +57,7 @@ def test_a_row_goes_to_the_integer_nearest_of_its_groups_candidates(seed, k, gro
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(["all", "some", "few"]), max_size=5))
-def test_totals_kept_up_to_date_are_those_of_a_new_count(seed, searches):
+def test_incremental_totals_equal_recomputed_totals(seed, searches):
     rng = np.random.default_rng(seed)
     points, weights = unit_rows(60, 5, seed), rng.integers(1, 9, 60)
     shard, centroids = ArrayShard(points, weights), to_grid(unit_rows(6, 5, seed + 1))
@@ -120,7 +120,7 @@ def test_no_division_of_any_rows_changes_a_label(seed, cuts, k, distinct):
     assert divided.centroids.tobytes() == whole.centroids.tobytes()
 
 
-def test_as_good_as_a_full_lloyd_on_topics_and_near_it_on_a_cloud():
+def test_it_is_as_good_as_full_lloyd_on_topics_and_close_on_unstructured_data():
     for points, allowed in ((themes(6000), 1.0), (unit_rows(6000, 16), 1.01)):
         shard = ArrayShard(points)
         full = kmeans([shard], 120, iterations=20, seed=0)
@@ -128,7 +128,7 @@ def test_as_good_as_a_full_lloyd_on_topics_and_near_it_on_a_cloud():
         assert ours.objective[-1] <= allowed * full.objective[-1] * 1.005
 
 
-def test_a_weight_counts_as_that_many_equal_rows_along_a_basis_too():
+def test_a_weight_equals_repeated_rows_in_a_basis_too():
     points, weights = unit_rows(60, 40), np.random.default_rng(1).integers(1, 9, 60)
     basis = principal_basis(to_grid(points), 8, np.random.default_rng(0))
     centroids = projected(to_grid(points[:5]), basis)
@@ -138,7 +138,7 @@ def test_a_weight_counts_as_that_many_equal_rows_along_a_basis_too():
         assert getattr(heavy, name).tolist() == getattr(repeated, name).tolist()
 
 
-def test_a_projection_rounds_nothing_on_the_way():
+def test_a_projection_is_exact():
     rows = to_grid(unit_rows(30, 200))
     basis = principal_basis(rows, 20, np.random.default_rng(0))
     rounded = np.rint(rows.astype(np.float64) * 2**12).astype(int).astype(object)
@@ -147,7 +147,7 @@ def test_a_projection_rounds_nothing_on_the_way():
     assert projected(rows, basis).tolist() == to_grid(exact).tolist()
 
 
-def test_principal_axes_hold_all_of_rows_that_lie_in_them():
+def test_principal_axes_preserve_rows_in_their_span():
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(200, 20)))[0]
     rows = to_grid(unit_rows(400, 20) @ turn.T)
     basis = principal_basis(rows, 30, np.random.default_rng(0))
@@ -155,7 +155,7 @@ def test_principal_axes_hold_all_of_rows_that_lie_in_them():
     np.testing.assert_allclose(lengths, 0.98, atol=0.01)
 
 
-def test_a_cluster_that_shares_a_blob_moves_to_where_one_holds_two():
+def test_a_cluster_that_shares_a_blob_is_relocated_to_split_another():
     points, truth = make_blobs(1200, 16, centers=12, cluster_std=0.5, random_state=3)
     points = points / np.abs(points).max() / 4
     firsts = [int(np.flatnonzero(truth == blob)[0]) for blob in range(12)]
@@ -170,7 +170,7 @@ def test_a_cluster_that_shares_a_blob_moves_to_where_one_holds_two():
     assert scores[1] == 1.0
 
 
-def test_rows_of_a_cluster_that_moved_far_look_around_where_they_are():
+def test_rows_of_a_relocated_cluster_keep_the_candidates_of_their_old_position():
     before, centres = to_grid(unit_rows(40, 6)), to_grid(unit_rows(5, 6, 1))
     now = before.copy()
     now[3] = -before[3]
@@ -181,14 +181,14 @@ def test_rows_of_a_cluster_that_moved_far_look_around_where_they_are():
     assert 3 in candidates.of(there)
 
 
-def test_objective_falls_in_every_polish():
+def test_the_objective_decreases_in_every_iteration():
     found = two_level_kmeans([ArrayShard(unit_rows(4000, 16))], 80, seed=0)
     unsplit = [a >= b for a, b in zip(found.objective, found.objective[1:], strict=False)]
     assert sum(found.splits) == 0
     assert all(unsplit)
 
 
-def test_blobs_are_found():
+def test_blobs_are_recovered():
     points, truth = make_blobs(4000, 8, centers=100, cluster_std=0.1, random_state=0)
     points = points / np.abs(points).max() / 3
     found = two_level_kmeans([ArrayShard(points)], 100, seed=0, spherical=False)
@@ -198,7 +198,7 @@ def test_blobs_are_found():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 12), st.integers(1, 8))
-def test_a_clusters_own_centroid_is_always_among_its_candidates(seed, k, cells, width):
+def test_a_cluster_is_always_among_its_own_candidates(seed, k, cells, width):
     centroids = to_grid(unit_rows(k, 3, seed))
     candidates = around(centroids, to_grid(unit_rows(cells, 3, seed + 1)), width)
     for cluster in range(k):
@@ -209,7 +209,7 @@ def test_a_clusters_own_centroid_is_always_among_its_candidates(seed, k, cells, 
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=12), st.data())
-def test_clusters_are_shared_out_by_members(members, data):
+def test_clusters_are_allocated_by_members(members, data):
     members = np.array(members)
     filled, total = np.count_nonzero(members), members.sum()
     if total == 0:
@@ -226,7 +226,7 @@ def test_clusters_are_shared_out_by_members(members, data):
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
-def test_few_rows_and_equal_rows_give_fewer_clusters(k):
+def test_few_or_equal_rows_give_fewer_clusters(k):
     equal = np.repeat(unit_rows(1, 6), 5, axis=0)
     found = two_level_kmeans([ArrayShard(equal)], k, seed=0)
     assert len(set(found.labels.tolist())) == 1
@@ -236,12 +236,12 @@ def test_few_rows_and_equal_rows_give_fewer_clusters(k):
     assert len(set(two_level_kmeans([ArrayShard(five)], 5, seed=0).labels.tolist())) == 5
 
 
-def test_k_outside_the_number_of_rows_is_refused():
+def test_k_above_the_number_of_rows_is_rejected():
     with pytest.raises(ValueError, match="k is 6: give 1 to 5"):
         two_level_kmeans([ArrayShard(unit_rows(5, 4))], 6, seed=0)
 
 
-def test_new_rows_find_by_the_tree_what_a_full_search_finds():
+def test_tree_assignment_of_new_rows_equals_a_full_search():
     fit, new = themes(8000), themes(9000)[8000:]
     found = two_level_kmeans([ArrayShard(fit)], 100, seed=0)
     shard = ArrayShard(new)

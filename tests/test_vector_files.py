@@ -1,4 +1,4 @@
-"""Vectors come back from storage to the bit, and only to their own texts."""
+"""Vectors are read back from storage bit for bit, and only with their own texts."""
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ def storage(tmp_path) -> Storage:
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.data())
-def test_blocks_come_back_in_order_to_the_bit(tmp_path_factory, sizes, data):
+def test_blocks_are_read_back_in_order_bit_for_bit(tmp_path_factory, sizes, data):
     folder = tmp_path_factory.mktemp("vectors")
     (folder / "private").mkdir()
     storage = Storage(str(folder))
@@ -52,7 +52,7 @@ def test_a_vector_file_is_one_column_of_fixed_size_lists_and_no_text(storage):
     assert schema.field("vector").type == pa.list_(pa.float32(), 3)
 
 
-def test_the_first_vectors_of_a_block_stay(storage):
+def test_existing_vectors_are_not_overwritten(storage):
     one, other = np.eye(2, 3, dtype=np.float32), np.ones((2, 3), np.float32)
     assert write_vectors(storage, "private/v", one)
     assert not write_vectors(storage, "private/v", other)
@@ -60,14 +60,14 @@ def test_the_first_vectors_of_a_block_stay(storage):
     assert (read_blocks(storage, [block]).vectors == one).all()
 
 
-def test_vectors_that_do_not_fit_their_texts_are_refused_with_the_file(storage):
+def test_a_file_with_the_wrong_number_of_vectors_is_named_in_the_error(storage):
     block = block_of(storage, 0, ["a", "b"], np.eye(3, dtype=np.float32))
     with pytest.raises(StageFailed, match=r"private/v0 has 3 vectors for 2 texts"):
         read_blocks(storage, [block])
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=6), st.integers(1, 9))
-def test_shares_hold_all_rows_in_order_and_enough_each(tmp_path_factory, sizes, rows):
+def test_shares_have_all_rows_in_order_and_enough_in_each(tmp_path_factory, sizes, rows):
     folder = tmp_path_factory.mktemp("shares")
     (folder / "private").mkdir()
     storage = Storage(str(folder))
@@ -82,6 +82,6 @@ def test_shares_hold_all_rows_in_order_and_enough_each(tmp_path_factory, sizes, 
     assert all(rows <= len(weights) < rows + 4 for _, weights in loaded[:-1])
 
 
-def test_no_blocks_are_no_texts(storage):
+def test_without_blocks_there_are_no_texts(storage):
     found = read_blocks(storage, [])
     assert (found.texts, len(found.vectors), len(found.conversations)) == ([], 0, 0)

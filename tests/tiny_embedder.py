@@ -1,13 +1,13 @@
-"""A sentence embedder of random weights, made on the spot: sentence-transformers loads it as any.
+"""A sentence embedder with random weights, created on the fly, for sentence-transformers.
 
-Two layers as safetensors, a word-piece tokenizer trained on a few made-up lines, and what published
-models differ in: encoder or decoder, pooling, prompt and padding.
+It has two layers as safetensors and a WordPiece tokenizer trained on a few invented lines. Options
+cover how published models differ: encoder or decoder, pooling, prompt and padding.
 """
 
 from pathlib import Path
 from random import Random
 
-LENGTH = 64  # tokens that it can read
+LENGTH = 64  # maximum number of tokens
 DIM = 32
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _WORDS = (
@@ -29,13 +29,13 @@ def make_tiny_embedder(
     """Write the model into `folder`, which is returned.
 
     Args:
-        folder: is made if need be.
-        pooling: how tokens become a sentence, as sentence-transformers names it.
-        normalize: whether the model itself makes unit rows.
-        prompts: texts to stand before a sentence, by name.
-        default_prompt: the name of the one that is always there.
-        decoder: Qwen3, padded on the left, in place of BERT.
-        seed: another seed, other weights.
+        folder: created if needed.
+        pooling: pooling mode of sentence-transformers.
+        normalize: whether the model itself normalises its output.
+        prompts: prefixes of a sentence, by name.
+        default_prompt: name of the prompt that is always used.
+        decoder: Qwen3 with left padding instead of BERT.
+        seed: of the weights.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -51,7 +51,7 @@ def make_tiny_embedder(
         "num_attention_heads": 4,
         "intermediate_size": 64,
         "max_position_embeddings": LENGTH,
-        "initializer_range": 0.5,  # so that other words give other rows
+        "initializer_range": 0.5,  # so that different words give different rows
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -97,6 +97,6 @@ def _tokenizer(padding_side: str):
 
 
 def texts(count: int, seed: int = 0) -> list[str]:
-    """Different texts of one word to more than the model reads."""
+    """Distinct texts, from one word to more than the model's limit."""
     rng = Random(seed)
     return [f"{' '.join(rng.choices(_WORDS, k=1 + n * n % 90))} {n}" for n in range(count)]

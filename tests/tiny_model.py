@@ -1,8 +1,8 @@
-"""A chat model of 0.6 million random weights, made on the spot: an engine can load it and ask it.
+"""A chat model with 0.6 million random weights, created on the fly, that an engine can load.
 
 It has all parts of a real one: Qwen3 layers as safetensors, a byte-level tokenizer trained on a few
-made-up lines, a chat template. Its next token is close to a fair draw from those that are allowed,
-which makes it a hard case for constrained decoding: it takes every turn that a grammar leaves open.
+invented lines, and a chat template. Its next token is almost uniform over the allowed ones. This is
+a hard case for constrained decoding: it takes every path that a grammar allows.
 """
 
 import json
@@ -16,7 +16,7 @@ from vitw_ray.extraction.questions import PROMPTS
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-MAX_TOKENS = 16_384  # instructions, conversation and the longest answer, at a byte or two a token
+MAX_TOKENS = 16_384  # instructions, conversation and the longest answer, at 1 to 2 bytes per token
 
 _PAD, _START, _END = _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 _TEMPLATE = (
@@ -39,10 +39,10 @@ def make_tiny_model(
     vocab_size: int = 2048,
     layers: int = 2,
 ) -> Path:
-    """Write the model and its tokenizer into `folder`, which is returned; a seed, one model.
+    """Write the model and its tokenizer into `folder`, which is returned.
 
-    `lines` are further text for the tokenizer to learn from; the default size of its vocabulary
-    (ours) holds all bytes, and words, pieces and JSON marks of several bytes.
+    `lines` is further training text for the tokenizer. The default vocabulary size (ours) has all
+    bytes, and words, pieces and JSON punctuation of several bytes.
     """
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -70,10 +70,10 @@ def make_tiny_model(
 
 
 def terse(folder: Path, ends: str = '"]') -> str:
-    """Sampling arguments, as JSON, with which the model in `folder` ends texts and lists early.
+    """Sampling arguments, as JSON, that make the model in `folder` end texts and lists early.
 
-    Where it would draw up to twenty values of forty letters, most answers are as short as allowed.
-    `ends` are the marks to prefer; a full stop among them shortens sentences.
+    Without them it would generate up to twenty values of forty letters. `ends` are the preferred
+    characters; a full stop among them shortens sentences.
     """
     vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     endings = [index for token, index in vocabulary.items() if token[0] in ends]
@@ -104,9 +104,9 @@ def _tokenizer(lines: Sequence[str], vocab_size: int) -> "PreTrainedTokenizerFas
 
 
 def _lines(seed: int) -> list[str]:
-    """Prose and JSON, so that tokens cross the borders between marks and words as real ones do.
+    """Prose and JSON, so that tokens span punctuation and words as in real tokenizers.
 
-    The prompts of the package are among them, so that instructions are not spelt letter by letter.
+    The package's prompts are included, so that instructions do not take one token per letter.
     """
     rng = Random(seed)
     prose = [" ".join(rng.choices(_WORDS, k=rng.randint(4, 12))) + "." for _ in range(300)]

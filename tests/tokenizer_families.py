@@ -1,7 +1,7 @@
-"""Chat tokenizers in the styles of six families, made on the spot from a few invented lines.
+"""Chat tokenizers in the styles of six families, trained on the fly on a few invented lines.
 
-Each has the parts in which its family is peculiar: where control tokens stand (only beside the
-model, or in its vocabulary too), how it writes spaces and unknown letters, and its chat template.
+Each has the characteristic parts of its family: whether control tokens are only added tokens or
+also in the model's vocabulary, how spaces and unknown characters are encoded, the chat template.
 """
 
 import json
@@ -32,7 +32,7 @@ _WORDS = (
 
 @dataclass(frozen=True)
 class Family:
-    """A tokenizer, its template's variables, and what its normalizer makes of a text."""
+    """A tokenizer, its template's variables, and its normalizer as a function."""
 
     name: str
     tokenizer: "PreTrainedTokenizerFast"
@@ -42,7 +42,7 @@ class Family:
 
     @property
     def control_words(self) -> list[str]:
-        """Every added token that is more than white space."""
+        """All added tokens except white space."""
         added = self.tokenizer.added_tokens_decoder.values()
         words = [str(token) for token in added]
         return [word for word in words if word.replace("▁", " ").strip()]
@@ -57,7 +57,7 @@ def families() -> tuple[Family, ...]:
 
 
 def _chatml() -> Family:
-    """As Qwen: byte-level BPE, NFC; markers of thought and tools are added but not special."""
+    """Like Qwen: byte-level BPE, NFC; tokens for reasoning and tools are added but not special."""
     made = _byte_level(pre.Split(Regex(WORD_PATTERN), "isolated"))
     made.normalizer = normalizers.NFC()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -79,7 +79,7 @@ def _chatml() -> Family:
 
 
 def _llama3() -> Family:
-    """Byte-level BPE that looks whole words up first, its control tokens among them; a date."""
+    """Byte-level BPE that looks up whole words first, including control tokens; prints a date."""
     plain = ["<|python_tag|>", "endofturn", "<tool_response>"]
     special = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
     split = pre.Split(Regex(WORD_PATTERN), "isolated")
@@ -106,9 +106,9 @@ def _llama3() -> Family:
 
 
 def _gemma() -> Family:
-    """As sentencepiece: a space is a letter, unknown letters are bytes; no system role.
+    """Like SentencePiece: spaces are characters, unknown characters are bytes; no system role.
 
-    Runs of white space and HTML tags are added tokens; merges lead to some of them.
+    Runs of white space and HTML tags are added tokens, and merges produce some of them.
     """
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
     plain = ["<unused0>", "[multimodal]", "<td>", "</td>", "<table>", "\n\n", "\n\n\n", "▁▁", "▁▁▁"]
@@ -128,7 +128,7 @@ def _gemma() -> Family:
 
 
 def _mistral() -> Family:
-    """A space is put before a text; the instructions stand inside of the user's first turn."""
+    """Adds a leading space to a text; the instructions are part of the user's turn."""
     special = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]"]
     plain = ["[TOOL_CALLS]", "[AVAILABLE_TOOLS]"]
     space = pre.Metaspace(prepend_scheme="first", split=False)
@@ -153,7 +153,7 @@ def _mistral() -> Family:
 
 
 def _harmony() -> Family:
-    """As gpt-oss: channels, the date written inside of a macro, and an answer that is opened."""
+    """Like gpt-oss: channels, a date printed inside a macro, and an answer prefix."""
     special = ["<|startoftext|>", "<|endoftext|>", "<|return|>", "<|constrain|>", "<|channel|>"]
     special += ["<|start|>", "<|end|>", "<|message|>", "<|call|>"]
     plain = ["<|reserved_200017|>", "<reflection>"]
@@ -179,7 +179,7 @@ def _harmony() -> Family:
 
 
 def _unigram() -> Family:
-    """A Unigram model: control tokens are pieces of it, like any word; the system turn is lost."""
+    """A Unigram model: control tokens are ordinary pieces; the template drops the system turn."""
     special = ["<unk>", "<s>", "</s>", "<|user|>", "<|bot|>", "<|思|>"]
     plain = ["<tool>", "</tool>"]
     trained = Tokenizer(model.Unigram())
@@ -232,7 +232,7 @@ def _byte_level(
 def _byte_fallback(
     first: Sequence[str], normalizer: normalizers.Normalizer | None, space: pre.PreTokenizer | None
 ) -> Tokenizer:
-    """A BPE that writes spaces as letters; the words of `first` and all bytes have first ids."""
+    """A BPE that encodes spaces as characters; the words of `first` and all bytes come first."""
     trained = Tokenizer(model.BPE())
     trained.pre_tokenizer = pre.Sequence([pre.Split(" ", "merged_with_next"), pre.Metaspace()])
     trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, show_progress=False)

@@ -1,4 +1,4 @@
-"""Jobs with real vLLM engines that fail on marked prompts: rows in, a run folder and logs out."""
+"""Jobs with real vLLM engines that fail on marked prompts."""
 
 import json
 import os
@@ -27,10 +27,10 @@ def planted_rows(rows: int) -> list[Row]:
 
 
 class Job:
-    """`jobs/extract.py` on these rows, in a Ray of its own."""
+    """`jobs/extract.py` on these rows, with a separate Ray instance."""
 
     def __init__(self, folder: Path, model: Path, scratch: Path, rows: Sequence[Row]) -> None:
-        """Write the input. `scratch` has a short name: Ray keeps sockets below it."""
+        """Write the input. `scratch` needs a short path, because Ray puts sockets below it."""
         folder.mkdir(parents=True)
         self.output, self.calls, self.scratch = folder / "out", folder / "calls", scratch
         self.calls.mkdir()
@@ -47,7 +47,7 @@ class Job:
 
     @contextmanager
     def running(self, *arguments: str) -> Iterator[subprocess.Popen]:
-        """Start it; again, to go on where it stopped. What still runs in the end is killed."""
+        """Start the job, or resume it; processes that still run at the end are killed."""
         process = self._start(arguments)
         try:
             yield process
@@ -92,13 +92,13 @@ class Job:
         return len(list(self.output.glob("private/answers-*/*.parquet")))
 
     def repeated_calls(self) -> int:
-        """Requests that an engine was given again, apart from the two trials at each start."""
+        """Number of repeated requests, without the two test requests at each engine start."""
         engines = list(self.calls.iterdir())
         calls = Counter(line for log in engines for line in log.read_text().split())
         return sum(calls.values()) - len(calls) - 2 * (len(engines) - 1)
 
     def checked(self) -> str:
-        """What the independent checker says; empty when all is well."""
+        """Output of the independent checker; empty if there are no problems."""
         check = subprocess.run(
             [sys.executable, str(ROOT / "jobs" / "check.py"), str(self.output)],
             capture_output=True,
@@ -109,6 +109,6 @@ class Job:
 
 
 def files_with(text: str, folder: Path) -> list[Path]:
-    """Files below a folder that hold this text."""
+    """Files below a folder that contain this text."""
     regular = (file for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
     return [file for file in regular if text.encode() in file.read_bytes()]

@@ -1,14 +1,14 @@
-"""A plug-in of vLLM that lets a real engine fail on marked prompts.
+"""A vLLM plug-in that makes a real engine fail on marked prompts.
 
-With this folder on PYTHONPATH vLLM finds the plug-in by its entry point and loads it wherever it
-runs an engine, in a spawned process as well. A mark is plain text anywhere in a prompt:
+With this folder on PYTHONPATH vLLM finds the plug-in by its entry point and loads it in every
+engine process, also in a spawned one. A mark is plain text anywhere in a prompt:
 
-- `KILL`: the engine's process ends with SIGKILL in the step that schedules the request.
-- `STARVE`: the request is taken in and never scheduled, until its client gives up.
-- `LAWLESS`: the request is decoded without its grammar, and no end mark stops it.
+- `KILL`: the engine process dies of SIGKILL in the step that schedules the request.
+- `STARVE`: the request is accepted and never scheduled, until the client times out.
+- `LAWLESS`: the request is decoded without its grammar, and no end token stops it.
 
-When the environment names a folder in `CALL_LOG`, each request leaves a line there: a hash of its
-prompt and length, which knows it again when it is asked again.
+If the environment names a folder in `CALL_LOG`, each request writes a line there: a hash of its
+prompt and token limit, so that repeated requests can be recognised.
 """
 
 import hashlib
@@ -34,8 +34,8 @@ def register() -> None:
     Scheduler.add_request = _taking_in(Scheduler.add_request)
     Scheduler.schedule = _scheduling(Scheduler.schedule)
     for name in ("should_fill_bitmask", "should_advance"):
-        lawful = getattr(StructuredOutputManager, name)
-        setattr(StructuredOutputManager, name, _unless_lawless(lawful))
+        check = getattr(StructuredOutputManager, name)
+        setattr(StructuredOutputManager, name, _unless_lawless(check))
 
 
 def _mark_of(request: Any, scheduler: Any) -> str | None:
@@ -78,9 +78,9 @@ def _scheduling(schedule: Any) -> Any:
     return schedule_or_die
 
 
-def _unless_lawless(lawful: Any) -> Any:
-    @wraps(lawful)
-    def law(manager: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
-        return request.mark != LAWLESS and lawful(manager, request, *args, **kwargs)
+def _unless_lawless(check: Any) -> Any:
+    @wraps(check)
+    def check_unless_lawless(manager: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
+        return request.mark != LAWLESS and check(manager, request, *args, **kwargs)
 
-    return law
+    return check_unless_lawless

@@ -1,10 +1,10 @@
-"""What tests on a GPU share."""
+"""Fixtures of GPU tests."""
 
 import pytest
 
 
 @pytest.fixture(scope="session")
 def gpu():
-    """Skips what needs a GPU where there is none."""
+    """Skip tests without a GPU."""
     if not pytest.importorskip("torch").cuda.is_available():
         pytest.skip("no GPU")

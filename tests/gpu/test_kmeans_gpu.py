@@ -1,4 +1,4 @@
-"""On a GPU: FAISS's kernels, and the same integers and labels as on the CPU."""
+"""On a GPU, FAISS's kernels give the same sums and labels as on the CPU."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def gpu_shard():
     return GpuShard
 
 
-def test_ties_of_float32_are_decided_as_on_the_cpu(gpu_shard):
+def test_float32_ties_are_resolved_as_on_the_cpu(gpu_shard):
     points = unit_rows(20_000, 384)
     near = to_grid(points[:300] * 0.9)
     centroids = np.concatenate([near, to_grid(near + GRID), near])

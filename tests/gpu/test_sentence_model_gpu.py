@@ -1,4 +1,4 @@
-"""On a GPU: the embedder's rows are those of the CPU but for half precision."""
+"""On a GPU, the embedder's vectors are those of the CPU up to half precision."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,7 +20,7 @@ def pair(gpu, tmp_path_factory):
     return load_embedder(folder, "gpu"), load_embedder(folder, "cpu")
 
 
-def test_half_precision_moves_no_vector_far(pair):
+def test_half_precision_changes_vectors_only_slightly(pair):
     gpu, cpu = pair
     sample = texts(5_000)
     rows = gpu.encode(sample)
@@ -29,7 +29,7 @@ def test_half_precision_moves_no_vector_far(pair):
     assert (rows * cpu.encode(sample)).sum(axis=1).min() > MIN_COSINE
 
 
-def test_two_blocks_at_once_have_the_rows_of_each_alone(pair):
+def test_two_concurrent_blocks_have_the_same_vectors_as_one_at_a_time(pair):
     gpu, _ = pair
     samples = [texts(2_000, seed) for seed in range(4)]
     alone = [gpu.encode(sample) for sample in samples]

@@ -1,4 +1,4 @@
-"""On a GPU: the same engine, settings and promises as on a CPU, with weights of a real shape."""
+"""On a GPU, the engine has our settings and gives the same guarantees as on a CPU."""
 
 import json
 from concurrent.futures import ProcessPoolExecutor
@@ -57,7 +57,7 @@ def test_every_conversation_is_answered_under_the_schema(extracted):
     assert [result.error for result in results] == [None] * ROWS
 
 
-def test_what_decides_throughput_is_as_set_and_not_the_engines_fall_back(extracted):
+def test_throughput_settings_are_ours_and_not_the_engines_defaults(extracted):
     _, described = extracted
     assert described["max_num_seqs"] == 512
     assert described["max_num_batched_tokens"] == 16_384

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vitw_ray.taxonomy.kmeans.grid import GRID, Rows, squared_lengths
 from vitw_ray.taxonomy.kmeans.shards import Shard
 
-ALL_DISTANCES = 512  # ours: up to so many rows all distances are kept, 2 MB
+ALL_DISTANCES = 512  # ours: for at most this many rows all distances are stored, 2 MB
 
 
 def draw(shards: Sequence[Shard], size: int, rng: np.random.Generator) -> Rows:
