@@ -109,7 +109,7 @@ def test_chunks_of_keys_do_not_grow_with_the_number_of_rows(most_b, monkeypatch)
 
 
 def test_tables_of_different_vocabularies_are_not_added():
-    with pytest.raises(ValueError, match="do not add"):
+    with pytest.raises(ValueError, match="cannot add"):
         Counts.zero(1, 3).add(Counts.zero(2, 3))
 
 
@@ -133,9 +133,9 @@ def test_an_ancestor_counts_once_per_conversation_and_labels_without_one_are_dro
 @pytest.mark.parametrize(
     ("rows", "codes", "message"),
     [
-        ([0, 1], [0], "do not pair up"),
-        ([1, 0], [0, 0], "do not rise"),
-        ([0, 0], [1, 1], "stands twice"),
+        ([0, 1], [0], "differ in shape"),
+        ([1, 0], [0, 0], "not sorted"),
+        ([0, 0], [1, 1], "not distinct"),
         ([0], [4], "outside"),
         ([0], [-1], "outside"),
         ([-1], [0], "negative"),

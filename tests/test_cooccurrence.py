@@ -63,5 +63,5 @@ def test_a_facet_with_fewer_than_two_labels_has_no_pairs(size):
 
 
 def test_pairs_of_different_vocabularies_do_not_add():
-    with pytest.raises(ValueError, match="do not add"):
+    with pytest.raises(ValueError, match="cannot add"):
         PairCounts.zero(2).add(PairCounts.zero(3))

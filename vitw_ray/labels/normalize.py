@@ -65,7 +65,7 @@ def merge_labels(counts: Mapping[str, int], config: LabelsConfig) -> dict[str, t
     if config.merge_hyphens:
         apply("hyphen", {label: fold_hyphens(label) or label for label in set(current.values())})
     if config.merge_plurals:
-        apply("plural", _commonest_of_twins(_totals(current, counts)))
+        apply("plural", _most_common_variants(_totals(current, counts)))
     return {v: (label, rule[v]) for v, label in sorted(current.items()) if label != v}
 
 
@@ -76,7 +76,7 @@ def _totals(current: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, 
     return totals
 
 
-def _commonest_of_twins(totals: Mapping[str, int]) -> dict[str, str]:
+def _most_common_variants(totals: Mapping[str, int]) -> dict[str, str]:
     """Labels that differ only in a plural ending, each mapped to the most common of its group."""
     groups: dict[str, list[str]] = defaultdict(list)
     for label in totals:

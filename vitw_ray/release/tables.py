@@ -97,9 +97,7 @@ def values_tree(tables: Mapping[str, pa.Table]) -> ReleaseTable:
     for cluster_id in pairs:
         group = groups[cluster_id]
         if not CLUSTER_ID.fullmatch(cluster_id):
-            raise ValueError(
-                "a cluster id of the taxonomy is not of the form that this project makes"
-            )
+            raise ValueError("a cluster id of the taxonomy has characters outside the allow-list")
         name, description = _group_text(group)
         withheld["group_text"] += (name, description) != (group["name"], group["description"])
         parent = group["parent_cluster_id"] or ""

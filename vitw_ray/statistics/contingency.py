@@ -52,13 +52,13 @@ class CodedFacet:
     def __post_init__(self) -> None:
         """Reject pairs that would give wrong counts without an error."""
         if self.rows.shape != self.codes.shape or self.rows.ndim != 1:
-            raise ValueError(f"rows {self.rows.shape} and codes {self.codes.shape} do not pair up")
+            raise ValueError(f"rows {self.rows.shape} and codes {self.codes.shape} differ in shape")
         if not self.codes.size:
             return
         if self.rows[0] < 0 or self.codes.min() < 0 or self.codes.max() >= self.size:
             raise ValueError(f"a row is negative, or a code is outside 0 .. {self.size - 1}")
         if not _rises(self.rows * self.size + self.codes):
-            raise ValueError("pairs do not rise, or one stands twice: pass them to deduplicate()")
+            raise ValueError("pairs are not sorted or not distinct: pass them to deduplicate()")
 
     @cached_property
     def is_single(self) -> bool:
@@ -93,7 +93,7 @@ def to_ancestors(facet: CodedFacet, ancestor: ArrayLike, size: int) -> CodedFace
 def code_of_row(facet: CodedFacet, n_rows: int) -> NDArray[np.int32]:
     """The code of each conversation, int32[n_rows]; -1 if it has none."""
     if not facet.is_single:
-        raise ValueError("some conversation holds more than one code")
+        raise ValueError("a conversation holds more than one code")
     _check_rows(facet, n_rows)
     code = np.full(n_rows, -1, np.int32)
     code[facet.rows] = facet.codes
@@ -196,7 +196,7 @@ class Counts:
     def add(self, other: Self) -> Self:
         """The table of both blocks. Raises ValueError if the vocabularies differ."""
         if self.both.shape != other.both.shape:
-            raise ValueError(f"tables of {self.both.shape} and {other.both.shape} do not add")
+            raise ValueError(f"cannot add tables of {self.both.shape} and {other.both.shape}")
         return type(self)(
             *(getattr(self, part.name) + getattr(other, part.name) for part in fields(self))
         )
@@ -223,7 +223,7 @@ class GroupCounts:
     def add(self, other: Self) -> Self:
         """The counts of both blocks. Raises ValueError if the columns differ."""
         if self.width != other.width:
-            raise ValueError(f"counts of {self.width} and {other.width} columns do not add")
+            raise ValueError(f"cannot add counts of {self.width} and {other.width} columns")
         both = self.both.add(other.both)
         return type(self)(self.width, self.columns.add(other.columns), both)
 

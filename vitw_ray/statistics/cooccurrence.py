@@ -49,7 +49,7 @@ class PairCounts:
     def add(self, other: Self) -> Self:
         """The counts of both blocks. Raises ValueError if the vocabularies differ."""
         if self.size != other.size:
-            raise ValueError(f"pairs of {self.size} and of {other.size} labels do not add")
+            raise ValueError(f"cannot add pairs of {self.size} and of {other.size} labels")
         if isinstance(self.pairs, SparseCounts) and isinstance(other.pairs, SparseCounts):
             return type(self)(self.size, self.pairs.add(other.pairs))
         assert not isinstance(self.pairs, SparseCounts)
