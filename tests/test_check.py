@@ -14,6 +14,7 @@ from broken_seals import CHANGED, edit_json
 from invented_conversations import SPOKEN, Row
 from run_folder_maker import STAGE_OF, RunFolder, invent
 from vitw_check import expected, verdict
+from vitw_check.recounting import CheckedRun
 from wrong_content import WRONG
 
 from vitw_ray.facets import RESPONSE_TYPES
@@ -205,6 +206,15 @@ def test_wrong_public_content_is_found_after_a_purge_too(name, folder, tmp_path)
     code, damage = WRONG[name]
     damage(folder)
     assert failures(purge(folder.write(tmp_path / "run"))) == [code]
+
+
+def test_what_a_check_found_before_it_missed_a_private_file_is_told(folder, tmp_path):
+    def check(run):
+        yield "a public table is wrong"
+        yield from run.rows("extractions")
+
+    run = CheckedRun.at(str(purge(folder.write(tmp_path / "run"))))
+    assert verdict.findings(check, run) == (["a public table is wrong"], 1)
 
 
 def test_a_folder_without_run_json_fails(tmp_path):
