@@ -14,9 +14,10 @@ WRITTEN_APART = {"docs/tables.md", "docs/extending.md", "CITATION.cff"}
 
 def accepts(arguments: list[str]) -> None:
     """Take the flags of a run as the command line does, or fail."""
-    from vitw_ray.command_line import config_from
+    from vitw_ray.cli.run import JOB
+    from vitw_ray.cli.settings import settings_from
 
-    config_from(arguments, "a job")
+    settings_from(arguments, JOB)
 
 
 # Commands: parsed, run by a named test, or listed with the reason why they cannot run here.

@@ -5,10 +5,10 @@ import sys
 from dataclasses import replace
 
 import pytest
-from vitw_ray.command_line import run_job
 from whole_runs import plant_files, run_quietly, small_config
 
 from vitw_ray import cluster, preflight
+from vitw_ray.cli.main import main
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig, TaxonomyConfig
 from vitw_ray.conversations.sources import find_files
 from vitw_ray.errors import ConfigError
@@ -112,7 +112,7 @@ def test_a_folder_and_a_bucket_never_overlap(tmp_path):
 
 
 def test_an_output_in_the_input_is_found_out_before_it_is_touched(logs, capsys):
-    assert run_job(["--input", str(logs), "--output", str(logs / "run")], "a job") == 1
+    assert main(["run", "--input", str(logs), "--output", str(logs / "run")]) == 1
     assert "lies inside --input" in capsys.readouterr().err
     assert not (logs / "run").exists()
 
@@ -121,7 +121,7 @@ def test_an_output_that_cannot_be_written_is_found_out_before_a_row_is_read(tmp_
     (tmp_path / "bad.jsonl").write_text("not even JSON")
     (tmp_path / "file").touch()
     arguments = ["--input", str(tmp_path / "bad.jsonl"), "--output", str(tmp_path / "file/run")]
-    assert run_job(arguments, "a job") == 1
+    assert main(["run", *arguments]) == 1
     shown = capsys.readouterr().err
     assert "choose another --output" in shown
     assert "bad.jsonl" not in shown

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vitw_ray import run
-from vitw_ray.command_line import config_from
+from vitw_ray.cli.run import JOB
+from vitw_ray.cli.settings import settings_from
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.presets import laptop, paper
@@ -41,7 +42,7 @@ def test_keywords_give_the_configuration_that_flags_give(settings, flags):
     made = configure(None, preset, settings)
     kwargs = made.extraction.engine_kwargs.replace(" ", "")
     made = replace(made, extraction=replace(made.extraction, engine_kwargs=kwargs))
-    assert made == config_from(flags.split(), "a job")
+    assert made == settings_from(flags.split(), JOB).config
 
 
 def test_keywords_change_a_configuration_that_is_given():

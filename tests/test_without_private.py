@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from whole_runs import plant_files, run_quietly, small_config
 
-from vitw_ray.comparison.compare import compare_models
+from vitw_ray.comparison.compare import compare_assistants
 from vitw_ray.errors import OutputError
 
 pytestmark = pytest.mark.ray
@@ -56,4 +56,4 @@ def test_a_stage_that_needs_a_private_table_names_it_and_what_still_works(
 def test_models_cannot_be_compared_again_and_the_table_is_named(without_private):
     config, result = without_private
     with pytest.raises(OutputError, match="the table labels is needed"):
-        list(compare_models(config, result))
+        list(compare_assistants(config, result))

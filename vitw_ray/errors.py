@@ -3,9 +3,6 @@
 No message ever holds conversation text: files, fields, rows, ids and counts only.
 """
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-
 
 class VitwRayError(Exception):
     """The one class that jobs catch: `problem` and `fix` are two sentences for a person."""
@@ -42,11 +39,6 @@ class SecretLost(VitwRayError):
 
 class StageFailed(VitwRayError):
     """A stage whose rows do not add up, or with more failed rows than allowed."""
-
-
-def near_names(name: str, known: Iterable[str]) -> str:
-    """Known names that `name` may be a slip of, for the fix of an error; empty without one."""
-    return " or ".join(get_close_matches(name, list(known), cutoff=0.7))  # ours: a letter or two
 
 
 class Stopped(VitwRayError):

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from vitw_ray.errors import OutputError, near_names
+from vitw_ray.errors import OutputError
 from vitw_ray.records import TABLES
 from vitw_ray.resolved_names import cluster_names, resolved_schema, stored_columns, with_names
 from vitw_ray.run_folder import RUN_FILE, SUCCESS, read_run_file, tables_of
+from vitw_ray.setting_checks import near_names
 from vitw_ray.storage import Storage
 from vitw_ray.stored_tables import StoredTable, other_version
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitw_ray import __version__, paper
+from vitw_ray import paper
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.run_folder import StageFolder, TableRef, tables_of
 from vitw_ray.stages import RunSetup, Stage
+from vitw_ray.versions import versions
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,9 @@ class Planned:
         """What the plan says of the stage."""
         if self.made_by is None:
             return "to do"
-        return "done" if self.made_by == __version__ else f"done by vitw_ray {self.made_by}"
+        return (
+            "done" if self.made_by == versions()["vitw_ray"] else f"done by vitw_ray {self.made_by}"
+        )
 
 
 def stage_folder(

@@ -30,12 +30,12 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vitw_ray import __version__
 from vitw_ray.errors import OutputError, SecretLost
 from vitw_ray.keys import Keyed, LostSecret, digest_of_files
 from vitw_ray.lease import LOCK, RECORD
 from vitw_ray.records import TABLES
 from vitw_ray.storage import PRIVATE, FileStat, Storage
+from vitw_ray.versions import versions
 
 SECRET = f"{PRIVATE}/secret"
 RUN_FILE = "run.json"
@@ -219,7 +219,7 @@ def check_schema(
         writer = f"vitw_ray {version}" if version else "another version"
         raise OutputError(
             f"the table {file.table} in {storage.address(stage)} was written by {writer} and"
-            f" differs from that of this version ({__version__}) in {', '.join(differing)}",
+            f" differs from that of this version ({versions()['vitw_ray']}) in {', '.join(differing)}",
             f"run the command of that run again, which makes it anew, or read it with {writer}",
         )
 

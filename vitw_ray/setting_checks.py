@@ -7,6 +7,8 @@ from typing import Any
 
 from vitw_ray.errors import ConfigError
 
+NEAR = 0.7  # ours: similarity (0-1) from which a name may be a slip of another
+
 
 def json_object(name: str, text: str) -> dict[str, Any]:
     """Parse a setting that must be a JSON object."""
@@ -38,7 +40,12 @@ def between(name: str, value: float, low: float, high: float) -> None:
         raise ConfigError(f"{flag(name)} is {value}", f"give a number from {low} to {high}")
 
 
+def near_names(name: str, known: Iterable[str]) -> str:
+    """Known names that differ from `name` by a letter or two; empty if there are none."""
+    return " or ".join(get_close_matches(name, list(known), cutoff=NEAR))
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question to go behind a name that does not exist; empty when no known name is near."""
-    near = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    """A question to put after a name that does not exist; empty if no known name is near."""
+    near = near_names(name, known)
+    return f" (did you mean {near}?)" if near else ""

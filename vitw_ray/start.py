@@ -10,9 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from vitw_ray import pipeline
 from vitw_ray.config import RunConfig
-from vitw_ray.errors import ConfigError, near_names
+from vitw_ray.errors import ConfigError
 from vitw_ray.opened_run import OpenedRun, open_run
 from vitw_ray.presets import PRESETS
+from vitw_ray.setting_checks import near_names
 
 LAST = pipeline.STAGES[-1].name
 

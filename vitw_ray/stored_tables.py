@@ -12,11 +12,11 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vitw_ray import __version__
 from vitw_ray.errors import OutputError
 from vitw_ray.records import TABLES
 from vitw_ray.run_folder import FileEntry, TableRef
 from vitw_ray.storage import PRIVATE, Storage
+from vitw_ray.versions import versions
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class StoredTable:
 def other_version(problem: str, version: str) -> OutputError:
     """The error for a run of a form that this version does not write."""
     return OutputError(
-        f"{problem}: the run was written by vitw_ray {version}, this is {__version__}",
+        f"{problem}: the run was written by vitw_ray {version}, this is {versions()['vitw_ray']}",
         f"read it with vitw_ray {version}, or run again with this version",
     )
 
