@@ -1,4 +1,4 @@
-"""Models of a finished run side by side, with the differences that hold when more is held fixed."""
+"""Assistants of a finished run side by side, with differences that hold when more is held fixed."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ class Comparison:
 
 
 def compare_assistants(config: RunConfig, run: Mapping[str, Any]) -> Iterator[Comparison]:
-    """The pairs of models of a finished run; `run` is the content of its `run.json`."""
+    """The pairs of assistants of a finished run; `run` is the content of its `run.json`."""
     storage = Storage(config.execution.output)
     tables: dict[str, TableRef] = {}
     for stage in run["stages"]:
