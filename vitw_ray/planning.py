@@ -24,9 +24,8 @@ class Planned:
         """What the plan says of the stage."""
         if self.made_by is None:
             return "to do"
-        return (
-            "done" if self.made_by == versions()["vitw_ray"] else f"done by vitw_ray {self.made_by}"
-        )
+        this_version = self.made_by == versions()["vitw_ray"]
+        return "done" if this_version else f"done by vitw_ray {self.made_by}"
 
 
 def stage_folder(

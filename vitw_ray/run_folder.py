@@ -219,7 +219,7 @@ def check_schema(
         writer = f"vitw_ray {version}" if version else "another version"
         raise OutputError(
             f"the table {file.table} in {storage.address(stage)} was written by {writer} and"
-            f" differs from that of this version ({versions()['vitw_ray']}) in {', '.join(differing)}",
+            f" differs from that of vitw_ray {versions()['vitw_ray']} in {', '.join(differing)}",
             f"run the command of that run again, which makes it anew, or read it with {writer}",
         )
 

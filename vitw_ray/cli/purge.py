@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Annotated
 
 import tyro
 
@@ -23,7 +24,7 @@ class Arguments:
     be made again, and vitw check skips what it can no longer count.
     """
 
-    run: tyro.conf.Positional[str]
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder: a local path or an s3:// address."""
     yes: bool = False
     """Delete without asking."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
@@ -18,7 +19,7 @@ class Arguments:
     the same number of rows and by the same version, is taken as it is.
     """
 
-    run: tyro.conf.Positional[str]
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder: a local path or an s3:// address."""
     top: int | None = None
     """Rows of each ranked list; default: as the run has it."""
