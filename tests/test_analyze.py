@@ -158,7 +158,7 @@ def test_response_types_have_shares_over_all_assistants_and_for_each():
     assert shares["n", "reframing"] == 0.0
 
 
-def test_no_labels_no_tasks_and_no_assistants_give_empty_tables_and_no_error():
+def test_no_labels_no_tasks_and_no_models_give_empty_tables_and_no_error():
     empty = Codebook([[]], [np.zeros(0, np.int32)], {}, [], {}, [], [])
     made = compute(count_block(ConversationBlock.of(*tables([]), empty)), {}, empty, 0.05)
     assert made["associations"].num_rows == 0

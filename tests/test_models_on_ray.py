@@ -1,4 +1,4 @@
-"""Assistants that answered the same prompts, through all stages, whatever parts the rows are in."""
+"""Models that answered the same prompts, through all stages: answers meet wherever they lie."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ MODELS = ("heron", "osprey", "wren")
 
 
 def answered_by_each(folder, prompts: int = 120) -> str:
-    """The same prompts, each answered by all assistants, in distant rows."""
+    """The same prompts, each answered by all models, the rows far apart."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, model in enumerate(MODELS):
@@ -47,14 +47,14 @@ def run_of(tmp_path_factory, local_ray):
     def run(rows_per_part: int):
         output = folder / f"out-{rows_per_part}"
         config = small_config([answers], output, folder / "secret", rows_per_part=rows_per_part)
-        # many labels are rare: a lower threshold keeps some of them
+        # the most distinct labels: a lower threshold keeps some of them
         config = replace(config, labels=replace(config.labels, min_conversations=2))
         return config, run_quietly(config), output
 
     return run
 
 
-def test_tables_have_the_same_bytes_whatever_parts_the_answers_to_a_prompt_are_in(run_of):
+def test_answers_to_a_prompt_meet_whatever_the_parts_and_the_tables_have_the_same_bytes(run_of):
     _, result, output = run_of(37)
     files = result["tables"]["extractions"]["files"]
     assert len(files) > 5
@@ -79,9 +79,9 @@ def test_tables_have_the_same_bytes_whatever_parts_the_answers_to_a_prompt_are_i
     assert not list(output.glob("private/5_statistics-*/prompts/*"))
 
 
-def test_a_finished_run_is_compared_with_more_controls(run_of, monkeypatch):
+def test_a_finished_run_is_compared_with_more_held_fixed(run_of, monkeypatch):
     config, result, _ = run_of(37)
-    # simulated answers do not differ, so treat all tested differences as significant
+    # made-up answers do not differ: take what could be tested for what is significant
     tested = lambda row, alpha: row["p_adjusted"] is not None  # noqa: E731
     monkeypatch.setattr("vitw_ray.side_by_side._is_significant", tested)
     found = list(compare_models(config, result))

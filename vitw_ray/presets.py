@@ -8,16 +8,16 @@ MODEL = "qwen3-8b"  # ours: a small model that follows a schema well, under Apac
 
 
 def laptop() -> RunConfig:
-    """Two cores, no GPU, no model hub: the lexicon reader; labels from 3 conversations, not 15.
+    """Two cores, no GPU, no hub: the lexicon reads, and a label needs 3 conversations.
 
-    The support thresholds are lower because the paper's are for 308,210 conversations; the plan and
-    the report state that.
+    The support thresholds are scaled down because a few thousand conversations are not 308,210; the
+    plan and the report say so.
     """
     return RunConfig(labels=LabelsConfig(min_conversations=3, min_accounts=1))
 
 
 def smoke() -> RunConfig:
-    """As laptop, with simulated answers: all stages in seconds, to test the installation."""
+    """Simulated answers: all stages in seconds, to test the installation."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="simulated"),
         labels=LabelsConfig(min_conversations=3, min_accounts=1),
@@ -26,7 +26,7 @@ def smoke() -> RunConfig:
 
 
 def paper() -> RunConfig:
-    """The paper's thresholds, sizes and embedder (1.4, 1.5); an open-weight reader on 8 GPUs."""
+    """The paper's thresholds, sizes and embedder (1.4, 1.5), and qwen3-8b on 8 GPUs."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="vllm", model=MODEL),
         taxonomy=TaxonomyConfig(embedder="mpnet", ai_value_levels=(266, 26, 5)),
@@ -40,7 +40,7 @@ def paper() -> RunConfig:
 
 
 def full_traffic() -> RunConfig:
-    """As paper, with larger units and 64 GPUs, for tens of millions of conversations."""
+    """qwen3-8b on 64 GPUs, in larger units: for tens of millions of conversations."""
     return RunConfig(
         extraction=ExtractionConfig(extractor="vllm", model=MODEL),
         taxonomy=TaxonomyConfig(ai_value_levels=(266, 26, 5)),

@@ -35,9 +35,9 @@ def render(
     Args:
         tables: By name, with the schemas of `vitw_ray.records.TABLES`: labels, taxonomy,
             response_types, associations, variation, mirroring, explicitness, cooccurrence,
-            model_comparison. For an empty or absent table the page has a sentence that says so.
-            Labels without enough support are counted but not shown.
-        run: Facts of the run.
+            model_comparison. An empty or absent table becomes a sentence that says so. Labels
+            without enough support are counted, never named.
+        run: What the run was and did.
         top: Rows of each ranked list.
         alpha: Differences between assistants are shown if their adjusted p-value is below it.
 

@@ -63,9 +63,9 @@ class Ranking(NamedTuple):
 
 
 def top_values(labels: pa.Table, facet: str, subjective: int, top: int) -> Ranking:
-    """Labels with enough support, most common first, ties in alphabetical order.
+    """Labels with support, commonest first, ties in alphabetical order.
 
-    `subjective` is the number of conversations that is the base of the shares.
+    `subjective` is the number of conversations that the shares are of.
     """
     mine = labels.filter(pc.field("facet") == facet)
     kept = mine.filter(pc.field("kept"))

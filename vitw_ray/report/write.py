@@ -19,7 +19,7 @@ TABLES = (
 
 
 def write_report(context: StageContext) -> StageReport:
-    """Render the page from the tables and manifests of the previous stages."""
+    """Render the page from what the stages before it left."""
     tables = {name: read_table(context.storage, context.tables[name]) for name in TABLES}
     config = context.config
     page = render(tables, run_facts(context), config.report.top, config.statistics.alpha)
