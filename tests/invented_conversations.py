@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS
 
 Row = dict[str, Any]
 
@@ -42,8 +42,7 @@ def extraction(n: int, row: Row, dice: random.Random) -> Row:
         "subjectivity": None,
         "is_subjective": None,
         "task": None,
-        "human_values": [],
-        "ai_values": [],
+        **{facet: [] for facet in VALUE_FACETS},
         "response_type": None,
         "error": None,
         "prompt_tokens": 100 + n,

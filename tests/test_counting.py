@@ -5,6 +5,7 @@ import pytest
 
 from vitw_ray.config import LabelsConfig
 from vitw_ray.errors import ConfigError
+from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.labels.counting import spellings_of
 from vitw_ray.records import EXTRACTIONS
 
@@ -15,7 +16,7 @@ def extractions(values) -> pa.Table:
         "source": "test",
         "extractor": "test",
         "is_subjective": True,
-        "human_values": [],
+        **{facet: [] for facet in VALUE_FACETS},
         "ai_values": [
             {"label": label, "explicit": True, "salience": salience} for label, salience in values
         ],

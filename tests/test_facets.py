@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -16,16 +17,11 @@ from vitw_ray.extraction.answers import Answer, TaskPhrase, Value
 from vitw_ray.extraction.extractors import NOT_ANSWERS, extractor_key
 from vitw_ray.extraction.questions import PROMPTS
 from vitw_ray.extractor_kinds import EXTRACTORS
-from vitw_ray.facets import AI_VALUES, FACETS, RESPONSE_TYPE, ResponseType
+from vitw_ray.facets import AI_VALUES, FACETS, RESPONSE_TYPE, TASK
 from vitw_ray.source_code import closure
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
-EXPECTED_TYPES = {
-    "values": tuple[Value, ...],
-    "phrase": TaskPhrase | None,
-    "code": ResponseType | None,
-}
 
 
 def test_the_answer_that_is_written_out_has_the_facets_that_the_records_name():
@@ -37,7 +33,9 @@ def test_the_answer_that_is_written_out_has_the_facets_that_the_records_name():
 @pytest.mark.parametrize("facet", FACETS, ids=lambda facet: facet.field)
 def test_a_field_of_the_answer_has_the_kind_and_the_length_of_its_record(facet):
     field = Answer.model_fields[facet.field]
-    assert Answer.__annotations__[facet.field] == EXPECTED_TYPES[facet.kind]
+    types = {"values": tuple[Value, ...], "phrase": TaskPhrase | None}
+    expected = Literal[facet.codes] | None if facet.codes else types[facet.kind]
+    assert Answer.__annotations__[facet.field] == expected
     limits = [part.max_length for part in field.metadata if hasattr(part, "max_length")]
     assert limits == ([facet.most] if facet.kind == "values" else [])
 
@@ -55,6 +53,10 @@ def test_no_two_facets_share_a_name_and_values_have_one_name_everywhere():
     assert all(facet.name == facet.field for facet in FACETS if facet.kind == "values")
 
 
+def test_the_texts_of_one_facet_alone_have_a_tree():
+    assert [facet for facet in FACETS if facet.leaves == "texts"] == [TASK]
+
+
 def test_the_sizes_of_every_tree_can_be_set():
     known = {field.name for field in fields(TaxonomyConfig)}
     assert {facet.levels for facet in FACETS if facet.leaves} <= known
@@ -69,7 +71,7 @@ def test_a_name_for_people_asks_no_conversation_again_and_a_limit_asks_all(monke
 
     before = key_with()
     assert key_with(noun="value of the assistant", plural="values of the assistant") == before
-    assert key_with(most=11) != before
+    assert key_with(most=AI_VALUES.most + 1) != before
     for kind in EXTRACTORS.values():
         assert "facets" not in closure(kind.code, NOT_ANSWERS)
 
@@ -77,6 +79,7 @@ def test_a_name_for_people_asks_no_conversation_again_and_a_limit_asks_all(monke
 # --- A new facet. These are the steps of docs/extending.md, taken on a copy of the package.
 
 RECORDS = """
+Tone = Literal["warm", "matter_of_fact"]
 CONCERNS = Facet(
     field="concerns",
     name="concerns",
@@ -94,13 +97,13 @@ TONE = Facet(
     speaker="assistant",
     noun="tone",
     plural="tones",
-    codes=("warm", "matter_of_fact"),
+    codes=get_args(Tone),
 )
 FACETS = (TASK, HUMAN_VALUES, AI_VALUES, RESPONSE_TYPE, CONCERNS, TONE)"""
 ANSWER_FIELDS = """
     response_type: ResponseType | None = None
-    concerns: tuple[Value, ...] = Field(default=(), max_length=2)
-    tone: str | None = None
+    concerns: tuple[Value, ...] = Field(default=(), max_length=CONCERNS.most)
+    tone: Tone | None = None
 """
 REPLY = {
     "subjectivity": 4,
@@ -137,6 +140,11 @@ def extended(tmp_path_factory) -> Path:
         package / "extraction" / "answers.py",
         "\n    response_type: ResponseType | None = None\n",
         ANSWER_FIELDS,
+    )
+    edit(
+        package / "extraction" / "answers.py",
+        "from vitw_ray.facets import AI_VALUES, HUMAN_VALUES, ResponseType",
+        "from vitw_ray.facets import AI_VALUES, CONCERNS, HUMAN_VALUES, ResponseType, Tone",
     )
     prompts = package / "extraction" / "prompts"
     (prompts / "concerns.md").write_text("`concerns`: what the user is afraid of.\n")

@@ -40,7 +40,7 @@ class RunTotals:
 
     def share_with(self, facet: str) -> float | None:
         """Share (0-1) of subjective conversations with at least one value of a facet."""
-        return self.with_any[facet] / self.subjective if self.subjective else None
+        return self.with_any.get(facet, 0) / self.subjective if self.subjective else None
 
 
 @dataclass(frozen=True, kw_only=True)
