@@ -228,6 +228,12 @@ def test_the_card_names_baselines_and_simulated_answers():
     assert "simulated answers" in card_of(replace(model, made_up=True))
 
 
+def test_the_card_names_no_day_as_it_promises():
+    text = card_of()
+    assert "date is released" in text
+    assert not re.search(r"\d{4}-\d\d-\d\d", text)
+
+
 def test_the_card_counts_what_was_withheld():
     rare = values_frequencies(fake_tables()).withheld["support"]
     assert f"| too little support | {rare} |" in card_of()

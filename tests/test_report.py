@@ -74,6 +74,16 @@ def test_the_page_loads_nothing_and_its_policy_forbids_loading(page):
     assert "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:" in page
 
 
+def test_the_only_days_on_the_page_are_those_that_conversations_cover(page):
+    day = re.compile(r"\d{4}-\d\d-\d\d")
+    assert day.findall(page) == list(run_facts().days)
+    one = render(fake_tables(), run_facts(days=("2026-03-01", "2026-03-01")))
+    assert day.findall(one) == ["2026-03-01"]
+    none = render(fake_tables(), run_facts(days=()))
+    assert not day.findall(none)
+    assert "Days covered" not in none
+
+
 def test_every_link_within_the_page_has_its_target(page):
     parsed = Page(page)
     targets = {value for name, value in parsed.attributes if name == "id"}
