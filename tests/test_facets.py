@@ -57,9 +57,9 @@ def test_the_texts_of_one_facet_alone_have_a_tree():
     assert [facet for facet in FACETS if facet.leaves == "texts"] == [TASK]
 
 
-def test_the_sizes_of_every_tree_can_be_set():
+def test_the_setting_that_a_record_names_for_its_levels_exists_and_has_a_tree():
     known = {field.name for field in fields(TaxonomyConfig)}
-    assert {facet.levels for facet in FACETS if facet.leaves} <= known
+    assert {facet.levels for facet in FACETS if facet.levels} <= known
     assert not [facet.field for facet in FACETS if facet.levels and not facet.leaves]
 
 

@@ -1,16 +1,25 @@
 """START HERE: the Arrow schema of every table, in the order in which the pipeline writes them.
 
-    stage 1  conversations, rejects           one row per conversation that was read
-    stage 2  extractions                      the same rows: what the reader found in each
-    stage 3  labels, merges                   one row per value that was found
-    stage 4  taxonomy, task_assignments       groups of values and of tasks
-    stage 5  response_types ... explicitness  what goes with what
-             model_comparison                 two assistants, or two periods, side by side
+    stage  table             one row per
+    1      conversations     conversation
+           rejects           input row that is not in `conversations`
+    2      extractions       conversation: the tasks, values and response type that were found
+    3      labels            value that was found, with its counts
+           merges            spelling of a value that is counted under another one
+    4      taxonomy          group of values or of tasks; groups form a tree
+           task_assignments  conversation: the group of its task
+    5      response_types    how the assistant treats the user's values, by model, task and value
+           associations      which AI values go with which tasks, human values, response types
+           cooccurrence      which values occur together
+           variation         which values depend on the context
+           mirroring         how often the assistant shows the value that the user brought
+           explicitness      which AI values are stated outright, which only shown
+           model_comparison  two assistants, or two periods, side by side
 
-Stages exchange tables and nothing else. Each table has its schema here, and a column keeps its name
-from the first table to the last. `pipeline.py` runs the stages; `facets.py` says what a reader
-extracts from a conversation (tasks, values, response types); `docs/extending.md` says how to add to
-either.
+Stages pass on these tables, and counts in their manifests; nothing else. Each table has its schema
+here, and a column keeps its name from the first table to the last. Read `pipeline.py` next, which
+runs the stages, and `facets.py`, which says what a reader extracts from a conversation.
+`docs/extending.md` says how to add to any of this.
 
 Conventions: a nullable column is one that may be unknown (`model`) or does not apply (`task` of a
 failed row). Shares run from 0 to 1; only `pct_*` columns are percentages, as in the published data.

@@ -1,1 +1,1 @@
-"""Stage 2: a model reads each conversation and answers the questions about it."""
+"""Stage 2: the reader extracts tasks, values and response types from each conversation."""

@@ -97,7 +97,7 @@ def _value_marks(config: ExtractionConfig) -> list[str]:
 
 
 def _gated_answer(config: ExtractionConfig) -> type[BaseModel]:
-    """An answer that ends at `subjectivity` below the gate, and has all fields above it."""
+    """An answer that ends at `subjectivity` below the gate, and has all fields from there on."""
     gate = config.subjective_from
     fields = {facet.field: _type_of(config, facet) for facet in FACETS}
     full = _form("subjective", {"subjectivity": Literal[LEVELS[gate - 1 :]], **fields})
