@@ -7,7 +7,7 @@ import pytest
 from pages import FENCE, PAGES, ROOT, anchors, blocks, commands_of, inline_code, links
 
 README_BYTES = 12_288
-LANGUAGES = {"bash", "python", "text", "json"}
+LANGUAGES = {"bash", "python", "sql", "text", "json"}
 WRITTEN_APART = {"docs/tables.md", "docs/extending.md", "CITATION.cff"}
 """Files that may be linked before they are there."""
 

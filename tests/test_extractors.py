@@ -98,7 +98,7 @@ def test_a_model_that_nobody_knows_is_refused_with_its_name(monkeypatch, tmp_pat
     resolve_revision.cache_clear()
     with pytest.raises(ConfigError, match="no-such-profile"):
         resolve_revision("no-such-profile", None)
-    with pytest.raises(ConfigError, match="no folder on this machine"):
+    with pytest.raises(ConfigError, match="not a folder on this machine"):
         resolve_revision(str(tmp_path / "nothing"), None)
 
 

@@ -23,7 +23,7 @@ MOVES: dict[str, str] = {
     "source_name": "conversations",
     "sample": "conversations",
     "sample_seed": "conversations",
-    "balance_models": "conversations",
+    "balance_assistants": "conversations",
     "max_per_account": "conversations",
     "created_from": "conversations",
     "created_until": "conversations",
@@ -116,7 +116,7 @@ OTHERS: dict[str, Any] = {
 WITH_MODEL = {"extractor": "vllm", "model": "qwen3-8b", "revision": COMMIT}
 GPU = {"gpus_per_actor": 1.0}
 BESIDE: dict[str, dict[str, Any]] = {
-    "balance_models": {"sample": 7},
+    "balance_assistants": {"sample": 7},
     "embedder_revision": {"embedder": "mpnet", "embedder_revision": COMMIT},
     "naming": WITH_MODEL,
     "climbing": WITH_MODEL | {"naming": "model"},

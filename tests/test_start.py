@@ -65,7 +65,7 @@ def test_without_anything_the_laptop_preset_is_run():
         ({"created_from": "yesterday"}, "created_from is 'yesterday'", "valid date"),
         ({"sample": 0}, "--sample is 0", "at least 1"),
         ({"extractor": "vllm"}, "--extractor vllm names no --model", "add --model"),
-        ({"naming": "model"}, "lexicon has no language model", "--naming members"),
+        ({"naming": "model"}, "--extractor lexicon has none", "--naming members"),
     ],
 )
 def test_a_keyword_that_cannot_work_names_itself_and_what_to_give(settings, problem, fix):

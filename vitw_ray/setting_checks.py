@@ -7,7 +7,7 @@ from typing import Any
 
 from vitw_ray.errors import ConfigError
 
-NEAR = 0.7  # ours: similarity (0-1) from which a name may be a slip of another
+NEAR = 0.65  # ours: similarity (0-1) from which a name may be a slip of another
 
 
 def json_object(name: str, text: str) -> dict[str, Any]:
