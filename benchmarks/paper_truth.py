@@ -30,9 +30,9 @@ from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.intervals import wilson
 from vitw_ray.side_by_side import pairs
 from vitw_ray.statistics.account_groups import ACCOUNT_GROUPS
+from vitw_ray.statistics.assistants import compare, groups_of_assistants
 from vitw_ray.statistics.contingency import Axis, CodedFacet, Counts, GroupCounts, deduplicate
 from vitw_ray.statistics.mirroring import count_mirroring, mirroring
-from vitw_ray.statistics.models import compare, groups_of_models
 from vitw_ray.statistics.residuals import adjusted_residual, associations
 
 CONVERSATIONS, SUBJECTIVE_SHARE = 700_000, 0.44  # paper, 1.1
@@ -200,7 +200,7 @@ def three_models(rates: Rates, rng: np.random.Generator) -> Counter[str]:
     model = np.repeat(np.arange(3), [size for size, _, _ in parts]).astype(np.int32)
     facet = CodedFacet(*deduplicate(rows, codes), len(names))
     counts = GroupCounts.of(facet, CodedFacet(np.arange(model.size), model, 3), model.size)
-    groups = groups_of_models(counts.columns, TASK_STRATA, list(MODELS))
+    groups = groups_of_assistants(counts.columns, TASK_STRATA, list(MODELS))
     for pair in pairs(compare(counts, TASK_STRATA, groups, Axis("ai_values", names)), alpha=0.05):
         more = {row["label"] for row in pair.more(-1)}
         if pair.model_b == "3 Opus":

@@ -8,8 +8,6 @@ from pages import FENCE, PAGES, ROOT, anchors, blocks, commands_of, inline_code,
 
 README_BYTES = 12_288
 LANGUAGES = {"bash", "python", "sql", "text", "json"}
-WRITTEN_APART = {"docs/tables.md", "docs/extending.md", "CITATION.cff"}
-"""Files that may be linked before they are there."""
 
 
 def accepts(arguments: list[str]) -> None:
@@ -103,7 +101,7 @@ def test_a_link_leads_to_a_file_and_to_a_heading(page, link):
     file, _, anchor = link.partition("#")
     target = (ROOT / page).parent.joinpath(file).resolve() if file else ROOT / page
     path = target.relative_to(ROOT).as_posix()
-    assert target.exists() or path in WRITTEN_APART
+    assert target.exists()
     assert not anchor or anchor in anchors(path)
 
 
@@ -136,7 +134,7 @@ def paths_named(page: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_that_is_named_exists(page):
-    names = (name.rstrip("/") for name in paths_named(page) - WRITTEN_APART)
+    names = (name.rstrip("/") for name in paths_named(page))
     assert not [n for n in names if not any(f"/{file}".endswith(f"/{n}") for file in FILES)]
 
 
@@ -145,7 +143,7 @@ def test_every_page_that_the_code_names_exists():
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     named = set(re.findall(r"(?:docs/[\w-]+|benchmarks/README)\.md", text))
     assert "docs/vllm-on-a-cpu.md" in named
-    assert not [page for page in named - WRITTEN_APART if page not in PAGES]
+    assert not [page for page in named if page not in PAGES]
 
 
 # The map of the package

@@ -221,7 +221,7 @@ def test_the_card_states_the_support_thresholds_and_whether_they_are_lowered():
 
 
 def test_the_card_names_baselines_and_simulated_answers():
-    assert "lexicon (honest baseline)" in card_of()
+    assert "lexicon (baseline)" in card_of()
     model = replace(run_facts(), extractor="vllm", baseline=False)
     assert "baseline" not in card_of(model)
     assert "simulated answers" not in card_of(model)

@@ -121,7 +121,7 @@ def test_a_table_of_another_form_is_refused_with_the_version_that_wrote_it(stora
     problem = refused.value.problem
     assert "the table labels in" in problem
     assert "was written by vitw_ray 0.0.9" in problem
-    assert problem.endswith(f"differs from that of this version ({__version__}) in {column}")
+    assert problem.endswith(f"differs from that of vitw_ray {__version__} in {column}")
     assert "vitw_ray 0.0.9" in refused.value.fix
 
 

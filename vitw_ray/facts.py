@@ -70,7 +70,7 @@ class RunFacts:
     @property
     def reader(self) -> str:
         """The extractor as it is named wherever it shows: a baseline is always called one."""
-        return f"{self.extractor} (honest baseline)" if self.baseline else self.extractor
+        return f"{self.extractor} (baseline)" if self.baseline else self.extractor
 
 
 def run_facts(context: StageContext) -> RunFacts:

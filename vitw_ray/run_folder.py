@@ -163,7 +163,7 @@ def open_part(storage: Storage, file: FileEntry) -> Iterator[BinaryIO]:
     try:
         handle = storage.open(file.path)
     except FileNotFoundError:
-        private = file.path.startswith(f"{PRIVATE}/")
+        private = file.is_private
         raise OutputError(
             f"the table {file.table} is needed, and {storage.address(file.path)} is gone"
             + (f": {PRIVATE}/ was deleted" if private else ""),
@@ -212,6 +212,8 @@ def check_schema(
         if not (name in expected.names and name in found.names)
         or not found.field(name).equals(expected.field(name))
     ]
+    if not differing and columns is None and found.names != expected.names:
+        differing = ["the order of its columns"]
     if differing:
         stage = file.path.removeprefix(f"{PRIVATE}/").split("/")[0]
         manifest = StageFolder(storage, stage).manifest() or {}

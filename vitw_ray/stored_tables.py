@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vitw_ray.errors import OutputError
-from vitw_ray.records import TABLES
-from vitw_ray.run_folder import FileEntry, TableRef
+from vitw_ray.run_folder import FileEntry, TableRef, check_schema
 from vitw_ray.storage import PRIVATE, Storage
 from vitw_ray.versions import versions
 
@@ -40,7 +39,7 @@ class StoredTable:
             try:
                 with handle:
                     part = pq.ParquetFile(handle)
-                    self._check(part.schema_arrow, file)
+                    check_schema(self.storage, file, part.schema_arrow)
                     yield from part.iter_batches(rows, columns=list(columns))
             except (pa.ArrowException, OSError) as error:
                 raise OutputError(
@@ -55,11 +54,11 @@ class StoredTable:
         except FileNotFoundError:
             pass
         name = self.ref.name
-        if not _is_private(file):
+        if not file.is_private:
             raise OutputError(
                 f"{self._address(file)}, a part of the table {name}, is gone", self._fix(file)
             )
-        if all(map(_is_private, self.ref.files)):
+        if all(part.is_private for part in self.ref.files):
             raise OutputError(
                 f"the table {name} is private, and {self._address(file)} is gone: {PRIVATE}/ of"
                 " this run was deleted",
@@ -79,19 +78,6 @@ class StoredTable:
         stage = file.path.removeprefix(f"{PRIVATE}/").split("/")[0]
         return f"restore it, or delete {self.storage.address(stage)} and run again"
 
-    def _check(self, found: pa.Schema, file: FileEntry) -> None:
-        wanted = TABLES[self.ref.name]
-        if found.equals(wanted):
-            return
-        names = [
-            *(f"no {name}" for name in wanted.names if name not in found.names),
-            *(f"an unknown {name}" for name in found.names if name not in wanted.names),
-        ]
-        raise other_version(
-            f"{self._address(file)} has {', '.join(names) or 'columns of another type or order'}",
-            self.version,
-        )
-
 
 def other_version(problem: str, version: str) -> OutputError:
     """The error for a run of a form that this version does not write."""
@@ -99,7 +85,3 @@ def other_version(problem: str, version: str) -> OutputError:
         f"{problem}: the run was written by vitw_ray {version}, this is {versions()['vitw_ray']}",
         f"read it with vitw_ray {version}, or run again with this version",
     )
-
-
-def _is_private(file: FileEntry) -> bool:
-    return file.path.startswith(f"{PRIVATE}/")

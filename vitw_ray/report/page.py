@@ -19,8 +19,8 @@ from vitw_ray.facts import RunFacts
 from vitw_ray.inert import inert
 from vitw_ray.records import TABLES
 from vitw_ray.report import sections, tree_view
+from vitw_ray.report.assistants_view import assistants_view
 from vitw_ray.report.companions import spoken, together
-from vitw_ray.report.models_view import models_view
 from vitw_ray.report.pairings import pairings
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -74,7 +74,7 @@ def render(
         silence=sections.silence(answered),
         spoken=spoken(table("explicitness"), FEW),
         together=together(table("cooccurrence"), table("labels"), "ai_values", subjective, top),
-        models=models_view(table("model_comparison"), alpha, FEW),
+        models=assistants_view(table("model_comparison"), alpha, FEW),
         spreads=sections.variation(table("variation").to_pylist(), top),
     )
 

@@ -8,19 +8,19 @@ import pyarrow as pa
 
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.records import TABLES
+from vitw_ray.statistics.assistants import (
+    compare,
+    compare_paired,
+    groups_of_assistants,
+    groups_of_periods,
+    task_mix,
+)
 from vitw_ray.statistics.block import STATED, period_name
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.contingency import Axis, Counts
 from vitw_ray.statistics.cooccurrence import cooccurrence
 from vitw_ray.statistics.explicitness import explicitness
 from vitw_ray.statistics.mirroring import mirroring
-from vitw_ray.statistics.models import (
-    compare,
-    compare_paired,
-    groups_of_models,
-    groups_of_periods,
-    task_mix,
-)
 from vitw_ray.statistics.paired import PairedCounts
 from vitw_ray.statistics.partials import Partial
 from vitw_ray.statistics.residuals import associations, whole_table
@@ -107,7 +107,7 @@ def _comparisons(
     }
     strata = len(tasks.names) + 1
     columns = {kind: merged[f"{kind}: types"].columns for kind in ("models", "periods")}
-    models = groups_of_models(columns["models"], strata, vocabulary.models)
+    models = groups_of_assistants(columns["models"], strata, vocabulary.models)
     name_of = bind(period_name, period=vocabulary.period)
     for groups in (models, groups_of_periods(columns["periods"], strata, name_of)):
         for name, axis in axes.items():

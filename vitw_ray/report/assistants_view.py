@@ -40,7 +40,7 @@ class Versus(NamedTuple):
     differing: int
 
 
-class ModelsView(NamedTuple):
+class AssistantsView(NamedTuple):
     """Bars of the most common values for the largest assistants, then every pair."""
 
     columns: list[Column]
@@ -49,12 +49,12 @@ class ModelsView(NamedTuple):
     over_time: list[Versus]
 
 
-def models_view(table: pa.Table, alpha: float, top: int) -> ModelsView:
+def assistants_view(table: pa.Table, alpha: float, top: int) -> AssistantsView:
     """`model_comparison` for the page; empty lists if there is nothing to compare."""
     found = list(pairs(table, alpha))
     models = [pair for pair in found if pair.groups == "models"]
     columns, shares = _shares(models)
-    return ModelsView(
+    return AssistantsView(
         columns,
         _bars(columns, shares, top),
         [_versus(pair) for pair in models],

@@ -47,7 +47,7 @@ class _Rows:
     difference: Difference
 
 
-def groups_of_models(columns: SparseCounts, strata: int, names: Sequence[str]) -> Groups:
+def groups_of_assistants(columns: SparseCounts, strata: int, names: Sequence[str]) -> Groups:
     """All pairs of assistants, the larger first; at most `MOST_MODELS` assistants."""
     sizes = np.zeros(len(names), np.int64)
     np.add.at(sizes, columns.keys // strata, columns.counts)

@@ -223,7 +223,7 @@ def test_input_without_one_usable_row_is_an_error_with_its_reasons(tmp_path, loc
         run_quietly(small_config([str(file)], tmp_path / "out", tmp_path / "secret"))
 
 
-def test_the_shipped_sample_takes_the_whole_road_with_the_lexicon(tmp_path, local_ray):
+def test_the_shipped_sample_goes_through_all_stages_with_the_lexicon(tmp_path, local_ray):
     config = small_config(
         [str(SAMPLE)],
         tmp_path / "out",

@@ -5,10 +5,15 @@ import pytest
 
 from vitw_ray.records import MODEL_COMPARISON
 from vitw_ray.side_by_side import pairs
-from vitw_ray.statistics import models
+from vitw_ray.statistics import assistants as models
+from vitw_ray.statistics.assistants import (
+    compare,
+    groups_of_assistants,
+    groups_of_periods,
+    task_mix,
+)
 from vitw_ray.statistics.contingency import Axis, CodedFacet, GroupCounts, deduplicate
 from vitw_ray.statistics.differences import unmatched
-from vitw_ray.statistics.models import compare, groups_of_models, groups_of_periods, task_mix
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -45,7 +50,7 @@ def by_label(table, a="large", b="small"):
 def test_shares_are_of_the_conversations_of_each_assistant_and_the_larger_is_first(world):
     model, _, values = world
     counts = counted(*world)
-    groups = groups_of_models(counts.columns, STRATA, NAMES)
+    groups = groups_of_assistants(counts.columns, STRATA, NAMES)
     assert [(NAMES[a], NAMES[b]) for a, b in groups.pairs] == [
         ("large", "small"),
         ("large", "other"),
@@ -64,7 +69,7 @@ def test_shares_are_of_the_conversations_of_each_assistant_and_the_larger_is_fir
 
 def test_matching_on_tasks_removes_a_difference_due_to_tasks_and_keeps_a_real_one(world):
     counts = counted(*world)
-    groups = groups_of_models(counts.columns, STRATA, NAMES)
+    groups = groups_of_assistants(counts.columns, STRATA, NAMES)
     rows = by_label(compare(counts, STRATA, groups, LABELS))
     assert rows["nothing", "clarity"]["p_adjusted"] < 1e-10
     assert rows["tasks", "clarity"]["p_adjusted"] > 0.05
@@ -76,7 +81,7 @@ def test_matching_on_tasks_removes_a_difference_due_to_tasks_and_keeps_a_real_on
 def test_the_bonferroni_family_is_all_labels_tested_over_all_pairs(world):
     model, _, values = world
     counts = counted(*world)
-    groups = groups_of_models(counts.columns, STRATA, NAMES)
+    groups = groups_of_assistants(counts.columns, STRATA, NAMES)
     rows = by_label(compare(counts, STRATA, groups, LABELS))
     small, large = model == 0, model == 1
     for code, label in enumerate(LABELS.names):
@@ -96,7 +101,7 @@ def test_blocks_add_up_to_the_same_table(world):
         ),
         counted(model[:600], task[:600], CodedFacet(values.rows[early], values.codes[early], 3)),
     ]
-    groups = groups_of_models(whole.columns, STRATA, NAMES)
+    groups = groups_of_assistants(whole.columns, STRATA, NAMES)
     assert compare(parts[0].add(parts[1]), STRATA, groups, LABELS) == compare(
         whole, STRATA, groups, LABELS
     )
@@ -104,7 +109,7 @@ def test_blocks_add_up_to_the_same_table(world):
 
 def test_the_tasks_of_each_assistant_are_compared(world):
     counts = counted(*world)
-    groups = groups_of_models(counts.columns, STRATA, NAMES)
+    groups = groups_of_assistants(counts.columns, STRATA, NAMES)
     rows = by_label(task_mix(counts.columns, groups, TASKS))
     assert rows["nothing", "code"]["low"] > 0.5
 
@@ -123,20 +128,20 @@ def test_each_period_is_compared_with_the_previous_one(world):
 def test_only_the_largest_of_very_many_assistants_are_compared(world, monkeypatch):
     monkeypatch.setattr(models, "MOST_MODELS", 2)
     counts = counted(*world)
-    assert groups_of_models(counts.columns, STRATA, NAMES).pairs == [(1, 0)]
+    assert groups_of_assistants(counts.columns, STRATA, NAMES).pairs == [(1, 0)]
 
 
 def test_a_single_assistant_has_no_comparison(world):
     model, task, values = world
     counts = counted(0 * model, task, values)
-    groups = groups_of_models(counts.columns, STRATA, NAMES)
+    groups = groups_of_assistants(counts.columns, STRATA, NAMES)
     assert groups.pairs == []
     assert compare(counts, STRATA, groups, LABELS).num_rows == 0
 
 
 def test_the_summary_of_a_pair_uses_the_best_available_matching(world):
     counts = counted(*world)
-    groups = groups_of_models(counts.columns, STRATA, NAMES)
+    groups = groups_of_assistants(counts.columns, STRATA, NAMES)
     first = pairs(compare(counts, STRATA, groups, LABELS), alpha=0.05)[0]
     assert (first.model_a, first.model_b, first.matched_on) == ("large", "small", "tasks")
     assert [row["label"] for row in first.more(-1)] == ["care"]
