@@ -300,7 +300,7 @@ class RunConfig:
             )
         if self.taxonomy.climbing == "names" and extraction.transcript_tokens < LISTED_TOKENS:
             raise ConfigError(
-                f"--climbing names lists up to a hundred groups in one question, which do not fit"
-                f" --transcript-tokens {extraction.transcript_tokens}",
+                f"--climbing names lists up to a hundred groups in one question, and"
+                f" --transcript-tokens {extraction.transcript_tokens} has no room for them",
                 f"set --transcript-tokens {LISTED_TOKENS} or more, or choose --climbing vectors",
             )
