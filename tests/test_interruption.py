@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import replace
 
 import pytest
 from whole_runs import plant_files, small_config
@@ -14,7 +16,7 @@ from vitw_ray.extraction.answers import Extracted
 from vitw_ray.extraction.extract import answers_folder
 from vitw_ray.extraction.segments import SegmentWriter
 from vitw_ray.interruption import SIGNALS, interruptible
-from vitw_ray.lease import acquire
+from vitw_ray.lease import EXPIRY_S, acquire
 from vitw_ray.pipeline import run
 from vitw_ray.storage import Storage
 
@@ -103,4 +105,14 @@ def test_a_stopped_run_says_how_many_committed_answers_stand(config, answered, f
 def test_the_next_driver_finds_the_lease_free(config):
     interrupted(config)
     with acquire(Storage(config.execution.output)) as lease:
+        assert lease.epoch == 2
+
+
+@pytest.mark.s3
+def test_the_next_driver_of_a_bucket_need_not_wait_for_the_lease_to_expire(config, s3_server):
+    output = f"{s3_server.new_bucket()}/run"
+    interrupted(replace(config, execution=replace(config.execution, output=output)))
+    start = time.monotonic()
+    with acquire(Storage(output)) as lease:
+        assert time.monotonic() - start < EXPIRY_S / 2
         assert lease.epoch == 2

@@ -117,7 +117,7 @@ def preflight(config: RunConfig, to_do: Collection[str]) -> None:
     most = max(cluster.LOCAL_CPUS, os.cpu_count() or 1)
     if cluster.is_local() and cpus > most:
         raise ConfigError(
-            f"--cpus-per-actor is {cpus:g}, and this machine has {os.cpu_count()} CPUs",
+            f"--cpus-per-actor is {cpus:g}, and Ray has {most} CPUs on this machine",
             f"set --cpus-per-actor {most} or less, or submit the job to a cluster",
         )
     cluster.connect(config.execution)
