@@ -70,7 +70,7 @@ def test_the_module_is_the_same_command():
     [
         (RunLocked("it is in use", "wait"), 1, "Error: it is in use\n  fix: wait\n"),
         (Stopped("Stopped; run again to go on.", ""), 130, "Stopped; run again to go on.\n"),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "stopped; run the same command again\n"),
     ],
 )
 def test_an_error_ends_with_its_status_and_is_told_on_standard_error(

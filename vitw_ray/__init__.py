@@ -7,11 +7,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from vitw_ray.versions import __version__
+
 if TYPE_CHECKING:
     from vitw_ray.opened_run import open_run
     from vitw_ray.start import run
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "open_run", "run"]
 
 _MODULE_OF = {"open_run": "opened_run", "run": "start"}

@@ -4,8 +4,7 @@ import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from vitw_ray import __version__
-
+__version__ = "0.1.0"  # as in pyproject.toml
 PACKAGES = (
     "ray",
     "pyarrow",

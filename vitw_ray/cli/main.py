@@ -79,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped as stopped:
         sys.stderr.write(f"{stopped.problem}\n")
         return STOPPED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before or after the pipeline, which counts what is kept
+        sys.stderr.write("stopped; run the same command again\n")
         return STOPPED
     except VitwRayError as error:
         sys.stderr.write(f"Error: {error.problem}\n  fix: {error.fix}\n")
