@@ -146,7 +146,7 @@ def test_the_page_states_how_many_labels_lack_support_without_reading_them(confi
     purge(storage_of(config), lambda files: True)
     rewrite_report(storage_of(config), top=5)
     for count in rare.values():
-        assert f"{count:,} have not, and are not named" in page_of(config)
+        assert f"{count:,} do not, and are not shown" in page_of(config)
 
 
 def test_a_run_without_all_tables_has_no_page_to_write_again(config, tmp_path):
