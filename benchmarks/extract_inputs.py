@@ -19,7 +19,8 @@ from vitw_ray.extraction.extract import UnitExtractor, units_of
 from vitw_ray.facets import FACETS
 from vitw_ray.pipeline import run
 from vitw_ray.records import Conversation, Message
-from vitw_ray.run_folder import FileEntry, StageFolder, load_secret, read_part, tables_of
+from vitw_ray.run_folder import FileEntry, StageFolder, read_part, tables_of
+from vitw_ray.run_secret import load_secret
 from vitw_ray.storage import Storage
 
 QWEN3_8B = {

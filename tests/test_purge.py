@@ -12,7 +12,7 @@ from vitw_ray.cli.main import main
 from vitw_ray.errors import OutputError, RunLocked
 from vitw_ray.lease import acquire
 from vitw_ray.purge import purge
-from vitw_ray.run_folder import private_files
+from vitw_ray.run_secret import private_files
 from vitw_ray.storage import Storage
 
 

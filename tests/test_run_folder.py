@@ -10,16 +10,15 @@ from vitw_ray.errors import OutputError, SecretLost
 from vitw_ray.records import LABELS
 from vitw_ray.run_folder import (
     RUN_FILE,
-    SECRET,
     FileEntry,
     StageFolder,
     TableRef,
-    load_secret,
     read_part,
     read_table,
     tables_of,
     write_run_file,
 )
+from vitw_ray.run_secret import SECRET, load_secret
 from vitw_ray.storage import Storage
 
 ROWS = [

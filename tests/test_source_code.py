@@ -23,8 +23,8 @@ STAGE_MODULES = {stage.name: stage.run.__module__.removeprefix("vitw_ray.") for 
 # Modules whose change moves the key of no stage, extractor or embedder, beside NOT_CONTENT: what
 # starts runs, reads finished ones, judges extractors, or makes test data.
 IN_NO_KEY = re.compile(
-    r"cli|__main__|start|opened_run|resolved_names|stored_tables|finished_run|rewrite_report|purge"
-    r"|pipeline|planning|summary|preflight|presets|interruption|comparison|evaluation"
+    r"cli|__main__|start|opened_run|resolved_names|stored_tables|finished_run|rewrite_report|purge|lease"
+    r"|run_secret|pipeline|planning|summary|preflight|presets|interruption|comparison|evaluation"
 )
 
 

@@ -28,13 +28,8 @@ from vitw_ray.purge import refuse_after_purge
 from vitw_ray.release.publish import publish
 from vitw_ray.report.write import TABLES as READ_BY_REPORT
 from vitw_ray.report.write import write_report
-from vitw_ray.run_folder import (
-    TableRef,
-    entries,
-    load_secret,
-    tables_of,
-    write_run_file,
-)
+from vitw_ray.run_folder import TableRef, entries, tables_of, write_run_file
+from vitw_ray.run_secret import load_secret
 from vitw_ray.stages import RunSetup, Stage, StageContext, without
 from vitw_ray.statistics.analyze import analyze
 from vitw_ray.storage import Storage

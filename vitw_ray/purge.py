@@ -11,7 +11,7 @@ from vitw_ray.errors import OutputError
 from vitw_ray.finished_run import read_record
 from vitw_ray.keys import LostSecret
 from vitw_ray.lease import acquire
-from vitw_ray.run_folder import private_files
+from vitw_ray.run_secret import private_files
 from vitw_ray.stages import Stage, StageContext
 from vitw_ray.storage import PRIVATE, FileStat, Storage
 

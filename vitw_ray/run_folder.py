@@ -20,7 +20,6 @@ Deleting `private/` leaves a finished run with all its aggregates.
 import hashlib
 import io
 import json
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -30,14 +29,12 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vitw_ray.errors import OutputError, SecretLost
-from vitw_ray.keys import Keyed, LostSecret, digest_of_files
-from vitw_ray.lease import LOCK, RECORD
+from vitw_ray.errors import OutputError
+from vitw_ray.keys import digest_of_files
 from vitw_ray.records import TABLES
-from vitw_ray.storage import PRIVATE, FileStat, Storage
+from vitw_ray.storage import PRIVATE, Storage
 from vitw_ray.versions import versions
 
-SECRET = f"{PRIVATE}/secret"
 RUN_FILE = "run.json"
 SUCCESS = "_SUCCESS.json"
 ROW_GROUP_ROWS = 256  # ours: what an actor reads at once; small, as chats are long
@@ -233,56 +230,6 @@ def read_table(storage: Storage, table: TableRef, columns: Sequence[str] | None 
     if not parts:
         return (pa.schema([schema.field(c) for c in columns]) if columns else schema).empty_table()
     return pa.concat_tables(parts)
-
-
-def load_secret(storage: Storage, secret_file: str | None) -> Keyed:
-    """The secret of this output: from `--secret-file`, or made once under `private/`.
-
-    Of a run whose `private/` was purged it is a `LostSecret`.
-
-    Raises:
-        SecretLost: the run folder was made with another secret, or with one that is gone.
-    """
-    run = read_run_file(storage)
-    if secret_file is not None:
-        try:
-            secret = Path(secret_file).read_bytes().strip()
-        except OSError as error:
-            raise SecretLost(
-                f"--secret-file {secret_file} cannot be read ({error.strerror})",
-                "name a readable file",
-            ) from None
-        if len(secret) < 16:  # 128 bits, the least that keeps guesses out
-            raise SecretLost(
-                f"--secret-file {secret_file} is shorter than 16 bytes", "use 32 or more"
-            )
-    else:
-        if not storage.exists(SECRET):
-            if run is not None and not private_files(storage):
-                return LostSecret(run["secret_fingerprint"])
-            if run is not None:
-                raise SecretLost(
-                    f"{SECRET} is gone, and {RUN_FILE} says that the run was made with one",
-                    "restore it, give it as --secret-file, or choose another --output; what lies"
-                    f" outside {PRIVATE}/ can be used without it",
-                )
-            storage.create(SECRET, secrets.token_hex(32).encode())
-        secret = storage.read(SECRET).strip()
-    keyed = Keyed(secret)
-    if run is not None and run["secret_fingerprint"] != keyed.fingerprint:
-        raise SecretLost(
-            f"the secret is not the one that made {RUN_FILE}",
-            "give the right --secret-file, or choose another --output",
-        )
-    return keyed
-
-
-def private_files(storage: Storage) -> list[FileStat]:
-    """What lies under `private/`, the files of whoever drives the run now aside.
-
-    A run folder with `run.json` and without any of them was purged.
-    """
-    return [file for file in storage.list(PRIVATE) if file.path not in (LOCK, RECORD)]
 
 
 def read_run_file(storage: Storage) -> dict[str, Any] | None:
