@@ -38,7 +38,6 @@ def test_the_same_command_finds_everything_done(without_private):
         ("labels", {"min_conversations": 4}, "extractions"),
         ("taxonomy", {"taxonomy_seed": 1}, "labels"),
         ("statistics", {"alpha": 0.01}, "labels"),
-        ("report", {"top": 3}, "labels"),  # the page works; the release does not
         ("release", {"release_name": "other"}, "labels"),
     ],
 )
@@ -51,6 +50,13 @@ def test_a_stage_that_needs_a_private_table_names_it_and_what_still_works(
         run_quietly(changed)
     assert re.search(rf"needs .*\b{table}\b.*, and private/ was purged", refused.value.problem)
     assert "vitw report needs none of it" in refused.value.fix
+
+
+def test_a_longer_page_needs_no_private_file_and_leaves_the_release_as_it_is(without_private):
+    config, result = without_private
+    longer = run_quietly(replace(config, report=replace(config.report, top=3)))
+    folders = [{s["name"]: s["folder"] for s in run["stages"]} for run in (result, longer)]
+    assert {name for name in folders[0] if folders[0][name] != folders[1][name]} == {"report"}
 
 
 def test_models_cannot_be_compared_again_and_the_table_is_named(without_private):

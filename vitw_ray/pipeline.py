@@ -98,6 +98,8 @@ STAGES = (
     ),
 )
 
+DEPEND_ON_RUN = {stage.name for stage in STAGES if stage.depends_on_run}
+
 
 def run(
     config: RunConfig, announce: Callable[[str], None] = log.info, until: str = STAGES[-1].name
@@ -142,12 +144,12 @@ def _run(
         manifests: dict[str, dict[str, Any]] = {}
         tables: dict[str, TableRef] = {}
         for stage in stages:
-            before = [folder_name(m) for m in manifests.values()]
-            folder = stage_folder(setup, stage, tables, before)
+            before = {name: m for name, m in manifests.items() if name not in DEPEND_ON_RUN}
+            folder = stage_folder(setup, stage, tables, [folder_name(m) for m in before.values()])
             manifest = folder.manifest()
             if manifest is None:
                 context = StageContext(
-                    **vars(setup), folder=folder, tables=tables, manifests=manifests
+                    **vars(setup), folder=folder, tables=tables, manifests=before
                 )
                 manifest = run_stage(stage, context, lease)
             manifests[stage.name] = manifest

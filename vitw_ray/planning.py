@@ -31,7 +31,15 @@ class Planned:
 def stage_folder(
     setup: RunSetup, stage: Stage, tables: Mapping[str, TableRef], before: Sequence[str]
 ) -> StageFolder:
-    """Where a stage writes, given the tables and the folders of the stages before it."""
+    """Where a stage writes.
+
+    Args:
+        setup: the run.
+        stage: the stage.
+        tables: of the earlier stages.
+        before: folders of the earlier stages that do not depend on the run themselves, so that a
+            change of the page leaves the release as it is.
+    """
     inputs: Any = stage.inputs(tables)
     if stage.number == 1:
         files = [(f.name, f.size_bytes, f.version) for f in setup.inputs]
@@ -44,9 +52,11 @@ def stage_folder(
 
 def plan(setup: RunSetup, stages: Sequence[Stage]) -> list[Planned]:
     """What is done and what is to do."""
-    lines, tables, before = [], {}, []
+    lines: list[Planned] = []
+    tables: dict[str, TableRef] = {}
+    before: list[str] = []
     for stage in stages:
-        if len(lines) > len(before):
+        if any(line.made_by is None for line in lines if not line.stage.depends_on_run):
             lines.append(Planned(stage, f"{stage.number}_{stage.name}-..."))
             continue
         folder = stage_folder(setup, stage, tables, before)
@@ -54,7 +64,7 @@ def plan(setup: RunSetup, stages: Sequence[Stage]) -> list[Planned]:
         made_by = None if manifest is None else manifest["versions"]["vitw_ray"]
         lines.append(Planned(stage, folder.name, made_by))
         if manifest is not None:
-            before.append(folder.name)
+            before += [] if stage.depends_on_run else [folder.name]
             tables.update(tables_of(manifest))
     return lines
 
