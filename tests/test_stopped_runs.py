@@ -71,7 +71,9 @@ def log_lines(errors: str) -> list[str]:
     return [line for line in errors.splitlines() if "RAY_BACKEND_LOG_LEVEL" not in line]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_stopped_job_says_so_in_a_line_and_the_same_command_reuses_what_is_committed(
     undisturbed, tmp_path, number
 ):
