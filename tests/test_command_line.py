@@ -41,10 +41,10 @@ def test_every_command_has_a_help_of_its_own(name, capsys):
 def test_help_loads_no_command():
     code = (
         "import sys; from vitw_ray.cli.main import main; main(['--help']);"
-        "print([name for name in sys.modules if name.startswith(('vitw_ray.cli.', 'tyro'))])"
+        "print(sorted(m for m in sys.modules if m.startswith(('vitw_ray.cli.', 'tyro'))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "['vitw_ray.cli.main']"
+    assert done.stdout.splitlines()[-1] == "['vitw_ray.cli.main', 'vitw_ray.cli.printing']"
 
 
 def test_version_names_the_package_and_what_it_runs_on(capsys):
@@ -63,6 +63,20 @@ def test_the_module_is_the_same_command():
     line = [sys.executable, "-m", "vitw_ray", "--version"]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"vitw_ray {__version__}\n")
+
+
+@pytest.mark.parametrize("module", ["vitw_ray.cli.printing", "vitw_check.verdict"])
+def test_a_pipe_that_nobody_reads_any_more_ends_no_command(module):
+    code = f"from {module} import say\nfor _ in range(9000): say('a line of some length')\n"
+    code += "import sys; sys.stderr.write('done')"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b"done"
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ them. In memory stay the aggregates, and the accounts of one million conversatio
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from . import (
@@ -120,6 +122,14 @@ def verdicts(address: str) -> Iterator[tuple[str, str, str]]:
         yield "FAILED" if problems else "ok", code, ("; ".join(shown) or promise) + more
 
 
+def say(line: str) -> None:
+    """Print one line, at once; when nobody reads the pipe any more, go on without output."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str], program: str | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -132,7 +142,7 @@ def main(arguments: Sequence[str], program: str | None = None) -> int:
     address = parser.parse_args(arguments).run
     codes: dict[str, list[str]] = {"ok": [], "FAILED": [], "skipped": []}
     for state, code, text in verdicts(address):
-        print(f"{state:<7} {code:<20} {text}", flush=True)
+        say(f"{state:<7} {code:<20} {text}")
         codes[state].append(code)
     line = {
         "run": address,
@@ -140,5 +150,5 @@ def main(arguments: Sequence[str], program: str | None = None) -> int:
         "failed": codes["FAILED"],
         "skipped": codes["skipped"],
     }
-    print(json.dumps(line))
+    say(json.dumps(line))
     return 1 if codes["FAILED"] else 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 
+from vitw_ray.cli.printing import say
 from vitw_ray.errors import Stopped, VitwRayError
 from vitw_ray.setting_checks import did_you_mean
 
@@ -63,10 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     name, *rest = words
     if name in ("-h", "--help", "help"):
-        sys.stdout.write(help_text())
+        say(help_text().rstrip())
         return 0
     if name in ("-V", "--version"):
-        sys.stdout.write(version_text())
+        say(version_text().rstrip())
         return 0
     if name not in COMMANDS:
         sys.stderr.write(

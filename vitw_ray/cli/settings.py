@@ -6,13 +6,13 @@ short list of `short_help`.
 """
 
 import argparse
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import tyro
 
+from vitw_ray.cli.printing import say
 from vitw_ray.cli.short_help import Job, short_help
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError
@@ -47,7 +47,7 @@ def settings_from(arguments: Sequence[str], job: Job) -> Settings:
     if "--help-all" in arguments:
         _parse(["--help"], job, preset, base, hidden=_later_sections(until))
     if not {"-h", "--help"}.isdisjoint(arguments):
-        sys.stdout.write(short_help(job, preset, base, _later_sections(until)))
+        say(short_help(job, preset, base, _later_sections(until)).rstrip())
         raise SystemExit(0)
     flags = _parse(arguments, job, preset, base)
     config = RunConfig(**{f.name: getattr(flags, f.name) for f in fields(RunConfig)})
