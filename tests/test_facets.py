@@ -229,7 +229,7 @@ def test_a_run_with_new_facets_passes_the_check_that_knows_their_columns(extende
         '        tone="warm",\n',
     )
     shutil.copytree(ROOT / "jobs", folder / "jobs")
-    expected = folder / "jobs" / "checks" / "expected.py"
+    expected = folder / "jobs" / "vitw_check" / "expected.py"
     edit(expected, 'response_type string; "\n    "error', NEW_COLUMNS)
     edit(expected, '("ai_values", "human_values")', '("ai_values", "concerns", "human_values")')
     edit(expected, 'BOTTOM = {"ai_values": 0,', 'BOTTOM = {"ai_values": 0, "concerns": 0,')
