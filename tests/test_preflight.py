@@ -197,10 +197,14 @@ def test_a_model_that_names_clusters_needs_its_package(not_installed):
 
 
 def test_the_nodes_of_a_cluster_have_packages_of_their_own(not_installed, monkeypatch):
-    monkeypatch.setattr(cluster, "is_local", lambda: False)
+    lexicon = config(extraction={"extractor": "lexicon"})
     monkeypatch.setattr(cluster, "connect", lambda execution: None)
     monkeypatch.setattr(cluster, "node_resources", lambda: [{"CPU": 8.0}])
-    preflight.preflight(config(extraction={"extractor": "lexicon"}), EVERYTHING)
+    monkeypatch.setattr(cluster, "is_local", lambda: True)
+    with pytest.raises(ConfigError):
+        preflight.preflight(lexicon, EVERYTHING)
+    monkeypatch.setattr(cluster, "is_local", lambda: False)
+    preflight.preflight(lexicon, EVERYTHING)
 
 
 def test_a_model_of_the_hub_without_the_hubs_client_is_refused_by_its_flag(monkeypatch):

@@ -6,11 +6,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from whole_runs import plant_files, run_quietly, small_config, table_bytes
+from whole_runs import plant_files, run_quietly, small_config, table_bytes, wait_for_segments
 
 from vitw_ray.extraction.segments import read_index
 from vitw_ray.storage import Storage
@@ -49,15 +48,6 @@ def start(config, output: Path) -> subprocess.Popen:
         text=True,
         start_new_session=True,
     )
-
-
-def wait_for_segments(output: Path, wanted: int, job: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and job.poll() is None:
-        if len(list(output.glob("private/answers-*/*.parquet"))) >= wanted:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no {wanted} segments were committed; exit status {job.poll()}")
 
 
 def committed(output: Path) -> int:

@@ -5,13 +5,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from whole_runs import plant_files, run_quietly, small_config, table_bytes, tree_bytes
+from whole_runs import (
+    plant_files,
+    run_quietly,
+    small_config,
+    table_bytes,
+    tree_bytes,
+    wait_for_segments,
+)
 
 from vitw_ray.config import SAMPLE
 from vitw_ray.errors import InputError, RunLocked
@@ -152,7 +158,7 @@ def _kill_and_compare(finished, tmp_path, committed: int) -> None:
         "--actors", str(actors), "--simulated-seconds-per-row", "0.03",
     ]  # fmt: skip
     first = start_job(arguments, log)
-    _wait_for_segments(tmp_path / "out", committed, first)
+    wait_for_segments(tmp_path / "out", committed, first)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     before = calls(log)
@@ -165,15 +171,6 @@ def _kill_and_compare(finished, tmp_path, committed: int) -> None:
     repeated = sum(calls(log).values()) - len(calls(log))
     assert repeated <= actors * (batch_rows + segment_rows)
     assert check(tmp_path / "out").returncode == 0
-
-
-def _wait_for_segments(output: Path, wanted: int, job: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and job.poll() is None:
-        if len(list(output.glob("private/answers-*/*.parquet"))) >= wanted:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no {wanted} segments were committed; exit status {job.poll()}")
 
 
 def test_a_second_driver_of_the_same_folder_is_refused(finished):

@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import json
 import random
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +89,13 @@ def tree_bytes(folder: Path) -> dict[str, tuple[int, str]]:
         for file in sorted(folder.rglob("*"))
         if file.is_file()
     }
+
+
+def wait_for_segments(output: Path, wanted: int, job: subprocess.Popen) -> None:
+    """Return once a running job has committed some answers; fail when it ends before."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and job.poll() is None:
+        if len(list(output.glob("private/answers-*/*.parquet"))) >= wanted:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {wanted} segments were committed; exit status {job.poll()}")
