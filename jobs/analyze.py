@@ -8,7 +8,7 @@ What is finished is skipped, so after `jobs/build_taxonomy.py` this needs CPUs o
 
 import sys
 
-from vitw_ray.cli.main import main
+from vitw_ray.cli.main import leave, main
 
 if __name__ == "__main__":
-    sys.exit(main(["run", "--until", "statistics", *sys.argv[1:]]))
+    leave(main(["run", "--until", "statistics", *sys.argv[1:]]))

@@ -8,7 +8,7 @@ What is finished is skipped, so after `jobs/extract.py` this needs embedders and
 
 import sys
 
-from vitw_ray.cli.main import main
+from vitw_ray.cli.main import leave, main
 
 if __name__ == "__main__":
-    sys.exit(main(["run", "--until", "taxonomy", *sys.argv[1:]]))
+    leave(main(["run", "--until", "taxonomy", *sys.argv[1:]]))

@@ -9,7 +9,7 @@ another cluster if need be.
 
 import sys
 
-from vitw_ray.cli.main import main
+from vitw_ray.cli.main import leave, main
 
 if __name__ == "__main__":
-    sys.exit(main(["run", "--until", "extractions", *sys.argv[1:]]))
+    leave(main(["run", "--until", "extractions", *sys.argv[1:]]))

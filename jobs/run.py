@@ -10,7 +10,7 @@ again to go on where it stopped: what is finished is skipped.
 
 import sys
 
-from vitw_ray.cli.main import main
+from vitw_ray.cli.main import leave, main
 
 if __name__ == "__main__":
-    sys.exit(main(["run", *sys.argv[1:]]))
+    leave(main(["run", *sys.argv[1:]]))

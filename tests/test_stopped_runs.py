@@ -38,6 +38,7 @@ def start(config, output: Path) -> subprocess.Popen:
         *("--unit-rows", "50", "--segment-rows", str(SEGMENT_ROWS)),
     ]
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
+    environment["PYTHONFAULTHANDLER"] = "1"  # an abort says where it happened
     environment.pop("RAY_ADDRESS", None)
     return subprocess.Popen(
         command,
@@ -72,7 +73,7 @@ def test_a_stopped_job_says_so_in_a_line_and_the_same_command_reuses_what_is_com
     wait_for_segments(output, 2, first)
     os.killpg(first.pid, number)  # as a terminal does: to all processes of the job
     told, errors = first.communicate(timeout=60)
-    assert first.returncode == 130
+    assert first.returncode == 130, errors[-4000:]
     assert "Traceback" not in told + errors
     assert "already" not in errors  # a first run finds no answers
     *before, last = log_lines(errors)

