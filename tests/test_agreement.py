@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitw_ray.evaluation.agreement import (
+from vitw_ray.agreement.measures import (
     LabelScores,
     by_chance,
     kappa,

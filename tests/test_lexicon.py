@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from vitw_ray.config import SAMPLE, ExtractionConfig
-from vitw_ray.evaluation.agreement import (
+from vitw_ray.agreement.measures import (
     by_chance,
     kappa,
     label_scores,
@@ -24,6 +23,7 @@ from vitw_ray.evaluation.agreement import (
     quadratic_kappa,
     similarity_of,
 )
+from vitw_ray.config import SAMPLE, ExtractionConfig
 from vitw_ray.extraction.answers import Label, TaskPhrase, in_order
 from vitw_ray.extraction.lexicon import LexiconExtractor
 from vitw_ray.extraction.lexicon.evidence import read_turns

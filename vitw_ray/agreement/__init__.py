@@ -1,0 +1,1 @@
+"""Agreement of readers with each other and with labelled conversations."""
