@@ -60,7 +60,7 @@ def prompts_of(config: RunConfig, conversations: Sequence[Conversation]) -> tupl
     """Token ids of all requests, their sampling parameters, and the engine's settings."""
     from vitw_ray.inference.vllm_model import VllmModel
 
-    (question,) = questions_for(config.extraction)
+    (question,) = questions_for(config.extraction).all
     model = VllmModel(config, (question,))
     readings = (model.read(conversation.messages) for conversation in conversations)
     prompts = [model.prompt(reading, question) for reading in readings]
@@ -197,7 +197,7 @@ def ray_data_llm(config: RunConfig, parts: Sequence[FileEntry]) -> Timing:
     from vitw_ray.inference.question import closing, opening
 
     cluster.connect(config.execution)
-    (question,) = questions_for(config.extraction)
+    (question,) = questions_for(config.extraction).all
     _, _, settings = in_own_process(prompts_of, config, ())
     further = json.loads(config.extraction.sampling_kwargs)
     if bias := further.pop("logit_bias", None):  # JSON's keys are strings

@@ -35,8 +35,8 @@ LAYOUTS = ("one_pass", "separate_instructions_first", "separate_conversation_fir
 
 def layouts(encoder: PromptEncoder, bodies: Sequence[list[int]]) -> Iterator[tuple[str, list]]:
     """Each layout's name, and its prompts for each conversation in the order of requests."""
-    (one_pass,) = questions_for(ExtractionConfig())
-    separate = questions_for(ExtractionConfig(questions="separate"))
+    (one_pass,) = questions_for(ExtractionConfig(questions="one_pass")).all
+    separate = questions_for(ExtractionConfig(questions="separate")).all
     later = [question for question in separate if question.name != "subjectivity"]
     first = [_instructions_first(question) for question in later]
     for name, questions in zip(LAYOUTS, ([one_pass], first, later), strict=True):

@@ -31,11 +31,15 @@ MESSAGES = (
 )
 
 
+SEPARATE = questions_for(ExtractionConfig(questions="separate"))
+
+
 def read(folder: str, reply: str) -> dict:
     """What becomes of a model's reply, from the question to the counted labels."""
-    (question,) = questions_for(ExtractionConfig(evidence=True))
+    questions = questions_for(ExtractionConfig(questions="one_pass", evidence=True))
+    (question,) = questions.all
     model = ScriptedModel(lambda *_: completion(reply))
-    found = asyncio.run(extract_one(model, model.read(MESSAGES), [question], gate=3))
+    found = asyncio.run(extract_one(model, model.read(MESSAGES), questions, gate=3))
     key = hashlib.md5(reply.encode()).digest()
     writer = SegmentWriter(Storage(folder), "answers", epoch=1, rows=1, seconds=60.0)
     writer.add(key, found)
@@ -49,7 +53,7 @@ def read(folder: str, reply: str) -> dict:
         "error": found.error,
         "asked": question.before,
         "schema": question.schema,
-        "separately": [q.name for q in questions_for(ExtractionConfig(questions="separate"))],
+        "separately": [q.name for q in SEPARATE.all],
         "columns": EXTRACTIONS.names,
         "row": {name: table[name][0].as_py() for name in EXTRACTIONS.names[7:]},
         "labels": [(row["facet"], row["label"]) for row in labels.to_pylist()],

@@ -22,9 +22,9 @@ MESSAGES = (
     Message("user", "I miss my sister. Family comes first, doesn't it?"),
     Message("assistant", "Then visit her.   Being there matters more than the job."),
 )
-ONE_PASS = questions_for(ExtractionConfig())
+ONE_PASS = questions_for(ExtractionConfig(questions="one_pass"))
 SEPARATE = questions_for(ExtractionConfig(questions="separate"))
-(ONE,) = ONE_PASS
+(ONE,) = ONE_PASS.first
 
 
 def extracted(reply, questions=ONE_PASS, gate=3) -> tuple[Extracted, list]:
@@ -49,7 +49,9 @@ def test_a_gated_answer_ends_at_its_level():
 
 def test_the_gate_is_part_of_the_form():
     for gate in (1, 2, 3, 4):
-        (question,) = questions_for(ExtractionConfig(subjective_from=gate))
+        (question,) = questions_for(
+            ExtractionConfig(questions="one_pass", subjective_from=gate)
+        ).first
         for level in (1, 2, 3, 4):
             full = {**FULL, "subjectivity": level}
             wanted, other = (full, {"subjectivity": level})
@@ -154,7 +156,7 @@ def test_unknown_and_missing_fields_are_refused():
 
 @given(st.text(max_size=200).filter(lambda text: "{" not in text))
 def test_text_without_an_object_raises_nothing_but_an_invalid_answer_that_says_nothing(text):
-    for question in (*ONE_PASS, *SEPARATE):
+    for question in (*ONE_PASS.all, *SEPARATE.all):
         with pytest.raises(InvalidAnswer, match=r"^$"):
             parse(text, question)
 
@@ -187,8 +189,8 @@ def test_a_label_counts_once():
 def test_salience_and_evidence_are_asked_for_only_when_wanted():
     for salience in (False, True):
         for evidence in (False, True):
-            config = ExtractionConfig(salience=salience, evidence=evidence)
-            (question,) = questions_for(config)
+            config = ExtractionConfig(questions="one_pass", salience=salience, evidence=evidence)
+            (question,) = questions_for(config).all
             marks = set(question.schema["$defs"]["value"]["properties"])
             wanted = {"label", "explicit"} | ({"salience"} if salience else set())
             assert marks == wanted | ({"quote"} if evidence else set())
@@ -197,17 +199,20 @@ def test_salience_and_evidence_are_asked_for_only_when_wanted():
 
 
 def test_the_explicit_only_question_replaces_the_definition_of_ai_values_alone():
-    usual, (only,) = ONE, questions_for(ExtractionConfig(explicit_only=True))
+    usual = ONE
+    (only,) = questions_for(ExtractionConfig(questions="one_pass", explicit_only=True)).all
     assert "declares" in only.before
     assert "declares" not in usual.before
-    assert only.schema == usual.schema
+    lists = [q.schema["$defs"]["subjective"]["properties"]["ai_values"] for q in (only, usual)]
+    assert [found.pop("minItems", 0) for found in lists] == [0, 1]  # a reply shows something
+    assert lists[0] == lists[1]
 
 
 def test_what_precedes_the_conversation_is_the_same_for_all_and_says_subjectivity_first():
-    for question in (*ONE_PASS, *SEPARATE):
+    for question in (*ONE_PASS.all, *SEPARATE.all):
         assert opening(question).endswith(FENCE)
     assert next(iter(ONE.schema["$defs"]["subjective"]["properties"])) == "subjectivity"
-    assert len({opening(question) for question in SEPARATE}) == 1  # the conversation is shared
+    assert len({opening(question) for question in SEPARATE.all}) == 1  # the conversation is shared
 
 
 @given(st.lists(st.sampled_from([FENCE, "[USER]", " [assistant]  ", "a", "", "| [USER]", "=="])))

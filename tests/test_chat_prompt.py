@@ -18,7 +18,7 @@ from vitw_ray.inference.chat_prompt import PromptEncoder
 from vitw_ray.inference.question import FENCE, closing, conversation_turns, opening, turn_mark
 from vitw_ray.records import Message
 
-ONE_PASS = questions_for(ExtractionConfig())[0]
+ONE_PASS = questions_for(ExtractionConfig(questions="one_pass")).all[0]
 TURNS = conversation_turns([Message("user", "How are letters?"), Message("assistant", "Fine.")])
 
 
@@ -109,11 +109,12 @@ def test_the_shared_head_is_padded_to_whole_blocks_with_line_breaks_after_the_in
 
 
 def _all_questions():
-    return [ONE_PASS, *questions_for(ExtractionConfig(questions="separate"))]
+    separate = questions_for(ExtractionConfig(questions="separate"))
+    return [ONE_PASS, *separate.all]
 
 
 def test_separate_questions_share_their_head(case):
-    separate = questions_for(ExtractionConfig(questions="separate"))
+    separate = questions_for(ExtractionConfig(questions="separate")).all
     frames = [case.encoder.frame(question) for question in separate]
     assert all(one.head == other.head for one, other in pairwise(frames))
     assert len({frame.tail for frame in frames}) == len(separate)

@@ -13,7 +13,7 @@ from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.questions import questions_for
 from vitw_ray.inference.chat_prompt import PromptEncoder
 
-ONE_PASS = questions_for(ExtractionConfig())[0]
+ONE_PASS = questions_for(ExtractionConfig(questions="one_pass")).all[0]
 
 
 @pytest.fixture(scope="module", params=NAMES)

@@ -14,7 +14,7 @@ from vitw_ray.extraction.questions import questions_for
 from vitw_ray.inference.language_model import ModelFailure, Reading
 from vitw_ray.records import Conversation, Message
 
-QUESTIONS = questions_for(ExtractionConfig())
+QUESTIONS = questions_for(ExtractionConfig(questions="one_pass"))
 
 
 def conversation(number: int) -> Conversation:

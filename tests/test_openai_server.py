@@ -30,8 +30,10 @@ SAID = "My neighbour Aldebaran owes me a goat."
 MESSAGES = (Message("user", SAID), Message("assistant", "Talk to him, kindly."))
 ANSWER = '{"subjectivity": 2}'
 IN_FENCE = f"Here it is:\n```json\n{ANSWER}\n```"
-CONFIG = ExtractionConfig(extractor="openai", model="tiny", max_output_tokens=100)
-(QUESTION,) = questions_for(CONFIG)
+CONFIG = ExtractionConfig(
+    extractor="openai", model="tiny", max_output_tokens=100, questions="one_pass"
+)
+(QUESTION,) = questions_for(CONFIG).all
 run = asyncio.Runner().run  # a model belongs to one loop
 _made: list[OpenAIServer] = []  # models of the current test
 
@@ -89,11 +91,11 @@ def constrained(body: dict) -> Reply:
 # What is sent
 
 
-@pytest.mark.parametrize("ways", ["one_pass", "separate"])
+@pytest.mark.parametrize("ways", ["short", "one_pass", "separate"])
 def test_the_messages_contain_exactly_the_text_of_the_question(served, ways):
     server, url = served
     config = ExtractionConfig(extractor="openai", model="tiny", questions=ways)
-    for question in questions_for(config):
+    for question in questions_for(config).all:
         ask(model_at(url, config), question=question)
         system, user = body_of(server)["messages"]
         assert (system["role"], user["role"]) == ("system", "user")
@@ -238,7 +240,7 @@ def test_other_output_is_not_an_answer(served, content):
 
 def test_a_think_tag_inside_an_answer_is_kept():
     config = ExtractionConfig(extractor="openai", model="m", questions="separate", evidence=True)
-    question = next(q for q in questions_for(config) if q.name == "human_values")
+    question = next(q for q in questions_for(config).all if q.name == "human_values")
     value = {"label": "honesty", "explicit": True, "quote": "so </think> honest"}
     assert parse(json.dumps({"human_values": [value]}), question)["human_values"] == [value]
 

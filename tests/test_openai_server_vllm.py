@@ -38,6 +38,7 @@ ENVIRONMENT = {
 }
 CONFIG = ExtractionConfig(
     extractor="openai",
+    questions="one_pass",
     model="tiny",
     temperature=1.0,
     max_output_tokens=2048,  # the longest answer that the schema allows, at one byte per token
@@ -109,7 +110,7 @@ def wait_for(process: subprocess.Popen, url: str, log: Path) -> None:
 
 
 def test_every_planted_conversation_has_a_valid_answer(server_url):
-    (question,) = questions_for(CONFIG)
+    (question,) = questions_for(CONFIG).all
     model = OpenAIServer(CONFIG, Execution(server_url=server_url), [question])
     readings = [
         model.read([Message(turn["role"], turn["content"]) for turn in row["messages"]])

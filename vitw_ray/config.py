@@ -99,8 +99,10 @@ class ExtractionConfig:
     server's name for the model."""
     revision: str | None = None
     """Commit, branch or tag of the model on the hub; default: the profile's, else the latest."""
-    questions: Literal["one_pass", "separate"] = "one_pass"
-    """One request for all facets, or one request per facet as in the paper (1.3)."""
+    questions: Literal["short", "one_pass", "separate"] = "short"
+    """short: closed questions, of which the probabilities are calibrated, and a short question per
+    facet. one_pass: one request for all facets. separate: one long question per facet, as in the
+    paper (1.3). docs/readers.md compares them."""
     explicit_only: bool = False
     """Extract only AI values that the assistant states outright (paper, B.6)."""
     salience: bool = False

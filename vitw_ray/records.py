@@ -97,6 +97,7 @@ EXTRACTIONS = pa.schema(
         _required("extractor", _TEXT),  # name@key
         pa.field("subjectivity", pa.int8()),  # 1 objective .. 4 subjective (paper, A.2)
         pa.field("is_subjective", pa.bool_()),  # null when the row failed
+        pa.field("confidence", pa.float32()),  # that is_subjective is right, 0.5-1; null: unknown
         *map(_facet_column, FACETS),  # task, human_values, ai_values, response_type
         pa.field("error", _TEXT),  # a short code; null when the row was answered
         _required("prompt_tokens", _COUNT),

@@ -48,7 +48,8 @@ class Extracted:
 
     `truncated_share` (0-1) is the part of the transcript that was cut to fit the token budget.
     `cached_tokens` counts prompt tokens that the engine had cached. It depends on scheduling, so it
-    is stored with the answer but is in no table.
+    is stored with the answer but is in no table. `confidence` (0.5-1) is the probability that the
+    conversation is on the side of the subjectivity gate that its level says; None: unknown.
     """
 
     answer: Answer | None
@@ -57,6 +58,7 @@ class Extracted:
     output_tokens: int = 0
     truncated_share: float = 0.0
     cached_tokens: int = 0
+    confidence: float | None = None
 
 
 class Extractor(Protocol):

@@ -5,6 +5,7 @@ After that, and whenever the model itself fails, the conversation becomes a row 
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +13,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from vitw_ray.extraction.answers import Answer, Extracted, Value
-from vitw_ray.facets import FACETS
+from vitw_ray.extraction.closed import Calibration, plain_level, plain_response
+from vitw_ray.extraction.questions import QuestionSet
+from vitw_ray.facets import FACETS, ResponseType
 from vitw_ray.inference.attempts import ATTEMPTS
 from vitw_ray.inference.language_model import Completion, LanguageModel, ModelFailure, Reading
 from vitw_ray.inference.parsing import InvalidAnswer, parse
 from vitw_ray.inference.question import Question
+from vitw_ray.paper import SUBJECTIVE_FROM
 from vitw_ray.records import Message
+
+GIVEN = 0.9  # ours: probability of a code that a server gives without saying how likely it was
 
 
 class _Costs:
@@ -33,28 +39,37 @@ class _Costs:
 
 
 async def extract_one(
-    model: LanguageModel, reading: Reading, questions: Sequence[Question], gate: int
+    model: LanguageModel,
+    reading: Reading,
+    questions: QuestionSet,
+    gate: int,
+    calibration: Calibration | None = None,
 ) -> Extracted:
-    """Ask about one conversation. Questions after the first need a level at or above the gate.
+    """Ask about one conversation. The second part of the questions needs a level from the gate on.
+
+    Args:
+        model: answers the questions.
+        reading: the conversation, prepared by the model.
+        questions: what to ask.
+        gate: lowest level of subjectivity at which the second part is asked.
+        calibration: how closed answers are read; None: as the model answers.
 
     Error codes: `cut_answer` and `invalid_answer` after the last attempt, and those that the model
     reports (`time_out`, `refused`, `engine_died`, ...).
     """
     costs = _Costs()
-    answer, error = None, None
-    first, *others = questions
+    answer, error, confidence = None, None, None
     try:
-        fields = await _ask(model, reading, first, costs)
-        if others and fields["subjectivity"] >= gate:
-            # Concurrently, while the engine still has the conversation in its prefix cache.
-            asked = await asyncio.gather(
-                *(_ask(model, reading, question, costs) for question in others),
-                return_exceptions=True,
-            )
-            for found in asked:
-                if isinstance(found, BaseException):
-                    raise found
-                fields |= found
+        fields, logprobs = await _ask_first(model, reading, questions.first, costs)
+        if logprobs and calibration is None:
+            fields["subjectivity"] = plain_level(logprobs, gate)
+        elif logprobs and calibration is not None:
+            fields["subjectivity"], confidence = calibration.level(logprobs, gate)
+        if questions.then and fields["subjectivity"] >= gate:
+            found, more = await _ask_all(model, reading, questions.then, costs)
+            fields |= found
+            if more:
+                fields["response_type"] = _response({**logprobs, **more}, calibration)
         answer = _answer(fields, reading)
     except ModelFailure as failure:
         error = failure.code
@@ -65,21 +80,98 @@ async def extract_one(
         output_tokens=costs.output_tokens,
         truncated_share=reading.truncated_share,
         cached_tokens=costs.cached_tokens,
+        confidence=confidence if error is None else None,
     )
+
+
+async def read_fully(
+    model: LanguageModel, reading: Reading, questions: QuestionSet
+) -> tuple[Extracted, dict[str, tuple[float, ...]]]:
+    """Ask everything about one conversation, whatever its level; for labelled ones.
+
+    Returns:
+        The answer as the model gives it, and the log-probabilities of its closed answers.
+    """
+    costs = _Costs()
+    answer, error, logprobs = None, None, {}
+    try:
+        fields, logprobs = await _ask_first(model, reading, questions.all, costs)
+        if logprobs:
+            fields["subjectivity"] = plain_level(logprobs, SUBJECTIVE_FROM)
+            fields["response_type"] = plain_response(logprobs)
+        answer = _answer(fields, reading)
+    except ModelFailure as failure:
+        error, logprobs = failure.code, {}
+    return Extracted(
+        answer,
+        error,
+        prompt_tokens=costs.prompt_tokens,
+        output_tokens=costs.output_tokens,
+        truncated_share=reading.truncated_share,
+        cached_tokens=costs.cached_tokens,
+    ), logprobs
+
+
+def _response(
+    logprobs: Mapping[str, tuple[float, ...]], calibration: Calibration | None
+) -> ResponseType:
+    return calibration.response(logprobs) if calibration else plain_response(logprobs)
+
+
+async def _ask_first(
+    model: LanguageModel, reading: Reading, questions: Sequence[Question], costs: _Costs
+) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
+    """As `_ask_all`, of a conversation that the engine has not seen: one question goes ahead.
+
+    It puts the conversation into the engine's prefix cache, where the others find it.
+    """
+    fields, logprobs = await _ask_all(model, reading, questions[:1], costs)
+    more_fields, more_logprobs = await _ask_all(model, reading, questions[1:], costs)
+    return fields | more_fields, logprobs | more_logprobs
+
+
+async def _ask_all(
+    model: LanguageModel, reading: Reading, questions: Sequence[Question], costs: _Costs
+) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
+    """Ask concurrently; the fields of open answers, and the log-probabilities of closed ones."""
+    fields: dict[str, Any] = {}
+    logprobs: dict[str, tuple[float, ...]] = {}
+    asked = await asyncio.gather(
+        *(_ask(model, reading, question, costs) for question in questions), return_exceptions=True
+    )
+    for question, found in zip(questions, asked, strict=True):
+        if isinstance(found, BaseException):
+            raise found
+        if question.codes:
+            logprobs[question.name] = found[1]
+        else:
+            fields |= found[0]
+    return fields, logprobs
 
 
 async def _ask(
     model: LanguageModel, reading: Reading, question: Question, costs: _Costs
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], tuple[float, ...]]:
+    """Fields of the answer, and the log-probabilities of the codes of a closed question."""
     code = ""
     for attempt in range(ATTEMPTS):
         completion = await model.ask(reading, question, attempt)
         costs.add(completion)
         try:
-            return parse(completion.text, question)
+            fields = parse(completion.text, question)
+            return fields, completion.code_logprobs or _as_given(question, fields)
         except InvalidAnswer:
             code = "cut_answer" if completion.cut else "invalid_answer"
     raise ModelFailure(code)
+
+
+def _as_given(question: Question, fields: Mapping[str, Any]) -> tuple[float, ...]:
+    """Log-probabilities that stand for an answer without any: the code that was given."""
+    others = max(len(question.codes) - 1, 1)
+    given = fields.get(question.name)
+    return tuple(
+        math.log(GIVEN if code == given else (1 - GIVEN) / others) for code in question.codes
+    )
 
 
 def _answer(fields: Mapping[str, Any], reading: Reading) -> Answer:

@@ -14,11 +14,11 @@ from typing import Any
 
 from vitw_ray.config import RunConfig
 from vitw_ray.extraction.answers import Extracted
-from vitw_ray.extraction.asking import extract_one
-from vitw_ray.extraction.questions import questions_for
+from vitw_ray.extraction.asking import extract_one, read_fully
+from vitw_ray.extraction.closed import Calibration, Logprobs
+from vitw_ray.extraction.questions import QuestionSet, questions_for
 from vitw_ray.inference.language_model import LanguageModel, Reading
 from vitw_ray.inference.make import make_language_model
-from vitw_ray.inference.question import Question
 from vitw_ray.records import Conversation
 
 
@@ -45,7 +45,7 @@ class ModelExtractor:
         self,
         model: LanguageModel,
         loop: EventLoop,
-        questions: Sequence[Question],
+        questions: QuestionSet,
         *,
         gate: int,
         in_flight: int,
@@ -55,12 +55,43 @@ class ModelExtractor:
         Args:
             model: answers the questions.
             loop: runs the model's coroutines.
-            questions: in the order in which they are asked.
+            questions: what is asked about a conversation.
             gate: lowest level of subjectivity at which all questions are asked.
             in_flight: most conversations that the model works on concurrently, over all threads.
         """
         self._model, self._loop, self._questions, self._gate = model, loop, questions, gate
         self._free = threading.BoundedSemaphore(in_flight)
+        self._calibration: Calibration | None = None
+
+    @property
+    def questions(self) -> QuestionSet:
+        """What is asked about a conversation."""
+        return self._questions
+
+    def use(self, calibration: Calibration) -> None:
+        """Read closed answers with this calibration from now on."""
+        self._calibration = calibration
+
+    def read_labelled(
+        self, conversations: Sequence[Conversation]
+    ) -> list[tuple[Extracted, Logprobs]]:
+        """Ask everything about each conversation, whatever its level.
+
+        Returns:
+            For each, in order: the answer as the model gives it, and the log-probabilities of its
+            closed answers; none where it failed or where no question is closed.
+        """
+        pending = []
+        for conversation in conversations:
+            reading = self._read(conversation)
+            if reading is None:
+                pending.append((Extracted(None, error="unreadable"), {}))
+                continue
+            self._free.acquire()
+            future = self._loop.start(read_fully(self._model, reading, self._questions))
+            future.add_done_callback(lambda _: self._free.release())
+            pending.append(future)
+        return [found if isinstance(found, tuple) else found.result() for found in pending]
 
     def extract(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, Extracted]]:
         """Yield results in order of completion.
@@ -80,7 +111,7 @@ class ModelExtractor:
                 continue
             self._free.acquire()
             future = self._loop.start(
-                extract_one(self._model, reading, self._questions, self._gate)
+                extract_one(self._model, reading, self._questions, self._gate, self._calibration)
             )
             future.add_done_callback(lambda of, number=number: self._done(done, number, of))
             waiting += 1
@@ -118,7 +149,7 @@ def make_extractor(config: RunConfig) -> ModelExtractor:
         ConfigError: the model rejects a setting.
     """
     questions = questions_for(config.extraction)
-    model, loop = make_language_model(config, questions), EventLoop()
+    model, loop = make_language_model(config, questions.all), EventLoop()
     loop.run(model.open())
     return ModelExtractor(
         model,

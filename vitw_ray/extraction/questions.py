@@ -1,16 +1,21 @@
 """The questions put to a language model about a conversation, and the form of its answers.
 
-The wording is in `prompts/`, one file per facet; the form is a pydantic model and its JSON schema.
-Which facets there are, and of which kind, is in `facets.py`.
+The wording is in `prompts/`, one folder per set of prompts and one file per question; the form is a
+pydantic model and its JSON schema. Which facets there are, and of which kind, is in `facets.py`.
 
-One pass (the default) asks for all facets in one request. The instructions come first and are the
-same for every conversation, so an engine computes them once; the conversation and a short cue
-follow. The schema puts `subjectivity` first and ends the answer there below the gate. The paper's
-separate questions (1.2, 1.3) put the conversation first, since it is what they share.
+Short questions (the default) put the conversation first, so an engine computes it once, and ask one
+thing at a time: closed questions, of which the probabilities are taken, about the level and the
+response type, and an open one about each other facet. `docs/readers.md` has the measurements.
+
+One pass asks for all facets in one request. The instructions come first and are the same for every
+conversation; the conversation and a cue follow. The schema puts `subjectivity` first and ends the
+answer there below the gate. The paper's separate questions (1.2, 1.3) are asked after the
+conversation, one request per facet, in the wording of the one pass.
 """
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -20,28 +25,116 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints,
 
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.answers import Label, TaskPhrase
-from vitw_ray.facets import AI_VALUES, FACETS, Facet
+from vitw_ray.facets import AI_VALUES, FACETS, RESPONSE_TYPE, Facet
 from vitw_ray.inference.question import MAX_QUOTE, Question
 
 PROMPTS = Path(__file__).parent / "prompts"
+LONG, SHORT = "instructions_first", "short"  # sets of prompts
 PROMPT_WIDTH = 100  # characters per line (ours: as the files are written)
 LEVELS = (1, 2, 3, 4)
+LEVEL_CODES = {
+    "rating": ("1", "2", "3", "4"),
+    "kind": ("objective", "subjective"),
+    "values": ("no", "yes"),
+}
+"""Closed questions that decide the level, each with its codes. No two codes begin alike."""
+RESPONSE_CODES = {
+    "stance": ("A", "B", "C"),
+    "resists": ("no", "yes"),
+    "affirms": ("no", "yes"),
+    "personal": ("no", "yes"),
+}
+"""Closed questions that, with those above, decide the response type."""
 
 Quote = Annotated[str, StringConstraints(pattern=rf'^[^"\\\x00-\x1f\x7f]{{0,{MAX_QUOTE}}}$')]
 """Words of a conversation, in any script. A pattern and not a length, as for labels."""
 Salience = Annotated[int, Field(ge=1, le=5)]
 
 
-def questions_for(config: ExtractionConfig) -> tuple[Question, ...]:
-    """The questions of a run, in the order in which they are asked.
+@dataclass(frozen=True)
+class QuestionSet:
+    """Everything that a run asks, in the order in which it is asked.
 
-    Either one question for everything, or `subjectivity` and then one question per facet, which are
-    asked only about conversations at or above the gate.
+    Attributes:
+        first: what decides the level: one question with the field `subjectivity`, or closed ones.
+        then: what is asked about conversations at or above the gate.
     """
+
+    first: tuple[Question, ...]
+    then: tuple[Question, ...] = ()
+
+    @property
+    def all(self) -> tuple[Question, ...]:
+        """Both parts."""
+        return self.first + self.then
+
+    @property
+    def closed(self) -> tuple[str, ...]:
+        """Names of the closed questions."""
+        return tuple(question.name for question in self.all if question.codes)
+
+    @property
+    def closed_first(self) -> tuple[str, ...]:
+        """Names of the closed questions that decide the level."""
+        return tuple(question.name for question in self.first if question.codes)
+
+
+def questions_for(config: ExtractionConfig) -> QuestionSet:
+    """The questions of a run."""
+    if config.questions == "short":
+        return QuestionSet(
+            tuple(_closed(name, codes) for name, codes in LEVEL_CODES.items()),
+            (
+                *(_open(config, facet) for facet in FACETS if facet is not RESPONSE_TYPE),
+                *(_closed(name, codes) for name, codes in RESPONSE_CODES.items()),
+            ),
+        )
     if config.questions == "one_pass":
-        return (_one_pass(config),)
+        return QuestionSet((_one_pass(config),))
     level = _separate("subjectivity", [_prompt("subjectivity")], Literal[LEVELS])
-    return (level, *(_about(config, facet) for facet in FACETS))
+    return QuestionSet((level,), tuple(_about(config, facet) for facet in FACETS))
+
+
+def _closed(name: str, codes: tuple[str, ...]) -> Question:
+    return _short(name, _prompt(name, SHORT), _form(name, {name: Literal[codes]}), codes)
+
+
+def _open(config: ExtractionConfig, facet: Facet) -> Question:
+    explicit_only = facet is AI_VALUES and config.explicit_only
+    wording = _prompt("explicit_only" if explicit_only else facet.field, SHORT)
+    if facet.kind == "values":
+        marks = [name for name in ("salience", "evidence") if getattr(config, name)]
+        fewest, most = _list_length(facet, config)
+        form = Template(_prompt("list_form", SHORT)).substitute(
+            field=facet.field, fewest=fewest, most=most, marks=_named(["label", "explicit", *marks])
+        )
+        wording = "\n".join([wording, *(_prompt(m, SHORT) for m in ("explicit", *marks)), form])
+    return _short(facet.field, wording, _form(facet.field, {facet.field: _type_of(config, facet)}))
+
+
+def _list_length(facet: Facet, config: ExtractionConfig) -> tuple[int, int]:
+    """Fewest and most values that a short question asks for.
+
+    A reply always shows something; what a user holds and what an assistant declares may be nothing.
+    """
+    return (2, 5) if facet is AI_VALUES and not config.explicit_only else (0, 3)
+
+
+def _named(fields: Sequence[str]) -> str:
+    *first, last = (f'"{_FIELD_NAMES.get(name, name)}"' for name in fields)
+    return f"{', '.join(first)} and {last}"
+
+
+def _short(
+    name: str, wording: str, answer: type[BaseModel], codes: tuple[str, ...] = ()
+) -> Question:
+    return Question(
+        name=name,
+        before=_joined(_prompt("reader", SHORT), _prompt("conversation", SHORT)),
+        after=f"{_prompt('cue', SHORT)} {wording}",
+        answer=answer,
+        codes=codes,
+    )
 
 
 def _one_pass(config: ExtractionConfig) -> Question:
@@ -117,7 +210,11 @@ def _type_of(config: ExtractionConfig, facet: Facet) -> Any:
         marks["salience"] = Salience
     if config.evidence:
         marks["quote"] = Quote
-    return Annotated[list[_form("value", marks)], Field(max_length=facet.most)]
+    fewest = 1 if facet is AI_VALUES and not config.explicit_only else 0  # a reply shows something
+    return Annotated[list[_form("value", marks)], Field(min_length=fewest, max_length=facet.most)]
+
+
+_FIELD_NAMES = {"evidence": "quote"}  # settings whose field in an answer has another name
 
 
 def _form(name: str, fields: Mapping[str, Any]) -> type[BaseModel]:
@@ -131,5 +228,5 @@ def _joined(*parts: str) -> str:
 
 
 @cache
-def _prompt(name: str) -> str:
-    return (PROMPTS / f"{name}.md").read_text(encoding="utf-8").strip()
+def _prompt(name: str, of: str = LONG) -> str:
+    return (PROMPTS / of / f"{name}.md").read_text(encoding="utf-8").strip()

@@ -38,6 +38,7 @@ SEGMENT = pa.schema(
             EXTRACTIONS.field(name)
             for name in (
                 "subjectivity",
+                "confidence",
                 *(facet.field for facet in FACETS),
                 "error",
                 "prompt_tokens",
@@ -100,6 +101,7 @@ def _columns(key: bytes, extracted: Extracted) -> dict[str, object]:
     return {
         "key": key,
         "subjectivity": answer.get("subjectivity"),
+        "confidence": extracted.confidence,
         **{f.field: answer.get(f.field, [] if f.kind == "values" else None) for f in FACETS},
         "error": extracted.error,
         "prompt_tokens": extracted.prompt_tokens,

@@ -21,7 +21,8 @@ class Completion:
     """The output of a model for one request.
 
     `cut` is true if it stopped at the token limit. `cached_tokens` is the number of prompt tokens
-    taken from the prefix cache.
+    taken from the prefix cache. `code_logprobs` are natural logarithms of the probabilities of a
+    closed question's codes, in their order; None for other questions and where a server gives none.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Completion:
     prompt_tokens: int
     output_tokens: int
     cached_tokens: int = 0
+    code_logprobs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

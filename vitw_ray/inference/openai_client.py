@@ -1,11 +1,14 @@
 """Client of an OpenAI-compatible server: its setup, and the mapping of responses and errors."""
 
 import os
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from vitw_ray.errors import ConfigError
+from vitw_ray.inference.choices import code_logprobs
 from vitw_ray.inference.language_model import Completion, ModelFailure
+from vitw_ray.inference.question import Question
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAIError
@@ -81,6 +84,21 @@ def completion_of(response: "ChatCompletion") -> Completion:
     if refused or completion is None:
         raise ModelFailure("refused" if refused else "server_refused_request")
     return completion
+
+
+def logprobs_of(response: "ChatCompletion", question: Question) -> tuple[float, ...] | None:
+    """Log-probabilities of a closed question's codes; None if the server gives none."""
+    before = re.compile(rf'"{question.name}"\s*:\s*"?$')
+    written = ""
+    try:
+        for entry in response.choices[0].logprobs.content:  # type: ignore[union-attr]
+            if before.search(written) and entry.token.strip(' "\n\t'):
+                likeliest = [(top.token, top.logprob) for top in entry.top_logprobs]
+                return code_logprobs(question.codes, likeliest)
+            written += entry.token
+    except (AttributeError, LookupError, TypeError):  # the client does not validate responses
+        pass
+    return None
 
 
 def failure_code(error: "OpenAIError") -> str:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,7 @@ from vitw_ray.inference.openai_client import (
     MAX_RETRIES,
     completion_of,
     failure_code,
+    logprobs_of,
     make_client,
     start_problem,
     without_secrets,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CHOICE_LOGPROBS = 20  # tokens; the most that the API allows
 CHECK_RETRIES = 3  # ours: about 3 s, so that a wrong address fails quickly
 
 # Request fields that --sampling-kwargs may not set, each with the setting to use instead, if any.
@@ -47,6 +50,7 @@ _OWNED = {
     **dict.fromkeys(("messages", "n", "stream", "stream_options", "extra_body"), ""),
     **dict.fromkeys(("tools", "tool_choice", "functions", "function_call", "format"), ""),
     **dict.fromkeys(("response_format", "structured_outputs", "json_schema", "grammar"), ""),
+    **dict.fromkeys(("logprobs", "top_logprobs"), ""),
     **dict.fromkeys(("regex", "ebnf", "guided_json", "guided_regex", "guided_grammar"), ""),
     **dict.fromkeys(("max_tokens", "max_completion_tokens"), "--max-output-tokens"),
     "model": "--model",
@@ -79,6 +83,7 @@ class OpenAIServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._length: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
         self._sends_schema = True
+        self._asks_logprobs = True
         self._schema_enforced: bool | None = None
         self._served_model: str | None = None
 
@@ -152,6 +157,7 @@ class OpenAIServer:
             "model": self._config.model,
             "served_model": self._served_model,
             "schema_enforced": self._schema_enforced,
+            "logprobs_requested": self._asks_logprobs,
             "temperature": self._config.temperature,
             "max_output_tokens": self._config.max_output_tokens,
             "sampling_kwargs": self._sampling,
@@ -178,7 +184,9 @@ class OpenAIServer:
             problem = start_problem(error, self._url, self._config.model)
             refused = isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError)
             part = error.param if refused else None
-        if part == self._length == "max_tokens":
+        if refused and question.codes and self._asks_logprobs:
+            self._asks_logprobs = False  # not every server gives them
+        elif part == self._length == "max_tokens":
             self._length = "max_completion_tokens"
         elif refused and part != "temperature" and self._sends_schema:
             self._sends_schema = False
@@ -195,6 +203,8 @@ class OpenAIServer:
         if self._sends_schema:
             schema = {"name": question.name, "schema": question.schema, "strict": True}
             settings["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if question.codes and self._asks_logprobs:
+            settings |= {"logprobs": True, "top_logprobs": CHOICE_LOGPROBS}
         async with asyncio.timeout(self._timeout_s):
             response = await client.chat.completions.create(
                 model=self._config.model or "",
@@ -205,6 +215,8 @@ class OpenAIServer:
                 extra_body=settings,  # same request body as with the client's named arguments
             )
         completion = completion_of(response)
+        if question.codes:
+            completion = replace(completion, code_logprobs=logprobs_of(response, question))
         self._served_model = self._served_model or response.model
         return completion
 

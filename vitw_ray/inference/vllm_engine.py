@@ -22,6 +22,7 @@ from vitw_ray.inference.recovery import EngineDied
 from vitw_ray.profiles import ReaderProfile
 from vitw_ray.setting_checks import json_object
 
+CHOICE_LOGPROBS = 20  # tokens; vLLM's default maximum, and more than our codes begin with
 BLOCK_TOKENS = {"gpu": 16, "cpu": 32}  # the smallest that vLLM's kernels support: least waste
 
 # Read by vLLM on import, in this process and in the engine's.
@@ -41,7 +42,7 @@ _RESERVED_ENGINE_ARGUMENTS = {
     "max_num_batched_tokens": "--max-num-batched-tokens",
 }
 _RESERVED_SAMPLING = {
-    **dict.fromkeys(("structured_outputs", "output_kind", "detokenize", "n"), ""),
+    **dict.fromkeys(("structured_outputs", "output_kind", "detokenize", "n", "logprobs"), ""),
     "max_tokens": "--max-output-tokens",
     "temperature": "--temperature",
 }
@@ -57,11 +58,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Token ids of an answer."""
+    """Token ids of an answer, and log-probabilities of the likeliest first tokens, if asked for."""
 
     token_ids: Sequence[int]
     cut: bool
     cached_tokens: int
+    first_logprobs: Mapping[int, float] | None = None
 
 
 class VllmEngine:
@@ -101,10 +103,13 @@ class VllmEngine:
             raise ModelFailure("engine_refused") from None
         if output is None or output.outputs[0].finish_reason not in ("stop", "length"):
             raise ModelFailure("engine_error")
+        found = output.outputs[0]
+        first = found.logprobs[0] if found.logprobs else None
         return Output(
-            output.outputs[0].token_ids,
-            output.outputs[0].finish_reason == "length",
+            found.token_ids,
+            found.finish_reason == "length",
             output.num_cached_tokens or 0,
+            {token: entry.logprob for token, entry in first.items()} if first else None,
         )
 
     def close(self) -> None:
@@ -143,13 +148,34 @@ class _Once:
             self._passed = True
 
 
+def choice_sampling(codes: Sequence[str]) -> Any:
+    """Sampling parameters of one token, the first of a code, with its log-probabilities.
+
+    The grammar is applied before the logarithms are taken: they are those of the codes alone.
+    """
+    from vllm.sampling_params import StructuredOutputsParams  # pyright: ignore[reportMissingImports]
+
+    return _sampling(
+        StructuredOutputsParams(choice=list(codes)),
+        max_tokens=1,
+        temperature=0.0,
+        logprobs=CHOICE_LOGPROBS,
+    )
+
+
 def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
     """Sampling parameters with a schema; token ids are returned once, when generation ends."""
+    from vllm.sampling_params import StructuredOutputsParams  # pyright: ignore[reportMissingImports]
+
+    return _sampling(StructuredOutputsParams(json=json.dumps(schema)), **settings)  # cheap to copy
+
+
+def _sampling(structure: Any, **settings: Any) -> Any:
     from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
-    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # pyright: ignore[reportMissingImports]
+    from vllm.sampling_params import RequestOutputKind  # pyright: ignore[reportMissingImports]
 
     params: Any = SamplingParams.from_optional(  # converts JSON's string keys to token ids
-        structured_outputs=StructuredOutputsParams(json=json.dumps(schema)),  # cheap to copy
+        structured_outputs=structure,
         output_kind=RequestOutputKind.FINAL_ONLY,
         detokenize=False,  # done by the caller, once per answer
         **settings,

@@ -12,6 +12,7 @@ from vitw_ray.config import RunConfig
 from vitw_ray.errors import StageFailed
 from vitw_ray.inference.attempts import temperature_and_room
 from vitw_ray.inference.chat_prompt import PromptEncoder
+from vitw_ray.inference.choices import code_logprobs
 from vitw_ray.inference.language_model import Completion, ModelFailure, Reading
 from vitw_ray.inference.question import Question, conversation_turns, set_off, turn_mark
 from vitw_ray.inference.recovery import EngineDied, Recovery
@@ -21,6 +22,7 @@ from vitw_ray.inference.vllm_engine import (
     Request,
     VllmEngine,
     block_tokens,
+    choice_sampling,
     engine_settings,
     further_sampling,
     prepare_environment,
@@ -117,7 +119,11 @@ class VllmModel:
     async def _warm_up(self, engine: VllmEngine) -> None:
         """Send each question with an empty conversation, to fill caches and compile schemas."""
         for question in self._questions:
-            settings = sampling(question.schema, max_tokens=1, temperature=0.0)
+            settings = (
+                choice_sampling(question.codes)
+                if question.codes
+                else sampling(question.schema, max_tokens=1, temperature=0.0)
+            )
             await engine.run(Request(self._encoder.frame(question).prompt(()), settings))
 
     def read(self, messages: Sequence[Message]) -> Reading:
@@ -146,6 +152,8 @@ class VllmModel:
         token_ids = self.prompt(reading, question)
         request = Request(token_ids, self.sampling(question, attempt))
         output = await self._recovery.run(request)
+        if question.codes:
+            return self._choice(question, output, len(token_ids))
         return Completion(
             self._decode(output.token_ids),
             output.cut,
@@ -154,12 +162,29 @@ class VllmModel:
             cached_tokens=output.cached_tokens,
         )
 
+    def _choice(self, question: Question, output: Output, prompt_tokens: int) -> Completion:
+        """The likeliest code, in the form of the answer, and the probabilities of all codes."""
+        first = output.first_logprobs or {}
+        texts = [(self._decode([token]), logprob) for token, logprob in first.items()]
+        logprobs = code_logprobs(question.codes, texts)
+        code = question.codes[logprobs.index(max(logprobs))]
+        return Completion(
+            f'{question.answer_opening}{code}"}}',
+            False,
+            prompt_tokens=prompt_tokens,
+            output_tokens=len(output.token_ids),
+            cached_tokens=output.cached_tokens,
+            code_logprobs=logprobs,
+        )
+
     def _decode(self, token_ids: Sequence[int]) -> str:
         return self._tokenizer.decode(token_ids, skip_special_tokens=True)
 
     def sampling(self, question: Question, attempt: int) -> Any:
         """Sampling parameters of an attempt at a question (`vllm.SamplingParams`)."""
         key = (question.name, attempt)
+        if key not in self._sampling and question.codes:
+            self._sampling[key] = choice_sampling(question.codes)
         if key not in self._sampling:
             temperature, max_tokens = temperature_and_room(self._extraction, attempt)
             self._sampling[key] = sampling(
