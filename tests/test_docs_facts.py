@@ -13,7 +13,7 @@ from vitw_ray.conversations.shapes import SHAPES
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.pipeline import STAGES
 from vitw_ray.presets import PRESETS
-from vitw_ray.profiles import EMBEDDER_PROFILES, READER_PROFILES
+from vitw_ray.profiles import EMBEDDER_PROFILES, READER_PROFILES, ReaderProfile
 from vitw_ray.records import TABLES
 
 
@@ -50,19 +50,43 @@ def test_every_extractor_is_described():
         assert sorted(codes(row[0])[0] for row in rows(page, header)) == sorted(EXTRACTORS)
 
 
-def test_every_reader_profile_is_described_with_its_model_weights_and_gpus():
-    header = "| profile | model | weights | GPUs (80 GB) | how reasoning is skipped |"
-    described = {codes(row[0])[0]: row[1:4] for row in rows("docs/readers.md", header)}
-    weights = {"gpt-oss-20b": "MXFP4"}  # as published
-    assert described == {
-        name: [
-            profile.model,
-            weights.get(name) or profile.engine.get("quantization") or profile.engine["dtype"],
-            str(profile.tensor_parallel),
-        ]
-        for name, profile in READER_PROFILES.items()
-    }
-    assert not [name for name in READER_PROFILES if f"`{name}`" not in PAGES["README.md"]]
+PROFILE_HEADER = (
+    "| profile | model | parameters | weights | context | GPUs (80 GB) | memory | reasoning"
+    " | licence | sources | tried |"
+)
+
+
+def profile_cells(name: str, profile: ReaderProfile) -> list[str]:
+    if profile.answer_prefix:
+        reasoning = "the final answer is opened"
+    elif profile.template.get("enable_thinking") is False:
+        reasoning = "`enable_thinking` is off"
+    else:
+        reasoning = "none"
+    return [
+        f"`{name}`",
+        profile.model,
+        f"{profile.billions:g} B",
+        str(profile.precision),
+        f"{profile.context_tokens:,}",
+        str(profile.tensor_parallel),
+        f"{profile.gpu_memory_gib} GiB",
+        reasoning,
+        str(profile.licence),
+        " ".join(f"[{i}]({source})" for i, source in enumerate(profile.sources, 1)),
+        profile.tried or "-",
+    ]
+
+
+def test_the_table_of_reader_profiles_is_that_of_the_code():
+    expected = [profile_cells(name, profile) for name, profile in READER_PROFILES.items()]
+    assert rows("docs/profiles.md", PROFILE_HEADER) == expected
+
+
+def test_every_reader_profile_that_a_page_names_exists():
+    for page in ("README.md", "docs/readers.md", "docs/vllm-on-a-cpu.md"):
+        named = re.findall(r"--model ([a-z][\w.-]*)(?= |$)", PAGES[page])
+        assert not set(named) - READER_PROFILES.keys()
 
 
 def test_every_embedder_profile_is_described_with_its_model():

@@ -10,7 +10,7 @@ from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction.extractors import concurrent_units, extractor_key
 from vitw_ray.inference.weights import resolve_revision
-from vitw_ray.profiles import READER_PROFILES, profile_of
+from vitw_ray.profiles import profile_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -133,16 +133,6 @@ def test_an_engine_never_waits_for_the_next_unit():
     in_units_but_one = (concurrent_units(config) - 1) * execution.unit_rows
     assert in_units_but_one >= 1.5 * execution.requests_at_once
     assert concurrent_units(RunConfig()) == 1
-
-
-@pytest.mark.parametrize("name", READER_PROFILES)
-def test_a_profile_leaves_room_for_the_default_prompt_and_says_what_it_needs(name):
-    profile = profile_of(name)
-    assert "/" in profile.model
-    assert profile.context_tokens is not None
-    assert profile.context_tokens >= 32_768
-    assert profile.gpu_memory_gib is not None
-    assert profile.gpu_memory_gib <= 80 * profile.tensor_parallel
 
 
 def test_any_other_model_runs_without_a_profile():

@@ -4,82 +4,16 @@ A reader's profile says how it is asked well and what fits its GPUs. `--model qw
 it; any other `--model org/name` or folder runs without a profile, on vLLM's own reading of the
 model's files. An embedder's profile says what its model was trained for.
 
-Weights are safetensors, and no code that comes with a model is run. Keys take profiles by their
-values, so a new one re-keys nothing.
+Weights are safetensors, and no code that comes with a model is run. Keys take of a profile what
+decides a result, by value: a new profile, a licence or a source re-keys nothing.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vitw_ray.errors import ConfigError
+from vitw_ray.reader_profiles import READER_PROFILES, ReaderProfile
 from vitw_ray.setting_checks import did_you_mean
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReaderProfile:
-    """One model. `gpu_memory_gib` is what weights and a full batch ask for, over all its GPUs."""
-
-    model: str
-    revision: str | None = None
-    context_tokens: int | None = None  # trained for; None: as the model's files say
-    engine: Mapping[str, Any] = field(default_factory=dict)  # vLLM's own names
-    template: Mapping[str, Any] = field(default_factory=dict)  # variables of the chat template
-    answer_prefix: str = ""  # stands at the head of the model's turn: what skips its reasoning
-    gpu_memory_gib: int | None = None
-    tensor_parallel: int = 1
-
-
-# Weights in fp8 halve the memory and raise the speed by a third at no measured loss; vLLM converts
-# at load ("fp8"), unless the published weights are quantised already.
-READER_PROFILES: dict[str, ReaderProfile] = {
-    "qwen3-8b": ReaderProfile(
-        model="Qwen/Qwen3-8B",
-        context_tokens=32_768,
-        engine={"dtype": "bfloat16", "quantization": "fp8"},
-        template={"enable_thinking": False},
-        gpu_memory_gib=40,
-    ),
-    "qwen3-30b-a3b": ReaderProfile(  # never thinks; 3 of 30 billion weights a token
-        model="Qwen/Qwen3-30B-A3B-Instruct-2507",
-        context_tokens=262_144,
-        engine={"dtype": "bfloat16", "quantization": "fp8"},
-        gpu_memory_gib=70,
-    ),
-    "llama-3.1-8b": ReaderProfile(
-        model="meta-llama/Llama-3.1-8B-Instruct",
-        context_tokens=131_072,
-        engine={"dtype": "bfloat16", "quantization": "fp8"},
-        gpu_memory_gib=40,
-    ),
-    "gemma-3-12b": ReaderProfile(  # reads pictures too; none are sent
-        model="google/gemma-3-12b-it",
-        context_tokens=131_072,
-        engine={"dtype": "bfloat16", "limit_mm_per_prompt": {"image": 0}},
-        gpu_memory_gib=60,
-    ),
-    "mistral-small-24b": ReaderProfile(
-        model="mistralai/Mistral-Small-24B-Instruct-2501",
-        context_tokens=32_768,
-        engine={"dtype": "bfloat16", "quantization": "fp8", "tokenizer_mode": "hf"},
-        gpu_memory_gib=70,
-    ),
-    "gpt-oss-20b": ReaderProfile(  # published in MXFP4; its final channel is opened for it
-        model="openai/gpt-oss-20b",
-        context_tokens=131_072,
-        template={"reasoning_effort": "low"},
-        answer_prefix="<|channel|>final<|message|>",
-        gpu_memory_gib=40,
-    ),
-    "llama-3.3-70b": ReaderProfile(  # for comparison, where two GPUs of 80 GB are at hand
-        model="meta-llama/Llama-3.3-70B-Instruct",
-        context_tokens=131_072,
-        engine={"dtype": "bfloat16", "quantization": "fp8"},
-        gpu_memory_gib=150,
-        tensor_parallel=2,
-    ),
-}
 
 
 def refuse_unknown_reader(model: str) -> None:

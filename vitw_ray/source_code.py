@@ -23,6 +23,7 @@ NOT_CONTENT: Mapping[str, str] = MappingProxyType(
         "execution": "settings of where and how fast; `device` enters keys by its value",
         "setting_checks": "refuses settings before anything is computed",
         "profiles": "a profile enters a key by its values, so adding one re-keys nothing",
+        "reader_profiles": "as `profiles`; what only informs enters no key",
         "extractor_kinds": "names each extractor's modules, which enter its key themselves",
         "inference.make": "chooses a language model; the one chosen is in the extractor's key",
         "errors": "messages for people, and their types",

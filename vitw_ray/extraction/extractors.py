@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -69,7 +68,7 @@ def _model_parts(extraction: ExtractionConfig) -> dict[str, Any]:
         # A local folder is identified by its content, so it may be moved.
         parts["model"] = None if revision.startswith("sha256:") else profile.model
         parts["revision"] = revision
-        parts["profile"] = replace(profile, model="")
+        parts["profile"] = profile.deciding()
         parts["engine_kwargs"] = extraction.engine_kwargs
     return parts
 

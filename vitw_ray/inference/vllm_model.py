@@ -213,4 +213,7 @@ def _tokenizer(profile: ReaderProfile, revision: str) -> Any:
     from transformers import AutoTokenizer
 
     hub = {} if revision.startswith("sha256:") else {"revision": revision}
-    return AutoTokenizer.from_pretrained(profile.model, trust_remote_code=False, **hub)
+    # Where vLLM is installed, Mistral's own tokenizer would be chosen, which is not a fast one.
+    return AutoTokenizer.from_pretrained(
+        profile.model, trust_remote_code=False, mistral_format=False, **hub
+    )
