@@ -8,7 +8,7 @@ import pytest
 
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError
-from vitw_ray.extraction.extractors import concurrent_units, extractor_key
+from vitw_ray.extraction.extractors import extractor_key
 from vitw_ray.inference.weights import resolve_revision
 from vitw_ray.profiles import READER_PROFILES, profile_of
 
@@ -124,15 +124,6 @@ def test_settings_in_json_are_named_when_they_are_none():
         for text in ("{", "[]", "3"):
             with pytest.raises(ConfigError, match=f"--{setting.replace('_', '-')}"):
                 ExtractionConfig(**{setting: text})
-
-
-def test_an_engine_never_waits_for_the_next_unit():
-    execution = Execution(max_num_seqs=512, unit_rows=100)
-    extraction = ExtractionConfig(extractor="vllm", model="qwen3-8b")
-    config = RunConfig(extraction=extraction, execution=execution)
-    in_units_but_one = (concurrent_units(config) - 1) * execution.unit_rows
-    assert in_units_but_one >= 1.5 * execution.requests_at_once
-    assert concurrent_units(RunConfig()) == 1
 
 
 @pytest.mark.parametrize("name", READER_PROFILES)

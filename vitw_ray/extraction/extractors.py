@@ -1,6 +1,5 @@
 """The extractor of a run: the key of everything that determines its answers, and its creation."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -89,8 +88,14 @@ def make_extractor(config: RunConfig) -> Extractor:
     return module.make_extractor(config)
 
 
-def concurrent_units(config: RunConfig) -> int:
-    """Units that one actor works on concurrently: enough to keep its model busy."""
-    if not EXTRACTORS[config.extraction.extractor].has_model:
-        return 1
-    return math.ceil(config.execution.requests_in_flight / config.execution.unit_rows) + 1
+def settings_without_start(config: RunConfig) -> dict[str, Any]:
+    """What a run knows of its model without starting it: every answer was there already."""
+    extraction = config.extraction
+    if not EXTRACTORS[extraction.extractor].has_model:
+        return {}
+    if extraction.extractor != "vllm":
+        return {"model": extraction.model}
+    assert extraction.model is not None
+    profile = profile_of(extraction.model)
+    revision = resolve_revision(profile.model, extraction.revision or profile.revision)
+    return {"model": profile.model, "revision": revision}
