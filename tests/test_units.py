@@ -34,14 +34,12 @@ def rows_in(unit) -> int:
     return unit["stop"] - unit["start"]
 
 
-def seconds_per_actor(
-    scheduled: Schedule, actors: int, late: float = 0.0, reading_s: float = 0.0
-) -> list[float]:
+def seconds_per_actor(scheduled: Schedule, actors: int, late: float = 0.0) -> list[float]:
     """When each actor ends, at one second per row, if each is ready `late` after the one before.
 
-    As Ray does, an actor that is ready is handed units up to its limit, then one for each that ends.
+    As Ray does, an actor that is ready is handed units up to its limit, then one for each end.
     """
-    waiting = [rows_in(unit) + reading_s for unit in reversed(scheduled.units)]
+    waiting = [rows_in(unit) for unit in reversed(scheduled.units)]
     ends = [0.0] * actors
     events = [(number * late, number, scheduled.concurrent + 1) for number in range(actors)]
     heapq.heapify(events)

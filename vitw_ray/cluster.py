@@ -181,7 +181,8 @@ class Tally:
     def __init__(self) -> None:
         import ray
 
-        self._reports = ray.remote(num_cpus=0, max_restarts=-1)(_Reports).remote()
+        reports: Any = ray.remote(num_cpus=0, max_restarts=-1)(_Reports)
+        self._reports = reports.remote()
         self._finished: set[str] = set()
         self._last: dict[str, float] = {}
 
@@ -199,10 +200,11 @@ class Tally:
     def rows(self) -> int:
         """Rows done, in all units whose results are not there."""
         import ray
+        from ray.exceptions import RayError
 
         try:
             reports = ray.get(self._reports.get.remote(), timeout=_TALLY_TIMEOUT_S)
-        except ray.exceptions.RayError:
+        except RayError:
             return 0
         return sum(rows for unit, rows in reports if unit not in self._finished)
 
