@@ -5,9 +5,7 @@ defaults of the asynchronous engine are low: tokens and requests per step, the p
 wake-up per finished answer instead of one per token.
 """
 
-import asyncio
 import importlib.util
-import itertools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +17,7 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.inference.child_processes import KillWithParent
 from vitw_ray.inference.language_model import ModelFailure
 from vitw_ray.inference.recovery import EngineDied
+from vitw_ray.inference.time_limits import TimeLimits
 from vitw_ray.profiles import ReaderProfile
 from vitw_ray.setting_checks import json_object
 
@@ -79,8 +78,14 @@ class VllmEngine:
         except BaseException:
             self._killer.cancel()
             raise
-        self._timeout_s = timeout_s
-        self._ids = itertools.count()
+        self._limits = TimeLimits(timeout_s, self._tokens)
+
+    def _tokens(self) -> dict[int, int]:
+        """Tokens of each request so far. The outputs themselves come only when a request ends."""
+        states = self._llm.output_processor.request_states.values()
+        return {
+            int(state.external_req_id): state.detokenizer.num_output_tokens() for state in states
+        }
 
     async def run(self, request: Request) -> Output:
         """Generate; a request that times out is aborted."""
@@ -89,8 +94,8 @@ class VllmEngine:
         prompt: Any = {"type": "token", "prompt_token_ids": list(request.token_ids)}
         output: Any = None
         try:
-            async with asyncio.timeout(self._timeout_s):
-                stream = self._llm.generate(prompt, request.sampling, str(next(self._ids)))
+            async with self._limits.request() as number:
+                stream = self._llm.generate(prompt, request.sampling, str(number))
                 async for finished in stream:
                     output = finished
         except TimeoutError:
