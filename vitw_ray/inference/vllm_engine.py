@@ -16,6 +16,7 @@ from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.inference.child_processes import KillWithParent
 from vitw_ray.inference.language_model import ModelFailure
+from vitw_ray.inference.memory import kv_cache_bytes, read_model_config
 from vitw_ray.inference.recovery import EngineDied
 from vitw_ray.inference.time_limits import TimeLimits
 from vitw_ray.profiles import ReaderProfile
@@ -27,7 +28,6 @@ BLOCK_TOKENS = {"gpu": 16, "cpu": 32}  # the smallest that vLLM's kernels suppor
 _ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
 _CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process for engine and worker, not two
-    "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
     "OMP_NUM_THREADS": "1",  # without it, decoding is several times slower on busy cores
 }
 
@@ -84,7 +84,9 @@ class VllmEngine:
         """Tokens of each request so far. The outputs themselves come only when a request ends."""
         states = self._llm.output_processor.request_states.values()
         return {
-            int(state.external_req_id): state.detokenizer.num_output_tokens() for state in states
+            int(state.external_req_id): state.detokenizer.num_output_tokens()
+            for state in states
+            if state.detokenizer is not None
         }
 
     async def run(self, request: Request) -> Output:
@@ -230,6 +232,7 @@ def engine_settings(
         "enable_prefix_caching": True,
         "enforce_eager": on_cpu,
         "tensor_parallel_size": profile.tensor_parallel,
+        **({"kv_cache_memory_bytes": _kv_bytes(config, profile)} if on_cpu else {}),
         # "auto" may silently choose another backend. Unrestricted white space has no length limit.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "seed": 0,
@@ -240,6 +243,10 @@ def engine_settings(
         # Inside Ray, vLLM would look for its workers' GPUs in a placement group.
         chosen.setdefault("distributed_executor_backend", "mp")
     return chosen
+
+
+def _kv_bytes(config: RunConfig, profile: ReaderProfile) -> int:
+    return kv_cache_bytes(config, read_model_config(profile.model))
 
 
 def block_tokens(config: RunConfig) -> int:
