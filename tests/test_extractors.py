@@ -9,7 +9,7 @@ import pytest
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction.extractors import extractor_key
-from vitw_ray.inference.weights import resolve_revision
+from vitw_ray.inference.weights import refuse_incomplete_reader, resolve_revision
 from vitw_ray.profiles import READER_PROFILES, profile_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -91,6 +91,36 @@ def test_a_folder_that_is_no_safe_model_is_refused_by_what_it_lacks(model, chang
     change(model)
     with pytest.raises(ConfigError, match=named):
         resolve_revision(str(model), None)
+
+
+@pytest.mark.parametrize(
+    ("file", "fix"),
+    [
+        ("weights/x.gguf", "llama-server -m FILE, and use --extractor openai --server-url"),
+        ("weights/model.safetensors", "give its folder, weights"),
+        ("weights/pytorch_model.bin", "converted to safetensors"),
+    ],
+)
+def test_a_file_of_weights_is_refused_with_what_to_give_instead(file, fix):
+    with pytest.raises(ConfigError, match=f"--model {file} is a") as caught:
+        ExtractionConfig(extractor="vllm", model=file)
+    assert fix in caught.value.fix
+    assert ExtractionConfig(extractor="openai", model=file).model == file  # a server's own name
+
+
+def test_a_readers_folder_is_refused_by_all_that_it_lacks(model):
+    with pytest.raises(ConfigError) as caught:
+        refuse_incomplete_reader(str(model))
+    assert "lacks a tokenizer (tokenizer.json), a chat template" in caught.value.problem
+    assert "config.json" not in caught.value.problem
+    (model / "tokenizer.json").write_text("{}")
+    (model / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    refuse_incomplete_reader(str(model))
+    (model / "config.json").unlink()
+    (model / "weights.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"lacks config.json, weights \(\*.safetensors\)"):
+        refuse_incomplete_reader(str(model))
+    refuse_incomplete_reader("org/name")
 
 
 def test_a_model_that_nobody_knows_is_refused_with_its_name(monkeypatch, tmp_path):

@@ -56,12 +56,13 @@ def actor_memory(config: RunConfig) -> ActorMemory | None:
     return ActorMemory(weights, kv_cache_bytes(config, model) / GIB)
 
 
-def kv_cache_bytes(config: RunConfig, model: Mapping[str, Any]) -> int:
+def kv_cache_bytes(config: RunConfig, model: Mapping[str, Any], context: int = 0) -> int:
     """Size of an engine's KV cache on a CPU.
 
     Args:
         config: the run.
         model: the model's `config.json`.
+        context: tokens of the longest prompt and answer, where the prompts are known.
     """
     further = json_object("engine_kwargs", config.extraction.engine_kwargs)
     if os.environ.get(KV_SPACE):
@@ -70,8 +71,8 @@ def kv_cache_bytes(config: RunConfig, model: Mapping[str, Any]) -> int:
         return int(further["kv_cache_memory_bytes"])
     extraction = config.extraction
     tokens = PROMPT_TOKENS + extraction.transcript_tokens + 2 * extraction.max_output_tokens
-    context = int(tokens * _bytes_per_token(model))
-    return max(int(ROOM * context), min(CONTEXTS * context, LARGEST_KV))
+    one = max(tokens, context) * _bytes_per_token(model)
+    return max(int(ROOM * one), min(CONTEXTS * one, LARGEST_KV))
 
 
 def read_model_config(model: str) -> Mapping[str, Any]:

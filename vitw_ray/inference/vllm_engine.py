@@ -232,7 +232,7 @@ def engine_settings(
         "enable_prefix_caching": True,
         "enforce_eager": on_cpu,
         "tensor_parallel_size": profile.tensor_parallel,
-        **({"kv_cache_memory_bytes": _kv_bytes(config, profile)} if on_cpu else {}),
+        **(_cpu_memory(config, profile, context) if on_cpu else {}),
         # "auto" may silently choose another backend. Unrestricted white space has no length limit.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "seed": 0,
@@ -245,8 +245,9 @@ def engine_settings(
     return chosen
 
 
-def _kv_bytes(config: RunConfig, profile: ReaderProfile) -> int:
-    return kv_cache_bytes(config, read_model_config(profile.model))
+def _cpu_memory(config: RunConfig, profile: ReaderProfile, context: int) -> dict[str, int]:
+    model = read_model_config(profile.model)
+    return {"kv_cache_memory_bytes": kv_cache_bytes(config, model, context)}
 
 
 def block_tokens(config: RunConfig) -> int:
