@@ -28,7 +28,8 @@ class Execution:
     """GPUs that Ray reserves for an extractor actor, or the share of one; an embedder takes one at
     most."""
     unit_rows: int = 256
-    """Conversations in one unit of work (ours: under 10 s of one GPU, so no actor ends late)."""
+    """Most conversations in one unit of work (ours: under 10 s of one GPU). Units are smaller where
+    rows are few, and at the end."""
     segment_rows: int = 256
     """An actor commits its answers at least this often ..."""
     segment_seconds: float = 5.0
