@@ -96,8 +96,7 @@ def _answer(
     pending = pending_rows(context, read_index(context.storage, answers), key)
     there = table.rows - sum(map(len, pending))
     if there:
-        counts = f"{there:,} of {table.rows:,}"
-        log.info("extractions: %s answers are there already", counts)
+        log.info("extractions: %s answers are there already", f"{there:,} of {table.rows:,}")
     units, concurrent_units = schedule(pending, config)
     tally = cluster.Tally() if units and EXTRACTORS[config.extraction.extractor].has_model else None
     totals = Counter[str]()
@@ -106,17 +105,7 @@ def _answer(
     results = cluster.stream_through_actors(
         units,
         UnitExtractor,
-        arguments={
-            "storage": context.storage,
-            "answers": answers,
-            "parts": table.files,
-            "config": config,
-            "keyed": context.keyed,
-            "epoch": context.epoch,
-            "key": key,
-            "driver_version": versions()["vitw_ray"],
-            "tally": tally,
-        },
+        arguments={**_actor_arguments(context, answers, key), "tally": tally},
         execution=config.execution,
         concurrent_units=concurrent_units,
     )
@@ -142,6 +131,19 @@ def _answer(
     rate = totals["answered"] / max(time.time() - ready, 1e-3) if described else None
     settings = _one_description(list(described.values())) or settings_without_start(config)
     return totals, settings, rate and round(rate, 2)
+
+
+def _actor_arguments(context: StageContext, answers: str, key: str) -> dict[str, Any]:
+    return {
+        "storage": context.storage,
+        "answers": answers,
+        "parts": context.tables["conversations"].files,
+        "config": context.config,
+        "keyed": context.keyed,
+        "epoch": context.epoch,
+        "key": key,
+        "driver_version": versions()["vitw_ray"],
+    }
 
 
 def _one_description(described: Sequence[dict[str, Any]]) -> dict[str, Any]:
