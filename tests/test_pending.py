@@ -1,7 +1,9 @@
 """Actors start only for rows without an answer, and only where their code is the driver's."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from whole_runs import plant_files, run_quietly, small_config, table_bytes
 
@@ -12,6 +14,8 @@ from vitw_ray.extraction import extract as extract_module
 from vitw_ray.extraction.extract import UnitExtractor
 from vitw_ray.extraction.extractors import extractor_key, settings_without_start
 from vitw_ray.keys import Keyed
+from vitw_ray.records import CONVERSATIONS
+from vitw_ray.run_folder import StageFolder
 from vitw_ray.storage import Storage
 
 ROWS = 120
@@ -138,3 +142,36 @@ def test_a_model_that_was_not_started_is_still_named_with_its_revision():
         "model": "org/name",
         "revision": commit,
     }
+
+
+def test_an_actor_reports_the_rows_of_a_unit_before_the_unit_is_done(tmp_path):
+    storage = Storage(str(tmp_path / "out"))
+    rows = [
+        {
+            "conversation_id": f"c{n}",
+            "source": "test",
+            "messages": [{"role": "user", "content": f"question {n}"}],
+        }
+        for n in range(40)
+    ]
+    table = pa.Table.from_pylist(rows, CONVERSATIONS)
+    part = StageFolder(storage, "1_conversations-0").write_table(
+        "conversations", table, private=True
+    )
+    config = RunConfig(extraction=ExtractionConfig(extractor="simulated"))
+    reports = []
+    actor = UnitExtractor(
+        storage=storage,
+        answers="private/answers-0",
+        parts=(part,),
+        config=config,
+        keyed=Keyed(b"a secret that is long enough for the tests"),
+        epoch=1,
+        key=extractor_key(config),
+        driver_version="1",
+        tally=SimpleNamespace(report=lambda *report: reports.append(report)),  # type: ignore[arg-type]
+    )
+    result = actor({"part": 0, "start": 8, "stop": 24})
+    assert result["counts"] == {"rows": 16, "answered": 16, "reused": 0, "failed": 0}
+    assert [report[1:] for report in reports] == [("0-8", n) for n in range(1, 17)]
+    assert result["unit"] == "0-8"
