@@ -70,7 +70,7 @@ def test_a_rerun_with_every_answer_there_starts_no_actor(
     config = small(tmp_path)
     run_quietly(config, until="extractions")
     started = len(list(actors_started.iterdir()))
-    assert started == config.execution.actors
+    assert 1 <= started <= config.execution.actors
     result = run_quietly(with_another_gate(config), until="extractions")
     assert len(list(actors_started.iterdir())) == started
     details = {s["name"]: s["details"] for s in result["stages"]}["extractions"]

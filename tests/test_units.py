@@ -61,8 +61,19 @@ def test_actors_finish_together_whatever_the_rows(rows, actors, has_model):
     scheduled = schedule(parts_of(rows), config(has_model=has_model, actors=actors))
     ends = seconds_per_actor(scheduled, actors)
     ideal = rows / actors
-    assert max(ends) <= 1.15 * ideal + units_module.LEAST_ROWS
+    assert max(ends) <= 1.02 * ideal + units_module.LEAST_ROWS
     assert min(ends) > 0
+
+
+@pytest.mark.parametrize("actors", [2, 3, 8])
+@pytest.mark.parametrize("share", [160, 700, 2_000])
+def test_what_an_actor_is_handed_at_first_feeds_its_engine_and_is_at_most_its_share(actors, share):
+    configured = config(actors=actors)
+    units, concurrent = schedule(parts_of(share * actors), configured)
+    first = rows_in(units[0])
+    assert (concurrent + 1) * first <= share
+    enough = min(configured.execution.requests_in_flight, 0.7 * share)
+    assert (concurrent - 1) * first >= enough
 
 
 @pytest.mark.parametrize("late", [1.0, 20.0])
