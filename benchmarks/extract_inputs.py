@@ -15,13 +15,16 @@ from vitw_ray.conversations.shapes import parse
 from vitw_ray.conversations.sources import find_files, iter_rows, recognise
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.extraction.assemble import as_conversations
-from vitw_ray.extraction.extract import UnitExtractor, units_of
+from vitw_ray.extraction.extract import UnitExtractor
+from vitw_ray.extraction.extractors import extractor_key
+from vitw_ray.extraction.units import schedule
 from vitw_ray.facets import FACETS
 from vitw_ray.pipeline import run
 from vitw_ray.records import Conversation, Message
 from vitw_ray.run_folder import FileEntry, StageFolder, read_part, tables_of
 from vitw_ray.run_secret import load_secret
 from vitw_ray.storage import Storage
+from vitw_ray.versions import versions
 
 QWEN3_8B = {
     "hidden_size": 4096,
@@ -70,13 +73,13 @@ def through_actors(
     config: RunConfig,
     parts: Sequence[FileEntry],
     answers: str,
-    concurrent_units: int = 1,
 ) -> list[Unit]:
     """Run the extraction stage over a table, with an actor that also measures."""
     storage = Storage(config.execution.output)
+    units, concurrent_units = schedule([range(part.rows) for part in parts], config)
     return list(
         stream_through_actors(
-            units_of(parts, config.execution.unit_rows),
+            units,
             actor,
             arguments={
                 "storage": storage,
@@ -85,6 +88,8 @@ def through_actors(
                 "config": config,
                 "keyed": load_secret(storage, None),
                 "epoch": 1,
+                "key": extractor_key(config),
+                "driver_version": versions()["vitw_ray"],
             },
             execution=config.execution,
             concurrent_units=concurrent_units,

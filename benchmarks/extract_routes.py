@@ -26,7 +26,6 @@ from tqdm import tqdm
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.extraction.extract import UnitExtractor
-from vitw_ray.extraction.extractors import concurrent_units
 from vitw_ray.extraction.questions import questions_for
 from vitw_ray.inference.question import conversation_text
 from vitw_ray.inference.vllm_engine import prepare_environment
@@ -179,7 +178,7 @@ def pipeline(config: RunConfig, parts: Sequence[FileEntry], answers: str) -> Tim
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see this folder
     cluster.connect(config.execution)
     created, start = store_bytes(), time.monotonic()
-    results = through_actors(NotedUnits, config, parts, answers, concurrent_units(config))
+    results = through_actors(NotedUnits, config, parts, answers)
     seconds, carried = time.monotonic() - start, store_bytes() - created
     # Small results do not go through the store.
     carried += sum(len(pickle.dumps(result)) for result in results)

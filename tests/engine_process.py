@@ -95,7 +95,7 @@ def answer_within(
     """As `answer`, with a shorter request timeout."""
     engine = _extractor(config)._model._recovery._engine
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_timeout_s", seconds)
+        patch.setattr(engine._limits, "limit_s", seconds)
         return answer(config, conversations)
 
 

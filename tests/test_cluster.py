@@ -63,3 +63,30 @@ def test_a_package_that_a_node_lacks_is_named_with_the_command():
     assert "no_such_package is not installed on a node" in failed.problem
     assert "part=3" in failed.problem
     assert "pip install" in failed.fix
+
+
+@pytest.mark.ray
+def test_a_tally_counts_units_under_way_until_their_result_is_there(local_ray, monkeypatch):
+    monkeypatch.setattr(cluster, "REPORT_EVERY_S", 0.0)
+    tally = cluster.Tally()
+    monkeypatch.setattr(cluster, "_TALLY_TIMEOUT_S", 60.0)  # its process starts
+    tally.report("actor-1", "0-0", 5)
+    tally.report("actor-1", "0-0", 9)  # the same unit, further on
+    tally.report("actor-2", "0-16", 2)
+    assert tally.rows() == 11
+    tally.finish("0-0")
+    assert tally.rows() == 2
+    tally.report("actor-1", "0-32", 3)
+    assert tally.rows() == 5
+
+
+def test_a_thread_reports_every_few_seconds_and_not_every_row(monkeypatch):
+    sent = []
+    put = SimpleNamespace(remote=lambda *report: sent.append(report))
+    tally = object.__new__(cluster.Tally)
+    tally._reports, tally._finished, tally._last = SimpleNamespace(put=put), set(), {}
+    clock = iter(range(100))
+    monkeypatch.setattr(cluster.time, "monotonic", lambda: next(clock) / 10)  # ten rows a second
+    for rows in range(100):
+        tally.report("actor-1", "0-0", rows)
+    assert len(sent) == 9.9 // cluster.REPORT_EVERY_S

@@ -8,8 +8,8 @@ import pytest
 
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError
-from vitw_ray.extraction.extractors import concurrent_units, extractor_key
-from vitw_ray.inference.weights import resolve_revision
+from vitw_ray.extraction.extractors import extractor_key
+from vitw_ray.inference.weights import refuse_incomplete_reader, resolve_revision
 from vitw_ray.profiles import profile_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -93,6 +93,36 @@ def test_a_folder_that_is_no_safe_model_is_refused_by_what_it_lacks(model, chang
         resolve_revision(str(model), None)
 
 
+@pytest.mark.parametrize(
+    ("file", "fix"),
+    [
+        ("weights/x.gguf", "llama-server -m FILE, and use --extractor openai --server-url"),
+        ("weights/model.safetensors", "give its folder, weights"),
+        ("weights/pytorch_model.bin", "converted to safetensors"),
+    ],
+)
+def test_a_file_of_weights_is_refused_with_what_to_give_instead(file, fix):
+    with pytest.raises(ConfigError, match=f"--model {file} is a") as caught:
+        ExtractionConfig(extractor="vllm", model=file)
+    assert fix in caught.value.fix
+    assert ExtractionConfig(extractor="openai", model=file).model == file  # a server's own name
+
+
+def test_a_readers_folder_is_refused_by_all_that_it_lacks(model):
+    with pytest.raises(ConfigError) as caught:
+        refuse_incomplete_reader(str(model))
+    assert "lacks a tokenizer (tokenizer.json), a chat template" in caught.value.problem
+    assert "config.json" not in caught.value.problem
+    (model / "tokenizer.json").write_text("{}")
+    (model / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    refuse_incomplete_reader(str(model))
+    (model / "config.json").unlink()
+    (model / "weights.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"lacks config.json, weights \(\*.safetensors\)"):
+        refuse_incomplete_reader(str(model))
+    refuse_incomplete_reader("org/name")
+
+
 def test_a_model_that_nobody_knows_is_refused_with_its_name(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     resolve_revision.cache_clear()
@@ -124,15 +154,6 @@ def test_settings_in_json_are_named_when_they_are_none():
         for text in ("{", "[]", "3"):
             with pytest.raises(ConfigError, match=f"--{setting.replace('_', '-')}"):
                 ExtractionConfig(**{setting: text})
-
-
-def test_an_engine_never_waits_for_the_next_unit():
-    execution = Execution(max_num_seqs=512, unit_rows=100)
-    extraction = ExtractionConfig(extractor="vllm", model="qwen3-8b")
-    config = RunConfig(extraction=extraction, execution=execution)
-    in_units_but_one = (concurrent_units(config) - 1) * execution.unit_rows
-    assert in_units_but_one >= 1.5 * execution.requests_at_once
-    assert concurrent_units(RunConfig()) == 1
 
 
 def test_any_other_model_runs_without_a_profile():

@@ -131,3 +131,32 @@ def test_a_part_that_has_ended_says_no_more(clock, log_lines, monkeypatch):
     clock.now += 100
     time.sleep(0.1)
     assert log_lines == []
+
+
+def test_rows_of_units_under_way_are_counted_before_their_unit_comes_back(clock, log_lines):
+    rows = [0]
+    counted = Progress(
+        "extractions", 320, waiting="waiting", clock=clock, under_way=lambda: rows[0]
+    )
+    later(clock, 10.0, counted)
+    rows[0] = 20
+    later(clock, 10.0, counted)
+    rows[0] = 40
+    later(clock, 10.0, counted)
+    rows[0] = 0  # the unit comes back
+    counted.add(60)
+    later(clock, 10.0, counted)
+    assert log_lines == [
+        "extractions: waiting (10 s)",
+        "extractions: 20 of 320 rows (20 s)",
+        "extractions: 40 of 320 rows, 2.0 rows/s (now 2.0), 140 s to go",
+        "extractions: 60 of 320 rows, 2.0 rows/s (now 2.0), 130 s to go",
+    ]
+
+
+def test_what_is_under_way_is_asked_for_once_per_line(clock, log_lines):
+    asked = []
+    counted = Progress("extractions", 320, clock=clock, under_way=lambda: asked.append(1) or 0)
+    for _ in range(100):
+        later(clock, 1.0, counted)
+    assert len(asked) == len(log_lines) == 100 / LINE_EVERY_S

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -165,6 +166,60 @@ def stream_through_actors(
         num_gpus=execution.gpus_per_actor or None,
     )
     yield from _results(results)
+
+
+REPORT_EVERY_S = 2.0  # ours: several reports per log line, and few messages per unit
+_TALLY_TIMEOUT_S = 2.0  # ours: a log line rather goes out without these rows
+
+
+class Tally:
+    """Rows that are done of the units under way: actors report them, the driver adds them up.
+
+    What it says is for log lines alone: a report may be late or lost.
+    """
+
+    def __init__(self) -> None:
+        import ray
+
+        reports: Any = ray.remote(num_cpus=0, max_restarts=-1)(_Reports)
+        self._reports = reports.remote()
+        self._finished: set[str] = set()
+        self._last: dict[str, float] = {}
+
+    def report(self, thread: str, unit: str, rows: int) -> None:
+        """Say how many rows of its unit a thread has done; most calls send nothing."""
+        now = time.monotonic()
+        if now - self._last.setdefault(thread, now) >= REPORT_EVERY_S:
+            self._last[thread] = now
+            self._reports.put.remote(thread, unit, rows)  # not waited for
+
+    def finish(self, unit: str) -> None:
+        """Count a unit no longer: its result is there."""
+        self._finished.add(unit)
+
+    def rows(self) -> int:
+        """Rows done, in all units whose results are not there."""
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            reports = ray.get(self._reports.get.remote(), timeout=_TALLY_TIMEOUT_S)
+        except RayError:
+            return 0
+        return sum(rows for unit, rows in reports if unit not in self._finished)
+
+
+class _Reports:
+    """The last report of each thread."""
+
+    def __init__(self) -> None:
+        self._by_thread: dict[str, tuple[str, int]] = {}
+
+    def put(self, thread: str, unit: str, rows: int) -> None:
+        self._by_thread[thread] = unit, rows
+
+    def get(self) -> list[tuple[str, int]]:
+        return list(self._by_thread.values())
 
 
 def put_shared(value: Any) -> Any:

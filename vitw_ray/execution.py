@@ -28,7 +28,8 @@ class Execution:
     """GPUs that Ray reserves for an extractor actor, or the share of one; an embedder takes one at
     most."""
     unit_rows: int = 256
-    """Conversations in one unit of work (ours: under 10 s of one GPU, so no actor ends late)."""
+    """Most conversations in one unit of work (ours: under 10 s of one GPU). Units are smaller where
+    rows are few, and at the end."""
     segment_rows: int = 256
     """An actor commits its answers at least this often ..."""
     segment_seconds: float = 5.0
@@ -40,7 +41,8 @@ class Execution:
     """Tokens in one step of vLLM's engine; default: 16384 on a GPU, 4096 on a CPU (it would fall
     back to 2048 and read the weights eight times as often)."""
     request_timeout_s: float = 600.0
-    """A request that takes longer has failed (ours: a full queue of an H200 takes a minute)."""
+    """A request has failed once neither it nor a request sent before it has made progress for so
+    long (ours). The time in the queue of a slow engine or server is thus not counted."""
     server_url: str = "http://localhost:8000/v1"
     """Base address of the OpenAI-compatible server; its key comes from OPENAI_API_KEY."""
     object_store_mb: int = 256

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitw_ray import paper
+from vitw_ray.config import RunConfig
 from vitw_ray.extractor_kinds import EXTRACTORS
+from vitw_ray.inference.memory import LIBRARIES_GIB, actor_memory
 from vitw_ray.run_folder import StageFolder, TableRef, tables_of
 from vitw_ray.stages import RunSetup, Stage
 from vitw_ray.versions import versions
@@ -82,6 +84,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         f"input   {len(setup.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
+        *_memory(config),
         f"support a label is kept from {labels.min_conversations} conversations"
         + (
             f" (scaled down: the paper's threshold is {paper.MIN_CONVERSATIONS})"
@@ -89,4 +92,14 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
             else ""
         ),
         *(f"{p.stage.number}  {p.stage.name:<14} {p.folder:<32} {p.state}" for p in planned),
+    ]
+
+
+def _memory(config: RunConfig) -> list[str]:
+    memory = actor_memory(config)
+    if memory is None:
+        return []
+    return [
+        f"memory  about {memory.total:.1f} GiB for each actor: {memory.weights:.1f} weights,"
+        f" {memory.kv_cache:.1f} KV cache, {LIBRARIES_GIB:.1f} libraries"
     ]

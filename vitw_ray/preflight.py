@@ -16,7 +16,9 @@ from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.extractor_kinds import EXTRACTORS
-from vitw_ray.profiles import HASHING, embedder_profile
+from vitw_ray.inference.memory import GIB, actor_memory
+from vitw_ray.inference.weights import refuse_incomplete_reader
+from vitw_ray.profiles import HASHING, embedder_profile, profile_of
 from vitw_ray.progress import log
 from vitw_ray.run_folder import RUN_FILE
 from vitw_ray.stages import SourceFile, Stage
@@ -106,10 +108,15 @@ def preflight(config: RunConfig, to_do: Collection[str]) -> None:
         to_do: names of the stages that are not finished.
 
     Raises:
-        ConfigError: a package that is not installed, or more CPUs or GPUs than this machine has.
+        ConfigError: a package that is not installed, files that the model's folder lacks, or more
+            CPUs, GPUs or memory than this machine has.
     """
+    if "extractions" in to_do and config.extraction.extractor == "vllm":
+        refuse_incomplete_reader(profile_of(config.extraction.model or "").model)
     if cluster.is_local():
         _check_packages(config, to_do)
+        if "extractions" in to_do:
+            check_memory(config, *machine_memory())
     actor = _largest_actor(config, to_do)
     if actor is None:
         return
@@ -122,6 +129,45 @@ def preflight(config: RunConfig, to_do: Collection[str]) -> None:
         )
     cluster.connect(config.execution)
     check_nodes(cluster.node_resources(), cpus, gpus, local=cluster.is_local())
+
+
+def machine_memory() -> tuple[float, float]:
+    """Memory of this machine in GiB: all of it, and what is free at present."""
+    page = os.sysconf("SC_PAGE_SIZE") / GIB
+    total = free = os.sysconf("SC_PHYS_PAGES") * page
+    limit, known = Path("/sys/fs/cgroup/memory.max"), Path("/proc/meminfo")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():  # of a container
+        total = min(total, int(text) / GIB)
+    if known.is_file() and (found := re.search(r"MemAvailable:\s+(\d+) kB", known.read_text())):
+        free = int(found[1]) / 2**20
+    return total, min(free, total)
+
+
+def check_memory(config: RunConfig, total: float, free: float) -> None:
+    """See that the actors fit the memory of this machine.
+
+    Args:
+        config: the run.
+        total: GiB of memory that the machine has.
+        free: GiB that no other program uses.
+
+    Raises:
+        ConfigError: they need more than the machine has.
+    """
+    memory = actor_memory(config)
+    if memory is None:
+        return
+    actors = config.execution.actors
+    needed, fitting = actors * memory.total, int(total // memory.total)
+    asked = f"--actors {actors} need about {needed:.1f} GiB of memory, {memory.total:.1f} each"
+    if needed > total:
+        fix = f"set --actors {fitting}, or choose" if fitting else "choose"
+        raise ConfigError(
+            f"{asked}; this machine has {total:.1f}",
+            f"{fix} a smaller model, or submit the job to a cluster",
+        )
+    if needed > free:
+        log.warning("%s; this machine has %.1f free at present", asked, free)
 
 
 def _check_packages(config: RunConfig, to_do: Collection[str]) -> None:

@@ -20,13 +20,32 @@ def refuse_unknown_reader(model: str) -> None:
     """Refuse a bare name that is neither a profile nor a folder: models of the hub have an owner.
 
     Raises:
-        ConfigError: such a name.
+        ConfigError: such a name, or a file.
     """
+    _refuse_file(model)
     if model not in READER_PROFILES and "/" not in model and not Path(model).is_dir():
         raise ConfigError(
             f"--model {model} is no profile and no folder{did_you_mean(model, READER_PROFILES)}",
             f"give a profile ({', '.join(READER_PROFILES)}), a model id of the hub (owner/name),"
             " or a folder",
+        )
+
+
+def _refuse_file(model: str) -> None:
+    path = Path(model)
+    if path.suffix == ".gguf":
+        raise ConfigError(
+            f"--model {model} is a GGUF file, which --extractor vllm does not read",
+            "give a folder with the model's safetensors (transformers converts: from_pretrained"
+            "(FOLDER, gguf_file=NAME), then save_pretrained); or serve it with llama-server -m"
+            " FILE, and use --extractor openai --server-url http://localhost:8080/v1",
+        )
+    if path.is_file() or path.suffix in (".safetensors", ".bin", ".pt", ".pth"):
+        pickled = path.suffix in (".bin", ".pt", ".pth")
+        raise ConfigError(
+            f"--model {model} is a file, and a model is a folder",
+            f"give its folder, {path.parent}"
+            + (", with the weights converted to safetensors" if pickled else ""),
         )
 
 

@@ -41,6 +41,7 @@ class Progress:
         unit: str = "rows",
         waiting: str = "at work",
         left_before: int = 0,
+        under_way: Callable[[], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start the count.
@@ -51,11 +52,13 @@ class Progress:
             unit: what is counted, in the plural.
             waiting: what a line says as long as nothing has come back.
             left_before: units, at most, that an earlier run has left; they cost no time.
+            under_way: new units that are done and have not come back; asked once per line.
             clock: seconds, from any start.
         """
         self.done = self.failed = self.reused = 0
         self._part, self._total, self._unit = part, total, unit
         self._waiting, self._left_before, self._clock = waiting, left_before, clock
+        self._under_way = under_way
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._start = self._last_line = clock()
@@ -81,8 +84,7 @@ class Progress:
             self.done += done
             self.failed += failed
             self.reused += reused
-            if done > reused and self._first_new is None:
-                self._first_new = self._clock(), self.done - self.reused
+            self._note_first(self._clock(), self.done - self.reused)
             self.tick()
 
     def tick(self) -> None:
@@ -91,34 +93,41 @@ class Progress:
             now = self._clock()
             innermost = _active[-1:] in ([], [self])
             if innermost and now - self._last_line >= LINE_EVERY_S:
-                log.info(self._line(now))
-                self._last_line, self._new_at_last_line = now, self.done - self.reused
+                under_way = self._under_way() if self._under_way else 0
+                new = self.done - self.reused + under_way
+                self._note_first(now, new)
+                log.info(self._line(now, new))
+                self._last_line, self._new_at_last_line = now, new
+
+    def _note_first(self, now: float, new: int) -> None:
+        if new and self._first_new is None:
+            self._first_new = now, new
 
     def _tick_until_ended(self) -> None:
         while not self._ended.wait(_TICK_S):
             self.tick()
 
-    def _line(self, now: float) -> str:
+    def _line(self, now: float, new: int) -> str:
         elapsed = f" ({now - self._start:,.0f} s)"
-        if not self.done:
+        done = new + self.reused
+        if not done:
             return f"{self._part}: {self._waiting}{elapsed}"
-        line = f"{self._part}: {self.done:,}"
+        line = f"{self._part}: {done:,}"
         line += f" of {self._total:,} {self._unit}" if self._total else f" {self._unit}"
         line += f", {self.reused:,} of them reused" if self.reused else ""
-        line += self._speed(now) or elapsed
+        line += self._speed(now, new) or elapsed
         return line + (f", {self.failed:,} failed" if self.failed else "")
 
-    def _speed(self, now: float) -> str:
-        new = self.done - self.reused
+    def _speed(self, now: float, new: int) -> str:
         since, first = self._first_new or (now, new)
-        if new == first or now <= since:
+        if new <= first or now <= since:
             return ""
         rate = (new - first) / (now - since)
         recent = rate
         if since < self._last_line:
-            recent = (new - self._new_at_last_line) / (now - self._last_line)
+            recent = max(0, new - self._new_at_last_line) / (now - self._last_line)
         line = f", {rate:,.1f} {self._unit}/s (now {recent:,.1f})"
         if self._total:
-            left = self._total - self.done - max(0, self._left_before - self.reused)
+            left = self._total - new - self.reused - max(0, self._left_before - self.reused)
             line += f", {max(0, left) / rate:,.0f} s to go"
         return line

@@ -7,6 +7,7 @@ answers, in the row order of its part of `conversations`.
 """
 
 import math
+import threading
 import time
 import uuid
 from collections import Counter
@@ -18,10 +19,13 @@ import pyarrow.parquet as pq
 
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
-from vitw_ray.errors import StageFailed
+from vitw_ray.errors import ConfigError, StageFailed
 from vitw_ray.extraction.assemble import answer_keys, as_conversations, assemble
-from vitw_ray.extraction.extractors import concurrent_units, extractor_key, make_extractor
-from vitw_ray.extraction.segments import SegmentWriter, as_keys, compact, read_index
+from vitw_ray.extraction.extractors import extractor_key, make_extractor, settings_without_start
+from vitw_ray.extraction.pending import pending_rows, unanswered
+from vitw_ray.extraction.segments import SegmentWriter, compact, read_index
+from vitw_ray.extraction.units import schedule
+from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.keys import Keyed
 from vitw_ray.progress import Progress, log
 from vitw_ray.records import Conversation
@@ -34,15 +38,14 @@ from vitw_ray.run_folder import (
 )
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
+from vitw_ray.versions import versions
 
 
 def extract(context: StageContext) -> StageReport:
     """Extract from every conversation once."""
     key = extractor_key(context.config)
     answers = answers_folder(context.config)
-    parts = context.tables["conversations"].files
-    units = units_of(parts, context.config.execution.unit_rows)
-    totals, described, rate = _answer(context, answers, units)
+    totals, described, rate = _answer(context, answers, key)
     if totals["reused"]:
         counts = (f"{totals[name]:,}" for name in ("answered", "reused"))
         log.info("extractions: %s answers new, %s reused", *counts)
@@ -79,57 +82,68 @@ def count_answers(config: RunConfig, storage: Storage) -> int:
     return int(np.count_nonzero(~index.failed))
 
 
-def units_of(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
-    """Ranges of rows; none crosses the boundary of a part."""
-    return [
-        {"part": number, "start": start, "stop": min(start + unit_rows, part.rows)}
-        for number, part in enumerate(parts)
-        for start in range(0, part.rows, unit_rows)
-    ]
-
-
 def _answer(
-    context: StageContext, answers: str, units: list[cluster.Unit]
+    context: StageContext, answers: str, key: str
 ) -> tuple[Counter[str], dict[str, Any], float | None]:
-    """Answer all units.
+    """Answer what has no answer yet. Where nothing is missing, no actor starts.
 
     Returns:
         Counts of rows, the description that the extractors give of themselves, and rows/s since the
         first extractor was ready. The time to load a model is left out: it takes minutes, and is
         not part of the throughput.
     """
-    config, rows = context.config, context.tables["conversations"].rows
-    there = min(count_answers(config, context.storage), rows)
+    config, table = context.config, context.tables["conversations"]
+    pending = pending_rows(context, read_index(context.storage, answers), key)
+    there = table.rows - sum(map(len, pending))
     if there:
-        # They may be of other conversations: which, the actors find out as they read.
-        log.info("extractions: up to %s of %s answers are there already", f"{there:,}", f"{rows:,}")
+        log.info("extractions: %s answers are there already", f"{there:,} of {table.rows:,}")
+    units, concurrent_units = schedule(pending, config)
+    tally = cluster.Tally() if units and EXTRACTORS[config.extraction.extractor].has_model else None
     totals = Counter[str]()
     described: dict[str, dict[str, Any]] = {}  # by actor
     ready = math.inf
     results = cluster.stream_through_actors(
         units,
         UnitExtractor,
-        arguments={
-            "storage": context.storage,
-            "answers": answers,
-            "parts": context.tables["conversations"].files,
-            "config": config,
-            "keyed": context.keyed,
-            "epoch": context.epoch,
-        },
+        arguments={**_actor_arguments(context, answers, key), "tally": tally},
         execution=config.execution,
-        concurrent_units=concurrent_units(config),
+        concurrent_units=concurrent_units,
     )
-    waiting = "waiting for the first answers"
-    with Progress("extractions", rows, waiting=waiting, left_before=there) as progress:
+    outside = table.rows - sum(unit["stop"] - unit["start"] for unit in units)
+    totals["reused"] = outside
+    with Progress(
+        "extractions",
+        table.rows,
+        waiting="waiting for the first answers",
+        left_before=there,
+        under_way=tally.rows if tally else None,
+    ) as progress:
+        if outside:
+            progress.add(outside, reused=outside)
         for result in results:
             counts = result["counts"]
             totals.update(counts)
+            if tally:
+                tally.finish(result["unit"])
             described[result["actor"]] = result["described"]
             ready = min(ready, result["ready"])
             progress.add(counts["rows"], counts["failed"], counts["reused"])
     rate = totals["answered"] / max(time.time() - ready, 1e-3) if described else None
-    return totals, _one_description(list(described.values())), rate and round(rate, 2)
+    settings = _one_description(list(described.values())) or settings_without_start(config)
+    return totals, settings, rate and round(rate, 2)
+
+
+def _actor_arguments(context: StageContext, answers: str, key: str) -> dict[str, Any]:
+    return {
+        "storage": context.storage,
+        "answers": answers,
+        "parts": context.tables["conversations"].files,
+        "config": context.config,
+        "keyed": context.keyed,
+        "epoch": context.epoch,
+        "key": key,
+        "driver_version": versions()["vitw_ray"],
+    }
 
 
 def _one_description(described: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -155,10 +169,14 @@ class UnitExtractor:
         config: RunConfig,
         keyed: Keyed,
         epoch: int,
+        key: str,
+        driver_version: str,
+        tally: cluster.Tally | None = None,
     ) -> None:
+        _check_same_code(config, key, driver_version)
         self._name = uuid.uuid4().hex
         self._storage, self._parts, self._keyed = storage, parts, keyed
-        self._extractor_key = extractor_key(config).encode()
+        self._extractor_key, self._tally = key.encode(), tally
         self._done = read_index(storage, answers)  # also from before a restart
         self._segment = SegmentWriter(
             storage,
@@ -174,13 +192,14 @@ class UnitExtractor:
         """Answer a unit; all its answers are committed when this returns."""
         conversations = _read_unit(self._storage, self._parts[unit["part"]], unit)
         keys = answer_keys(self._keyed, self._extractor_key, conversations)
-        places = self._done.find(as_keys(keys))
-        done = (places >= 0) & ~self._done.failed[places] if len(self._done.keys) else places >= 0
-        wanted = np.flatnonzero(~done).tolist()
-        failed = 0
+        wanted = unanswered(self._done, keys).tolist()
+        name, thread = _name(unit), f"{self._name}-{threading.get_ident()}"
+        answered = failed = 0
         for n, extracted in self._extractor.extract([conversations[n] for n in wanted]):
             self._segment.add(keys[wanted[n]], extracted)
-            failed += extracted.error is not None
+            answered, failed = answered + 1, failed + (extracted.error is not None)
+            if self._tally:
+                self._tally.report(thread, name, answered)
         self._segment.commit()
         return {
             "counts": {
@@ -189,10 +208,28 @@ class UnitExtractor:
                 "reused": len(conversations) - len(wanted),
                 "failed": failed,
             },
+            "unit": name,
             "actor": self._name,
             "ready": self._ready,
             "described": dict(self._extractor.describe()),
         }
+
+
+def _check_same_code(config: RunConfig, key: str, driver_version: str) -> None:
+    """Refuse to answer under another key than the one under which the driver looks for answers."""
+    own = extractor_key(config)
+    if own != key:
+        raise ConfigError(
+            f"a node of the cluster has other code, or other files of the model, than the driver:"
+            f" vitw_ray {versions()['vitw_ray']} with the extractor key {own} there,"
+            f" {driver_version} with {key} here",
+            "install the same version on all nodes, or submit the job with --working-dir; give all"
+            " nodes the same model folder",
+        )
+
+
+def _name(unit: cluster.Unit) -> str:
+    return f"{unit['part']}-{unit['start']}"
 
 
 def _read_unit(storage: Storage, part: FileEntry, unit: cluster.Unit) -> list[Conversation]:

@@ -1,6 +1,5 @@
 """The extractor of a run: the key of everything that determines its answers, and its creation."""
 
-import math
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
@@ -20,6 +19,8 @@ NOT_ANSWERS: Mapping[str, str] = MappingProxyType(
         "facets": "what decides an answer is in the key by value; the rest are names for people",
         "records": "schemas of tables; an answer depends on none of them",
         "inference.recovery": "when an engine is restarted, and which requests are then repeated",
+        "inference.memory": "how many requests an engine can hold at once",
+        "inference.time_limits": "when a request has failed; a later run asks it again",
         "inference.child_processes": "how the processes of an engine are ended",
     }
 )
@@ -88,8 +89,14 @@ def make_extractor(config: RunConfig) -> Extractor:
     return module.make_extractor(config)
 
 
-def concurrent_units(config: RunConfig) -> int:
-    """Units that one actor works on concurrently: enough to keep its model busy."""
-    if not EXTRACTORS[config.extraction.extractor].has_model:
-        return 1
-    return math.ceil(config.execution.requests_in_flight / config.execution.unit_rows) + 1
+def settings_without_start(config: RunConfig) -> dict[str, Any]:
+    """What a run knows of its model without starting it: every answer was there already."""
+    extraction = config.extraction
+    if not EXTRACTORS[extraction.extractor].has_model:
+        return {}
+    if extraction.extractor != "vllm":
+        return {"model": extraction.model}
+    assert extraction.model is not None
+    profile = profile_of(extraction.model)
+    revision = resolve_revision(profile.model, extraction.revision or profile.revision)
+    return {"model": profile.model, "revision": revision}

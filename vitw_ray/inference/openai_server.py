@@ -32,6 +32,7 @@ from vitw_ray.inference.openai_client import (
 )
 from vitw_ray.inference.parsing import InvalidAnswer, parse
 from vitw_ray.inference.question import Question, closing, conversation_text, opening
+from vitw_ray.inference.time_limits import TimeLimits
 from vitw_ray.inference.transcript import estimate, transcript
 from vitw_ray.records import Message
 from vitw_ray.setting_checks import json_object
@@ -77,7 +78,7 @@ class OpenAIServer:
         self._config, self._questions = config, questions
         self._sampling = _passed_through(config.sampling_kwargs)
         self._url = without_secrets(execution.server_url)
-        self._timeout_s = execution.request_timeout_s
+        self._limits = TimeLimits(execution.request_timeout_s)
         self._client = make_client(self._url)
         self._check_client = self._client.with_options(max_retries=CHECK_RETRIES)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -100,9 +101,10 @@ class OpenAIServer:
         """Send one question; see `temperature_and_room` for the settings of a retry.
 
         Raises:
-            ModelFailure: `time_out` (including waits and retries), `refused` (by the model or a
-                content filter), `server_refused_request` (permanent), `server_unreachable` (after
-                all retries: no connection, too many requests, or server errors).
+            ModelFailure: `time_out` (retries included; what is counted, `TimeLimits` says),
+                `refused` (by the model or a content filter), `server_refused_request` (permanent),
+                `server_unreachable` (after all retries: no connection, too many requests, or
+                server errors).
             ConfigError: the key is no longer accepted.
         """
         import openai
@@ -161,7 +163,7 @@ class OpenAIServer:
             "temperature": self._config.temperature,
             "max_output_tokens": self._config.max_output_tokens,
             "sampling_kwargs": self._sampling,
-            "request_timeout_s": self._timeout_s,
+            "request_timeout_s": self._limits.limit_s,
             "max_retries": MAX_RETRIES,
             "openai": version("openai"),
         }
@@ -205,7 +207,7 @@ class OpenAIServer:
             settings["response_format"] = {"type": "json_schema", "json_schema": schema}
         if question.codes and self._asks_logprobs:
             settings |= {"logprobs": True, "top_logprobs": CHOICE_LOGPROBS}
-        async with asyncio.timeout(self._timeout_s):
+        async with self._limits.request():
             response = await client.chat.completions.create(
                 model=self._config.model or "",
                 messages=[

@@ -5,9 +5,7 @@ defaults of the asynchronous engine are low: tokens and requests per step, the p
 wake-up per finished answer instead of one per token.
 """
 
-import asyncio
 import importlib.util
-import itertools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +16,9 @@ from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.inference.child_processes import KillWithParent
 from vitw_ray.inference.language_model import ModelFailure
+from vitw_ray.inference.memory import kv_cache_bytes, read_model_config
 from vitw_ray.inference.recovery import EngineDied
+from vitw_ray.inference.time_limits import TimeLimits
 from vitw_ray.profiles import ReaderProfile
 from vitw_ray.setting_checks import json_object
 
@@ -29,7 +29,6 @@ BLOCK_TOKENS = {"gpu": 16, "cpu": 32}  # the smallest that vLLM's kernels suppor
 _ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
 _CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process for engine and worker, not two
-    "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
     "OMP_NUM_THREADS": "1",  # without it, decoding is several times slower on busy cores
 }
 
@@ -81,8 +80,16 @@ class VllmEngine:
         except BaseException:
             self._killer.cancel()
             raise
-        self._timeout_s = timeout_s
-        self._ids = itertools.count()
+        self._limits = TimeLimits(timeout_s, self._tokens)
+
+    def _tokens(self) -> dict[int, int]:
+        """Tokens of each request so far. The outputs themselves come only when a request ends."""
+        states = self._llm.output_processor.request_states.values()
+        return {
+            int(state.external_req_id): state.detokenizer.num_output_tokens()
+            for state in states
+            if state.detokenizer is not None
+        }
 
     async def run(self, request: Request) -> Output:
         """Generate; a request that times out is aborted."""
@@ -91,8 +98,8 @@ class VllmEngine:
         prompt: Any = {"type": "token", "prompt_token_ids": list(request.token_ids)}
         output: Any = None
         try:
-            async with asyncio.timeout(self._timeout_s):
-                stream = self._llm.generate(prompt, request.sampling, str(next(self._ids)))
+            async with self._limits.request() as number:
+                stream = self._llm.generate(prompt, request.sampling, str(number))
                 async for finished in stream:
                     output = finished
         except TimeoutError:
@@ -251,6 +258,7 @@ def engine_settings(
         "enable_prefix_caching": True,
         "enforce_eager": on_cpu,
         "tensor_parallel_size": profile.tensor_parallel,
+        **(_cpu_memory(config, profile, context) if on_cpu else {}),
         # "auto" may silently choose another backend. Unrestricted white space has no length limit.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "seed": 0,
@@ -261,6 +269,11 @@ def engine_settings(
         # Inside Ray, vLLM would look for its workers' GPUs in a placement group.
         chosen.setdefault("distributed_executor_backend", "mp")
     return chosen
+
+
+def _cpu_memory(config: RunConfig, profile: ReaderProfile, context: int) -> dict[str, int]:
+    model = read_model_config(profile.model)
+    return {"kv_cache_memory_bytes": kv_cache_bytes(config, model, context)}
 
 
 def block_tokens(config: RunConfig) -> int:

@@ -81,6 +81,37 @@ def check_folder(folder: Path, flag: str = "--model") -> list[tuple[str, Path]]:
     return files
 
 
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
+_TEMPLATES = ("chat_template.jinja", "chat_template.json", "tekken.json")
+
+
+def refuse_incomplete_reader(model: str) -> None:
+    """See that a reader's folder has all that is needed to ask it; not for a model of the hub.
+
+    Raises:
+        ConfigError: what is missing, all of it.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return
+    settings = _json(folder / "tokenizer_config.json") or {}
+    there = {file.name for file in folder.iterdir()}
+    needed = {
+        "config.json": "config.json" in there,
+        "a tokenizer (tokenizer.json)": there.intersection(_TOKENIZERS),
+        "a chat template (chat_template.jinja)": "chat_template" in settings
+        or there.intersection(_TEMPLATES),
+        "weights (*.safetensors)": any(name.endswith(".safetensors") for name in there),
+    }
+    missing = [name for name, found in needed.items() if not found]
+    if missing:
+        raise ConfigError(
+            f"--model {model} lacks {', '.join(missing)}",
+            "copy it from where the model is published; a base model has no chat template: choose"
+            " its instruct version",
+        )
+
+
 def _json(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
