@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitw_ray import paper
+from vitw_ray.extraction.health import is_due, stored_check
 from vitw_ray.extractor_kinds import EXTRACTORS
+from vitw_ray.reader_check import check_lines
 from vitw_ray.run_folder import StageFolder, TableRef, tables_of
 from vitw_ray.stages import RunSetup, Stage
 from vitw_ray.versions import versions
@@ -82,6 +84,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         f"input   {len(setup.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
+        *_check(setup),
         f"support a label is kept from {labels.min_conversations} conversations"
         + (
             f" (scaled down: the paper's threshold is {paper.MIN_CONVERSATIONS})"
@@ -90,3 +93,12 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         ),
         *(f"{p.stage.number}  {p.stage.name:<14} {p.folder:<32} {p.state}" for p in planned),
     ]
+
+
+def _check(setup: RunSetup) -> list[str]:
+    """How well the reader read the calibration set, if that is known already."""
+    if not is_due(setup.config):
+        return []
+    found = stored_check(setup.config, setup.storage, setup.epoch)
+    lines = check_lines(found) if found else ["not made yet: the calibration set is read first"]
+    return [f"check   {line}" for line in lines]

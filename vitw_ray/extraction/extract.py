@@ -19,11 +19,23 @@ import pyarrow.parquet as pq
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import StageFailed
+from vitw_ray.extraction.answers import Extracted
 from vitw_ray.extraction.assemble import answer_keys, as_conversations, assemble
 from vitw_ray.extraction.extractors import concurrent_units, extractor_key, make_extractor
+from vitw_ray.extraction.health import (
+    check_reader,
+    examples,
+    is_due,
+    refuse_degenerate,
+    stored_check,
+    tolerated,
+)
 from vitw_ray.extraction.segments import SegmentWriter, as_keys, compact, read_index
+from vitw_ray.extraction.signs import WATCH
+from vitw_ray.extraction.watching import Group, GroupTallies, Watch
 from vitw_ray.keys import Keyed
 from vitw_ray.progress import Progress, log
+from vitw_ray.reader_check import check_lines
 from vitw_ray.records import Conversation
 from vitw_ray.run_folder import (
     ROW_GROUP_ROWS,
@@ -42,7 +54,8 @@ def extract(context: StageContext) -> StageReport:
     answers = answers_folder(context.config)
     parts = context.tables["conversations"].files
     units = units_of(parts, context.config.execution.unit_rows)
-    totals, described, rate = _answer(context, answers, units)
+    watch = Watch(tolerated(context.config, WATCH))
+    totals, described, rate = _answer(context, answers, units, watch)
     if totals["reused"]:
         counts = (f"{totals[name]:,}" for name in ("answered", "reused"))
         log.info("extractions: %s answers new, %s reused", *counts)
@@ -64,8 +77,17 @@ def extract(context: StageContext) -> StageReport:
             "answers_new": totals["answered"],
             "answers_reused": totals["reused"],
             **{name: n for name, n in sorted(counts.items()) if "error:" not in name},
+            **_health(context, watch),
         },
     )
+
+
+def _health(context: StageContext, watch: Watch) -> dict[str, Any]:
+    """How well the reader read the calibration set, and what was seen while it answered."""
+    if not is_due(context.config):
+        return {}
+    found = stored_check(context.config, context.storage, context.epoch)
+    return {"reader_check": found, "reader_watch": watch.found()}
 
 
 def answers_folder(config: RunConfig) -> str:
@@ -89,7 +111,7 @@ def units_of(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
 
 
 def _answer(
-    context: StageContext, answers: str, units: list[cluster.Unit]
+    context: StageContext, answers: str, units: list[cluster.Unit], watch: Watch
 ) -> tuple[Counter[str], dict[str, Any], float | None]:
     """Answer all units.
 
@@ -103,6 +125,7 @@ def _answer(
     if there:
         # They may be of other conversations: which, the actors find out as they read.
         log.info("extractions: up to %s of %s answers are there already", f"{there:,}", f"{rows:,}")
+    told = _tell_check(context)
     totals = Counter[str]()
     described: dict[str, dict[str, Any]] = {}  # by actor
     ready = math.inf
@@ -123,6 +146,8 @@ def _answer(
     waiting = "waiting for the first answers"
     with Progress("extractions", rows, waiting=waiting, left_before=there) as progress:
         for result in results:
+            told = told or _tell_check(context)
+            watch.add(result["tallies"])
             counts = result["counts"]
             totals.update(counts)
             described[result["actor"]] = result["described"]
@@ -130,6 +155,23 @@ def _answer(
             progress.add(counts["rows"], counts["failed"], counts["reused"])
     rate = totals["answered"] / max(time.time() - ready, 1e-3) if described else None
     return totals, _one_description(list(described.values())), rate and round(rate, 2)
+
+
+def _tell_check(context: StageContext) -> bool:
+    """Log how well the reader read the calibration set, once that is known.
+
+    Raises:
+        ReaderDegenerate: it is known that the reader does not read, so no model is loaded.
+    """
+    if not is_due(context.config):
+        return True
+    found = stored_check(context.config, context.storage, context.epoch)
+    if found is None:
+        return False
+    for line in check_lines(found):
+        log.info("extractions: %s", line)
+    refuse_degenerate(context.config, found)
+    return True
 
 
 def _one_description(described: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -168,19 +210,27 @@ class UnitExtractor:
             config.execution.segment_seconds,
         )
         self._extractor = make_extractor(config)
+        check_reader(config, storage, self._extractor, epoch)
+        self._watched = (
+            GroupTallies(config.extraction.subjective_from, examples(config))
+            if is_due(config)
+            else None
+        )
         self._ready = time.time()  # wall clock: compared with other machines
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
         """Answer a unit; all its answers are committed when this returns."""
-        conversations = _read_unit(self._storage, self._parts[unit["part"]], unit)
+        conversations, groups = _read_unit(self._storage, self._parts[unit["part"]], unit)
         keys = answer_keys(self._keyed, self._extractor_key, conversations)
         places = self._done.find(as_keys(keys))
         done = (places >= 0) & ~self._done.failed[places] if len(self._done.keys) else places >= 0
         wanted = np.flatnonzero(~done).tolist()
         failed = 0
+        seen: list[tuple[Group, Extracted]] = []
         for n, extracted in self._extractor.extract([conversations[n] for n in wanted]):
             self._segment.add(keys[wanted[n]], extracted)
             failed += extracted.error is not None
+            seen.append((groups[wanted[n]], extracted))
         self._segment.commit()
         return {
             "counts": {
@@ -189,21 +239,27 @@ class UnitExtractor:
                 "reused": len(conversations) - len(wanted),
                 "failed": failed,
             },
+            "tallies": self._watched.count(seen) if self._watched else {},
             "actor": self._name,
             "ready": self._ready,
             "described": dict(self._extractor.describe()),
         }
 
 
-def _read_unit(storage: Storage, part: FileEntry, unit: cluster.Unit) -> list[Conversation]:
+def _read_unit(
+    storage: Storage, part: FileEntry, unit: cluster.Unit
+) -> tuple[list[Conversation], list[Group]]:
+    """The conversations of a unit, and the assistant and language of each."""
     first = unit["start"] // ROW_GROUP_ROWS
     last = (unit["stop"] - 1) // ROW_GROUP_ROWS
-    columns = ["conversation_id", "messages"]
+    columns = ["conversation_id", "messages", "model", "language"]
     with open_part(storage, part) as handle:
         table = pq.ParquetFile(handle).read_row_groups(list(range(first, last + 1)), columns)
     check_schema(storage, part, table.schema, columns)
     offset = unit["start"] - first * ROW_GROUP_ROWS
-    return as_conversations(table.slice(offset, unit["stop"] - unit["start"]))
+    table = table.slice(offset, unit["stop"] - unit["start"])
+    groups = list(zip(table["model"].to_pylist(), table["language"].to_pylist(), strict=True))
+    return as_conversations(table), groups
 
 
 def _check_failed_share(counts: Counter[str], rows: int, limit: float) -> None:
