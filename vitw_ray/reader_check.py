@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from vitw_ray.facets import BY_NAME, FACETS
+from vitw_ray.facets import FACETS
 
 Record = Mapping[str, Any]
 
@@ -28,18 +28,25 @@ SIGNS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a share is of, by the name of the sign."""
-_CHANCE = "kappa of subjective or not is {share:.2f}, and its interval reaches 0: as good as guessing"
+_CHANCE = (
+    "kappa of subjective or not is {share:.2f}, and its interval reaches 0: as good as guessing"
+)
 _MATCHING = {
-    "minilm": f"two labels match from a similarity of meaning on",
+    "minilm": "two labels match if a sentence embedder finds their meanings similar",
     "spelling": "two labels match if their words are the same",
 }
-SETS = {"calibration": "the calibration set", "labelled": "your labelled conversations"}
+_SETS = {"calibration": "the calibration set", "labelled": "your labelled conversations"}
+
+
+def set_name(name: str) -> str:
+    """What a set of labelled conversations is called."""
+    return _SETS[name]
 
 
 def facet_words(facet: str) -> str:
     """`ai_values` as `AI values`, `response_type` as `response type`."""
     names = {f.field: f.plural if f.kind == "values" else f.noun for f in FACETS}
-    return names.get(facet, BY_NAME[facet].plural if facet in BY_NAME else facet)
+    return names.get(facet, facet)
 
 
 def sign_line(sign: Mapping[str, Any]) -> str:
@@ -64,7 +71,7 @@ def check_lines(record: Record) -> list[str]:
     lines = []
     for one in record["sets"]:
         scores = "; ".join(map(score_line, one["scores"]))
-        lines.append(f"{SETS[one['name']]} ({one['conversations']}): {scores}")
+        lines.append(f"{_SETS[one['name']]} ({one['conversations']}): {scores}")
     return [*lines, *(f"sign of a reader that does not read: {s}" for s in sign_lines(record))]
 
 

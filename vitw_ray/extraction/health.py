@@ -170,7 +170,11 @@ def _signs(
     config: RunConfig, labelled: Sequence[Labelled], found: Sequence[Extracted]
 ) -> list[Sign]:
     """Signs over all answers, and those that one language alone shows."""
-    gate, copied, limits = config.extraction.subjective_from, examples(config), tolerated(config, CHECK)
+    gate, copied, limits = (
+        config.extraction.subjective_from,
+        examples(config),
+        tolerated(config, CHECK),
+    )
     pairs = list(zip(labelled, found, strict=False))
     signs = signs_of(tally([one for _, one in pairs], gate, copied), limits)
     everywhere = {(sign.name, sign.facet) for sign in signs}
@@ -184,9 +188,7 @@ def _signs(
     return signs
 
 
-def _wait(
-    config: RunConfig, storage: Storage, epoch: int, wait_s: float
-) -> dict[str, Any] | None:
+def _wait(config: RunConfig, storage: Storage, epoch: int, wait_s: float) -> dict[str, Any] | None:
     """Wait for the record of the actor that reads; None if it takes too long."""
     until = time.monotonic() + wait_s
     while time.monotonic() < until:

@@ -56,7 +56,7 @@ WATCH: Mapping[str, float] = {
 # lack. Chinese cannot be written in the alphabet of labels.
 _FOREIGN = re.compile(
     r"\b(?:de|del|los|las|el|por|para|sin|y|e|da|dei|des|du|et|und|der|von|zu|mit|fuer)\b(?!-)"
-    r"|(?:[iea]dad|[ls]tad|(?<!er)(?<!spi)cion|miento|(?<!st)(?<!bon)anza|encia|eza|(?<!ch)ismo"
+    r"|(?:[iea]dad|[lrs]tad|(?<!er)(?<!spi)cion|miento|(?<!st)(?<!bon)anza|encia|eza|(?<!ch)ismo"
     r"|keit|heit|schaft|(?<!yo)(?<!l)ung|lich)\b"
 )
 _QUOTED = re.compile(r'"([^"\n]{3,80})"')
@@ -115,7 +115,9 @@ def _facets(answer: Answer, examples: Collection[str]) -> Iterable[tuple[str, ..
             yield from _list(field, sorted({value.label for value in found}), examples)
 
 
-def _list(field: str, labels: Sequence[str], examples: Collection[str]) -> Iterable[tuple[str, ...]]:
+def _list(
+    field: str, labels: Sequence[str], examples: Collection[str]
+) -> Iterable[tuple[str, ...]]:
     if not labels:
         yield "empty", field
         return

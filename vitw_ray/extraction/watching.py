@@ -56,7 +56,9 @@ class Watch:
                 if (sign.name, sign.facet) not in self._told:
                     self._told.add((sign.name, sign.facet))
                     log.warning(
-                        "extractions: of the first answers%s, %s", _about(group), sign_line(asdict(sign))
+                        "extractions: of the first answers%s, %s",
+                        _about(group),
+                        sign_line(asdict(sign)),
                     )
 
     def found(self) -> list[dict[str, Any]]:

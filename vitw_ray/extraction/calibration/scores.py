@@ -68,7 +68,9 @@ def score(
     for facet in FACETS:
         field, known = facet.field, [(g, m) for g, m in zip(gold, mine, strict=True)]
         if facet.kind == "values":
-            scores.append(_f1(field, [(_labels(g, field), _labels(m, field)) for g, m in known], near))
+            scores.append(
+                _f1(field, [(_labels(g, field), _labels(m, field)) for g, m in known], near)
+            )
         elif facet.kind == "code":
             codes = [getattr(answer, field, None) for answer in mine]
             scores.append(_kappa(field, [getattr(answer, field) for answer in gold], codes))
