@@ -131,7 +131,9 @@ def make_check(
                 "scores": _beside(config, name, labelled, mine, matching),
             }
         )
-    signs = _signs(config, sets["calibration"], found) + chance(scored[0]["scores"])
+    signs = _signs(config, sets["calibration"], found)
+    if all(sign.name != "errors" for sign in signs):  # kappa counts errors as wrong answers
+        signs += chance(scored[0]["scores"])
     return {"matching": matching, "sets": scored, "signs": [asdict(sign) for sign in signs]}
 
 

