@@ -6,9 +6,9 @@ import pytest
 
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.answers import in_order
+from vitw_ray.extraction.calibration.checking import examples
 from vitw_ray.extraction.calibration.labelled import calibration_set
 from vitw_ray.extraction.calibration.scores import lexicon_scores, score
-from vitw_ray.extraction.health import examples
 from vitw_ray.extraction.signs import CHECK, chance, is_foreign, signs_of, tally
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.records import Message

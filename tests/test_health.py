@@ -9,15 +9,10 @@ from readers import Reader, but, config, constant, noisy, truth, values
 
 from vitw_ray.errors import InputError, ReaderDegenerate
 from vitw_ray.extraction import health
+from vitw_ray.extraction.calibration import checking
+from vitw_ray.extraction.calibration.checking import make_check, read_calibration_set
 from vitw_ray.extraction.calibration.labelled import calibration_set
-from vitw_ray.extraction.health import (
-    FOLDER,
-    check_reader,
-    make_check,
-    read_calibration_set,
-    refuse_degenerate,
-    stored_check,
-)
+from vitw_ray.extraction.health import FOLDER, check_reader, refuse_degenerate, stored_check
 from vitw_ray.reader_check import check_lines, stopping
 from vitw_ray.storage import Storage
 
@@ -25,7 +20,7 @@ from vitw_ray.storage import Storage
 @pytest.fixture(autouse=True)
 def by_spelling(monkeypatch):
     """No embedder is loaded: these tests are not about the similarity of labels."""
-    monkeypatch.setattr(health, "matching_here", lambda: "spelling")
+    monkeypatch.setattr(checking, "matching_here", lambda: "spelling")
     monkeypatch.setattr(health, "POLL_S", 0.01)
 
 

@@ -6,8 +6,8 @@ import pytest
 from readers import but, config, constant, noisy, truth, values
 
 from vitw_ray.extraction.answers import Extracted
+from vitw_ray.extraction.calibration.checking import examples, tolerated
 from vitw_ray.extraction.calibration.labelled import calibration_set
-from vitw_ray.extraction.health import examples, tolerated
 from vitw_ray.extraction.signs import WATCH
 from vitw_ray.extraction.watching import WATCHED, GroupTallies, Watch
 

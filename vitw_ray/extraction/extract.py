@@ -24,18 +24,15 @@ from vitw_ray.extraction.assemble import answer_keys, as_conversations, assemble
 from vitw_ray.extraction.extractors import concurrent_units, extractor_key, make_extractor
 from vitw_ray.extraction.health import (
     check_reader,
-    examples,
-    is_due,
-    refuse_degenerate,
-    stored_check,
-    tolerated,
+    health_details,
+    new_tallies,
+    new_watch,
+    tell_check,
 )
 from vitw_ray.extraction.segments import SegmentWriter, as_keys, compact, read_index
-from vitw_ray.extraction.signs import WATCH
-from vitw_ray.extraction.watching import Group, GroupTallies, Watch
+from vitw_ray.extraction.watching import Group, Watch
 from vitw_ray.keys import Keyed
 from vitw_ray.progress import Progress, log
-from vitw_ray.reader_check import check_lines
 from vitw_ray.records import Conversation
 from vitw_ray.run_folder import (
     ROW_GROUP_ROWS,
@@ -54,7 +51,7 @@ def extract(context: StageContext) -> StageReport:
     answers = answers_folder(context.config)
     parts = context.tables["conversations"].files
     units = units_of(parts, context.config.execution.unit_rows)
-    watch = Watch(tolerated(context.config, WATCH))
+    watch = new_watch(context.config)
     totals, described, rate = _answer(context, answers, units, watch)
     if totals["reused"]:
         counts = (f"{totals[name]:,}" for name in ("answered", "reused"))
@@ -77,17 +74,9 @@ def extract(context: StageContext) -> StageReport:
             "answers_new": totals["answered"],
             "answers_reused": totals["reused"],
             **{name: n for name, n in sorted(counts.items()) if "error:" not in name},
-            **_health(context, watch),
+            **health_details(context, watch),
         },
     )
-
-
-def _health(context: StageContext, watch: Watch) -> dict[str, Any]:
-    """How well the reader read the calibration set, and what was seen while it answered."""
-    if not is_due(context.config):
-        return {}
-    found = stored_check(context.config, context.storage, context.epoch)
-    return {"reader_check": found, "reader_watch": watch.found()}
 
 
 def answers_folder(config: RunConfig) -> str:
@@ -125,7 +114,7 @@ def _answer(
     if there:
         # They may be of other conversations: which, the actors find out as they read.
         log.info("extractions: up to %s of %s answers are there already", f"{there:,}", f"{rows:,}")
-    told = _tell_check(context)
+    told = tell_check(context)
     totals = Counter[str]()
     described: dict[str, dict[str, Any]] = {}  # by actor
     ready = math.inf
@@ -146,7 +135,7 @@ def _answer(
     waiting = "waiting for the first answers"
     with Progress("extractions", rows, waiting=waiting, left_before=there) as progress:
         for result in results:
-            told = told or _tell_check(context)
+            told = told or tell_check(context)
             watch.add(result["tallies"])
             counts = result["counts"]
             totals.update(counts)
@@ -155,23 +144,6 @@ def _answer(
             progress.add(counts["rows"], counts["failed"], counts["reused"])
     rate = totals["answered"] / max(time.time() - ready, 1e-3) if described else None
     return totals, _one_description(list(described.values())), rate and round(rate, 2)
-
-
-def _tell_check(context: StageContext) -> bool:
-    """Log how well the reader read the calibration set, once that is known.
-
-    Raises:
-        ReaderDegenerate: it is known that the reader does not read, so no model is loaded.
-    """
-    if not is_due(context.config):
-        return True
-    found = stored_check(context.config, context.storage, context.epoch)
-    if found is None:
-        return False
-    for line in check_lines(found):
-        log.info("extractions: %s", line)
-    refuse_degenerate(context.config, found)
-    return True
 
 
 def _one_description(described: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -211,11 +183,7 @@ class UnitExtractor:
         )
         self._extractor = make_extractor(config)
         check_reader(config, storage, self._extractor, epoch)
-        self._watched = (
-            GroupTallies(config.extraction.subjective_from, examples(config))
-            if is_due(config)
-            else None
-        )
+        self._tallies = new_tallies(config)
         self._ready = time.time()  # wall clock: compared with other machines
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
@@ -239,7 +207,7 @@ class UnitExtractor:
                 "reused": len(conversations) - len(wanted),
                 "failed": failed,
             },
-            "tallies": self._watched.count(seen) if self._watched else {},
+            "tallies": self._tallies.count(seen) if self._tallies else {},
             "actor": self._name,
             "ready": self._ready,
             "described": dict(self._extractor.describe()),

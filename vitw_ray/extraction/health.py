@@ -7,34 +7,23 @@ errors holds for this run only: a server that was down says nothing about its mo
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import ReaderDegenerate
-from vitw_ray.extraction.answers import Extracted, Extractor, in_order
-from vitw_ray.extraction.calibration.labelled import (
-    Labelled,
-    calibration_set,
-    own_digest,
-    own_labelled,
-)
-from vitw_ray.extraction.calibration.scores import (
-    Matching,
-    commonest,
-    lexicon_scores,
-    matching_here,
-    score,
-)
+from vitw_ray.extraction.answers import Extractor
+from vitw_ray.extraction.calibration.checking import examples, make_check, tolerated
+from vitw_ray.extraction.calibration.labelled import own_digest
 from vitw_ray.extraction.extractors import extractor_key
-from vitw_ray.extraction.questions import questions_for
-from vitw_ray.extraction.signs import CHECK, Sign, chance, examples_in, signs_of, tally
+from vitw_ray.extraction.signs import WATCH
+from vitw_ray.extraction.watching import GroupTallies, Watch
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.keys import content_key
-from vitw_ray.paper import SUBJECTIVE_FROM
-from vitw_ray.reader_check import sign_line, stopping
+from vitw_ray.progress import log
+from vitw_ray.reader_check import check_lines, sign_line, stopping
 from vitw_ray.source_code import code_digest
+from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
 
 FOLDER = f"{PRIVATE}/reader-checks"
@@ -46,11 +35,6 @@ def is_due(config: RunConfig) -> bool:
     """Whether the reader of a run is checked."""
     has_model = EXTRACTORS[config.extraction.extractor].has_model
     return has_model and config.execution.reader_check != "off"
-
-
-def read_calibration_set(extractor: Extractor, labelled: Sequence[Labelled]) -> list[Extracted]:
-    """What a reader finds in labelled conversations, in their order."""
-    return in_order(extractor, [one.conversation for one in labelled])
 
 
 def stored_check(config: RunConfig, storage: Storage, epoch: int) -> dict[str, Any] | None:
@@ -110,84 +94,41 @@ def refuse_degenerate(config: RunConfig, found: Mapping[str, Any] | None) -> Non
     )
 
 
-def make_check(
-    config: RunConfig, extractor: Extractor, matching: Matching | None = None
-) -> dict[str, Any]:
-    """Have the labelled conversations read, and score them."""
-    matching = matching or matching_here()
-    sets = {"calibration": calibration_set()}
-    if config.execution.labelled:
-        sets["labelled"] = own_labelled(config.execution.labelled)
-    found = read_calibration_set(extractor, [one for labelled in sets.values() for one in labelled])
-    scored, start = [], 0
-    for name, labelled in sets.items():
-        mine = found[start : start + len(labelled)]
-        start += len(labelled)
-        scored.append(
-            {
-                "name": name,
-                "conversations": len(labelled),
-                "errors": sum(one.error is not None for one in mine),
-                "scores": _beside(config, name, labelled, mine, matching),
-            }
-        )
-    signs = _signs(config, sets["calibration"], found)
-    if all(sign.name != "errors" for sign in signs):  # kappa counts errors as wrong answers
-        signs += chance(scored[0]["scores"])
-    return {"matching": matching, "sets": scored, "signs": [asdict(sign) for sign in signs]}
+def tell_check(context: StageContext) -> bool:
+    """Log the record once there is one; whether there is nothing more to tell.
+
+    Raises:
+        ReaderDegenerate: it is known that the reader does not read, so no model need be loaded.
+    """
+    if not is_due(context.config):
+        return True
+    found = stored_check(context.config, context.storage, context.epoch)
+    if found is None:
+        return False
+    for line in check_lines(found):
+        log.info("extractions: %s", line)
+    refuse_degenerate(context.config, found)
+    return True
 
 
-def tolerated(config: RunConfig, shares: Mapping[str, float]) -> dict[str, float]:
-    """The tolerated shares of `signs` for the settings of a run."""
-    mine = {**shares, "errors": max(shares["errors"], config.extraction.max_error_share)}
-    if config.extraction.explicit_only:
-        del mine["empty_lists"]  # then an empty list is often right
-    return mine
+def new_tallies(config: RunConfig) -> GroupTallies | None:
+    """What an actor counts its answers with; None where the reader is not checked."""
+    if not is_due(config):
+        return None
+    return GroupTallies(config.extraction.subjective_from, examples(config))
 
 
-def examples(config: RunConfig) -> frozenset[str]:
-    """The examples in the prompts of a run."""
-    return examples_in(questions_for(config.extraction))
+def new_watch(config: RunConfig) -> Watch:
+    """What the driver adds these counts up with."""
+    return Watch(tolerated(config, WATCH))
 
 
-def _beside(
-    config: RunConfig,
-    name: str,
-    labelled: Sequence[Labelled],
-    found: Sequence[Extracted],
-    matching: Matching,
-) -> list[dict[str, Any]]:
-    """Scores of the reader, of always the commonest answer, and of the lexicon where known."""
-    gate = config.extraction.subjective_from
-    constant = score(labelled, commonest(labelled), gate, matching)
-    known = name == "calibration" and gate == SUBJECTIVE_FROM
-    lexicon = lexicon_scores()[matching] if known else {}
-    return [
-        one | {"commonest": other["value"], "lexicon": lexicon.get(one["facet"])}
-        for one, other in zip(score(labelled, found, gate, matching), constant, strict=True)
-    ]
-
-
-def _signs(
-    config: RunConfig, labelled: Sequence[Labelled], found: Sequence[Extracted]
-) -> list[Sign]:
-    """Signs over all answers, and those that one language alone shows."""
-    gate, copied, limits = (
-        config.extraction.subjective_from,
-        examples(config),
-        tolerated(config, CHECK),
-    )
-    pairs = list(zip(labelled, found, strict=False))
-    signs = signs_of(tally([one for _, one in pairs], gate, copied), limits)
-    everywhere = {(sign.name, sign.facet) for sign in signs}
-    for language in sorted({one.language for one, _ in pairs if one.language}):
-        mine = [one for of, one in pairs if of.language == language]
-        signs += [
-            sign
-            for sign in signs_of(tally(mine, gate, copied), limits, language)
-            if (sign.name, sign.facet) not in everywhere
-        ]
-    return signs
+def health_details(context: StageContext, watch: Watch) -> dict[str, Any]:
+    """What the manifest says of the health of the reader; nothing where it is not checked."""
+    if not is_due(context.config):
+        return {}
+    found = stored_check(context.config, context.storage, context.epoch)
+    return {"reader_check": found, "reader_watch": watch.found()}
 
 
 def _wait(config: RunConfig, storage: Storage, epoch: int, wait_s: float) -> dict[str, Any] | None:
@@ -209,7 +150,7 @@ def _places(config: RunConfig, epoch: int) -> tuple[str, str]:
             "extractor": extractor_key(config),
             "labelled": own_digest(own) if own else None,
             "max_error_share": config.extraction.max_error_share,
-            "code": code_digest("extraction.health"),
+            "code": code_digest("extraction.calibration.checking"),
         }
     )
     return f"{FOLDER}/{key}.json", f"{FOLDER}/{key}-e{epoch:08d}.json"
