@@ -1,6 +1,8 @@
 """Whole runs whose reader, behind a server, reads or does not read."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +12,19 @@ import pytest
 from chat_server import chat_server, completion
 from readers import constant, noisy
 from test_openai_server import words_of
-from whole_runs import plant_files, run_quietly, small_config
+from whole_runs import run_quietly, small_config
 
 from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.errors import ReaderDegenerate
+from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.extraction.answers import Answer
 from vitw_ray.extraction.calibration.labelled import Labelled, calibration_set
+from vitw_ray.pipeline import run
 
 pytestmark = [pytest.mark.ray]
 pytest.importorskip("openai")
 ROWS = 60
+CHECK = Path(__file__).resolve().parents[1] / "jobs" / "check.py"
 
 
 class Served:
@@ -48,9 +53,12 @@ class Served:
 
 
 def settings(folder: Path, url: str, **execution: Any) -> RunConfig:
-    inputs = plant_files(folder / "in", ROWS)
+    file = folder / "chats.jsonl"
+    chats = [row for row, _ in plant(PlantedConfig(), 0, ROWS)]
+    same = {"model": "one", "language": "en"}  # one group, large enough to be watched
+    file.write_text("".join(json.dumps(row | same) + "\n" for row in chats), encoding="utf-8")
     config = small_config(
-        inputs, folder / "run", folder / "secret", server_url=url, unit_rows=20, **execution
+        [str(file)], folder / "run", folder / "secret", server_url=url, unit_rows=20, **execution
     )
     extraction = ExtractionConfig(extractor="openai", model="served")
     return replace(config, extraction=extraction)
@@ -72,8 +80,6 @@ def test_a_reader_that_does_not_read_stops_before_the_first_conversation_and_war
         assert served.of_set == 64
         told: list[str] = []
         warned = replace(config, execution=replace(config.execution, reader_check="warn"))
-        from vitw_ray.pipeline import run
-
         result = run(warned, announce=told.append)
     assert served.of_set == 64
     assert served.of_run == ROWS
@@ -81,6 +87,9 @@ def test_a_reader_that_does_not_read_stops_before_the_first_conversation_and_war
     assert any("sign of a reader that does not read" in line for line in log_lines)
     assert {sign["name"] for sign in details(result)["reader_watch"]} >= {"one_task", "one_label"}
     output = Path(config.execution.output)
+    checker = [sys.executable, str(CHECK), str(output)]
+    done = subprocess.run(checker, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
     (card,) = output.glob("7_release-*/README.md")
     for text in ((output / "report.html").read_text(), card.read_text()):
         assert "How well the reader reads" in text

@@ -68,11 +68,21 @@ def score_line(score: Mapping[str, Any]) -> str:
 
 def check_lines(record: Record) -> list[str]:
     """The record, a line per set of conversations and per sign."""
+    return [*set_lines(record), *warning_lines(record)]
+
+
+def warning_lines(record: Record) -> list[str]:
+    """The signs of a record, each as a line of its own."""
+    return [f"sign of a reader that does not read: {line}" for line in sign_lines(record)]
+
+
+def set_lines(record: Record) -> list[str]:
+    """The scores of a record, a line per set of conversations."""
     lines = []
     for one in record["sets"]:
         scores = "; ".join(map(score_line, one["scores"]))
         lines.append(f"{_SETS[one['name']]} ({one['conversations']}): {scores}")
-    return [*lines, *(f"sign of a reader that does not read: {s}" for s in sign_lines(record))]
+    return lines
 
 
 def sign_lines(record: Record) -> list[str]:

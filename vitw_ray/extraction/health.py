@@ -21,7 +21,7 @@ from vitw_ray.extraction.watching import GroupTallies, Watch
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.keys import content_key
 from vitw_ray.progress import log
-from vitw_ray.reader_check import check_lines, sign_line, stopping
+from vitw_ray.reader_check import set_lines, sign_line, stopping, warning_lines
 from vitw_ray.source_code import code_digest
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
@@ -105,8 +105,10 @@ def tell_check(context: StageContext) -> bool:
     found = stored_check(context.config, context.storage, context.epoch)
     if found is None:
         return False
-    for line in check_lines(found):
+    for line in set_lines(found):
         log.info("extractions: %s", line)
+    for line in warning_lines(found):
+        log.warning("extractions: %s", line)
     refuse_degenerate(context.config, found)
     return True
 
