@@ -259,6 +259,16 @@ def test_own_labelled_conversations_are_read_beside_the_set_and_scored_apart(tmp
     assert "your labelled conversations (8): subjective kappa" in check_lines(record)[1]
 
 
+def test_a_file_that_labels_levels_alone_has_no_score_for_the_rest(tmp_path):
+    address = own_file(
+        tmp_path, task=None, response_type=None, human_values=[], ai_values=[], rows=16
+    )
+    record = make_check(config(labelled=address), Reader(truth))
+    found = {one["facet"]: one["value"] for one in record["sets"][1]["scores"]}
+    assert found["subjective"] == 1.0
+    assert found["response_type"] is None
+
+
 def test_another_labelled_file_is_another_check(tmp_path, storage):
     check_reader(config(labelled=own_file(tmp_path)), storage, Reader(truth), epoch=1)
     assert stored_check(config(), storage, 1) is None
@@ -274,9 +284,9 @@ def test_another_labelled_file_is_another_check(tmp_path, storage):
     ],
 )
 def test_a_row_that_is_no_labelled_conversation_is_named_and_not_quoted(tmp_path, changes, named):
-    address = own_file(tmp_path, **changes)
+    settings = config(labelled=own_file(tmp_path, **changes))
     with pytest.raises(InputError) as caught:
-        make_check(config(labelled=address), Reader(truth))
+        stored_check(settings, Storage(str(tmp_path / "run")), 1)
     assert named in caught.value.problem
     assert "X!" not in str(caught.value)
 

@@ -43,12 +43,7 @@ def stored_check(config: RunConfig, storage: Storage, epoch: int) -> dict[str, A
     Raises:
         InputError: `--labelled` names a file that cannot be read.
     """
-    for path in _places(config, epoch):
-        try:
-            return json.loads(storage.read(path))
-        except FileNotFoundError:
-            continue
-    return None
+    return _read(storage, _places(config, epoch))
 
 
 def check_reader(
@@ -65,16 +60,16 @@ def check_reader(
     """
     if not is_due(config):
         return
-    found = stored_check(config, storage, epoch)
-    if found is None and not storage.create(f"{_places(config, epoch)[1]}.claim", b""):
-        found = _wait(config, storage, epoch, wait_s)
+    places = lasting, of_this_run = _places(config, epoch)
+    found = _read(storage, places)
+    if found is None and not storage.create(f"{of_this_run}.claim", b""):
+        found = _wait(storage, places, wait_s)
     if found is None:
         found = make_check(config, extractor)
-        lasting, of_this_run = _places(config, epoch)
         failed = any(sign["name"] == "errors" for sign in found["signs"])
         # The first record stands, should two actors have made one.
         storage.create(of_this_run if failed else lasting, json.dumps(found, indent=1).encode())
-        found = stored_check(config, storage, epoch) or found
+        found = _read(storage, places) or found
     refuse_degenerate(config, found)
 
 
@@ -133,11 +128,20 @@ def health_details(context: StageContext, watch: Watch) -> dict[str, Any]:
     return {"reader_check": found, "reader_watch": watch.found()}
 
 
-def _wait(config: RunConfig, storage: Storage, epoch: int, wait_s: float) -> dict[str, Any] | None:
+def _read(storage: Storage, places: tuple[str, str]) -> dict[str, Any] | None:
+    for path in places:
+        try:
+            return json.loads(storage.read(path))
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def _wait(storage: Storage, places: tuple[str, str], wait_s: float) -> dict[str, Any] | None:
     """Wait for the record of the actor that reads; None if it takes too long."""
     until = time.monotonic() + wait_s
     while time.monotonic() < until:
-        found = stored_check(config, storage, epoch)
+        found = _read(storage, places)
         if found is not None:
             return found
         time.sleep(POLL_S)

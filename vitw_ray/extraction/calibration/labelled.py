@@ -5,7 +5,6 @@ Half of them are subjective. Some hold what misleads a careless reader: values i
 values, values that only the other speaker has, and instructions to whoever reads them.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vitw_ray.errors import InputError
 from vitw_ray.extraction.answers import Answer, TaskPhrase, Value
 from vitw_ray.facets import ResponseType
+from vitw_ray.keys import content_key, message_bytes
 from vitw_ray.records import Conversation, Message
 
 CALIBRATION_SET = Path(__file__).parent / "conversations.jsonl"
@@ -59,7 +59,6 @@ def calibration_set() -> tuple[Labelled, ...]:
     return tuple(_labelled(CALIBRATION_SET.read_bytes(), "calibration", "the calibration set"))
 
 
-@cache
 def own_labelled(address: str) -> tuple[Labelled, ...]:
     """The user's labelled conversations.
 
@@ -72,14 +71,12 @@ def own_labelled(address: str) -> tuple[Labelled, ...]:
     return tuple(_labelled(_read(address), "labelled", f"--labelled {address}"))
 
 
-@cache
 def own_digest(address: str) -> str:
-    """Hash of the user's labelled conversations.
-
-    Raises:
-        InputError: the file is missing.
-    """
-    return hashlib.sha256(_read(address)).hexdigest()
+    """Hash of the user's labelled conversations; raises as `own_labelled` does."""
+    rows = [(message_bytes(one.conversation.messages).hex(), one) for one in own_labelled(address)]
+    return content_key(
+        {"rows": [(text, one.language, one.answer.model_dump()) for text, one in rows]}
+    )
 
 
 def _read(address: str) -> bytes:

@@ -66,17 +66,18 @@ def score(
     sides = [answer.subjectivity >= gate for answer in truth]
     scores = [_kappa("subjective", sides, [_side(one, gate) for one in found])]
     for facet in FACETS:
-        field, known = facet.field, [(g, m) for g, m in zip(gold, mine, strict=True)]
+        field, known = facet.field, list(zip(gold, mine, strict=True))
         if facet.kind == "values":
             scores.append(
                 _f1(field, [(_labels(g, field), _labels(m, field)) for g, m in known], near)
             )
         elif facet.kind == "code":
-            codes = [getattr(answer, field, None) for answer in mine]
-            scores.append(_kappa(field, [getattr(answer, field) for answer in gold], codes))
+            codes = [(getattr(g, field), getattr(m, field, None)) for g, m in known]
+            codes = [pair for pair in codes if pair[0]]  # else nobody has labelled it
+            scores.append(_kappa(field, [g for g, _ in codes], [m for _, m in codes]))
         elif matching == "minilm":
             phrases = [(getattr(g, field), getattr(m, field, None)) for g, m in known]
-            scores.append(_cosine(field, phrases, near))
+            scores.append(_cosine(field, [pair for pair in phrases if pair[0]], near))
     return scores
 
 
