@@ -1,13 +1,16 @@
 """A reader that does not read is caught before the first conversation, and one that does is not."""
 
 import json
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from readers import Reader, but, config, constant, noisy, truth, values
 
-from vitw_ray.errors import InputError, ReaderDegenerate
+from vitw_ray.config import Execution, RunConfig
+from vitw_ray.errors import ConfigError, InputError, ReaderDegenerate
 from vitw_ray.extraction import health
 from vitw_ray.extraction.calibration import checking
 from vitw_ray.extraction.calibration.checking import make_check, read_calibration_set
@@ -213,6 +216,18 @@ def test_after_a_kill_in_the_middle_another_actor_of_the_run_waits_and_then_read
     assert reader.read == 64
 
 
+def test_after_the_death_of_the_actor_that_read_another_of_its_host_reads_at_once(storage):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    killed_in_the_middle(storage, epoch=1)
+    (claim,) = [file.path for file in storage.list(FOLDER)]
+    held = json.loads(storage.read(claim))
+    storage.write(claim, json.dumps(held | {"pid": dead.pid}).encode())
+    reader = Reader(truth)
+    check_reader(config(), storage, reader, epoch=1, wait_s=3600)
+    assert reader.read == 64
+
+
 def test_errors_hold_for_their_run_only(storage):
     with pytest.raises(ReaderDegenerate, match="failed"):
         check_reader(config(), storage, Reader(lambda one: None), epoch=1)
@@ -289,6 +304,11 @@ def test_a_row_that_is_no_labelled_conversation_is_named_and_not_quoted(tmp_path
         stored_check(settings, Storage(str(tmp_path / "run")), 1)
     assert named in caught.value.problem
     assert "X!" not in str(caught.value)
+
+
+def test_a_labelled_file_without_a_model_to_read_it_is_refused():
+    with pytest.raises(ConfigError, match="--labelled"):
+        RunConfig(execution=Execution(labelled="own.jsonl"))
 
 
 def test_a_labelled_file_that_is_missing_is_named(tmp_path, storage):

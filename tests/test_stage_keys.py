@@ -128,7 +128,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 for asked in (
     "model", "revision", "questions", "explicit_only", "salience", "evidence",
-    "max_output_tokens", "temperature", "engine_kwargs", "sampling_kwargs",
+    "max_output_tokens", "temperature", "engine_kwargs", "sampling_kwargs", "labelled",
 ):  # fmt: skip
     BESIDE[asked] = WITH_MODEL
 

@@ -84,7 +84,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         f"input   {len(setup.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
-        *_check(setup),
+        *_check(setup, planned),
         f"support a label is kept from {labels.min_conversations} conversations"
         + (
             f" (scaled down: the paper's threshold is {paper.MIN_CONVERSATIONS})"
@@ -95,10 +95,11 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
     ]
 
 
-def _check(setup: RunSetup) -> list[str]:
+def _check(setup: RunSetup, planned: Sequence[Planned]) -> list[str]:
     """How well the reader read the calibration set, if that is known already."""
     if not is_due(setup.config):
         return []
     found = stored_check(setup.config, setup.storage, setup.epoch)
-    lines = check_lines(found) if found else ["not made yet: the calibration set is read first"]
-    return [f"check   {line}" for line in lines]
+    to_do = any(p.stage.name == "extractions" and p.made_by is None for p in planned)
+    lines = ["not made yet: the calibration set is read first"] if to_do else []
+    return [f"check   {line}" for line in (check_lines(found) if found else lines)]

@@ -6,6 +6,8 @@ errors holds for this run only: a server that was down says nothing about its mo
 """
 
 import json
+import os
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -62,8 +64,9 @@ def check_reader(
         return
     places = lasting, of_this_run = _places(config, epoch)
     found = _read(storage, places)
-    if found is None and not storage.create(f"{of_this_run}.claim", b""):
-        found = _wait(storage, places, wait_s)
+    claim = f"{of_this_run}.claim"
+    if found is None and not storage.create(claim, _me()):
+        found = _wait(storage, places, claim, wait_s)
     if found is None:
         found = make_check(config, extractor)
         failed = any(sign["name"] == "errors" for sign in found["signs"])
@@ -137,15 +140,35 @@ def _read(storage: Storage, places: tuple[str, str]) -> dict[str, Any] | None:
     return None
 
 
-def _wait(storage: Storage, places: tuple[str, str], wait_s: float) -> dict[str, Any] | None:
-    """Wait for the record of the actor that reads; None if it takes too long."""
+def _wait(
+    storage: Storage, places: tuple[str, str], claim: str, wait_s: float
+) -> dict[str, Any] | None:
+    """Wait for the record of the actor that reads; None if it takes too long, or has died."""
     until = time.monotonic() + wait_s
     while time.monotonic() < until:
         found = _read(storage, places)
-        if found is not None:
+        if found is not None or _has_died(storage.read(claim)):
             return found
         time.sleep(POLL_S)
     return None
+
+
+def _me() -> bytes:
+    return json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
+
+
+def _has_died(claim: bytes) -> bool:
+    """Whether the actor behind a claim is gone. Of other hosts this is not known."""
+    holder = json.loads(claim)
+    if holder["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(holder["pid"], 0)  # sends nothing
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # alive, and another account's
+        pass
+    return False
 
 
 def _places(config: RunConfig, epoch: int) -> tuple[str, str]:

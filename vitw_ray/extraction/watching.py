@@ -17,7 +17,7 @@ from vitw_ray.reader_check import sign_line
 Group = tuple[str | None, str | None]
 """Assistant and language, as the conversation names them."""
 WATCHED = 500  # ours: answers of a group; the interval of a share is at most 9 points wide
-FEWEST = 50  # ours: before that a group of one kind of conversation looks like a sign
+FEWEST_OF_GROUP = 50  # ours: before that a group of one kind of conversation looks like a sign
 
 
 class GroupTallies:
@@ -71,7 +71,11 @@ class Watch:
 
     def _signs(self, group: Group) -> list[Sign]:
         counts = self._groups[group]
-        return signs_of(counts, self._tolerated, group[1]) if counts["answers",] >= FEWEST else []
+        return (
+            signs_of(counts, self._tolerated, group[1])
+            if counts["answers",] >= FEWEST_OF_GROUP
+            else []
+        )
 
 
 def _about(group: Group) -> str:
