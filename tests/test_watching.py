@@ -81,6 +81,13 @@ def test_only_the_first_answers_of_a_group_are_counted():
     assert sizes == [256, WATCHED - 256, 0]
 
 
+def test_of_several_actors_no_more_are_counted_than_the_last_unit_holds():
+    watch = Watch(tolerated(config(), WATCH))
+    for actor in [GroupTallies(3, frozenset()) for _ in range(4)]:
+        watch.add(actor.count(answers(constant, 200)))
+    assert {sign["answers"] for sign in watch.found()} == {600}
+
+
 @pytest.mark.parametrize("split", [1, 7, 50])
 def test_counts_add_up_however_answers_come_in_units(split):
     rows = answers(noisy(0.5), 200)
