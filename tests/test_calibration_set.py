@@ -107,7 +107,6 @@ def test_labels_in_another_language_are_recognised(label):
     assert is_foreign(label)
 
 
-@pytest.mark.slow
 def test_the_lexicon_passes_and_its_scores_are_those_that_are_shipped():
     pytest.importorskip("sentence_transformers")
     from readers import config
