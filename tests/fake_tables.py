@@ -365,3 +365,36 @@ def _mirroring():
                 "low": max(share - spread, 0.0),
                 "high": share + spread,
             }
+
+
+RECORD = {
+    "matching": "minilm",
+    "sets": [
+        {
+            "name": "calibration",
+            "conversations": 64,
+            "errors": 1,
+            "scores": [
+                {
+                    "facet": "ai_values",
+                    "measure": "F1",
+                    "value": 0.314,
+                    "low": 0.24,
+                    "high": 0.381,
+                    "lexicon": None,
+                    "commonest": 0.12,
+                }
+            ],
+        }
+    ],
+    "signs": [
+        {
+            "name": "empty_lists",
+            "facet": "ai_values",
+            "share": 0.75,
+            "threshold": 0.2,
+            "language": "z*h",
+        }
+    ],
+}
+"""How well a reader read the calibration set, as its manifest has it."""

@@ -43,7 +43,11 @@ def config(folder: Path) -> RunConfig:
         labels=LabelsConfig(min_conversations=1, min_accounts=1),
         taxonomy=TaxonomyConfig(naming="model", climbing="names", ai_value_levels=(30, 12, 3)),
         execution=Execution(
-            output=str(folder / "run"), secret_file=str(secret), actors=1, max_num_seqs=16
+            output=str(folder / "run"),
+            secret_file=str(secret),
+            actors=1,
+            max_num_seqs=16,
+            reader_check="off",  # random weights read nothing
         ),
     )
 

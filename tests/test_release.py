@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from fake_tables import empty_tables, fake_tables, run_facts
+from fake_tables import RECORD, empty_tables, fake_tables, run_facts
 from hypothesis import given
 from hypothesis import strategies as st
 from release_tables import labels_table, taxonomy_table
@@ -259,3 +259,13 @@ def test_a_reader_is_named_with_its_revision_and_a_folder_without_its_path():
     assert extractor_name("vllm", on_hub) == "vllm: Qwen/Qwen3-8B@0123abcd"
     folder = {"model": "/home/somebody/models/mine", "revision": "sha256:0123"}
     assert extractor_name("vllm", folder) == "vllm: mine@sha256:0123"
+
+
+def test_the_card_says_how_well_a_model_reads():
+    model = replace(run_facts(), extractor="vllm", baseline=False, has_model=True)
+    text = card_of(replace(model, check=RECORD))
+    row = "| the calibration set (64) | AI values | F1 | 0.31 | 0.24 to 0.38 | - | 0.12 |"
+    assert row in text.splitlines()
+    assert "75% of the subjective answers have no AI values (tolerated: 20%), z\\*h." in text
+    assert "was not checked against labelled conversations" in card_of(model)
+    assert "How well the reader reads" not in card_of()

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pyarrow as pa
 import pytest
-from fake_tables import MODELS, empty_tables, fake_tables, run_facts
+from fake_tables import MODELS, RECORD, empty_tables, fake_tables, run_facts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -431,3 +431,15 @@ def test_pairs_of_values_have_the_count_expected_under_independence():
     expected = sizes[rows[0]["label_a"]] * sizes[rows[0]["label_b"]] / 1201
     assert rows[0]["expected"] == pytest.approx(expected)
     assert rows[0]["ratio"] == pytest.approx(40 / expected)
+
+
+def test_the_page_says_how_well_a_model_reads_and_what_it_does_not():
+    model = run_facts(extractor="vllm", baseline=False, has_model=True)
+    words = " ".join(Page(render(fake_tables(), replace(model, check=RECORD))).words)
+    assert "The calibration set: 64 conversations, 1 failed" in words
+    assert "AI values F1 0.31 0.24 to 0.38 - 0.12" in " ".join(words.split())
+    assert "75% of the subjective answers have no AI values (tolerated: 20%), z*h" in words
+    assert "was not checked" in " ".join(Page(render(fake_tables(), model)).words)
+    assert "How well the reader reads" not in " ".join(
+        Page(render(fake_tables(), run_facts())).words
+    )

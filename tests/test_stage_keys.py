@@ -83,6 +83,8 @@ MOVES: dict[str, str] = {
     "max_num_batched_tokens": "-",
     "request_timeout_s": "-",
     "server_url": "-",
+    "reader_check": "-",
+    "labelled": "-",
     "object_store_mb": "-",
 }
 OTHERS: dict[str, Any] = {
@@ -110,6 +112,8 @@ OTHERS: dict[str, Any] = {
     "device": "gpu",
     "secret_file": "secret",
     "max_num_seqs": 3,
+    "reader_check": "warn",
+    "labelled": "labelled.jsonl",
     "max_num_batched_tokens": 3,
 }
 # Where a setting counts only beside others, these stand on both sides.
@@ -124,7 +128,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 for asked in (
     "model", "revision", "questions", "explicit_only", "salience", "evidence",
-    "max_output_tokens", "temperature", "engine_kwargs", "sampling_kwargs",
+    "max_output_tokens", "temperature", "engine_kwargs", "sampling_kwargs", "labelled",
 ):  # fmt: skip
     BESIDE[asked] = WITH_MODEL
 

@@ -300,6 +300,11 @@ class RunConfig:
                 f"--naming model needs a language model, and --extractor {reader} has none",
                 "add --extractor vllm (or openai) and a --model, or choose --naming members",
             )
+        if execution.labelled and not EXTRACTORS[reader].has_model:
+            raise ConfigError(
+                f"--labelled is read by a language model, and --extractor {reader} has none",
+                "add --extractor vllm (or openai) and a --model, or drop --labelled",
+            )
         if self.taxonomy.climbing == "names" and extraction.transcript_tokens < LISTED_TOKENS:
             raise ConfigError(
                 f"--climbing names lists up to a hundred groups in one question, and"

@@ -41,5 +41,9 @@ class StageFailed(VitwRayError):
     """A stage whose rows do not add up, or with more failed rows than allowed."""
 
 
+class ReaderDegenerate(VitwRayError):
+    """A reader whose answers do not depend on what it reads."""
+
+
 class Stopped(VitwRayError):
     """The user stopped the run; what was answered is kept."""

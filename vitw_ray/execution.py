@@ -45,6 +45,11 @@ class Execution:
     long (ours). The time in the queue of a slow engine or server is thus not counted."""
     server_url: str = "http://localhost:8000/v1"
     """Base address of the OpenAI-compatible server; its key comes from OPENAI_API_KEY."""
+    reader_check: Literal["stop", "warn", "off"] = "stop"
+    """What to do when a model reads the calibration set like a reader that does not read: stop the
+    run, or warn and go on. off: the calibration set is not read."""
+    labelled: str | None = None
+    """JSON lines with labelled conversations of your own, read beside the calibration set."""
     object_store_mb: int = 256
     """Ray's shared memory on a laptop; only ids and counters pass through it."""
 

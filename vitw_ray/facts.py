@@ -51,7 +51,8 @@ class RunFacts:
     the run itself is here, nor how long it took: the same input gives the same page.
     `sources` and `models` count conversations by data set and by model under study. `baseline`: the
     extractor is one without a language model. `made_up`: it does not read at all. `rare_labels`
-    counts labels without enough support, by facet.
+    counts labels without enough support, by facet. `has_model`: the reader is a language model, and
+    `check` is how well it read the calibration set (see `reader_check`), if it did.
     """
 
     title: str
@@ -66,6 +67,8 @@ class RunFacts:
     versions: Mapping[str, str]
     made_up: bool = False
     rare_labels: Mapping[str, int] = field(default_factory=dict)
+    has_model: bool = False
+    check: Mapping[str, Any] | None = None
 
     @property
     def reader(self) -> str:
@@ -88,6 +91,8 @@ def run_facts(context: StageContext) -> RunFacts:
         extractor=extractor_name(config.extraction.extractor, details["settings"]),
         made_up=kind.is_made_up,
         baseline=kind.is_baseline,
+        has_model=kind.has_model,
+        check=details.get("reader_check"),
         rare_labels={facet: labels[f"{facet}_rare"] for facet in VALUE_FACETS},
         totals=RunTotals(
             conversations=extracted["rows_out"],

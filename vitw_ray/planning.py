@@ -6,8 +6,10 @@ from typing import Any
 
 from vitw_ray import paper
 from vitw_ray.config import RunConfig
+from vitw_ray.extraction.health import is_due, stored_check
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.inference.memory import LIBRARIES_GIB, actor_memory
+from vitw_ray.reader_check import check_lines
 from vitw_ray.run_folder import StageFolder, TableRef, tables_of
 from vitw_ray.stages import RunSetup, Stage
 from vitw_ray.versions import versions
@@ -85,6 +87,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         *_memory(config),
+        *_check(setup, planned),
         f"support a label is kept from {labels.min_conversations} conversations"
         + (
             f" (scaled down: the paper's threshold is {paper.MIN_CONVERSATIONS})"
@@ -103,3 +106,13 @@ def _memory(config: RunConfig) -> list[str]:
         f"memory  about {memory.total:.1f} GiB for each actor: {memory.weights:.1f} weights,"
         f" {memory.kv_cache:.1f} KV cache, {LIBRARIES_GIB:.1f} libraries"
     ]
+
+
+def _check(setup: RunSetup, planned: Sequence[Planned]) -> list[str]:
+    """How well the reader read the calibration set, if that is known already."""
+    if not is_due(setup.config):
+        return []
+    found = stored_check(setup.config, setup.storage, setup.epoch)
+    to_do = any(p.stage.name == "extractions" and p.made_by is None for p in planned)
+    lines = ["not made yet: the calibration set is read first"] if to_do else []
+    return [f"check   {line}" for line in (check_lines(found) if found else lines)]

@@ -26,6 +26,8 @@ NOT_CONTENT: Mapping[str, str] = MappingProxyType(
         "reader_profiles": "as `profiles`; what only informs enters no key",
         "extractor_kinds": "names each extractor's modules, which enter its key themselves",
         "inference.make": "chooses a language model; the one chosen is in the extractor's key",
+        "extraction.health": "how well the reader reads: its record has a key, and decides no row",
+        "extraction.watching": "warnings and counts about answers; changes none",
         "errors": "messages for people, and their types",
         "progress": "log lines for people",
         "versions": "what is installed, for manifests and the page",

@@ -20,11 +20,20 @@ import pyarrow.parquet as pq
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError, StageFailed
+from vitw_ray.extraction.answers import Extracted
 from vitw_ray.extraction.assemble import answer_keys, as_conversations, assemble
 from vitw_ray.extraction.extractors import extractor_key, make_extractor, settings_without_start
+from vitw_ray.extraction.health import (
+    check_reader,
+    health_details,
+    new_tallies,
+    new_watch,
+    tell_check,
+)
 from vitw_ray.extraction.pending import pending_rows, unanswered
 from vitw_ray.extraction.segments import SegmentWriter, compact, read_index
 from vitw_ray.extraction.units import schedule
+from vitw_ray.extraction.watching import Group, Watch
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.keys import Keyed
 from vitw_ray.progress import Progress, log
@@ -45,7 +54,8 @@ def extract(context: StageContext) -> StageReport:
     """Extract from every conversation once."""
     key = extractor_key(context.config)
     answers = answers_folder(context.config)
-    totals, described, rate = _answer(context, answers, key)
+    watch = new_watch(context.config)
+    totals, described, rate = _answer(context, answers, key, watch)
     if totals["reused"]:
         counts = (f"{totals[name]:,}" for name in ("answered", "reused"))
         log.info("extractions: %s answers new, %s reused", *counts)
@@ -67,6 +77,7 @@ def extract(context: StageContext) -> StageReport:
             "answers_new": totals["answered"],
             "answers_reused": totals["reused"],
             **{name: n for name, n in sorted(counts.items()) if "error:" not in name},
+            **health_details(context, watch),
         },
     )
 
@@ -83,7 +94,7 @@ def count_answers(config: RunConfig, storage: Storage) -> int:
 
 
 def _answer(
-    context: StageContext, answers: str, key: str
+    context: StageContext, answers: str, key: str, watch: Watch
 ) -> tuple[Counter[str], dict[str, Any], float | None]:
     """Answer what has no answer yet. Where nothing is missing, no actor starts.
 
@@ -97,6 +108,7 @@ def _answer(
     there = table.rows - sum(map(len, pending))
     if there:
         log.info("extractions: %s answers are there already", f"{there:,} of {table.rows:,}")
+    told = tell_check(context)
     units, concurrent_units = schedule(pending, config)
     tally = cluster.Tally() if units and EXTRACTORS[config.extraction.extractor].has_model else None
     totals = Counter[str]()
@@ -121,6 +133,8 @@ def _answer(
         if outside:
             progress.add(outside, reused=outside)
         for result in results:
+            told = told or tell_check(context)
+            watch.add(result["tallies"])
             counts = result["counts"]
             totals.update(counts)
             if tally:
@@ -186,20 +200,24 @@ class UnitExtractor:
             config.execution.segment_seconds,
         )
         self._extractor = make_extractor(config)
+        check_reader(config, storage, self._extractor, epoch)
+        self._tallies = new_tallies(config)
         self._ready = time.time()  # wall clock: compared with other machines
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
         """Answer a unit; all its answers are committed when this returns."""
-        conversations = _read_unit(self._storage, self._parts[unit["part"]], unit)
+        conversations, groups = _read_unit(self._storage, self._parts[unit["part"]], unit)
         keys = answer_keys(self._keyed, self._extractor_key, conversations)
         wanted = unanswered(self._done, keys).tolist()
         name, thread = _name(unit), f"{self._name}-{threading.get_ident()}"
-        answered = failed = 0
+        failed = 0
+        seen: list[tuple[Group, Extracted]] = []
         for n, extracted in self._extractor.extract([conversations[n] for n in wanted]):
             self._segment.add(keys[wanted[n]], extracted)
-            answered, failed = answered + 1, failed + (extracted.error is not None)
+            failed += extracted.error is not None
+            seen.append((groups[wanted[n]], extracted))
             if self._tally:
-                self._tally.report(thread, name, answered)
+                self._tally.report(thread, name, len(seen))
         self._segment.commit()
         return {
             "counts": {
@@ -209,6 +227,7 @@ class UnitExtractor:
                 "failed": failed,
             },
             "unit": name,
+            "tallies": self._tallies.count(seen) if self._tallies else {},
             "actor": self._name,
             "ready": self._ready,
             "described": dict(self._extractor.describe()),
@@ -232,15 +251,20 @@ def _name(unit: cluster.Unit) -> str:
     return f"{unit['part']}-{unit['start']}"
 
 
-def _read_unit(storage: Storage, part: FileEntry, unit: cluster.Unit) -> list[Conversation]:
+def _read_unit(
+    storage: Storage, part: FileEntry, unit: cluster.Unit
+) -> tuple[list[Conversation], list[Group]]:
+    """The conversations of a unit, and the assistant and language of each."""
     first = unit["start"] // ROW_GROUP_ROWS
     last = (unit["stop"] - 1) // ROW_GROUP_ROWS
-    columns = ["conversation_id", "messages"]
+    columns = ["conversation_id", "messages", "model", "language"]
     with open_part(storage, part) as handle:
         table = pq.ParquetFile(handle).read_row_groups(list(range(first, last + 1)), columns)
     check_schema(storage, part, table.schema, columns)
     offset = unit["start"] - first * ROW_GROUP_ROWS
-    return as_conversations(table.slice(offset, unit["stop"] - unit["start"]))
+    table = table.slice(offset, unit["stop"] - unit["start"])
+    groups = list(zip(table["model"].to_pylist(), table["language"].to_pylist(), strict=True))
+    return as_conversations(table), groups
 
 
 def _check_failed_share(counts: Counter[str], rows: int, limit: float) -> None:

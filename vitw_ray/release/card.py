@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from vitw_ray import reader_check
 from vitw_ray.config import LabelsConfig, ReleaseConfig
 from vitw_ray.facts import RunFacts
 from vitw_ray.inert import inert
@@ -42,13 +43,24 @@ def render(
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"text": _text, "yaml": _yaml, "count": count}
+    environment.filters |= {
+        "text": _text,
+        "yaml": _yaml,
+        "count": count,
+        "score": reader_check.number,
+        "facet_words": reader_check.facet_words,
+        "set_name": reader_check.set_name,
+        "sign_lines": reader_check.sign_lines,
+        "matching_note": reader_check.matching_note,
+    }
     return environment.get_template("card.md").render(
         release_name=release.release_name,
         license_id=release.release_license.lower(),
         reader=run.reader,
         baseline=run.baseline,
         made_up=run.made_up,
+        has_model=run.has_model,
+        check=run.check,
         totals=run.totals,
         sources=run.sources,
         versions=run.versions,

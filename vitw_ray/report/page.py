@@ -13,7 +13,7 @@ import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from vitw_ray import wording
+from vitw_ray import reader_check, wording
 from vitw_ray.facets import RESPONSE_TYPES, TREE_FACETS, VALUE_FACETS
 from vitw_ray.facts import RunFacts
 from vitw_ray.inert import inert
@@ -98,6 +98,11 @@ def _environment() -> Environment:
         "first_up": wording.first_up,
         "facet_name": wording.facet_name,
         "facet_noun": wording.facet_noun,
+        "score": reader_check.number,
+        "facet_words": reader_check.facet_words,
+        "set_name": reader_check.set_name,
+        "sign_lines": reader_check.sign_lines,
+        "matching_note": reader_check.matching_note,
     }
     environment.globals["interval"] = wording.interval
     return environment

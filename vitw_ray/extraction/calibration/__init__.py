@@ -1,0 +1,1 @@
+"""Conversations with known truth, and how well a reader reads them."""
