@@ -13,10 +13,13 @@ from statsmodels.stats import inter_rater
 from vitw_ray.agreement import measures
 from vitw_ray.agreement.estimates import (
     Estimate,
+    agreement,
     estimate,
     kappa,
     krippendorff_alpha,
     label_f1,
+    level_auc,
+    macro_f1,
     mean,
     ratio_of_sums,
 )
@@ -139,6 +142,18 @@ def test_ranking_is_the_share_of_pairs_in_order(pairs):
     ]
     expected = float(np.mean(compared)) if compared else float("nan")
     assert measures.ranking(positive, score) == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@given(pairs=pairs)
+def test_auc_and_macro_f1_of_sums_equal_scikit_learn(pairs):
+    first, second = map(list, zip(*pairs, strict=True))
+    positive = [a > 1 for a in first]
+    expected = measures.ranking(positive, second)
+    assert value_of(level_auc(positive, second, 4)) == pytest.approx(expected, nan_ok=True)
+    expected = measures.macro_f1(first, second)
+    assert value_of(macro_f1(first, second, 4)) == pytest.approx(expected, abs=1e-12)
+    same_answers = sum(a == b for a, b in pairs) / len(pairs)
+    assert value_of(agreement(first, second)) == pytest.approx(same_answers)
 
 
 def test_the_interval_is_that_of_a_resampling_loop():

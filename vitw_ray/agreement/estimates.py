@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vitw_ray.intervals import CONFIDENCE, Floats
 
-ROUNDS = 2000  # ours: the ends of a 95 % interval then rest on 50 resamples each
+ROUNDS = 1000  # ours: the ends of a 95 % interval then rest on 25 resamples each
 MISSING = -1
 
 
@@ -64,10 +64,7 @@ def estimate(coefficient: Additive, seed: int = 0, rounds: int = ROUNDS) -> Esti
 
 def kappa(first: ArrayLike, second: ArrayLike, size: int, *, ordinal: bool = False) -> Additive:
     """Cohen's kappa of the conversations that both answered; `ordinal`: with squared distances."""
-    a, b = (np.asarray(codes, np.int64) for codes in (first, second))
-    both = (a != MISSING) & (b != MISSING)
-    added = np.zeros((int(both.sum()), size * size))
-    added[np.arange(len(added)), a[both] * size + b[both]] = 1
+    added = _cross_table(first, second, size, size)
     scale = np.arange(size, dtype=float)
     weights = (scale[:, None] - scale) ** 2 if ordinal else 1.0 - np.eye(size)
 
@@ -120,6 +117,40 @@ def _ordinal(per_code: Floats) -> Floats:
     return (middle[..., :, None] - middle[..., None, :]) ** 2
 
 
+def macro_f1(gold: ArrayLike, predicted: ArrayLike, size: int) -> Additive:
+    """Unweighted mean of the F1 scores of the categories that occur."""
+    added = _cross_table(gold, predicted, size, size)
+
+    def value(sums: Floats) -> Floats:
+        tables = sums.reshape(*sums.shape[:-1], size, size)
+        both = np.diagonal(tables, axis1=-2, axis2=-1)
+        return np.nanmean(_ratio(2 * both, tables.sum(axis=-1) + tables.sum(axis=-2)), axis=-1)
+
+    return Additive(added, value)
+
+
+def level_auc(positive: ArrayLike, levels: ArrayLike, size: int) -> Additive:
+    """AUC of ordinal levels against a yes (1) or no (0); ties count half."""
+    added = _cross_table(positive, levels, 2, size)
+
+    def value(sums: Floats) -> Floats:
+        tables = sums.reshape(*sums.shape[:-1], 2, size)
+        no, yes = tables[..., 0, :], tables[..., 1, :]
+        below = np.cumsum(no, axis=-1) - no / 2
+        return _ratio((yes * below).sum(axis=-1), yes.sum(axis=-1) * no.sum(axis=-1))
+
+    return Additive(added, value)
+
+
+def _cross_table(first: ArrayLike, second: ArrayLike, rows: int, columns: int) -> Floats:
+    """The cell of each conversation that both answered: [conversations, rows * columns]."""
+    a, b = (np.asarray(codes, np.int64) for codes in (first, second))
+    both = (a != MISSING) & (b != MISSING)
+    added = np.zeros((int(both.sum()), rows * columns))
+    added[np.arange(len(added)), a[both] * columns + b[both]] = 1
+    return added
+
+
 def label_f1(matched: ArrayLike, first: ArrayLike, second: ArrayLike) -> Additive:
     """F1 of labels over all conversations: counts of both sides, and of those that match."""
     return Additive(
@@ -134,6 +165,13 @@ def ratio_of_sums(part: ArrayLike, whole: ArrayLike) -> Additive:
         np.column_stack([part, whole]).astype(float),
         lambda sums: _ratio(sums[..., 0], sums[..., 1]),
     )
+
+
+def agreement(first: ArrayLike, second: ArrayLike) -> Additive:
+    """Share of the conversations that both answered in which the answers are the same."""
+    a, b = (np.asarray(codes, np.int64) for codes in (first, second))
+    both = (a != MISSING) & (b != MISSING)
+    return mean((a == b)[both])
 
 
 def mean(values: ArrayLike) -> Additive:
