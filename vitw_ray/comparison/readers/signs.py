@@ -14,7 +14,9 @@ from vitw_ray.comparison.readers.compared import spelling
 from vitw_ray.comparison.readers.readings import CLOSED, Reading
 
 LEAST = 20  # ours: with fewer answers a share says nothing
-CONSTANT_SHARE = 0.95  # ours: labelled conversations have at most 0.6 of one level or response type
+CONSTANT_SHARE = (
+    0.95  # ours: of labelled conversations at most 0.6 have one level, or one response type
+)
 EMPTY_SHARE = 0.10  # ours: people find an AI value in nearly every subjective conversation
 TASK_SHARE = 0.10  # ours: tasks of real conversations differ
 LABEL_SHARE = 0.50  # ours: the paper's most frequent AI value is in 23 % (1.4)
@@ -23,9 +25,7 @@ REPEATED_SHARE = 0.05  # ours: a label twice in one list is a loop of the decode
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A share above its limit, of `answers` answers. It names no label and no task: they may be
-    private.
-    """
+    """A share of `answers` answers, and its limit. Labels and tasks are not named: private."""
 
     name: str
     facet: str
