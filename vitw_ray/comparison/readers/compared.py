@@ -73,6 +73,15 @@ class Compared:
         return both & (self.first.subjective | self.second.subjective)
 
 
+def swapped(compared: Compared) -> Compared:
+    """The same with the sides exchanged: matching is symmetric."""
+    counted = {
+        facet: {way: Counted(c.second, c.first, c.matched) for way, c in by_way.items()}
+        for facet, by_way in compared.counted.items()
+    }
+    return Compared(compared.second, compared.first, counted)
+
+
 def compare(first: Reading, second: Reading, ways: Ways) -> Compared:
     """Count what two readings of the same conversations have in common."""
     return Compared(first, second, {f: ways.counted(f, first, second) for f in VALUE_FACETS})

@@ -6,6 +6,7 @@ It names no label, no task and no conversation: they may be private.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from vitw_ray.comparison.readers.compared import (
     compare,
     level_ranking,
     measures,
+    swapped,
 )
 from vitw_ray.comparison.readers.costs import Costs
 from vitw_ray.comparison.readers.known import Known
@@ -90,10 +92,9 @@ def leaderboard(
     origins = [conversations.origins[n] for n in sample]
     pairs = {
         (a, b): compare(readings[a], readings[b], ways)
-        for a in range(len(readings))
-        for b in range(len(readings))
-        if a != b
+        for a, b in combinations(range(len(readings)), 2)
     }
+    pairs |= {(b, a): swapped(pair) for (a, b), pair in pairs.items()}
     readers = []
     for n, entry in enumerate(entries):
         others = [pairs[a, b] for a, b in pairs if b == n]

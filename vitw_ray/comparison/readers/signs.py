@@ -14,9 +14,7 @@ from vitw_ray.comparison.readers.compared import spelling
 from vitw_ray.comparison.readers.readings import CLOSED, Reading
 
 LEAST = 20  # ours: with fewer answers a share says nothing
-CONSTANT_SHARE = (
-    0.95  # ours: of labelled conversations at most 0.6 have one level, or one response type
-)
+CONSTANT_SHARE = 0.95  # ours: of labelled conversations at most 0.6 have one answer
 EMPTY_SHARE = 0.10  # ours: people find an AI value in nearly every subjective conversation
 TASK_SHARE = 0.10  # ours: tasks of real conversations differ
 LABEL_SHARE = 0.50  # ours: the paper's most frequent AI value is in 23 % (1.4)
