@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitw_ray.config import RunConfig
-from vitw_ray.extractor_kinds import EXTRACTORS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +72,7 @@ def _money(
     if gpu_seconds and prices.per_gpu_hour is not None:
         return gpu_seconds / 3600 * prices.per_gpu_hour
     by_token = prices.per_million_read, prices.per_million_written
-    asks_server = EXTRACTORS[config.extraction.extractor].has_model and not gpu_seconds
-    if asks_server and config.execution.device == "cpu" and None not in by_token and rows:
+    if config.extraction.extractor == "openai" and None not in by_token and rows:
         paid = sum(n * price for n, price in zip(tokens, by_token, strict=True) if price)
         return paid / 1e6 * 1000 / rows
     return None
