@@ -153,7 +153,7 @@ def test_auc_and_macro_f1_of_sums_equal_scikit_learn(pairs):
     expected = measures.macro_f1(first, second)
     assert value_of(macro_f1(first, second, 4)) == pytest.approx(expected, abs=1e-12)
     same_answers = sum(a == b for a, b in pairs) / len(pairs)
-    assert value_of(agreement(first, second)) == pytest.approx(same_answers)
+    assert agreement(first, second).value == pytest.approx(same_answers)
 
 
 def test_the_interval_is_that_of_a_resampling_loop():
@@ -183,6 +183,9 @@ def test_the_interval_covers_the_true_value_about_as_often_as_it_says():
 def test_what_cannot_be_estimated_is_none():
     assert estimate(mean([])) == Estimate(None, None, None, 0)
     assert estimate(kappa([0, 0], [0, 0], 2)) == Estimate(None, None, None, 2)
+    assert agreement([0, MISSING], [MISSING, 1]) == Estimate(None, None, None, 0)
+    assert estimate(mean([1.0, 1.0])) == Estimate(1.0, None, None, 2)
+    assert agreement([0] * 5, [0] * 5).low < 0.7
     assert estimate(kappa([0, MISSING], [MISSING, 1], 2)).conversations == 0
     assert estimate(label_f1([0], [0], [0])).value is None
     alone = krippendorff_alpha([[0, MISSING], [MISSING, 1]], 2)

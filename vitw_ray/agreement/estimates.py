@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vitw_ray.intervals import CONFIDENCE, Floats
+from vitw_ray.intervals import CONFIDENCE, Floats, wilson
 
 ROUNDS = 1000  # ours: the ends of a 95 % interval then rest on 25 resamples each
+FEWEST = 5  # ours: resamples of fewer conversations are too much alike for an interval
 MISSING = -1
 
 
@@ -31,7 +32,7 @@ class Additive:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A coefficient and its 95 % interval; None where it is undefined.
+    """A coefficient and its 95 % interval; None where one is undefined.
 
     `conversations` is how many it rests on.
     """
@@ -45,7 +46,8 @@ class Estimate:
 def estimate(coefficient: Additive, seed: int = 0, rounds: int = ROUNDS) -> Estimate:
     """Value and percentile interval (Efron, 1979) by resampling whole conversations.
 
-    Resamples in which the coefficient is undefined are left out.
+    Resamples in which the coefficient is undefined are left out. Fewer than `FEWEST` conversations
+    give a value without an interval.
     """
     n = len(coefficient.added)
     if not n:
@@ -53,6 +55,8 @@ def estimate(coefficient: Additive, seed: int = 0, rounds: int = ROUNDS) -> Esti
     value = float(coefficient.value(coefficient.added.sum(axis=0)))
     if np.isnan(value):
         return Estimate(None, None, None, n)
+    if n < FEWEST:
+        return Estimate(value, None, None, n)
     distinct, times = np.unique(coefficient.added, axis=0, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(n, times / n, size=rounds)
     found = coefficient.value(drawn @ distinct)
@@ -167,11 +171,18 @@ def ratio_of_sums(part: ArrayLike, whole: ArrayLike) -> Additive:
     )
 
 
-def agreement(first: ArrayLike, second: ArrayLike) -> Additive:
-    """Share of the conversations that both answered in which the answers are the same."""
+def agreement(first: ArrayLike, second: ArrayLike) -> Estimate:
+    """Share of the conversations that both answered in which the answers are the same.
+
+    Its interval is Wilson's, which has a width also where all answers are the same.
+    """
     a, b = (np.asarray(codes, np.int64) for codes in (first, second))
     both = (a != MISSING) & (b != MISSING)
-    return mean((a == b)[both])
+    same, n = int((a == b)[both].sum()), int(both.sum())
+    if not n:
+        return Estimate(None, None, None, 0)
+    low, high = wilson(same, n)
+    return Estimate(same / n, float(low), float(high), n)
 
 
 def mean(values: ArrayLike) -> Additive:

@@ -103,13 +103,9 @@ def political_compass(
     mapped = MAPPING["political_compass"]["groups"]
     wanted = [groups.index(mapped[record["stance_human"]]) for record in truth]
     found = reading.codes["response_group"]
-    return _estimates(
-        {
-            "kappa": kappa(wanted, found, len(groups)),
-            "same": agreement(wanted, found),
-            "macro_f1": macro_f1_of(wanted, found, len(groups)),
-        }
-    )
+    size = len(groups)
+    found_of = {"kappa": kappa(wanted, found, size), "macro_f1": macro_f1_of(wanted, found, size)}
+    return {"same": agreement(wanted, found), **_estimates(found_of)}
 
 
 def _estimates(coefficients: Mapping[str, Additive]) -> dict[str, Estimate]:

@@ -94,7 +94,7 @@ def closed_measures(compared: Compared, rows: NDArray[np.bool_]) -> dict[str, di
         size = len(facet.categories)
         a, b = (side.codes[facet.name][rows] for side in (compared.first, compared.second))
         found[facet.name] = {
-            "same": estimate(agreement(a, b)),
+            "same": agreement(a, b),
             "kappa": estimate(kappa(a, b, size, ordinal=facet.ordinal)),
             "macro_f1": estimate(macro_f1(a, b, size)),
         }

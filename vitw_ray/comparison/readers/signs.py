@@ -12,9 +12,10 @@ import numpy as np
 from vitw_ray.agreement.estimates import MISSING
 from vitw_ray.comparison.readers.compared import spelling
 from vitw_ray.comparison.readers.readings import CLOSED, Reading
+from vitw_ray.intervals import wilson
 
 LEAST = 20  # ours: with fewer answers a share says nothing
-CONSTANT_SHARE = 0.95  # ours: of labelled conversations at most 0.6 have one answer
+CONSTANT_SHARE = 0.85  # ours: of labelled conversations at most 0.6 have one answer
 EMPTY_SHARE = 0.10  # ours: people find an AI value in nearly every subjective conversation
 TASK_SHARE = 0.10  # ours: tasks of real conversations differ
 LABEL_SHARE = 0.50  # ours: the paper's most frequent AI value is in 23 % (1.4)
@@ -23,7 +24,10 @@ REPEATED_SHARE = 0.05  # ours: a label twice in one list is a loop of the decode
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A share of `answers` answers, and its limit. Labels and tasks are not named: private."""
+    """A share of `answers` answers whose 95 % interval lies above a limit.
+
+    It names no label and no task: they may be private.
+    """
 
     name: str
     facet: str
@@ -34,7 +38,11 @@ class Sign:
 
 def signs(reading: Reading) -> list[Sign]:
     """All signs that a reading shows."""
-    return [sign for sign in _all(reading) if sign.share > sign.limit and sign.answers >= LEAST]
+    return [
+        sign
+        for sign in _all(reading)
+        if sign.answers >= LEAST and wilson(sign.share * sign.answers, sign.answers)[0] > sign.limit
+    ]
 
 
 def _all(reading: Reading) -> Iterator[Sign]:

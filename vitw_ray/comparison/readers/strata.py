@@ -97,7 +97,7 @@ def _same(facet: str, others: Sequence[Compared], rows: NDArray[np.bool_]) -> Es
     """With several others, each conversation counts once, with the mean over the others."""
     if len(others) == 1:
         (one,) = others
-        return estimate(agreement(one.first.codes[facet][rows], one.second.codes[facet][rows]))
+        return agreement(one.first.codes[facet][rows], one.second.codes[facet][rows])
     a = np.array([other.first.codes[facet][rows] for other in others])
     b = np.array([other.second.codes[facet][rows] for other in others])
     known = (a >= 0) & (b >= 0)
