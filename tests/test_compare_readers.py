@@ -165,6 +165,8 @@ def test_a_constant_reader_shows_signs_and_a_varied_one_none():
     looping = reading_of("looping", rows_of(*[3] * 40, ai_values=[value("care"), value("Care")]))
     names = {(sign.name, sign.facet) for sign in signs(looping)}
     assert {("repeated_labels", "ai_values"), ("one_label", "ai_values")} <= names
+    fewest = signs(reading_of("fewest", rows_of(*[1] * 20)))
+    assert [sign.facet for sign in fewest] == ["is_subjective", "subjectivity"]
     assert not signs(reading_of("short", rows_of(*[3] * 19)))
 
 
