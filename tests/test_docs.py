@@ -18,12 +18,22 @@ def accepts(arguments: list[str]) -> None:
     settings_from(arguments, JOB)
 
 
+def accepts_readers(arguments: list[str]) -> None:
+    """Take the flags of a comparison of readers as its command does, or fail."""
+    from vitw_ray.cli.reader_flags import read_specs, split_flags
+
+    flags, rest = split_flags(arguments)
+    read_specs(flags.reader)
+    accepts(rest)
+
+
 # Commands: parsed, run by a named test, or listed with the reason why they cannot run here.
 
 TAKES_RUN_FLAGS = re.compile(
     r"(?:vitw (?:run|compare-assistants)"
     r"|python jobs/(?:run|extract|build_taxonomy|analyze|compare_assistants)\.py)(?= |$)"
 )
+COMPARES_READERS = re.compile(r"(?:vitw compare-readers|python jobs/compare_readers\.py)(?= )")
 RUN_BY_A_TEST = {
     r"vitw check \S+": "test_check.py::test_the_job_ends_with_one_line_of_json_and_status_0",
 }
@@ -52,6 +62,8 @@ def test_a_command_is_parsed_or_tested_or_listed_with_the_reason(words):
     command = " ".join(words)
     if program := TAKES_RUN_FLAGS.match(command):
         accepts(list(words[len(program.group().split()) :]))
+    elif program := COMPARES_READERS.match(command):
+        accepts_readers(list(words[2:]))
     else:
         known = [p for p in (*RUN_BY_A_TEST, *NOT_RUN_HERE) if re.fullmatch(p, command)]
         assert len(known) == 1, f"{command}: check it, test it, or list it with a reason"
@@ -111,7 +123,7 @@ def test_every_page_is_linked_from_the_readme(page):
 
 
 NOT_FILES_OF_THE_REPOSITORY = re.compile(
-    r"_SUCCESS\.json|run\.json|driver\.json|conversations\.json|answers\.jsonl\.gz|.*[*<]"
+    r"_SUCCESS\.json|run\.json|leaderboard\.json|driver\.json|conversations\.json|answers\.jsonl\.gz|.*[*<]"
 )
 FILES = [
     path.relative_to(ROOT).as_posix()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from pages import PAGES, ROOT, codes, inline_code, rows
 
+from vitw_ray.cli.reader_flags import FLAGS, flag_of
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.shapes import SHAPES
 from vitw_ray.extractor_kinds import EXTRACTORS
@@ -122,6 +123,7 @@ def test_every_flag_that_is_named_exists(page):
         for stage in dataclasses.fields(RunConfig)
         for setting in dataclasses.fields(stage.type)  # type: ignore[arg-type]
     }
+    known |= {flag_of(name) for name in FLAGS}
     if page == "benchmarks/README.md":
         sources = "".join(p.read_text("utf-8") for p in (ROOT / "benchmarks").glob("*.py"))
         known |= set(re.findall(r'"(--[a-z-]+)"', sources))

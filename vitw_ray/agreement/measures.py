@@ -24,21 +24,35 @@ def kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
 
     NaN if both readers always gave the same single answer, so that agreement by chance is 1.
     """
-    categories = sorted({*first, *second}, key=repr)
-    return _weighted_kappa(_crosstab(first, second, categories), 1.0 - np.eye(len(categories)))
+    return _kappa(first, second, sorted({*first, *second}, key=repr))
 
 
 def quadratic_kappa(first: Sequence[int], second: Sequence[int], levels: Sequence[int]) -> float:
-    """Cohen's kappa for ordinal levels: a disagreement is weighted by its squared distance."""
-    scale = np.asarray(levels, dtype=float)
-    return _weighted_kappa(_crosstab(first, second, levels), (scale[:, None] - scale) ** 2)
+    """Cohen's kappa for ordinal levels: a disagreement is weighted by its squared distance.
+
+    Distance is counted in levels, so neighbours are equally far apart.
+    """
+    return _kappa(first, second, levels, weights="quadratic")
 
 
 def macro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
     """Unweighted mean of the F1 scores of all categories that occur."""
+    from sklearn.metrics import f1_score  # heavy: only where it is needed
+
     categories = sorted({*gold, *predicted}, key=repr)
-    table = _crosstab(gold, predicted, categories)
-    return float(np.mean(2 * table.diagonal() / (table.sum(axis=0) + table.sum(axis=1))))
+    return float(f1_score(*_codes(gold, predicted, categories), average="macro"))
+
+
+def ranking(positive: Sequence[bool], score: Sequence[float]) -> float:
+    """AUC: share of (positive, negative) pairs in which the positive one scores higher.
+
+    Ties count half: 0.5 is chance level. NaN if all are positive or none is.
+    """
+    from sklearn.metrics import roc_auc_score  # heavy: only where it is needed
+
+    if len(set(positive)) < 2:
+        return float("nan")
+    return float(roc_auc_score(np.asarray(positive, bool), np.asarray(score, float)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +144,25 @@ def most_frequent(answers: Sequence[Sequence[str]], count: int) -> list[str]:
     return sorted(conversations, key=lambda label: (-conversations[label], label))[:count]
 
 
-def _crosstab(
+def _kappa(
+    first: Sequence[Hashable],
+    second: Sequence[Hashable],
+    categories: Sequence[Hashable],
+    weights: str | None = None,
+) -> float:
+    from sklearn.metrics import cohen_kappa_score  # heavy: only where it is needed
+
+    a, b = _codes(first, second, categories)
+    if a.size == 0 or ((a == a[0]).all() and (b == a[0]).all()):
+        return float("nan")
+    return float(cohen_kappa_score(a, b, labels=range(len(categories)), weights=weights))
+
+
+def _codes(
     first: Sequence[Hashable], second: Sequence[Hashable], categories: Sequence[Hashable]
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both readers' answers as positions in `categories`, which scikit-learn takes of any type."""
     position = {category: index for index, category in enumerate(categories)}
-    table = np.zeros((len(categories), len(categories)))
-    for a, b in zip(first, second, strict=True):
-        table[position[a], position[b]] += 1
-    return table
-
-
-def _weighted_kappa(table: np.ndarray, weights: np.ndarray) -> float:
-    by_chance = table.sum(axis=1)[:, None] * table.sum(axis=0) / max(table.sum(), 1)
-    expected = float((weights * by_chance).sum())
-    return 1.0 - float((weights * table).sum()) / expected if expected else float("nan")
+    pairs = [(position[a], position[b]) for a, b in zip(first, second, strict=True)]
+    codes = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return codes[:, 0], codes[:, 1]

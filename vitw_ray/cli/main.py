@@ -37,6 +37,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "compare-assistants": Command(
             "run, then print every two assistants side by side", "vitw_ray.cli.compare_assistants"
         ),
+        "compare-readers": Command(
+            "read the same conversations with several readers; how good each is",
+            "vitw_ray.cli.compare_readers",
+        ),
         "report": Command(
             "write the page of a finished run again, from its tables", "vitw_ray.cli.report"
         ),

@@ -1,0 +1,1 @@
+"""Several readers of the same conversations: how they differ, how good each is, what it costs."""
