@@ -62,9 +62,7 @@ def fit_values(
     coefficients = model.coef_[0] / scale
     pair = Linear(coefficients, model.intercept_[0] - mean @ coefficients)
     final = maps(np.ones(len(chosen), bool))
-    head = ValueHead(
-        final.prior, final.towards, basis, final.shared, final.factors, pair, cut=0.0
-    )
+    head = ValueHead(final.prior, final.towards, basis, final.shared, final.factors, pair, cut=0.0)
     return head, chance(pair(pairs)).reshape(len(chosen), -1)
 
 

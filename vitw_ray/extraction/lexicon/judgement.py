@@ -49,7 +49,7 @@ class Judge:
     def ai_values(
         self, turns: Sequence[Turn], situation: Situation, signals: Mapping[str, float]
     ) -> dict[int, float]:
-        """Evidence for values of the assistant, from its signals and the phrases in its messages."""
+        """Evidence for the assistant's values, from its signals and the phrases in its messages."""
         chances = {
             position: _either(*(signals.get(name, 0.0) * p for name, p in value.signals.items()))
             for position, value in enumerate(self._values)
@@ -66,7 +66,7 @@ class Judge:
         return chances
 
     def human_values(self, turns: Sequence[Turn], situation: Situation) -> dict[int, float]:
-        """Evidence for values of the user, from the task if they insist, and the phrases in their messages."""
+        """Evidence for the user's values, from the task if they insist, and from phrases."""
         own = [turn for turn in turns if turn.speaker == "user"]
         chances = self._wanted(own, situation)
         stated = _STATED["user"]

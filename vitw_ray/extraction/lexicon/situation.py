@@ -12,7 +12,7 @@ from vitw_ray.extraction.lexicon.vocabulary import TaskEntry, TaskKind, Vocabula
 from vitw_ray.inference.embedder import Embedder, embed_unique
 
 REQUEST_CHARS = 100  # ours: about 20 word pieces; what is embedded decides the speed
-REPLY_CHARS = 70  # ours: the start of a reply shows its manner
+REPLY_CHARS = 60  # ours: the start of a reply shows its manner
 HARM_CUES = frozenset({"violence", "crime", "deceit", "spying", "hate", "hatejoke", "selfharm"})
 SPEECH_KINDS: tuple[TaskKind, ...] = ("opinion", "chat", "advice")
 _TEMPERATURE = 0.03  # ours: weights of cosines that differ by this much are about 3 : 1
