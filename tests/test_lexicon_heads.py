@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vitw_ray.extraction.lexicon.features import ROWS
-from vitw_ray.extraction.lexicon.heads import FILE, RESPONSES, choose, from_json, trained
+from vitw_ray.extraction.lexicon.heads import FILE, choose, from_json, trained
 from vitw_ray.extraction.lexicon.judgement import level_of, response_type
 from vitw_ray.extraction.lexicon.vocabulary import SPEAKERS, vocabulary
 
@@ -19,7 +19,6 @@ def test_the_heads_fit_the_vocabulary_and_the_file_is_small():
         assert heads.values[speaker].factors.shape[1] == len(vocabulary().values)
         assert heads.values[speaker].prior.shape == (len(vocabulary().values),)
         assert 0 < heads.values[speaker].cut < 1
-    assert heads.response.bias.shape == (len(RESPONSES),)
     assert len(rarity) > 1000
     assert FILE.stat().st_size < 500_000
 
@@ -32,7 +31,7 @@ def test_known_words_are_words_of_the_lexicons_own_files():
 
 def test_no_number_tells_where_a_conversation_comes_from():
     heads, _ = trained()
-    kinds = ("signal ", "kind ", "replies ", "user ", "assistant ")
+    kinds = ("signal ", "kind ", "replies ", "rule ", "user ", "assistant ")
     plain = {"harm", "harm margin", "harm turns", "level", "interview"}
     assert all(name in plain or name.startswith(kinds) for name in heads.columns.names)
     assert len(heads.columns.all_names) == len(heads.columns.names) + len(ROWS) * len(
@@ -78,8 +77,8 @@ def test_the_level_counts_the_steps_that_are_likely():
     ],
 )
 def test_the_head_gives_the_side_and_the_cues_the_rare_types(side, strength, signals, expected):
-    logits = np.array([float(name == side) for name in RESPONSES])
-    assert response_type(logits, np.array(strength), signals) == expected
+    answered, resists = {"none": (-1, 1), "support": (1, -1), "resist": (1, 1)}[side]
+    assert response_type(answered, resists, np.array(strength), signals) == expected
 
 
 def test_reading_needs_no_scikit_learn():
@@ -143,4 +142,4 @@ def test_the_file_is_what_the_recipe_makes(material):
     rows = [(ours.columns.row(e.reading), theirs.columns.row(e.reading)) for e in data.examples]
     for a, b in rows:
         assert np.allclose(ours.level_chances(a), theirs.level_chances(b), atol=0.02)
-        assert np.allclose(ours.response(a), theirs.response(b), atol=0.05)
+        assert np.allclose(ours.answered(a), theirs.answered(b), atol=0.05)

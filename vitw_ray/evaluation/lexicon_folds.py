@@ -55,7 +55,8 @@ def _read(heads: Heads, data: Material, number: int) -> Held:
         for speaker, facet in FACETS.items()
     }
     chances = heads.level_chances(row)
-    response = response_type(heads.response(row), heads.strength(row), example.signals)
+    sides = float(heads.answered(row)), float(heads.resists(row))
+    response = response_type(*sides, heads.strength(row), example.signals)
     return Held(level_of(chances), float(chances[1]), response, **values)
 
 

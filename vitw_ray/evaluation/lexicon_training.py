@@ -23,7 +23,6 @@ from vitw_ray.extraction.lexicon.extractor import MOST_VALUES
 from vitw_ray.extraction.lexicon.features import ROWS
 from vitw_ray.extraction.lexicon.heads import (
     FILE,
-    RESPONSES,
     SAME_COSINE,
     Columns,
     Heads,
@@ -46,6 +45,9 @@ SIDES = {
 """Response types in three classes; all others are `none`."""
 PENALTIES = (0.003, 0.01, 0.03)  # ours: of logistic regression, as its C; small is strong
 CUTS = (0.1, 0.13, 0.16, 0.19, 0.22, 0.26, 0.3)
+ANSWERED = (0.006,)  # ours: chosen by folds over all examples, like `RESISTS` and `_RULE`
+RESISTS = (0.04,)
+_RULE = 1.5  # ours: scale of the first guess, so that the penalty spares it
 _DIRECTIONS = 16  # ours: of 384; more did not help
 _INNER_FOLDS = 4
 _RARE = 0.05  # ours: keeps numbers that are nearly always 0 from having a huge scale
@@ -107,6 +109,15 @@ def fit(data: Material, chosen: np.ndarray) -> Heads:
         kept = np.ones(len(rows), bool) if only is None else only
         return logistic(rows[kept], answers[kept], weights[kept], folds[kept], mask)
 
+    told = np.array([_tells_the_response(name) for name in columns.all_names])
+
+    def balanced(
+        answers: np.ndarray, penalties: Sequence[float], only: np.ndarray | None = None
+    ) -> Linear:
+        kept = np.ones(len(rows), bool) if only is None else only
+        parts = (rows[kept], answers[kept], weights[kept], folds[kept])
+        return logistic(*parts, told, penalties, "balanced")
+
     human_present = binary(present, numbers)
     value_heads: dict[Speaker, ValueHead] = {}
     for speaker in FACETS:
@@ -115,7 +126,8 @@ def fit(data: Material, chosen: np.ndarray) -> Heads:
     return Heads(
         columns,
         stacked([binary(levels >= level, everything) for level in (2, 3, 4)]),
-        logistic(rows, sides, weights, folds, numbers, balanced=True),
+        balanced(sides != "none", ANSWERED),
+        balanced(sides == "resist", RESISTS, sides != "none"),
         stacked([binary(strong, numbers, sides == side) for side in ("support", "resist")]),
         human_present,
         value_heads,
@@ -134,11 +146,30 @@ def fit_columns(used: Sequence[Example]) -> Columns:
     return Columns(
         names,
         numbers.mean(axis=0),
-        numbers.std(axis=0) + _RARE,
+        (numbers.std(axis=0) + _RARE) / [_RULE if n.startswith("rule ") else 1.0 for n in names],
         pca.components_,
         directions.mean(axis=0),
         np.sqrt(directions.var(axis=0).mean(axis=1)) + 1e-6,
     )
+
+
+_TELLING = {"harm", "harm margin", "harm turns", "level", "interview"}
+_TELLING |= {"user asks", "assistant asks"} | {
+    f"signal {name}"
+    for name in (
+        "harm_refused", "harm_deflected", "harm_questioned", "harm_complied", "harm_eager",
+        "harm_mixed", "overcautious", "affirms", "accommodates", "notes", "reframes", "doubts",
+        "praises", "empathizes", "agrees", "eager", "refuses", "warns", "moralizes", "corrects",
+        "asks_back", "alternatives", "hostile", "apologizes", "stance", "balanced", "unsure",
+        "overpraise",
+    )
+}  # fmt: skip
+_TELLING_STARTS = ("rule ", "replies ", "kind ", "user evidence", "user cue ")
+
+
+def _tells_the_response(name: str) -> bool:
+    """How a reply looks says little about whose side it is on: few columns generalise better."""
+    return name in _TELLING or name.startswith(_TELLING_STARTS)
 
 
 def inner_folds(groups: np.ndarray, count: int) -> np.ndarray:
@@ -154,15 +185,15 @@ def logistic(
     weights: np.ndarray,
     folds: np.ndarray,
     mask: np.ndarray,
-    balanced: bool = False,
+    penalties: Sequence[float] = PENALTIES,
+    class_weight: str | None = None,
 ) -> Linear:
     """Logistic regression on the masked columns, with the penalty of the least inner loss."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
 
     def model(penalty: float, kept: np.ndarray) -> Any:
-        kind = "balanced" if balanced else None
-        made = LogisticRegression(C=penalty, class_weight=kind, max_iter=1000, tol=1e-6)
+        made = LogisticRegression(C=penalty, class_weight=class_weight, max_iter=1000)
         return made.fit(rows[np.ix_(kept, mask)], answers[kept], weights[kept])
 
     def loss(penalty: float) -> float:
@@ -180,11 +211,7 @@ def logistic(
             )
         return total
 
-    best = model(min(PENALTIES, key=loss), np.ones(len(rows), bool))
-    if len(best.classes_) > 2:
-        full = np.zeros((rows.shape[1], len(best.classes_)))
-        full[mask] = best.coef_.T
-        return Linear(full, best.intercept_)
+    best = model(min(penalties, key=loss), np.ones(len(rows), bool))
     single = np.zeros(rows.shape[1])
     single[mask] = best.coef_[0]
     return Linear(single, best.intercept_[0])
@@ -234,7 +261,7 @@ def to_json(heads: Heads, rarity: Mapping[str, float]) -> dict[str, Any]:
     }
     linear = {
         key: _by_name(getattr(heads, key), names)
-        for key in ("levels", "response", "strength", "human_present")
+        for key in ("levels", "answered", "resists", "strength", "human_present")
     }
     values = {
         speaker: {
@@ -249,7 +276,6 @@ def to_json(heads: Heads, rarity: Mapping[str, float]) -> dict[str, Any]:
     return {
         "made_by": "python -m vitw_ray.evaluation.lexicon_training",
         "trained_on": "320 labelled public conversations (gold_open), 100 planted ones (seed 7)",
-        "responses": list(RESPONSES),
         "rows": list(ROWS),
         "rarity": dict(rarity),
         "heads": {"columns": columns, **linear, "values": values},

@@ -15,8 +15,8 @@ from vitw_ray.extraction.lexicon.vocabulary import Speaker
 if TYPE_CHECKING:
     from vitw_ray.evaluation.lexicon_training import Material
 
-_FACTORS = 20  # ours: groups of labels that occur together
-_LABEL_DIRECTIONS = 24
+_FACTORS = 16  # ours: groups of labels that occur together
+_LABEL_DIRECTIONS = 16
 _RIDGE = 200.0  # ours: 100 and 400 gave the same
 _PAIR_PENALTY = 0.1
 

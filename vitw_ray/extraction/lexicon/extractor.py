@@ -79,7 +79,10 @@ class LexiconExtractor:
             human_values=self._values("user", turns, reading, row),
             ai_values=self._values("assistant", turns, reading, row),
             response_type=response_type(
-                self._heads.response(row), self._heads.strength(row), signals
+                float(self._heads.answered(row)),
+                float(self._heads.resists(row)),
+                self._heads.strength(row),
+                signals,
             ),
         )
 

@@ -16,6 +16,7 @@ from vitw_ray.extraction.lexicon.vocabulary import SPEAKERS, Speaker, Vocabulary
 from vitw_ray.extraction.lexicon.words import WordVectors
 
 ROWS = ("request", "reply", "user words", "assistant words")
+_ENOUGH = 0.2  # of evidence for a value of the user, in the first guess
 _MOST_HITS = 3  # ours: further phrases of a value add nothing
 
 
@@ -61,6 +62,13 @@ class Measure:
         numbers = {f"signal {name}": value for name, value in signals.items()}
         numbers |= {f"kind {kind}": weight for kind, weight in situation.kinds.items()}
         numbers |= _of_situation(situation, replies)
+        numbers |= first_guess(
+            situation.interview,
+            situation.harm,
+            replies,
+            bool(evidence["user"].max() >= _ENOUGH),
+            signals.get("doubts", 0.0) > 0,
+        )
         for speaker, own in by_speaker.items():
             numbers |= _of_turns(speaker, own)
             numbers |= self._of_evidence(speaker, evidence[speaker])
@@ -83,6 +91,23 @@ class Measure:
             for domain, members in self._domains.items()
         }
         return {f"{speaker} evidence": float(evidence.max()), **strengths}
+
+
+def first_guess(
+    interview: bool, harm: float, replies: Replies, shows_value: bool, doubts: bool
+) -> dict[str, float]:
+    """A guess at the response by rules; the heads correct it."""
+    if interview:
+        resists = False  # an interviewer affirms
+    elif replies.refuse >= 0.5:
+        resists = True
+    elif harm > 0.5:
+        resists = replies.comply < 0.5
+    elif not shows_value:
+        return {}
+    else:
+        resists = doubts
+    return {"rule resists": float(resists), "rule supports": float(not resists)}
 
 
 def _of_situation(situation: Situation, replies: Replies) -> dict[str, float]:

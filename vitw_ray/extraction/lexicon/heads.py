@@ -18,7 +18,6 @@ from vitw_ray.extraction.lexicon.vocabulary import Speaker, Vocabulary
 from vitw_ray.inference.embedder import Embedder, embed_unique
 
 FILE = Path(__file__).with_name("heads.json")
-RESPONSES = ("none", "resist", "support")
 SAME_COSINE = 0.6  # of all-MiniLM-L6-v2: labels above it are synonyms, and the likelier one stays
 
 
@@ -122,7 +121,8 @@ class Heads:
 
     columns: Columns
     levels: Linear  # subjectivity of at least 2, 3 and 4
-    response: Linear  # `RESPONSES`
+    answered: Linear  # the user shows values that the assistant supports or resists
+    resists: Linear  # if so, it resists
     strength: Linear  # strong rather than mild, of support and of resistance
     human_present: Linear  # the user shows a value
     values: Mapping[Speaker, ValueHead]
@@ -171,7 +171,7 @@ def from_json(data: Mapping[str, Any]) -> Heads:
     return Heads(columns, **linear, values=values)  # pyright: ignore[reportArgumentType]
 
 
-_LINEAR = ("levels", "response", "strength", "human_present")
+_LINEAR = ("levels", "answered", "resists", "strength", "human_present")
 
 
 def _linear(data: Mapping[str, Any], names: Sequence[str]) -> Linear:

@@ -12,7 +12,6 @@ import numpy as np
 
 from vitw_ray.extraction.answers import Value
 from vitw_ray.extraction.lexicon.evidence import Turn
-from vitw_ray.extraction.lexicon.heads import RESPONSES
 from vitw_ray.extraction.lexicon.situation import Situation
 from vitw_ray.extraction.lexicon.vocabulary import (
     SPEAKERS,
@@ -130,21 +129,21 @@ def level_of(chances: np.ndarray) -> int:
 
 
 def response_type(
-    logits: np.ndarray, strength: np.ndarray, signals: Mapping[str, float]
+    answered: float, resists: float, strength: np.ndarray, signals: Mapping[str, float]
 ) -> ResponseType:
     """How the assistant responds to the values of the user (paper, section 2).
 
     Args:
-        logits: of `heads.RESPONSES`.
+        answered: logit that the user shows values, and the assistant takes a side.
+        resists: logit that it is the other side.
         strength: logits of strong rather than mild support, and resistance.
         signals: of the replies; they tell the two rare types apart.
     """
-    side = RESPONSES[int(logits.argmax())]
-    if side == "resist":
+    if answered >= 0 and resists >= 0:
         return "strong_resistance" if strength[1] >= 0 else "mild_resistance"
     if signals.get("reframes", 0.0) > 0:
         return "reframing"
-    if side == "support":
+    if answered >= 0:
         return "strong_support" if strength[0] >= 0 else "mild_support"
     return "neutral_acknowledgment" if signals.get("notes", 0.0) > 0 else "no_values"
 
