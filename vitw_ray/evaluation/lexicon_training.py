@@ -10,32 +10,29 @@ chosen by folds within the training data, which keep answers to one prompt toget
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vitw_ray.agreement.measures import MATCH_COSINE, label_scores, similarity_of
+from vitw_ray.agreement.measures import label_scores, similarity_of
 from vitw_ray.evaluation.lexicon_examples import Example, examples
+from vitw_ray.evaluation.lexicon_material import FACETS, Material, material
 from vitw_ray.evaluation.lexicon_values import fit_values
 from vitw_ray.extraction.lexicon.extractor import MOST_VALUES
 from vitw_ray.extraction.lexicon.features import ROWS
 from vitw_ray.extraction.lexicon.heads import (
     FILE,
-    SAME_COSINE,
     Columns,
     Heads,
-    Labels,
     Linear,
     ValueHead,
     choose,
-    labels_of,
 )
 from vitw_ray.extraction.lexicon.vocabulary import Speaker, vocabulary
-from vitw_ray.inference.embedder import Embedder, embed_unique, load_embedder
+from vitw_ray.inference.embedder import load_embedder
 
-FACETS: dict[Speaker, str] = {"assistant": "ai_values", "user": "human_values"}
 SIDES = {
     "strong_support": "support",
     "mild_support": "support",
@@ -51,43 +48,6 @@ _RULE = 1.5  # ours: scale of the first guess, so that the penalty spares it
 _DIRECTIONS = 16  # ours: of 384; more did not help
 _INNER_FOLDS = 4
 _RARE = 0.05  # ours: keeps numbers that are nearly always 0 from having a huge scale
-
-
-@dataclass(frozen=True)
-class Material:
-    """Examples, and their labels as vectors."""
-
-    examples: Sequence[Example]
-    labels: Labels
-    shown: Mapping[Speaker, np.ndarray]  # the label matches a true one, shape (examples, values)
-    points: Mapping[Speaker, np.ndarray]  # sum of the true labels' vectors, (examples, dim)
-    phrases: Mapping[str, np.ndarray]  # vectors of all true labels
-    same: np.ndarray  # synonyms in the vocabulary, shape (values, values)
-
-    @property
-    def groups(self) -> np.ndarray:
-        """Group of each example."""
-        return np.array([example.group for example in self.examples])
-
-
-def material(found: Sequence[Example], embedder: Embedder) -> Material:
-    """Embed the true labels, and match the vocabulary to them."""
-    labels = labels_of(vocabulary(), embedder)
-    phrases = sorted({p for e in found for facet in FACETS.values() for p in e.labels(facet)})
-    vectors = dict(zip(phrases, embed_unique(embedder, phrases), strict=True))
-    shown: dict[Speaker, np.ndarray] = {}
-    points: dict[Speaker, np.ndarray] = {}
-    for speaker, facet in FACETS.items():
-        shown[speaker] = np.zeros((len(found), len(labels.names)))
-        points[speaker] = np.zeros((len(found), labels.names.shape[1]))
-        for number, example in enumerate(found):
-            rows = np.array([vectors[label] for label in example.labels(facet)])
-            if len(rows):
-                near = (labels.names @ rows.T).max(axis=1) >= MATCH_COSINE
-                shown[speaker][number] = near
-                points[speaker][number] = rows.sum(axis=0)
-    same = labels.names @ labels.names.T >= SAME_COSINE
-    return Material(found, labels, shown, points, vectors, same)
 
 
 def fit(data: Material, chosen: np.ndarray) -> Heads:

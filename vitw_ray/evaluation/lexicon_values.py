@@ -5,15 +5,11 @@ and label weighs them beside the evidence of phrases. It is fitted on placements
 the maps were not fitted on.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from vitw_ray.evaluation.lexicon_material import Material
 from vitw_ray.extraction.lexicon.heads import Linear, ValueHead, chance
 from vitw_ray.extraction.lexicon.vocabulary import Speaker
-
-if TYPE_CHECKING:
-    from vitw_ray.evaluation.lexicon_training import Material
 
 _FACTORS = 16  # ours: groups of labels that occur together
 _LABEL_DIRECTIONS = 16
@@ -23,7 +19,7 @@ _PAIR_PENALTY = 0.1
 
 def fit_values(
     speaker: Speaker,
-    data: "Material",
+    data: Material,
     chosen: np.ndarray,
     rows: np.ndarray,
     present: Linear,
