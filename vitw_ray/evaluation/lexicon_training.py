@@ -102,12 +102,13 @@ def fit_columns(used: Sequence[Example]) -> Columns:
     numbers = np.array([[e.reading.numbers.get(name, 0.0) for name in names] for e in used])
     vectors = np.array([example.reading.rows for example in used])
     pca = PCA(_DIRECTIONS, svd_solver="full").fit(vectors.reshape(-1, vectors.shape[-1]))
-    directions = vectors @ pca.components_.T
+    basis: np.ndarray = np.asarray(pca.components_)
+    directions = vectors @ basis.T
     return Columns(
         names,
         numbers.mean(axis=0),
         (numbers.std(axis=0) + _RARE) / [_RULE if n.startswith("rule ") else 1.0 for n in names],
-        pca.components_,
+        basis,
         directions.mean(axis=0),
         np.sqrt(directions.var(axis=0).mean(axis=1)) + 1e-6,
     )

@@ -48,7 +48,7 @@ def fit_values(
     unseen: list[np.ndarray] = [np.empty(0)] * len(chosen)
     for fold in np.unique(folds):
         head = maps(folds != fold)
-        for number in np.flatnonzero(folds == fold):
+        for number in np.flatnonzero(folds == fold).tolist():
             unseen[number] = features(head, number)
     pairs = np.concatenate(unseen)
     mean, scale = pairs.mean(axis=0), pairs.std(axis=0) + 1e-6
@@ -56,7 +56,8 @@ def fit_values(
     repeated = np.repeat(weights, shown.shape[1])
     model.fit((pairs - mean) / scale, shown.ravel() > 0, repeated)
     coefficients = model.coef_[0] / scale
-    pair = Linear(coefficients, model.intercept_[0] - mean @ coefficients)
+    bias = np.asarray(model.intercept_)[0] - mean @ coefficients
+    pair = Linear(coefficients, bias)
     final = maps(np.ones(len(chosen), bool))
     head = ValueHead(final.prior, final.towards, basis, final.shared, final.factors, pair, cut=0.0)
     return head, chance(pair(pairs)).reshape(len(chosen), -1)

@@ -54,9 +54,13 @@ class Measure:
         by_speaker: dict[Speaker, list[Turn]] = {
             speaker: [turn for turn in turns if turn.speaker == speaker] for speaker in SPEAKERS
         }
-        evidence = {speaker: self._spread(chances[speaker]) for speaker in SPEAKERS}
-        hits = {
-            speaker: self._spread(Counter(hit.value for turn in own for hit in turn.hits))
+        evidence: dict[Speaker, np.ndarray] = {
+            speaker: self._spread(chances[speaker]) for speaker in SPEAKERS
+        }
+        hits: dict[Speaker, np.ndarray] = {
+            speaker: np.minimum(
+                self._spread(Counter(hit.value for turn in own for hit in turn.hits)), _MOST_HITS
+            )
             for speaker, own in by_speaker.items()
         }
         numbers = {f"signal {name}": value for name, value in signals.items()}
@@ -77,8 +81,7 @@ class Measure:
             for speaker in ("user", "assistant")
         ]
         rows = np.array([situation.request_row, situation.reply_row, *words])
-        limited = {speaker: np.minimum(found, _MOST_HITS) for speaker, found in hits.items()}
-        return Reading(numbers, rows, evidence, limited)
+        return Reading(numbers, rows, evidence, hits)
 
     def _spread(self, found: Mapping[int, float]) -> np.ndarray:
         row = np.zeros(self._size)

@@ -182,9 +182,15 @@ def _linear(data: Mapping[str, Any], names: Sequence[str]) -> Linear:
 
 
 def _value_head(data: Mapping[str, Any]) -> ValueHead:
-    maps = {
-        key: Linear(np.array(data[key]["weights"]), np.array(data[key]["bias"]))
-        for key in ("towards", "shared", "pair")
-    }
-    arrays = {key: np.array(data[key]) for key in ("prior", "label_basis", "factors")}
-    return ValueHead(**maps, **arrays, cut=data["cut"])
+    def linear(key: str) -> Linear:
+        return Linear(np.array(data[key]["weights"]), np.array(data[key]["bias"]))
+
+    return ValueHead(
+        prior=np.array(data["prior"]),
+        towards=linear("towards"),
+        label_basis=np.array(data["label_basis"]),
+        shared=linear("shared"),
+        factors=np.array(data["factors"]),
+        pair=linear("pair"),
+        cut=data["cut"],
+    )
