@@ -62,7 +62,7 @@ def fit(data: Material, chosen: np.ndarray) -> Heads:
     truth = [example.truth for example in used]
     levels = np.array([row["subjectivity"] for row in truth])
     sides = np.array([SIDES.get(row["response_type"], "none") for row in truth])
-    strong = np.array([row["response_type"].startswith("strong") for row in truth])
+    strong = np.array([(row["response_type"] or "").startswith("strong") for row in truth])
     present = np.array([bool(row["human_values"]) for row in truth])
 
     def binary(answers: np.ndarray, mask: np.ndarray, only: np.ndarray | None = None) -> Linear:
