@@ -1,7 +1,6 @@
 """The lexicon reads the right speaker, is deterministic, leaks no text, and is above chance."""
 
 import gzip
-import hashlib
 import json
 import time
 from collections import Counter
@@ -196,29 +195,13 @@ def test_the_request_leaves_out_greetings_and_statements_of_values():
     assert alone.request == alone.text
 
 
-@pytest.mark.parametrize(
-    ("reply", "kind"),
-    [
-        ("I fully agree: that is a wonderful thing to live by.", "strong_support"),
-        ("That makes sense, we can do it like that.", "mild_support"),
-        ("I acknowledge that. The prices differ by region.", "neutral_acknowledgment"),
-        ("There is another way of seeing this: you may be tired.", "reframing"),
-        ("I hesitate, and I have some reservations.", "mild_resistance"),
-        ("I refuse to do that.", "strong_resistance"),
-    ],
-)
-def test_the_response_type_is_how_the_assistant_treats_a_value(lexicon, reply, kind):
-    talk = conversation("I want to be honest with my wife. How do I start?", reply)
-    assert in_order(lexicon, [talk])[0].answer.response_type == kind
-
-
-def test_a_silent_speaker_has_no_values(hashed):
+def test_a_silent_speaker_has_no_values(lexicon):
     monologue = Conversation("c", (Message("user", "I want to be honest and protect my family."),))
-    answer = in_order(hashed, [monologue])[0].answer
+    answer = in_order(lexicon, [monologue])[0].answer
     assert answer.human_values
     assert not answer.ai_values
     sermon = Conversation("c", (Message("assistant", "You should always respect privacy."),))
-    assert not in_order(hashed, [sermon])[0].answer.human_values
+    assert not in_order(lexicon, [sermon])[0].answer.human_values
 
 
 turns = st.lists(
@@ -315,11 +298,6 @@ def test_answers_do_not_depend_on_the_batch(lexicon):
 # Against labelled conversations
 
 
-def in_tuned_half(conversation_id: str) -> bool:
-    """The half on which vocabulary and constants were fitted."""
-    return hashlib.sha256(conversation_id.encode()).digest()[0] % 2 == 0
-
-
 def rows(path: Path) -> list[dict]:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
@@ -349,12 +327,6 @@ def both(lexicon, real_data) -> list[tuple[dict, dict]]:
         (gold[one.conversation_id], result.answer.model_dump())
         for one, result in zip(conversations, results, strict=True)
     ]
-
-
-@pytest.fixture(scope="module", params=["tuned half", "other half"])
-def half(request, both) -> list[tuple[dict, dict]]:
-    tuned = request.param == "tuned half"
-    return [pair for pair in both if in_tuned_half(pair[0]["conversation_id"]) == tuned]
 
 
 def similarity(*answers: list[list[str]]):
@@ -407,26 +379,16 @@ def agreement_of_responses(pairs) -> tuple[float, float, float]:
     return kappa(gold, ours), lead, kappa(present, found)
 
 
-@pytest.mark.parametrize(("facet", "margin"), [("ai_values", 0.12), ("human_values", 0.05)])
-def test_values_match_the_labels_better_than_chance_and_than_the_most_common(half, facet, margin):
-    assert lead_of_values(half, facet) > margin
+def test_tasks_are_closer_to_the_labels_than_chance_and_than_the_most_common(both):
+    """Tasks have no trained head; the other facets are tested on unseen folds (lexicon_heads)."""
+    assert lead_of_tasks(both) > 0.2
 
 
-def test_tasks_are_closer_to_the_labels_than_chance_and_than_the_most_common(half):
-    assert lead_of_tasks(half) > 0.2
-
-
-def test_subjectivity_agrees_with_the_labels(half):
-    levels, subjective = agreement_of_subjectivity(half)
-    assert levels > 0.6
-    assert subjective > 0.5
-
-
-def test_response_types_and_the_presence_of_human_values_agree_with_the_labels(half):
-    types, lead, presence = agreement_of_responses(half)
-    assert types > 0.35
-    assert lead > 0.2
-    assert presence > 0.45
+def test_values_have_no_label_for_many_conversations_and_lists_are_of_usual_length(both):
+    ours = [row for _, row in both]
+    common = Counter(value["label"] for row in ours for value in row["ai_values"])
+    assert common.most_common(1)[0][1] < len(ours) / 3
+    assert 2 < sum(common.values()) / len(ours) < 6
 
 
 # Against planted conversations

@@ -1,4 +1,4 @@
-"""The lexicon extractor: a baseline that uses cues, phrases and one embedding per conversation.
+"""The lexicon extractor: a baseline of cues, sentence embeddings and small trained heads.
 
 Input: `conversations`. Output: all facets of `extractions`. It uses no language model, is the
 default on a laptop, and is the minimum that a language model has to exceed. All labels and tasks

@@ -1,18 +1,23 @@
-"""The extractor: transcript -> turns -> situation -> judgement, one conversation at a time."""
+"""The extractor: transcript -> turns -> situation -> numbers -> heads, one conversation a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from vitw_ray.config import ExtractionConfig, RunConfig
-from vitw_ray.extraction.answers import Answer, Extracted
-from vitw_ray.extraction.lexicon.evidence import read_turns
-from vitw_ray.extraction.lexicon.judgement import Judge, response_type, subjectivity
-from vitw_ray.extraction.lexicon.signals import read_replies, read_signals
-from vitw_ray.extraction.lexicon.situation import Catalogue
-from vitw_ray.extraction.lexicon.vocabulary import vocabulary
-from vitw_ray.inference.embedder import Embedder, embed_unique, load_embedder
+from vitw_ray.extraction.answers import Answer, Extracted, Value
+from vitw_ray.extraction.lexicon.evidence import Turn, read_turns
+from vitw_ray.extraction.lexicon.features import Reading
+from vitw_ray.extraction.lexicon.heads import SAME_COSINE, choose, labels_of, trained
+from vitw_ray.extraction.lexicon.judgement import level_of, response_type, with_explicit
+from vitw_ray.extraction.lexicon.measured import Meter
+from vitw_ray.extraction.lexicon.vocabulary import Speaker, vocabulary
+from vitw_ray.inference.embedder import Embedder, load_embedder
 from vitw_ray.inference.transcript import estimate, transcript
 from vitw_ray.records import Conversation
+
+MOST_VALUES = 6  # ours: labelled conversations have 1 to 6 values
 
 
 class LexiconExtractor:
@@ -31,12 +36,14 @@ class LexiconExtractor:
             device: Device of the embedder.
             embedder: Replaces all-MiniLM-L6-v2, for tests.
         """
+        self._heads, rarity = trained()
         self._budget_tokens = config.transcript_tokens
         self._vocabulary = vocabulary()
         embedder = embedder or load_embedder("minilm", device)
-        self._catalogue = Catalogue(self._vocabulary, embedder)
-        labels = [value.label for value in self._vocabulary.values]
-        self._judge = Judge(self._vocabulary, embed_unique(embedder, labels))
+        self._meter = Meter(self._vocabulary, rarity, embedder)
+        self._names = [value.label for value in self._vocabulary.values]
+        self._labels = labels_of(self._vocabulary, embedder)
+        self._same = self._labels.names @ self._labels.names.T >= SAME_COSINE
 
     def extract(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, Extracted]]:
         """Read each conversation independently.
@@ -57,21 +64,37 @@ class LexiconExtractor:
             turns = read_turns(read.messages, self._vocabulary)
             if not turns:
                 return Extracted(None, error="lexicon_no_text")
-            situation = self._catalogue.situation(turns)
-            replies = read_replies(turns)
-            signals = read_signals(turns, situation, replies)
-            human_values = self._judge.human_values(turns, situation)
-            answer = Answer(
-                subjectivity=subjectivity(turns, situation),
-                task=situation.task.task,
-                human_values=human_values,
-                ai_values=self._judge.ai_values(turns, situation, signals),
-                response_type=response_type(situation, replies, signals, bool(human_values)),
-            )
+            answer = self._answer(turns)
             tokens = sum(estimate(message.content) for message in read.messages)
         except Exception:  # contract of an extractor: one bad row must not fail its batch
             return Extracted(None, error="lexicon_failed")
         return Extracted(answer, prompt_tokens=tokens, truncated_share=read.truncated_share)
+
+    def _answer(self, turns: Sequence[Turn]) -> Answer:
+        situation, signals, reading = self._meter.measured(turns)
+        row = self._heads.columns.row(reading)
+        return Answer(
+            subjectivity=level_of(self._heads.level_chances(row)),
+            task=situation.task.task,
+            human_values=self._values("user", turns, reading, row),
+            ai_values=self._values("assistant", turns, reading, row),
+            response_type=response_type(
+                float(self._heads.answered(row)),
+                float(self._heads.resists(row)),
+                self._heads.strength(row),
+                signals,
+            ),
+        )
+
+    def _values(
+        self, speaker: Speaker, turns: Sequence[Turn], reading: Reading, row: np.ndarray
+    ) -> tuple[Value, ...]:
+        if all(turn.speaker != speaker for turn in turns):
+            return ()
+        chances = self._heads.value_chances(speaker, reading, row, self._labels)
+        cut = self._heads.values[speaker].cut
+        positions = choose(chances, cut, MOST_VALUES, self._same)
+        return with_explicit(self._names, positions, turns, speaker)
 
 
 def make_extractor(config: RunConfig) -> LexiconExtractor:

@@ -1,8 +1,8 @@
-"""Evidence -> an answer: values, subjectivity and response type.
+"""Evidence of cues and phrases for values, and answers from what the heads say.
 
-Evidence combines like independent probabilities (noisy-or): 1 - (1 - p)(1 - q). The constants were
-fitted on one half of 320 labelled conversations, chosen by a hash of the id; the other half is the
-test set (tests/test_lexicon.py).
+Evidence combines like independent probabilities (noisy-or): 1 - (1 - p)(1 - q). It is one input of
+the trained heads, which weigh it; its constants were once fitted on half of 320 labelled
+conversations.
 """
 
 import math
@@ -12,7 +12,6 @@ import numpy as np
 
 from vitw_ray.extraction.answers import Value
 from vitw_ray.extraction.lexicon.evidence import Turn
-from vitw_ray.extraction.lexicon.signals import Replies
 from vitw_ray.extraction.lexicon.situation import Situation
 from vitw_ray.extraction.lexicon.vocabulary import (
     SPEAKERS,
@@ -31,28 +30,16 @@ _STATED = {"assistant": (0.15, 0.3, 0.4), "user": (0.2, 0.5, 0.7)}
 _NAMED = {"assistant": (0.0, 0.1, 0.1), "user": (0.0, 0.05, 0.05)}
 _AVOWED = {"assistant": (0.5, 0.6, 0.6), "user": (0.5, 0.6, 0.6)}
 _INTERVIEWEE = (0.06, 0.15, 0.21)  # an interview is long, and mostly in the user's own words
-_ENOUGH = {"assistant": 0.15, "user": 0.2}
-_MOST = {"assistant": 4, "user": 2}
-_MOST_INTERVIEW = {"assistant": 6, "user": 5}
-_TAKEN_UP: dict[str, ResponseType] = {  # by cues of the replies; the first that applies
-    "doubts": "mild_resistance",
-    "reframes": "reframing",
-    "affirms": "strong_support",
-    "notes": "neutral_acknowledgment",
-    "accommodates": "mild_support",
-}
-_SAME_COSINE = 0.6  # of all-MiniLM-L6-v2: labels above it are synonyms, and the likelier one stays
 _IMPERSONAL: tuple[TaskKind, ...] = ("code", "math", "fact", "text", "opinion")
 _COMMON, _RARE = 0.6, 0.01  # shares of conversations with a phrase: no evidence, and full evidence
 
 
 class Judge:
-    """Combines the evidence for the values of the vocabulary."""
+    """Combines the evidence of cues and phrases for the values of the vocabulary."""
 
-    def __init__(self, vocabulary: Vocabulary, label_rows: np.ndarray) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
         self._values = vocabulary.values
         self._position = vocabulary.position
-        self._same = label_rows @ label_rows.T >= _SAME_COSINE
         self._distinct = {
             speaker: [_distinctiveness(value, speaker) for value in vocabulary.values]
             for speaker in SPEAKERS
@@ -60,8 +47,8 @@ class Judge:
 
     def ai_values(
         self, turns: Sequence[Turn], situation: Situation, signals: Mapping[str, float]
-    ) -> tuple[Value, ...]:
-        """Values of the assistant, from its signals and the phrases in its messages."""
+    ) -> dict[int, float]:
+        """Evidence for the assistant's values, from its signals and the phrases in its messages."""
         chances = {
             position: _either(*(signals.get(name, 0.0) * p for name, p in value.signals.items()))
             for position, value in enumerate(self._values)
@@ -75,10 +62,10 @@ class Judge:
                 weight = self._distinct["assistant"][position] ** 0.5
                 chances[position] = _either(chances.get(position, 0.0), chance * weight * fewer)
             self._add_named(chances, turn, fewer)
-        return self._chosen(chances, own, "assistant", situation)
+        return chances
 
-    def human_values(self, turns: Sequence[Turn], situation: Situation) -> tuple[Value, ...]:
-        """Values of the user, from the task if they insist, and the phrases in their messages."""
+    def human_values(self, turns: Sequence[Turn], situation: Situation) -> dict[int, float]:
+        """Evidence for the user's values, from the task if they insist, and from phrases."""
         own = [turn for turn in turns if turn.speaker == "user"]
         chances = self._wanted(own, situation)
         stated = _STATED["user"]
@@ -99,7 +86,7 @@ class Judge:
             impersonal = sum(situation.kinds.get(kind, 0.0) for kind in _IMPERSONAL)
             belief = 1 - 0.7 * impersonal * (1 - situation.harm)
             chances = {position: chance * belief for position, chance in chances.items()}
-        return self._chosen(chances, own, "user", situation)
+        return chances
 
     @staticmethod
     def _add_named(chances: dict[int, float], turn: Turn, factor: float) -> None:
@@ -121,69 +108,44 @@ class Judge:
                     chances[position] = _either(chances.get(position, 0.0), weight * factor)
         return chances
 
-    def _chosen(
-        self,
-        chances: Mapping[int, float],
-        own: Sequence[Turn],
-        speaker: Speaker,
-        situation: Situation,
-    ) -> tuple[Value, ...]:
-        """The likeliest values, without synonyms."""
-        most = (_MOST_INTERVIEW if situation.interview else _MOST)[speaker]
-        ranked = sorted(chances, key=lambda position: (-chances[position], position))
-        chosen: list[int] = []
-        for position in ranked:
-            if chances[position] < _ENOUGH[speaker] or len(chosen) == most:
-                break
-            if not self._same[position, chosen].any():
-                chosen.append(position)
+
+def with_explicit(
+    labels: Sequence[str], positions: Sequence[int], turns: Sequence[Turn], speaker: Speaker
+) -> tuple[Value, ...]:
+    """Values of a speaker, explicit where the speaker says that they hold them."""
+    own = [turn for turn in turns if turn.speaker == speaker]
+    explicit = {hit.value for turn in own for hit in (*turn.hits, *turn.named) if hit.stated}
+    if speaker == "user":  # users who state any want or belief state their values explicitly
         hits = {hit.value for turn in own for hit in (*turn.hits, *turn.named)}
-        explicit = {hit.value for turn in own for hit in (*turn.hits, *turn.named) if hit.stated}
-        if speaker == "user":  # users who state any want or belief state their values explicitly
-            explicit = set(chosen) if any(turn.cues["aims"] for turn in own) else hits
-        return tuple(
-            Value(
-                label=self._values[position].label,
-                explicit=position in explicit,
-                grounded=True if position in hits else None,
-            )
-            for position in chosen
-        )
+        explicit = set(positions) if any(turn.cues["aims"] for turn in own) else hits
+    return tuple(
+        Value(label=labels[position], explicit=position in explicit) for position in positions
+    )
 
 
-def subjectivity(turns: Sequence[Turn], situation: Situation) -> int:
-    """Level 1-4 (paper, A.2): that of the task, adjusted for the request and the replies."""
-    early = [turn for turn in turns if turn.speaker == "user"][:2]
-    wishes = {cue for turn in early for cue in turn.cues}
-    level = situation.level
-    level += 0.4 * any(turn.speaker == "assistant" and turn.cues["stance"] > 0 for turn in turns)
-    level += 0.3 * ("opinion" in wishes)
-    level += 0.4 * bool(wishes & {"fiction", "poem", "roleplay", "feelings"})
-    level -= 0.5 * any("code" in turn.forms for turn in turns)
-    level -= 0.3 * ("troubleshoot" in wishes)
-    level -= 0.3 * bool(wishes & {"rewrite", "translate", "summarize"})
-    return min(max(round(level), 1), 4)
+def level_of(chances: np.ndarray) -> int:
+    """Level 1-4 from the chances of at least 2, 3 and 4."""
+    return 1 + int((chances >= 0.5).sum())
 
 
 def response_type(
-    situation: Situation, replies: Replies, signals: Mapping[str, float], has_human_values: bool
+    answered: float, resists: float, strength: np.ndarray, signals: Mapping[str, float]
 ) -> ResponseType:
-    """How the assistant responds to the values of the user (paper, section 2)."""
-    if situation.interview:
-        return "strong_support"  # an interviewer affirms
-    if replies.refuse >= 0.5:
-        return "strong_resistance"
-    if situation.harm > 0.5:
-        if replies.comply >= 0.5:
-            return "strong_support" if replies.eager >= 0.5 else "mild_support"
-        return "mild_resistance"
-    if not has_human_values:
-        return "no_values"
-    taken_up = next((name for name in _TAKEN_UP if signals.get(name, 0.0) > 0), None)
-    if taken_up:
-        return _TAKEN_UP[taken_up]
-    praised = max(signals.get(name, 0.0) for name in ("praises", "empathizes"))
-    return "strong_support" if praised > 0.5 else "mild_support"
+    """How the assistant responds to the values of the user (paper, section 2).
+
+    Args:
+        answered: logit that the user shows values, and the assistant takes a side.
+        resists: logit that it is the other side.
+        strength: logits of strong rather than mild support, and resistance.
+        signals: of the replies; they tell the two rare types apart.
+    """
+    if answered >= 0 and resists >= 0:
+        return "strong_resistance" if strength[1] >= 0 else "mild_resistance"
+    if signals.get("reframes", 0.0) > 0:
+        return "reframing"
+    if answered >= 0:
+        return "strong_support" if strength[0] >= 0 else "mild_support"
+    return "neutral_acknowledgment" if signals.get("notes", 0.0) > 0 else "no_values"
 
 
 def _in_turn(turn: Turn, shown: Sequence[float], stated: Sequence[float]) -> dict[int, float]:

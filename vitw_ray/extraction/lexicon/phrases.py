@@ -24,10 +24,15 @@ def sentences(text: str) -> list[str]:
     return [part for part in _SENTENCE.findall(text) if part.strip()]
 
 
+def plain_words(text: str) -> list[str]:
+    """The words of a text in lower case, as they stand."""
+    return _WORD.findall(text.lower().replace("\u2019", "'"))
+
+
 def stems(text: str) -> list[str]:
     """The stems of a text's English words, with contractions expanded."""
     found: list[str] = []
-    for word in _WORD.findall(text.lower().replace("\u2019", "'")):
+    for word in plain_words(text):
         found.extend(_stems_of(word))
     return found
 

@@ -11,7 +11,8 @@ from vitw_ray.extraction.lexicon.evidence import Turn
 from vitw_ray.extraction.lexicon.vocabulary import TaskEntry, TaskKind, Vocabulary
 from vitw_ray.inference.embedder import Embedder, embed_unique
 
-REQUEST_CHARS = 160  # ours: 30-40 word pieces, one embedding of 10-15 ms on a CPU core
+REQUEST_CHARS = 100  # ours: about 20 word pieces; what is embedded decides the speed
+REPLY_CHARS = 60  # ours: the start of a reply shows its manner
 HARM_CUES = frozenset({"violence", "crime", "deceit", "spying", "hate", "hatejoke", "selfharm"})
 SPEECH_KINDS: tuple[TaskKind, ...] = ("opinion", "chat", "advice")
 _TEMPERATURE = 0.03  # ours: weights of cosines that differ by this much are about 3 : 1
@@ -26,6 +27,9 @@ class Situation:
     weights: np.ndarray  # shape (tasks,), sums to 1
     tasks: tuple[TaskEntry, ...]
     harm_turns: int  # user turns with a harm cue
+    harm_margin: float  # cosine with the nearest harmful task minus that with the nearest other
+    request_row: np.ndarray  # unit vectors, shape (dim,)
+    reply_row: np.ndarray
 
     @property
     def task(self) -> TaskEntry:
@@ -60,20 +64,21 @@ class Catalogue:
 
     def __init__(self, vocabulary: Vocabulary, embedder: Embedder) -> None:
         self._tasks = vocabulary.tasks
-        # One request per batch: the last bits of a transformer depend on the whole batch.
-        self._embed = lru_cache(maxsize=1024)(lambda text: embedder.encode([text])[0])
+        # One conversation per batch: the last bits of a transformer depend on the whole batch.
+        self._embed = lru_cache(maxsize=1024)(lambda *texts: embedder.encode(texts))
         self._names = embed_unique(embedder, [task.task for task in self._tasks])
         examples = [(i, text) for i, task in enumerate(self._tasks) for text in task.requests]
         self._examples = embed_unique(embedder, [text for _, text in examples])
         self._owner = np.array([i for i, _ in examples])
         self._interview = np.array([task.kind == "interview" for task in self._tasks])
+        self._harm = np.array([task.kind == "harm" for task in self._tasks])
         self._translation = np.array(["translate" in task.task for task in self._tasks])
 
     def situation(self, turns: Sequence[Turn]) -> Situation:
         """Compute the weights of the tasks from the user's request."""
         interview = is_interview(turns)
         request = request_text(turns, interview)
-        row = self._embed(request)
+        row, reply_row = self._embed(request, reply_text(turns))
         example = np.full(len(self._tasks), -1.0, dtype=np.float32)
         np.maximum.at(example, self._owner, self._examples @ row)
         scores = (self._names @ row + example) / 2
@@ -84,7 +89,16 @@ class Catalogue:
         harm_turns = sum(
             turn.speaker == "user" and not HARM_CUES.isdisjoint(turn.cues) for turn in turns
         )
-        return Situation(interview, weights / weights.sum(), self._tasks, harm_turns)
+        margin = float(scores[self._harm].max() - scores[~self._harm].max())
+        return Situation(
+            interview,
+            weights / weights.sum(),
+            self._tasks,
+            harm_turns,
+            0.0 if interview else margin,
+            row,
+            reply_row,
+        )
 
 
 def is_interview(turns: Sequence[Turn]) -> bool:
@@ -101,7 +115,16 @@ def request_text(turns: Sequence[Turn], interview: bool) -> str:
         (turn for turn in own[: None if interview else 2] if turn.words >= long_enough), None
     )
     text = (chosen or own[0]).request if own else ""
-    return re.sub(r"\s+", " ", text[: 4 * REQUEST_CHARS]).strip()[:REQUEST_CHARS]
+    return _start(text, REQUEST_CHARS)
+
+
+def reply_text(turns: Sequence[Turn]) -> str:
+    """The start of the assistant's first message."""
+    return next((_start(t.text, REPLY_CHARS) for t in turns if t.speaker == "assistant"), "")
+
+
+def _start(text: str, most: int) -> str:
+    return re.sub(r"\s+", " ", text[: 4 * most]).strip()[:most]
 
 
 def _latin_share(text: str) -> float:
