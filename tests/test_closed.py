@@ -14,20 +14,23 @@ from sklearn.linear_model import LogisticRegression
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.asking import extract_one, read_fully
 from vitw_ray.extraction.closed import (
+    CODES,
+    LEVEL_CODES,
     PENALTY,
+    RESPONSE_DECISIONS,
     Calibration,
     calibrate,
-    fit_closed,
+    fit_curve,
     held_out,
     plain_level,
+    plain_response,
 )
-from vitw_ray.extraction.questions import LEVEL_CODES, RESPONSE_CODES, questions_for
+from vitw_ray.extraction.questions import questions_for
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.inference.choices import LOWEST, code_logprobs
 from vitw_ray.records import Message
 
 SHORT = questions_for(ExtractionConfig())
-CODES = {**LEVEL_CODES, **RESPONSE_CODES}
 MESSAGES = (Message("user", "Should I move?"), Message("assistant", "Only you can know."))
 VALUES = [{"label": "autonomy", "explicit": False}]
 OPEN = {"task": "decide about a move", "human_values": [], "ai_values": VALUES}
@@ -75,77 +78,91 @@ def constant_reader(count=64, bias=6.0, seed=0):
     return rows_of(scores, bias), levels, types
 
 
-def calibrated(rows, levels, types) -> Calibration:
-    return calibrate(SHORT.closed_first, SHORT.closed, rows, levels, types)
-
-
 def test_a_reader_whose_answers_are_constant_is_read_by_its_probabilities():
     rows, levels, types = constant_reader()
     assert {plain_level(row, 3) >= 3 for row in rows} == {True}
-    fitted = calibrated(rows, levels, types)
+    fitted = calibrate(rows, levels, types)
     right = [
         (fitted.level(row, 3)[0] >= 3) == (level >= 3)
         for row, level in zip(rows, levels, strict=True)
     ]
     assert np.mean(right) > 0.95
     responses = [
-        fitted.response(row) == (kind or "no_values") for row, kind in zip(rows, types, strict=True)
+        fitted.response_type(row) == (kind or "no_values")
+        for row, kind in zip(rows, types, strict=True)
     ]
     assert np.mean(responses) > 0.95
 
 
 def test_confidence_is_the_probability_of_the_side_that_was_chosen():
-    fitted = calibrated(*constant_reader())
+    fitted = calibrate(*constant_reader())
     for row in rows_of(np.linspace(-4, 4, 33), 6.0):
         level, confidence = fitted.level(row, 3)
-        subjective = fitted.at_least[3].probabilities(row)[True]
+        subjective = fitted.at_least[3].probability(row)
         assert confidence == pytest.approx(subjective if level >= 3 else 1 - subjective)
         assert 0.5 <= confidence <= 1
 
 
-def test_the_fit_is_that_of_scikit_learn():
+def test_a_curve_is_the_logistic_regression_of_the_mean_standardised_evidence():
     rows, levels, _ = constant_reader(seed=3)
-    fitted = fit_closed(("values",), rows, [level >= 3 for level in levels])
-    odds = np.array([[row["values"][0] - row["values"][1]] for row in rows])
-    standard = (odds - odds.mean()) / odds.std()
-    oracle = LogisticRegression(C=PENALTY, max_iter=2_000).fit(standard, np.array(levels) >= 3)
-    ours = [fitted.probabilities(row)[True] for row in rows]
-    assert ours == pytest.approx(oracle.predict_proba(standard)[:, 1])
+    truth = [level >= 3 for level in levels]
+    curve = fit_curve((("values", ("yes",)), ("resists", ("no",))), rows, truth)
+    odds = np.array([row["values"][1] - row["values"][0] for row in rows])
+    against = np.array([row["resists"][0] - row["resists"][1] for row in rows])
+    sums = (odds - odds.mean()) / odds.std() + (against - against.mean()) / against.std()
+    oracle = LogisticRegression(C=PENALTY).fit(sums[:, None] / 2, truth)
+    ours = [curve.probability(row) for row in rows]
+    assert ours == pytest.approx(oracle.predict_proba(sums[:, None] / 2)[:, 1])
+
+
+def test_the_decisions_lead_to_every_response_type_once():
+    groups = [RESPONSE_DECISIONS[name] for name in ("resists", "supports")]
+    assert groups[0].yes | groups[0].no == set(RESPONSE_TYPES)
+    assert groups[1].yes | groups[1].no == groups[0].no
+    found = set()
+    for bits in range(2**4):
+        row = rows_of([0.0], 0.0)[0]
+        for n, name in enumerate(("resists", "affirms", "personal")):
+            row[name] = biased(8.0 if bits >> n & 1 else -8.0, 0.0)
+        row["stance"] = (-9.0, -9.0, 0.0) if bits >> 3 & 1 else (0.0, -9.0, -9.0)
+        found.add(plain_response(row))
+    assert {"strong_support", "strong_resistance", "no_values"} <= found
 
 
 @given(st.integers(0, 2**31), st.integers(2, 4), st.floats(-8, 8))
 def test_any_row_gets_a_level_on_the_side_of_its_probability(seed, gate, bias):
-    fitted = calibrated(*constant_reader(count=16, seed=seed))
+    fitted = calibrate(*constant_reader(count=16, seed=seed))
     for row in rows_of([-3.0, 0.0, 3.0], bias):
         level, confidence = fitted.level(row, gate)
-        assert (level >= gate) == (fitted.at_least[gate].probabilities(row)[True] >= 0.5)
+        assert (level >= gate) == (fitted.at_least[gate].probability(row) >= 0.5)
         assert confidence >= 0.5
-        assert fitted.response(row) in RESPONSE_TYPES
+        assert fitted.response_type(row) in RESPONSE_TYPES
 
 
 def test_a_calibration_survives_its_storage():
-    fitted = calibrated(*constant_reader())
+    fitted = calibrate(*constant_reader())
     again = Calibration.of_json(json.loads(json.dumps(fitted.as_json())))
     for row in rows_of([-2.0, 0.3, 2.0], 6.0):
         assert again.level(row, 3) == fitted.level(row, 3)
-        assert again.response(row) == fitted.response(row)
+        assert again.response_type(row) == fitted.response_type(row)
 
 
 def test_what_judges_a_labelled_conversation_has_not_seen_it():
     rows, levels, types = constant_reader(count=24)
-    before = held_out(SHORT.closed_first, SHORT.closed, rows, levels, types)
+    before = held_out(rows, levels, types)
     for n in (0, 7, 23):
         other = [5 - level if k == n else level for k, level in enumerate(levels)]
-        after = held_out(SHORT.closed_first, SHORT.closed, rows, other, types)
+        after = held_out(rows, other, types)
         assert after[n] == before[n]
         assert after[(n + 1) % 24] != before[(n + 1) % 24]
 
 
 def test_labels_of_one_kind_alone_are_no_error():
     rows, _, _ = constant_reader(count=8)
-    fitted = calibrated(rows, [4] * 8, [None] * 8)
-    assert fitted.level(rows[0], 3) == (4, 1.0)
-    assert fitted.response(rows[0]) == "no_values"
+    fitted = calibrate(rows, [4] * 8, [None] * 8)
+    level, confidence = fitted.level(rows[0], 3)
+    assert (level, confidence > 0.99) == (4, True)
+    assert fitted.response_type(rows[0]) == "no_values"
 
 
 def reply_with(logprobs):
@@ -172,7 +189,7 @@ def ask(logprobs, calibration=None):
 
 def test_an_objective_conversation_costs_the_level_questions_alone():
     rows, levels, types = constant_reader()
-    fitted = calibrated(rows, levels, types)
+    fitted = calibrate(rows, levels, types)
     (objective,) = rows_of([-4.0], 6.0)
     found, asked = ask(objective, fitted)
     assert asked == list(LEVEL_CODES)
@@ -184,7 +201,7 @@ def test_an_objective_conversation_costs_the_level_questions_alone():
 def test_a_subjective_conversation_is_asked_everything():
     rows, levels, types = constant_reader()
     (subjective,) = rows_of([4.0], 6.0)
-    found, asked = ask(subjective, calibrated(rows, levels, types))
+    found, asked = ask(subjective, calibrate(rows, levels, types))
     assert sorted(asked) == sorted(question.name for question in SHORT.all)
     assert found.answer.response_type == "strong_support"
     assert [value.label for value in found.answer.ai_values] == ["autonomy"]

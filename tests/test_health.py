@@ -13,7 +13,7 @@ from vitw_ray.config import Execution, RunConfig
 from vitw_ray.errors import ConfigError, InputError, ReaderDegenerate
 from vitw_ray.extraction import health
 from vitw_ray.extraction.calibration import checking
-from vitw_ray.extraction.calibration.checking import make_check, read_calibration_set
+from vitw_ray.extraction.calibration.fitting import read_calibration_set
 from vitw_ray.extraction.calibration.labelled import calibration_set
 from vitw_ray.extraction.health import FOLDER, check_reader, refuse_degenerate, stored_check
 from vitw_ray.reader_check import check_lines, stopping
@@ -30,6 +30,10 @@ def by_spelling(monkeypatch):
 @pytest.fixture
 def storage(tmp_path) -> Storage:
     return Storage(str(tmp_path / "run"))
+
+
+def make_check(of, reader) -> dict:
+    return checking.make_check(of, reader)[0]
 
 
 def signs(reply, **settings) -> set[tuple[str, str]]:
@@ -333,5 +337,5 @@ def test_the_lines_of_a_record_have_the_scores_with_their_intervals():
 
 
 def test_the_set_is_read_in_its_order():
-    found = read_calibration_set(Reader(truth), calibration_set())
+    found = read_calibration_set(Reader(truth), calibration_set(), 3, 64).found
     assert [one.answer for one in found] == [one.answer for one in calibration_set()]

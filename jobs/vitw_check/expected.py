@@ -12,7 +12,8 @@ _VALUES = "[{label string!, explicit bool!, grounded bool, salience int8}]!"
 SCHEMAS = {
     "conversations": ORIGIN + "messages [{role string!, content string!}]!",
     "rejects": "file string!; row int64!; conversation_id string; reason string!",
-    "extractions": ORIGIN + "extractor string!; subjectivity int8; is_subjective bool; "
+    "extractions": ORIGIN
+    + "extractor string!; subjectivity int8; is_subjective bool; confidence float; "
     f"task string; human_values {_VALUES}; ai_values {_VALUES}; response_type string; "
     "error string; prompt_tokens int64!; output_tokens int64!; truncated_share double!",
     "labels": "facet string!; label string!; conversations int64!; accounts int64; "

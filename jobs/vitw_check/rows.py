@@ -89,7 +89,7 @@ def check_carried(run: CheckedRun) -> Problems:
 
 def extraction_problems(row: Row, subjective_from: int) -> Problems:
     """What is wrong with one extraction."""
-    answer = ("subjectivity", "is_subjective", "task", "response_type")
+    answer = ("subjectivity", "is_subjective", "confidence", "task", "response_type")
     level = row["subjectivity"]
     if row["error"] is not None:
         if any(row[name] is not None for name in answer) or any(row[f] for f in VALUE_FACETS):
@@ -100,6 +100,8 @@ def extraction_problems(row: Row, subjective_from: int) -> Problems:
         yield f"subjectivity {level}"
     elif row["is_subjective"] is not (level >= subjective_from):
         yield f"is_subjective {row['is_subjective']} at level {level}"
+    if row["confidence"] is not None and not 0.5 <= row["confidence"] <= 1:
+        yield f"confidence {row['confidence']} is no probability of the likelier side"
     if row["response_type"] is not None and row["response_type"] not in RESPONSE_TYPES:
         yield "a response type that is none of the seven"
     if not 0 <= row["truncated_share"] <= 1:

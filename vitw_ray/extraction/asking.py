@@ -115,7 +115,7 @@ async def read_fully(
 def _response(
     logprobs: Mapping[str, tuple[float, ...]], calibration: Calibration | None
 ) -> ResponseType:
-    return calibration.response(logprobs) if calibration else plain_response(logprobs)
+    return calibration.response_type(logprobs) if calibration else plain_response(logprobs)
 
 
 async def _ask_first(

@@ -1,7 +1,9 @@
 """The extractor of a run: the key of everything that determines its answers, and its creation."""
 
+import hashlib
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +16,7 @@ from vitw_ray.keys import content_key
 from vitw_ray.profiles import profile_of
 from vitw_ray.source_code import code_digest
 
+CALIBRATION_SET = Path(__file__).parent / "calibration" / "conversations.jsonl"
 NOT_ANSWERS: Mapping[str, str] = MappingProxyType(
     {
         "facets": "what decides an answer is in the key by value; the rest are names for people",
@@ -63,6 +66,8 @@ def _model_parts(extraction: ExtractionConfig) -> dict[str, Any]:
             "subjective_from",  # the gate, after which all other facets are asked for
         )
     }
+    if extraction.questions == "short":  # closed answers are fitted to it
+        parts["calibration_set"] = hashlib.sha256(CALIBRATION_SET.read_bytes()).hexdigest()
     if extraction.extractor == "vllm":
         profile = profile_of(extraction.model)
         revision = resolve_revision(profile.model, extraction.revision or profile.revision)

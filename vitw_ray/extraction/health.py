@@ -9,15 +9,22 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import ReaderDegenerate
 from vitw_ray.extraction.answers import Extractor
 from vitw_ray.extraction.calibration.checking import examples, make_check, tolerated
+from vitw_ray.extraction.calibration.fitting import (
+    needs_calibration,
+    store_calibration,
+    stored_calibration,
+)
 from vitw_ray.extraction.calibration.labelled import own_digest
+from vitw_ray.extraction.closed import Calibration
 from vitw_ray.extraction.extractors import extractor_key
+from vitw_ray.extraction.model_extractor import ModelExtractor
 from vitw_ray.extraction.signs import WATCH
 from vitw_ray.extraction.watching import GroupTallies, Watch
 from vitw_ray.extractor_kinds import EXTRACTORS
@@ -30,6 +37,7 @@ from vitw_ray.storage import PRIVATE, Storage
 
 FOLDER = f"{PRIVATE}/reader-checks"
 WAIT_S = 600.0  # ours: longer than 64 conversations take; then an actor reads them itself
+_There = tuple[dict[str, Any], Calibration | None]
 POLL_S = 0.5  # ours: short against the time to load a model
 
 
@@ -55,25 +63,47 @@ def check_reader(
     epoch: int,
     wait_s: float = WAIT_S,
 ) -> None:
-    """See that there is a record, and what it says. Called by each actor before its first unit.
+    """See that there are a calibration and a record, and what the record says.
+
+    Called by each actor before its first unit. A reader that is asked closed questions is given its
+    calibration, whether it is checked or not.
 
     Raises:
         ReaderDegenerate: the reader does not read, and the run stops for that.
+        StageFailed: the reader could not be calibrated.
     """
-    if not is_due(config):
+    calibrated = needs_calibration(extractor)
+    if not is_due(config) and not calibrated:
         return
+    key = extractor_key(config)
     places = lasting, of_this_run = _places(config, epoch)
-    found = _read(storage, places)
+
+    def there() -> _There | None:
+        found = _read(storage, places) if is_due(config) else {}
+        calibration = stored_calibration(storage, key) if calibrated else None
+        if found is None or (calibrated and calibration is None):
+            return None
+        return found, calibration
+
     claim = f"{of_this_run}.claim"
-    if found is None and not storage.create(claim, _me()):
-        found = _wait(storage, places, claim, wait_s)
-    if found is None:
-        found = make_check(config, extractor)
-        failed = any(sign["name"] == "errors" for sign in found["signs"])
+    known = there()
+    if known is None and not storage.create(claim, _me()):
+        known = _wait(storage, there, claim, wait_s)
+    if known is None:
+        record, calibration = make_check(
+            config, extractor, stored=stored_calibration(storage, key) if calibrated else None
+        )
+        if calibration is not None:
+            calibration = store_calibration(storage, key, calibration)
+        failed = any(sign["name"] == "errors" for sign in record["signs"])
         # The first record stands, should two actors have made one.
-        storage.create(of_this_run if failed else lasting, json.dumps(found, indent=1).encode())
-        found = _read(storage, places) or found
-    refuse_degenerate(config, found)
+        storage.create(of_this_run if failed else lasting, json.dumps(record, indent=1).encode())
+        known = _read(storage, places) or record, calibration
+    found, calibration = known
+    if isinstance(extractor, ModelExtractor) and calibration is not None:
+        extractor.use(calibration)
+    if is_due(config):
+        refuse_degenerate(config, found)
 
 
 def refuse_degenerate(config: RunConfig, found: Mapping[str, Any] | None) -> None:
@@ -141,12 +171,12 @@ def _read(storage: Storage, places: tuple[str, str]) -> dict[str, Any] | None:
 
 
 def _wait(
-    storage: Storage, places: tuple[str, str], claim: str, wait_s: float
-) -> dict[str, Any] | None:
-    """Wait for the record of the actor that reads; None if it takes too long, or has died."""
+    storage: Storage, there: Callable[[], _There | None], claim: str, wait_s: float
+) -> _There | None:
+    """Wait for what the reading actor writes; None if it takes too long, or has died."""
     until = time.monotonic() + wait_s
     while time.monotonic() < until:
-        found = _read(storage, places)
+        found = there()
         if found is not None or _has_died(storage.read(claim)):
             return found
         time.sleep(POLL_S)

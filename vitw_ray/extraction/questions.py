@@ -15,7 +15,7 @@ conversation, one request per facet, in the wording of the one pass.
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -25,26 +25,16 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints,
 
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.answers import Label, TaskPhrase
+from vitw_ray.extraction.closed import LEVEL_CODES, LEVELS, RESPONSE_CODES
 from vitw_ray.facets import AI_VALUES, FACETS, RESPONSE_TYPE, Facet
 from vitw_ray.inference.question import MAX_QUOTE, Question
 
 PROMPTS = Path(__file__).parent / "prompts"
 LONG, SHORT = "instructions_first", "short"  # sets of prompts
+OPENINGS = {"rating": '{"subjectivity": ', "kind": "", "values": ""}
+"""What an answer starts with, where it is not an object with the question's name. Measured: the
+spelling of an answer changes how well its probabilities order conversations."""
 PROMPT_WIDTH = 100  # characters per line (ours: as the files are written)
-LEVELS = (1, 2, 3, 4)
-LEVEL_CODES = {
-    "rating": ("1", "2", "3", "4"),
-    "kind": ("objective", "subjective"),
-    "values": ("no", "yes"),
-}
-"""Closed questions that decide the level, each with its codes. No two codes begin alike."""
-RESPONSE_CODES = {
-    "stance": ("A", "B", "C"),
-    "resists": ("no", "yes"),
-    "affirms": ("no", "yes"),
-    "personal": ("no", "yes"),
-}
-"""Closed questions that, with those above, decide the response type."""
 
 Quote = Annotated[str, StringConstraints(pattern=rf'^[^"\\\x00-\x1f\x7f]{{0,{MAX_QUOTE}}}$')]
 """Words of a conversation, in any script. A pattern and not a length, as for labels."""
@@ -73,11 +63,6 @@ class QuestionSet:
         """Names of the closed questions."""
         return tuple(question.name for question in self.all if question.codes)
 
-    @property
-    def closed_first(self) -> tuple[str, ...]:
-        """Names of the closed questions that decide the level."""
-        return tuple(question.name for question in self.first if question.codes)
-
 
 def questions_for(config: ExtractionConfig) -> QuestionSet:
     """The questions of a run."""
@@ -96,7 +81,9 @@ def questions_for(config: ExtractionConfig) -> QuestionSet:
 
 
 def _closed(name: str, codes: tuple[str, ...]) -> Question:
-    return _short(name, _prompt(name, SHORT), _form(name, {name: Literal[codes]}), codes)
+    opening = OPENINGS.get(name, f'{{"{name}": "')
+    form = _form(name, {name: Literal[codes]})
+    return replace(_short(name, _prompt(name, SHORT), form), codes=codes, opening=opening)
 
 
 def _open(config: ExtractionConfig, facet: Facet) -> Question:
@@ -125,15 +112,12 @@ def _named(fields: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}"
 
 
-def _short(
-    name: str, wording: str, answer: type[BaseModel], codes: tuple[str, ...] = ()
-) -> Question:
+def _short(name: str, wording: str, answer: type[BaseModel]) -> Question:
     return Question(
         name=name,
         before=_joined(_prompt("reader", SHORT), _prompt("conversation", SHORT)),
         after=f"{_prompt('cue', SHORT)} {wording}",
         answer=answer,
-        codes=codes,
     )
 
 

@@ -131,11 +131,8 @@ class PromptEncoder:
         missing = -(len(start) + len(end)) % self._block_size
         return Frame(
             head=(*start, *self._filler * missing, *end),
-            tail=(*self.encode(closing(question)), *after_user, *self._answer_opening(question)),
+            tail=(*self.encode(closing(question)), *after_user, *self.encode(question.opening)),
         )
-
-    def _answer_opening(self, question: Question) -> list[int]:
-        return self.encode(question.answer_opening) if question.codes else []
 
     def body(self, turns: Sequence[tuple[str, str]]) -> list[int]:
         """Token ids of (mark, content) turns. Parts are encoded separately: token counts add up."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from vitw_ray.errors import ConfigError
-from vitw_ray.inference.choices import code_logprobs
+from vitw_ray.inference.choices import code_at_start, code_logprobs
 from vitw_ray.inference.language_model import Completion, ModelFailure
 from vitw_ray.inference.question import Question
 
@@ -88,11 +88,11 @@ def completion_of(response: "ChatCompletion") -> Completion:
 
 def logprobs_of(response: "ChatCompletion", question: Question) -> tuple[float, ...] | None:
     """Log-probabilities of a closed question's codes; None if the server gives none."""
-    before = re.compile(rf'"{question.name}"\s*:\s*"?$')
+    before = re.compile(r'^\s*(\{\s*"[^"]*"\s*:\s*"?)?$')  # nothing, or the start of an object
     written = ""
     try:
         for entry in response.choices[0].logprobs.content:  # type: ignore[union-attr]
-            if before.search(written) and entry.token.strip(' "\n\t'):
+            if before.match(written) and code_at_start(entry.token, question.codes):
                 likeliest = [(top.token, top.logprob) for top in entry.top_logprobs]
                 return code_logprobs(question.codes, likeliest)
             written += entry.token

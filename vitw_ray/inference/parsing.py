@@ -19,6 +19,7 @@ from vitw_ray.alphabet import (
     TASK_PHRASE_CHARACTERS,
 )
 from vitw_ray.facets import FACETS
+from vitw_ray.inference.choices import code_in
 from vitw_ray.inference.question import MAX_QUOTE, Question
 
 _NOT_IN_LABEL = re.compile(rf"[^{LABEL_CHARACTERS}]+")
@@ -37,6 +38,11 @@ def parse(text: str, question: Question) -> dict[str, Any]:
     Raises:
         InvalidAnswer: there is no JSON object, or it does not match the model.
     """
+    if question.codes:
+        code = code_in(_without_thoughts(text), question.codes)
+        if code is None:
+            raise InvalidAnswer
+        return {question.name: code}
     try:
         found = json.loads(_object_in(text))
     except ValueError:

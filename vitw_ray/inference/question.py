@@ -22,8 +22,9 @@ class Question:
     `before` is the same for every conversation. `answer` is the pydantic model of the answer;
     `schema` is its JSON schema, which constrains decoding.
 
-    A closed question has `codes`, one of which is the answer, as the value of the one field `name`.
-    It is asked for the probabilities of its codes (`Completion.code_logprobs`).
+    A closed question has `codes`, one of which is the answer. It is asked for the probabilities of
+    its codes (`Completion.code_logprobs`). `opening` is what an answer starts with before the code;
+    an engine is given it, so that a code comes next.
     """
 
     name: str
@@ -31,16 +32,12 @@ class Question:
     after: str
     answer: type[BaseModel]
     codes: tuple[str, ...] = ()
+    opening: str = ""
 
     @property
     def schema(self) -> dict[str, Any]:
         """JSON schema of the answer."""
         return _schema(self.answer)
-
-    @property
-    def answer_opening(self) -> str:
-        """What stands before the code in the answer to a closed question."""
-        return f'{{"{self.name}": "'
 
 
 @cache

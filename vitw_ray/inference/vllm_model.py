@@ -163,13 +163,13 @@ class VllmModel:
         )
 
     def _choice(self, question: Question, output: Output, prompt_tokens: int) -> Completion:
-        """The likeliest code, in the form of the answer, and the probabilities of all codes."""
+        """The likeliest code, and the probabilities of all codes."""
         first = output.first_logprobs or {}
         texts = [(self._decode([token]), logprob) for token, logprob in first.items()]
         logprobs = code_logprobs(question.codes, texts)
         code = question.codes[logprobs.index(max(logprobs))]
         return Completion(
-            f'{question.answer_opening}{code}"}}',
+            code,
             False,
             prompt_tokens=prompt_tokens,
             output_tokens=len(output.token_ids),

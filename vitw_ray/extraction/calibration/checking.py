@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from vitw_ray.config import RunConfig
-from vitw_ray.extraction.answers import Extracted, Extractor, in_order
+from vitw_ray.extraction.answers import Extracted, Extractor
+from vitw_ray.extraction.calibration.fitting import read_calibration_set
 from vitw_ray.extraction.calibration.labelled import Labelled, calibration_set, own_labelled
 from vitw_ray.extraction.calibration.scores import (
     Matching,
@@ -17,25 +18,35 @@ from vitw_ray.extraction.calibration.scores import (
     matching_here,
     score,
 )
+from vitw_ray.extraction.closed import Calibration
 from vitw_ray.extraction.questions import questions_for
 from vitw_ray.extraction.signs import CHECK, Sign, chance, examples_in, signs_of, tally
 from vitw_ray.paper import SUBJECTIVE_FROM
 
 
-def read_calibration_set(extractor: Extractor, labelled: Sequence[Labelled]) -> list[Extracted]:
-    """What a reader finds in labelled conversations, in their order."""
-    return in_order(extractor, [one.conversation for one in labelled])
-
-
 def make_check(
-    config: RunConfig, extractor: Extractor, matching: Matching | None = None
-) -> dict[str, Any]:
-    """Have the labelled conversations read, and score them."""
+    config: RunConfig,
+    extractor: Extractor,
+    matching: Matching | None = None,
+    stored: Calibration | None = None,
+) -> tuple[dict[str, Any], Calibration | None]:
+    """Have the labelled conversations read, and score them.
+
+    Returns:
+        The record, and the calibration of a reader that is asked closed questions.
+    """
     matching = matching or matching_here()
     sets = {"calibration": calibration_set()}
     if config.execution.labelled:
         sets["labelled"] = own_labelled(config.execution.labelled)
-    found = read_calibration_set(extractor, [one for labelled in sets.values() for one in labelled])
+    read = read_calibration_set(
+        extractor,
+        [one for labelled in sets.values() for one in labelled],
+        config.extraction.subjective_from,
+        fitted_to=len(sets["calibration"]),
+        stored=stored,
+    )
+    found = read.found
     scored, start = [], 0
     for name, labelled in sets.items():
         mine = found[start : start + len(labelled)]
@@ -51,7 +62,8 @@ def make_check(
     signs = _signs(config, sets["calibration"], found)
     if all(sign.name != "errors" for sign in signs):  # kappa counts errors as wrong answers
         signs += chance(scored[0]["scores"])
-    return {"matching": matching, "sets": scored, "signs": [asdict(sign) for sign in signs]}
+    record = {"matching": matching, "sets": scored, "signs": [asdict(sign) for sign in signs]}
+    return record, read.calibration
 
 
 def tolerated(config: RunConfig, shares: Mapping[str, float]) -> dict[str, float]:
@@ -64,7 +76,7 @@ def tolerated(config: RunConfig, shares: Mapping[str, float]) -> dict[str, float
 
 def examples(config: RunConfig) -> frozenset[str]:
     """The examples in the prompts of a run."""
-    return examples_in(questions_for(config.extraction))
+    return examples_in(questions_for(config.extraction).all)
 
 
 def _beside(

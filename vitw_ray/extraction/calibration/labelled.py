@@ -9,18 +9,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitw_ray.errors import InputError
 from vitw_ray.extraction.answers import Answer, TaskPhrase, Value
+from vitw_ray.extraction.extractors import CALIBRATION_SET
 from vitw_ray.facets import ResponseType
 from vitw_ray.keys import content_key, message_bytes
 from vitw_ray.records import Conversation, Message
 
-CALIBRATION_SET = Path(__file__).parent / "conversations.jsonl"
 _FIX = "give one JSON object per line with messages, subjectivity (1-4) and, from level 3 on, the"
 _FIX += " facets: task, human_values, ai_values, response_type"
 
