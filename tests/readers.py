@@ -31,7 +31,7 @@ class Reader:
 
 def config(**settings) -> RunConfig:
     """A run with a model that is never loaded."""
-    names = ("explicit_only", "max_error_share", "subjective_from")
+    names = ("questions", "explicit_only", "max_error_share", "subjective_from")
     extraction = {name: settings.pop(name) for name in names if name in settings}
     return RunConfig(
         extraction=ExtractionConfig(extractor="openai", model="known", **extraction),

@@ -79,7 +79,7 @@ def test_a_constant_reader_is_caught_by_all_that_is_constant():
     ("fields", "sign"),
     [
         ({"ai_values": ()}, ("empty_lists", "ai_values")),
-        ({"task": "write a cover letter"}, ("copied_task", "task")),
+        ({"task": "healthy boundaries"}, ("copied_task", "task")),
         ({"task": "answer the question"}, ("one_task", "task")),
         ({"ai_values": values("honesty", "clarity")}, ("same_list", "ai_values")),
         ({"human_values": values("healthy boundaries")}, ("copied_label", "human_values")),
@@ -89,7 +89,7 @@ def test_a_constant_reader_is_caught_by_all_that_is_constant():
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_each_sign_is_seen_where_only_that_facet_is_wrong(fields, sign):
-    found = signs(but(**fields))
+    found = signs(but(**fields), questions="one_pass")  # whose prompt has examples
     assert sign in found
     assert {facet for _, facet in found} == {sign[1]}
 

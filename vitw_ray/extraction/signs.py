@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitw_ray.extraction.answers import Answer, Extracted
+from vitw_ray.extraction.answers import Answer, Extracted, Value
 from vitw_ray.facets import AI_VALUES, FACETS, RESPONSE_TYPE, TASK
 from vitw_ray.inference.question import Question
 from vitw_ray.intervals import wilson
@@ -77,11 +77,12 @@ class Sign:
     language: str | None = None
 
 
-def examples_in(questions: Iterable[Question]) -> frozenset[str]:
+def examples_in(questions: Sequence[Question]) -> frozenset[str]:
     """What the prompt quotes: phrases that a reader may copy instead of reading."""
     texts = (f"{question.before}\n{question.after}" for question in questions)
     quoted = {found.lower() for text in texts for found in _QUOTED.findall(_joined(text))}
-    return frozenset(quoted - Answer.model_fields.keys())
+    codes = {code.lower() for question in questions for code in question.codes}
+    return frozenset(quoted - codes - Answer.model_fields.keys() - Value.model_fields.keys())
 
 
 def tally(found: Iterable[Extracted], gate: int, examples: Collection[str]) -> Tally:

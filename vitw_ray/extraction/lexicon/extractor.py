@@ -93,7 +93,8 @@ class LexiconExtractor:
             return ()
         chances = self._heads.value_chances(speaker, reading, row, self._labels)
         cut = self._heads.values[speaker].cut
-        positions = choose(chances, cut, MOST_VALUES, self._same)
+        fewest = 1 if speaker == "assistant" else 0  # a reply always shows something
+        positions = choose(chances, cut, MOST_VALUES, self._same, fewest)
         return with_explicit(self._names, positions, turns, speaker)
 
 

@@ -140,11 +140,16 @@ class Heads:
         return chance(head.pair(head.features(speaker, reading, row, labels, present)))
 
 
-def choose(chances: np.ndarray, cut: float, most: int, same: np.ndarray) -> list[int]:
-    """The likeliest labels above the cut, without synonyms, most likely first."""
+def choose(
+    chances: np.ndarray, cut: float, most: int, same: np.ndarray, fewest: int = 0
+) -> list[int]:
+    """The likeliest labels above the cut, without synonyms, most likely first.
+
+    The likeliest `fewest` are chosen wherever the cut is.
+    """
     chosen: list[int] = []
     for position in np.argsort(-chances, kind="stable").tolist():
-        if chances[position] < cut or len(chosen) == most:
+        if len(chosen) == most or (chances[position] < cut and len(chosen) >= fewest):
             break
         if not same[position, chosen].any():
             chosen.append(position)
