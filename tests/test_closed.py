@@ -154,7 +154,7 @@ def test_what_judges_a_labelled_conversation_has_not_seen_it():
         other = [5 - level if k == n else level for k, level in enumerate(levels)]
         after = held_out(rows, other, types)
         assert after[n] == before[n]
-        assert after[(n + 1) % 24] != before[(n + 1) % 24]
+        assert sum(one != other for one, other in zip(after, before, strict=True)) >= 18
 
 
 def test_labels_of_one_kind_alone_are_no_error():

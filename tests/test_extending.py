@@ -20,7 +20,8 @@ NAMES = sorted({t for t in QUOTED if re.fullmatch(r"_?[A-Za-z]\w*_\w+|[A-Z]\w{3,
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_file_that_the_guide_names_exists(path):
-    places = [ROOT, ROOT / "vitw_ray", ROOT / "vitw_ray" / "extraction" / "prompts"]
+    prompts = ROOT / "vitw_ray" / "extraction" / "prompts" / "instructions_first"
+    places = [ROOT, ROOT / "vitw_ray", prompts]
     places.append(ROOT / "vitw_ray" / "evaluation")
     assert [place for place in places if (place / path).exists()]
 

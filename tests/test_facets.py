@@ -15,7 +15,7 @@ from vitw_ray.config import RunConfig, TaxonomyConfig
 from vitw_ray.extraction import extractors
 from vitw_ray.extraction.answers import Answer, TaskPhrase, Value
 from vitw_ray.extraction.extractors import NOT_ANSWERS, extractor_key
-from vitw_ray.extraction.questions import PROMPTS
+from vitw_ray.extraction.questions import LONG, PROMPTS
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.facets import AI_VALUES, FACETS, RESPONSE_TYPE, TASK
 from vitw_ray.source_code import closure
@@ -42,7 +42,7 @@ def test_a_field_of_the_answer_has_the_kind_and_the_length_of_its_record(facet):
 
 @pytest.mark.parametrize("facet", FACETS, ids=lambda facet: facet.field)
 def test_a_facet_is_defined_for_the_model_in_a_prompt_of_its_name(facet):
-    text = (PROMPTS / f"{facet.field}.md").read_text(encoding="utf-8")
+    text = (PROMPTS / LONG / f"{facet.field}.md").read_text(encoding="utf-8")
     assert text.startswith(f"`{facet.field}`: ")
     assert all(f"{code} = " in text for code in facet.codes)
 
@@ -146,7 +146,7 @@ def extended(tmp_path_factory) -> Path:
         "from vitw_ray.facets import AI_VALUES, HUMAN_VALUES, ResponseType",
         "from vitw_ray.facets import AI_VALUES, CONCERNS, HUMAN_VALUES, ResponseType, Tone",
     )
-    prompts = package / "extraction" / "prompts"
+    prompts = package / "extraction" / "prompts" / "instructions_first"
     (prompts / "concerns.md").write_text("`concerns`: what the user is afraid of.\n")
     (prompts / "tone.md").write_text("`tone`: warm = kind; matter_of_fact = dry.\n")
     return folder

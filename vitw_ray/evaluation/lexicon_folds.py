@@ -51,6 +51,7 @@ def _read(heads: Heads, data: Material, number: int) -> Held:
         facet: labels_above(
             heads.value_chances(speaker, example.reading, row, data.labels),
             heads.values[speaker].cut,
+            speaker,
             data,
         )
         for speaker, facet in FACETS.items()

@@ -20,7 +20,7 @@ from vitw_ray.agreement.measures import label_scores, similarity_of
 from vitw_ray.evaluation.lexicon_examples import Example, examples
 from vitw_ray.evaluation.lexicon_material import FACETS, Material, material
 from vitw_ray.evaluation.lexicon_values import fit_values
-from vitw_ray.extraction.lexicon.extractor import MOST_VALUES
+from vitw_ray.extraction.lexicon.extractor import FEWEST_VALUES, MOST_VALUES
 from vitw_ray.extraction.lexicon.features import ROWS
 from vitw_ray.extraction.lexicon.heads import (
     FILE,
@@ -192,16 +192,17 @@ def _with_cut(
     real = [n for n, i in enumerate(chosen) if data.examples[i].source != "planted"]
 
     def f1(cut: float) -> float:
-        given = [labels_above(inner[n], cut, data) for n in real]
+        given = [labels_above(inner[n], cut, speaker, data) for n in real]
         true = [data.examples[chosen[n]].labels(FACETS[speaker]) for n in real]
         return f1_of(true, given, data)
 
     return replace(head, cut=max(CUTS, key=f1))
 
 
-def labels_above(chances: np.ndarray, cut: float, data: Material) -> list[str]:
+def labels_above(chances: np.ndarray, cut: float, speaker: Speaker, data: Material) -> list[str]:
     """The chosen labels, as words."""
-    return [vocabulary().values[n].label for n in choose(chances, cut, MOST_VALUES, data.same)]
+    chosen = choose(chances, cut, MOST_VALUES, data.same, FEWEST_VALUES[speaker])
+    return [vocabulary().values[n].label for n in chosen]
 
 
 def f1_of(true: Sequence[list[str]], given: Sequence[list[str]], data: Material) -> float:
@@ -236,7 +237,7 @@ def to_json(heads: Heads, rarity: Mapping[str, float]) -> dict[str, Any]:
     }
     return {
         "made_by": "python -m vitw_ray.evaluation.lexicon_training",
-        "trained_on": "320 labelled public conversations (gold_open), 100 planted ones (seed 7)",
+        "trained_on": "320 labelled public conversations (gold_open), 320 planted ones (seed 7)",
         "rows": list(ROWS),
         "rarity": dict(rarity),
         "heads": {"columns": columns, **linear, "values": values},

@@ -234,10 +234,14 @@ def held_out(
     levels: Sequence[int],
     responses: Sequence[ResponseType | None],
 ) -> list[Calibration]:
-    """For each conversation, a calibration that has not seen it: `FOLDS` folds, in turn."""
+    """For each conversation, a calibration that has not seen it.
+
+    Folds are drawn at random, with a fixed seed: in order, one fold may hold all of one kind.
+    """
+    fold_of = np.random.default_rng(0).permutation(len(rows)) % FOLDS
     found = []
     for fold in range(FOLDS):
-        seen = [n for n in range(len(rows)) if n % FOLDS != fold] or list(range(len(rows)))
+        seen = [n for n in range(len(rows)) if fold_of[n] != fold] or list(range(len(rows)))
         found.append(
             calibrate(
                 [rows[n] for n in seen],
@@ -245,7 +249,7 @@ def held_out(
                 [responses[n] for n in seen],
             )
         )
-    return [found[n % FOLDS] for n in range(len(rows))]
+    return [found[fold] for fold in fold_of]
 
 
 # --- Without a calibration: as the model answers.

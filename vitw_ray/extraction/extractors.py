@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
+from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +16,7 @@ from vitw_ray.keys import content_key
 from vitw_ray.profiles import profile_of
 from vitw_ray.source_code import code_digest
 
-CALIBRATION_SET = Path(__file__).parent / "calibration" / "conversations.jsonl"
+CALIBRATION_SET = files("vitw_ray.extraction.calibration") / "conversations.jsonl"
 NOT_ANSWERS: Mapping[str, str] = MappingProxyType(
     {
         "facets": "what decides an answer is in the key by value; the rest are names for people",

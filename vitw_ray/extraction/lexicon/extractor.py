@@ -18,6 +18,7 @@ from vitw_ray.inference.transcript import estimate, transcript
 from vitw_ray.records import Conversation
 
 MOST_VALUES = 6  # ours: labelled conversations have 1 to 6 values
+FEWEST_VALUES: Mapping[Speaker, int] = {"assistant": 1, "user": 0}  # a reply shows something
 
 
 class LexiconExtractor:
@@ -93,8 +94,7 @@ class LexiconExtractor:
             return ()
         chances = self._heads.value_chances(speaker, reading, row, self._labels)
         cut = self._heads.values[speaker].cut
-        fewest = 1 if speaker == "assistant" else 0  # a reply always shows something
-        positions = choose(chances, cut, MOST_VALUES, self._same, fewest)
+        positions = choose(chances, cut, MOST_VALUES, self._same, FEWEST_VALUES[speaker])
         return with_explicit(self._names, positions, turns, speaker)
 
 
