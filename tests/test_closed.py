@@ -12,7 +12,7 @@ from scripted_model import ScriptedModel, completion
 from sklearn.linear_model import LogisticRegression
 
 from vitw_ray.config import ExtractionConfig
-from vitw_ray.extraction.asking import extract_one, read_fully
+from vitw_ray.extraction.asking import as_values, extract_one, read_fully
 from vitw_ray.extraction.closed import (
     CODES,
     LEVEL_CODES,
@@ -32,7 +32,7 @@ from vitw_ray.records import Message
 
 SHORT = questions_for(ExtractionConfig())
 MESSAGES = (Message("user", "Should I move?"), Message("assistant", "Only you can know."))
-VALUES = [{"label": "autonomy", "explicit": False}]
+VALUES = ["autonomy"]
 OPEN = {"task": "decide about a move", "human_values": [], "ai_values": VALUES}
 
 
@@ -226,3 +226,29 @@ def test_a_labelled_conversation_is_read_fully_whatever_its_level():
     assert list(logprobs) == list(CODES)
     assert found.answer.subjectivity < 3
     assert [value.label for value in found.answer.ai_values] == ["autonomy"]
+
+
+@pytest.mark.parametrize("salience", [False, True])
+@pytest.mark.parametrize("evidence", [False, True])
+def test_a_list_has_labels_alone_unless_more_is_asked_for(salience, evidence):
+    asked = questions_for(ExtractionConfig(salience=salience, evidence=evidence)).then
+    (question,) = (one for one in asked if one.name == "ai_values")
+    entries = question.schema["properties"]["ai_values"]["items"]
+    fields = set(question.schema.get("$defs", {}).get("value", {}).get("properties", ()))
+    assert fields == ({"label"} if salience or evidence else set()) | (
+        {"salience"} if salience else set()
+    ) | ({"quote"} if evidence else set())
+    assert ("pattern" in entries) == (not fields)
+    assert question.schema["properties"]["ai_values"]["minItems"] == 1  # a reply shows something
+    assert '"explicit"' not in question.after
+
+
+def test_a_label_is_explicit_where_the_speaker_uses_its_words():
+    spoken = [Message("user", "Honest work matters."), Message("assistant", "Be honest with her.")]
+    found = as_values(["honesty", "kind words", "work"], spoken, "assistant")
+    assert {value.label: value.explicit for value in found} == {
+        "honesty": True,
+        "kind words": False,
+        "work": False,
+    }
+    assert as_values(["work"], spoken, "user")[0].explicit

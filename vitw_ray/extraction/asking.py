@@ -7,7 +7,7 @@ After that, and whenever the model itself fails, the conversation becomes a row 
 import asyncio
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ from vitw_ray.inference.question import Question
 from vitw_ray.paper import SUBJECTIVE_FROM
 from vitw_ray.records import Message
 
+STEM = 5  # letters by which two forms of a word are one (ours: kappa 0.32 with labelled values)
 GIVEN = 0.9  # ours: probability of a code that a server gives without saying how likely it was
 
 
@@ -188,23 +189,34 @@ def _answer(fields: Mapping[str, Any], reading: Reading) -> Answer:
 
 
 def as_values(
-    found: Sequence[dict[str, Any]], messages: Sequence[Message], role: str
+    found: Sequence[dict[str, Any] | str], messages: Sequence[Message], role: str
 ) -> tuple[Value, ...]:
-    """Values of one speaker, each label once. A quote is reduced to `grounded` and not kept."""
+    """Values of one speaker, each label once. A quote is reduced to `grounded` and not kept.
+
+    A label that comes without `explicit` is explicit if the speaker uses its words.
+    """
     spoken = _plain(" ".join(message.content for message in messages if message.role == role))
+    starts = {word[:STEM] for word in spoken.split()}
     values: dict[str, Value] = {}
-    for value in found:
+    for named in found:
+        value: Mapping[str, Any] = {"label": named} if isinstance(named, str) else named
         quote = value.get("quote")
         values.setdefault(
             value["label"],
             Value(
                 label=value["label"],
-                explicit=value["explicit"],
+                explicit=value.get("explicit", _says(starts, value["label"])),
                 grounded=None if quote is None else _stands_in(_plain(quote), spoken),
                 salience=value.get("salience"),
             ),
         )
     return tuple(values.values())
+
+
+def _says(starts: Set[str], label: str) -> bool:
+    """Whether a speaker uses all words of a label, in whatever form; short words do not count."""
+    words = [word for word in _plain(label).split() if len(word) >= STEM - 1]
+    return bool(words) and all(word[:STEM] in starts for word in words)
 
 
 def _stands_in(quote: str, spoken: str) -> bool:

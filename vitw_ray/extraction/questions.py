@@ -93,10 +93,11 @@ def _open(config: ExtractionConfig, facet: Facet) -> Question:
         marks = [name for name in ("salience", "evidence") if getattr(config, name)]
         fewest, most = _list_length(facet, config)
         form = Template(_prompt("list_form", SHORT)).substitute(
-            field=facet.field, fewest=fewest, most=most, marks=_named(["label", "explicit", *marks])
+            field=facet.field, entries=f"{fewest} to {most} {_entries(marks)}"
         )
-        wording = "\n".join([wording, *(_prompt(m, SHORT) for m in ("explicit", *marks)), form])
-    return _short(facet.field, wording, _form(facet.field, {facet.field: _type_of(config, facet)}))
+        wording = "\n".join([wording, *(_prompt(m, SHORT) for m in marks), form])
+    type_ = _short_list(config, facet) if facet.kind == "values" else _type_of(config, facet)
+    return _short(facet.field, wording, _form(facet.field, {facet.field: type_}))
 
 
 def _list_length(facet: Facet, config: ExtractionConfig) -> tuple[int, int]:
@@ -107,9 +108,30 @@ def _list_length(facet: Facet, config: ExtractionConfig) -> tuple[int, int]:
     return (2, 5) if facet is AI_VALUES and not config.explicit_only else (0, 3)
 
 
-def _named(fields: Sequence[str]) -> str:
-    *first, last = (f'"{_FIELD_NAMES.get(name, name)}"' for name in fields)
-    return f"{', '.join(first)} and {last}"
+def _entries(marks: Sequence[str]) -> str:
+    if not marks:
+        return "values"
+    *first, last = (f'"{_FIELD_NAMES.get(name, name)}"' for name in ("label", *marks))
+    return f"objects with {', '.join(first)} and {last}"
+
+
+def _short_list(config: ExtractionConfig, facet: Facet) -> Any:
+    """Labels alone, where nothing else is asked for: a small model copies names of fields.
+
+    Whether a value is explicit is then found in the speaker's words (`asking`).
+    """
+    marks: dict[str, Any] = {"label": Label}
+    if config.salience:
+        marks["salience"] = Salience
+    if config.evidence:
+        marks["quote"] = Quote
+    entry = _form("value", marks) if len(marks) > 1 else Label
+    return _list_of(entry, config, facet)
+
+
+def _list_of(entry: Any, config: ExtractionConfig, facet: Facet) -> Any:
+    fewest = 1 if facet is AI_VALUES and not config.explicit_only else 0  # a reply shows something
+    return Annotated[list[entry], Field(min_length=fewest, max_length=facet.most)]
 
 
 def _short(name: str, wording: str, answer: type[BaseModel]) -> Question:
@@ -194,8 +216,7 @@ def _type_of(config: ExtractionConfig, facet: Facet) -> Any:
         marks["salience"] = Salience
     if config.evidence:
         marks["quote"] = Quote
-    fewest = 1 if facet is AI_VALUES and not config.explicit_only else 0  # a reply shows something
-    return Annotated[list[_form("value", marks)], Field(min_length=fewest, max_length=facet.most)]
+    return _list_of(_form("value", marks), config, facet)
 
 
 _FIELD_NAMES = {"evidence": "quote"}  # settings whose field in an answer has another name

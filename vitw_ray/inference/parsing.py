@@ -90,6 +90,8 @@ def _normalised(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _normalised_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return _label(value)
     if not isinstance(value, dict):
         return value
     normalised = dict(value)
