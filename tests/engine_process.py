@@ -54,6 +54,11 @@ def answer(config: RunConfig, conversations: Sequence[Conversation]) -> list[Ext
     return in_order(_extractor(config), conversations)
 
 
+def answer_labelled(config: RunConfig, conversations: Sequence[Conversation]) -> list[Any]:
+    """Answers to all questions about each conversation, with the log-probabilities."""
+    return _extractor(config).read_labelled(conversations)
+
+
 @dataclass(frozen=True)
 class Prompt:
     """The part of a prompt that is specific to one conversation."""

@@ -65,7 +65,7 @@ def settings(folder: Path, url: str, **execution: Any) -> RunConfig:
     config = small_config(
         [str(file)], folder / "run", folder / "secret", server_url=url, unit_rows=20, **execution
     )
-    extraction = ExtractionConfig(extractor="openai", model="served")
+    extraction = ExtractionConfig(extractor="openai", model="served", questions="one_pass")
     return replace(config, extraction=extraction)
 
 
@@ -123,7 +123,16 @@ def test_a_small_real_model_is_caught_before_the_first_conversation(tmp_path):
         pytest.skip(f"no weights at {model}; set VITW_RAY_MODELS to their folder")
     scratch = Path(tempfile.mkdtemp(prefix="v", dir="/tmp"))
     job = Job(tmp_path / "job", model, scratch, planted_rows(20))
-    settings = ("--reader-check", "stop", "--sampling-kwargs", "{}", "--transcript-tokens", "1024")
+    settings = (
+        "--questions",
+        "short",
+        "--reader-check",
+        "stop",
+        "--sampling-kwargs",
+        "{}",
+        "--transcript-tokens",
+        "1024",
+    )
     try:
         with job.running(*settings, "--request-timeout-s", "3000") as running:
             output, _ = running.communicate(timeout=3000)

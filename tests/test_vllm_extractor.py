@@ -12,11 +12,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 from engine_faults.engine_faults import LAWLESS, STARVE
 from engine_process import (
     answer,
     answer_and_catch,
+    answer_labelled,
     answer_warmly,
     answer_within,
     children,
@@ -34,6 +36,7 @@ from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError, StageFailed
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.extraction.answers import Answer, Extracted
+from vitw_ray.extraction.closed import CODES
 from vitw_ray.extraction.extractors import make_extractor
 from vitw_ray.inference.question import conversation_text
 from vitw_ray.records import Conversation, Message
@@ -76,6 +79,7 @@ def config(model) -> RunConfig:
         extraction=ExtractionConfig(
             extractor="vllm",
             model=str(model),
+            questions="one_pass",
             transcript_tokens=TRANSCRIPT_TOKENS,
             max_output_tokens=128,
             sampling_kwargs=terse(model),
@@ -126,6 +130,25 @@ def separate_answers(one_by_one, call) -> list[Extracted]:
 
 def test_separate_questions_are_all_answered(separate_answers):
     assert valid(separate_answers)
+
+
+@pytest.fixture(scope="module")
+def short(config) -> RunConfig:
+    return changed(config, questions="short", max_output_tokens=400)
+
+
+def test_short_questions_are_answered_from_the_gate_on(short, call):
+    assert valid(call(answer, short, planted(12)))
+
+
+def test_the_probabilities_of_a_closed_answer_are_those_of_its_codes(short, call):
+    for found, logprobs in call(answer_labelled, short, planted(4)):
+        assert found.answer is not None
+        assert list(logprobs) == list(CODES)
+        for name, row in logprobs.items():
+            assert len(row) == len(CODES[name])
+            assert np.exp(row).sum() == pytest.approx(1, abs=1e-3)
+            assert np.std(row) > 0  # random weights prefer something
 
 
 def test_answers_at_temperature_zero_are_reproducible(config, answers, call):

@@ -43,6 +43,7 @@ class Job:
             *("--model", str(model), "--transcript-tokens", "512", "--actors", "1"),
             *("--request-timeout-s", "30", "--max-output-tokens", "128"),
             *("--sampling-kwargs", terse(model)),
+            *("--questions", "one_pass"),  # whose requests the tests count
             *("--reader-check", "off"),  # random weights read nothing
         ]
 
