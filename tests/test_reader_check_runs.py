@@ -140,7 +140,7 @@ def test_a_small_real_model_is_caught_before_the_first_conversation(tmp_path):
         shutil.rmtree(scratch, ignore_errors=True)
     assert running.returncode != 0
     assert "does not read" in output, output[-3000:]
-    assert "of the answers have the same level" in output
+    assert "are the same (tolerated" in output  # its lists, though its levels are calibrated
     assert job.segments() == 0
 
 
