@@ -10,7 +10,8 @@ import math
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,17 @@ import pyarrow.parquet as pq
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import StageFailed
-from vitw_ray.extraction.assemble import answer_keys, as_conversations, assemble
+from vitw_ray.extraction.assemble import (
+    SCREEN_COUNTS,
+    Decided,
+    answer_keys,
+    as_conversations,
+    assemble,
+)
 from vitw_ray.extraction.extractors import concurrent_units, extractor_key, make_extractor
-from vitw_ray.extraction.segments import SegmentWriter, as_keys, compact, read_index
+from vitw_ray.extraction.screen import steps
+from vitw_ray.extraction.screen.screener import Screener, Screening
+from vitw_ray.extraction.segments import AnswerIndex, SegmentWriter, as_keys, compact, read_index
 from vitw_ray.keys import Keyed
 from vitw_ray.progress import Progress, log
 from vitw_ray.records import Conversation
@@ -42,15 +51,14 @@ def extract(context: StageContext) -> StageReport:
     answers = answers_folder(context.config)
     parts = context.tables["conversations"].files
     units = units_of(parts, context.config.execution.unit_rows)
-    totals, described, rate = _answer(context, answers, units)
-    if totals["reused"]:
-        counts = (f"{totals[name]:,}" for name in ("answered", "reused"))
-        log.info("extractions: %s answers new, %s reused", *counts)
-    index = read_index(context.storage, answers)
-    files, counts = assemble(context, index, f"{context.config.extraction.extractor}@{key}")
+    if context.config.extraction.screen:
+        read = _answer_what_the_screen_leaves(context, answers, units)
+    else:
+        read = _Read(*_answer(context, answers, units), *_assemble(context, answers))
+    totals, files, counts = read.totals, read.files, read.counts
     rows = sum(file.rows for file in files)
     _check_failed_share(counts, rows, context.config.extraction.max_error_share)
-    compact(context.storage, answers, index)
+    compact(context.storage, answers, read.index)
     failed = {code.removeprefix("error:"): n for code, n in counts.items() if "error:" in code}
     return StageReport(
         files=files,
@@ -59,13 +67,36 @@ def extract(context: StageContext) -> StageReport:
         failed=dict(sorted(failed.items())),
         details={
             "extractor": f"{context.config.extraction.extractor}@{key}",
-            "settings": described,
-            "rows_per_s_once_ready": rate,
+            "settings": read.described,
+            "rows_per_s_once_ready": read.rate,
             "answers_new": totals["answered"],
             "answers_reused": totals["reused"],
             **{name: n for name, n in sorted(counts.items()) if "error:" not in name},
+            **read.screen,
         },
     )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What came of reading all conversations, and the parts of the table."""
+
+    totals: Counter[str]
+    described: dict[str, Any]
+    rate: float | None
+    index: AnswerIndex
+    files: list[FileEntry]
+    counts: Counter[str]
+    screen: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _assemble(
+    context: StageContext, answers: str, decided: Decided | None = None
+) -> tuple[AnswerIndex, list[FileEntry], Counter[str]]:
+    config = context.config
+    index = read_index(context.storage, answers)
+    extractor = f"{config.extraction.extractor}@{extractor_key(config)}"
+    return index, *assemble(context, index, extractor, decided)
 
 
 def answers_folder(config: RunConfig) -> str:
@@ -88,8 +119,42 @@ def units_of(parts: Sequence[FileEntry], unit_rows: int) -> list[cluster.Unit]:
     ]
 
 
-def _answer(
+def _answer_what_the_screen_leaves(
     context: StageContext, answers: str, units: list[cluster.Unit]
+) -> _Read:
+    """As without a screen, but the head reads first, and an audit judges it at the end."""
+    passes: list[tuple[Counter[str], dict[str, Any], float | None]] = []
+
+    def answer(some: list[cluster.Unit], screening: Screening | None = None) -> None:
+        passes.append(_answer(context, answers, some, screening))
+
+    found = steps.prepare(
+        context, units, extractor_key(context.config), answers, read=_read_unit, answer=answer
+    )
+    # A sample that was read just now has its answers; of an older one, failed rows are repeated.
+    answer([*([] if passes else found.sample), *found.others], steps.screening_of(context, found))
+    decided = steps.decided(context.storage, found.folder)
+    index, files, counts = _assemble(context, answers, decided)
+    audit = steps.audit_of(counts, found.screen)
+    if steps.withdrawn(audit):
+        answer(found.others)
+        passes[-1][0]["reused"] = 0  # counted in the pass before
+        index, files, counts = _assemble(context, answers)
+    screen = steps.details(found.screen, audit, counts["skipped"])
+    for name in SCREEN_COUNTS:
+        del counts[name]
+    totals = Counter[str]()
+    for of_pass, _, _ in passes:
+        totals.update(of_pass)
+    _, described, rate = max(passes, key=lambda one: one[0]["answered"])
+    return _Read(totals, described, rate, index, files, counts, {"screen": screen})
+
+
+def _answer(
+    context: StageContext,
+    answers: str,
+    units: list[cluster.Unit],
+    screening: Screening | None = None,
 ) -> tuple[Counter[str], dict[str, Any], float | None]:
     """Answer all units.
 
@@ -98,7 +163,7 @@ def _answer(
         first extractor was ready. The time to load a model is left out: it takes minutes, and is
         not part of the throughput.
     """
-    config, rows = context.config, context.tables["conversations"].rows
+    config, rows = context.config, sum(unit["stop"] - unit["start"] for unit in units)
     there = min(count_answers(config, context.storage), rows)
     if there:
         # They may be of other conversations: which, the actors find out as they read.
@@ -116,6 +181,7 @@ def _answer(
             "config": config,
             "keyed": context.keyed,
             "epoch": context.epoch,
+            "screening": screening,
         },
         execution=config.execution,
         concurrent_units=concurrent_units(config),
@@ -128,6 +194,9 @@ def _answer(
             described[result["actor"]] = result["described"]
             ready = min(ready, result["ready"])
             progress.add(counts["rows"], counts["failed"], counts["reused"])
+    if totals["reused"]:
+        told = (f"{totals[name]:,}" for name in ("answered", "reused"))
+        log.info("extractions: %s answers new, %s reused", *told)
     rate = totals["answered"] / max(time.time() - ready, 1e-3) if described else None
     return totals, _one_description(list(described.values())), rate and round(rate, 2)
 
@@ -155,6 +224,7 @@ class UnitExtractor:
         config: RunConfig,
         keyed: Keyed,
         epoch: int,
+        screening: Screening | None = None,
     ) -> None:
         self._name = uuid.uuid4().hex
         self._storage, self._parts, self._keyed = storage, parts, keyed
@@ -168,6 +238,7 @@ class UnitExtractor:
             config.execution.segment_seconds,
         )
         self._extractor = make_extractor(config)
+        self._screener = screening and Screener(screening, storage, keyed, epoch)
         self._ready = time.time()  # wall clock: compared with other machines
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
@@ -176,7 +247,9 @@ class UnitExtractor:
         keys = answer_keys(self._keyed, self._extractor_key, conversations)
         places = self._done.find(as_keys(keys))
         done = (places >= 0) & ~self._done.failed[places] if len(self._done.keys) else places >= 0
-        wanted = np.flatnonzero(~done).tolist()
+        without_answer = wanted = np.flatnonzero(~done).tolist()
+        if self._screener is not None and unit["screened"]:
+            wanted = self._screener.for_the_model(keys, conversations, without_answer)
         failed = 0
         for n, extracted in self._extractor.extract([conversations[n] for n in wanted]):
             self._segment.add(keys[wanted[n]], extracted)
@@ -186,7 +259,7 @@ class UnitExtractor:
             "counts": {
                 "rows": len(conversations),
                 "answered": len(wanted),
-                "reused": len(conversations) - len(wanted),
+                "reused": len(conversations) - len(without_answer),
                 "failed": failed,
             },
             "actor": self._name,

@@ -12,17 +12,15 @@ from dataclasses import dataclass
 
 from scipy import stats
 
+from vitw_ray.keys import Keyed
+
 AUDIT_SHARE = 0.02  # ours: of the screened conversations
 LEVEL = 0.05  # ours: probability that a screen whose loss is alpha or less is withdrawn
 
 
-def is_audited(digest: bytes) -> bool:
-    """Whether a screened conversation is read all the same.
-
-    Args:
-        digest: keyed hash of the conversation, at least 8 bytes.
-    """
-    return int.from_bytes(digest[:8], "big") < AUDIT_SHARE * 2**64
+def is_audited(keyed: Keyed, answer_key: bytes) -> bool:
+    """Whether a conversation is read all the same, should it be screened out."""
+    return int.from_bytes(keyed.digest("audit", answer_key, 8), "big") < AUDIT_SHARE * 2**64
 
 
 @dataclass(frozen=True, kw_only=True)

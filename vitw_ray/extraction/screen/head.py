@@ -12,7 +12,7 @@ import numpy as np
 
 from vitw_ray.errors import StageFailed
 
-REGULARISATION = 3.0  # scikit-learn's C (ours: best or close to it on planted and labelled data)
+REGULARISATION = 1.0  # scikit-learn's C (ours: best or close to it on planted and labelled data)
 ITERATIONS = 1000
 DIGITS = 6  # significant digits of a stored weight (ours: far below what a score needs)
 
@@ -89,3 +89,8 @@ def fit_head(features: np.ndarray, labels: Sequence[str]) -> Head:
 def fit_binary(features: np.ndarray, subjective: np.ndarray) -> Head:
     """A head for subjective or not: the score is higher the more subjective it looks."""
     return fit_head(features, np.where(subjective, "subjective", "objective").tolist())
+
+
+def undecided(features: int) -> Head:
+    """A head that gives every conversation the same score, so that none can be screened out."""
+    return Head(("objective", "subjective"), np.zeros((1, features)), np.zeros(1))

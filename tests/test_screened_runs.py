@@ -1,0 +1,194 @@
+"""A screened run: one row in, one row out, the same bytes after a kill, and a loss that is told."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from whole_runs import plant_files, run_quietly, small_config, table_bytes, wait_for_segments
+
+from vitw_ray.config import RunConfig
+from vitw_ray.errors import ConfigError
+from vitw_ray.extraction.screen.training import SAMPLE_SHARE, split_units
+from vitw_ray.keys import Keyed
+
+ROOT = Path(__file__).resolve().parents[1]
+ROWS = 900
+LOSS = 0.1  # so few rows certify no smaller one
+
+
+def screened(config: RunConfig, **settings) -> RunConfig:
+    fields = {"screen": True, "screen_embedder": "hashing", "screen_loss": LOSS} | settings
+    return replace(config, extraction=replace(config.extraction, **fields))
+
+
+def details(output: Path) -> dict:
+    stages = json.loads((output / "run.json").read_text())["stages"]
+    return {stage["name"]: stage["details"] for stage in stages}["extractions"]
+
+
+def extractions(output: Path) -> list[dict]:
+    files = json.loads((output / "run.json").read_text())["tables"]["extractions"]["files"]
+    return [row for file in files for row in pq.read_table(output / file).to_pylist()]
+
+
+@pytest.mark.parametrize(("rows", "size"), [(900, 200), (900, 4000), (10, 4), (2, 5)])
+def test_every_row_is_in_one_unit_once_and_the_sample_has_its_size(rows, size):
+    units = [
+        {"part": part, "start": start, "stop": min(start + 64, length)}
+        for part, length in enumerate((rows // 2, rows - rows // 2))
+        for start in range(0, length, 64)
+    ]
+    starts = set()
+    for secret in range(20):
+        sample, others = split_units(units, size, Keyed(str(secret).encode()))
+        taken = [
+            (unit["part"], row)
+            for unit in (*sample, *others)
+            for row in range(unit["start"], unit["stop"])
+        ]
+        everything = [(u["part"], row) for u in units for row in range(u["start"], u["stop"])]
+        assert sorted(taken) == everything
+        read = sum(unit["stop"] - unit["start"] for unit in sample)
+        assert read == min(size, int(rows * SAMPLE_SHARE))
+        assert not any(unit["screened"] for unit in sample)
+        assert all(unit["screened"] for unit in others)
+        starts.add(min(((u["part"], u["start"]) for u in sample), default=None))
+    assert len(starts) > 1 or rows < 3  # the secret decides where it starts
+
+
+def test_where_nothing_is_objective_a_screen_is_refused(tmp_path):
+    config = small_config(["x"], tmp_path, tmp_path / "secret")
+    everything = replace(config, extraction=replace(config.extraction, subjective_from=1))
+    with pytest.raises(ConfigError, match="--screen"):
+        screened(everything)
+
+
+def test_heads_without_a_screen_are_refused(tmp_path):
+    config = small_config(["x"], tmp_path, tmp_path / "secret")
+    with pytest.raises(ConfigError, match="--screen-heads"):
+        screened(config, screen=False, screen_heads="heads")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, local_ray) -> tuple[RunConfig, RunConfig]:
+    """The same conversations with and without a screen, in two folders."""
+    folder = tmp_path_factory.mktemp("screened")
+    inputs = plant_files(folder / "in", rows=ROWS)
+    plain = small_config(inputs, folder / "plain", folder / "secret", extractor="lexicon")
+    config = screened(replace(plain, execution=replace(plain.execution, output=str(folder / "s"))))
+    run_quietly(plain)
+    run_quietly(config)
+    return plain, config
+
+
+@pytest.mark.ray
+def test_what_the_screen_leaves_out_is_marked_and_counted(whole):
+    plain, config = (Path(one.execution.output) for one in whole)
+    told = details(config)["screen"]
+    rows = extractions(config)
+    skipped = [row for row in rows if row["extractor"].startswith("screen@")]
+    assert len(rows) == ROWS
+    assert len(skipped) == told["skipped"] > 0.25 * ROWS
+    assert not any(row["is_subjective"] or row["ai_values"] or row["task"] for row in skipped)
+    assert details(config)["answers_new"] == ROWS - len(skipped)
+    assert told["skipped"] == told["screened"] - told["audited"]
+    assert not told["withdrawn"]
+    assert told["loss_bound"] <= LOSS
+    assert "screen" not in details(plain)
+
+
+@pytest.mark.ray
+def test_what_the_model_read_is_what_it_says_without_a_screen(whole):
+    plain, config = (Path(one.execution.output) for one in whole)
+    without = {row["conversation_id"]: row for row in extractions(plain)}
+    subjective = lost = 0
+    for row in extractions(config):
+        expected = without[row["conversation_id"]]
+        subjective += expected["is_subjective"]
+        if row["extractor"].startswith("screen@"):
+            lost += expected["is_subjective"]
+        else:
+            assert row == expected
+    assert lost / subjective <= LOSS
+
+
+@pytest.mark.ray
+def test_the_checker_agrees_with_a_screened_run(whole):
+    done = subprocess.run(
+        [sys.executable, "jobs/check.py", whole[1].execution.output],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.ray
+def test_bytes_do_not_depend_on_units_and_actors(whole, tmp_path):
+    _, config = whole
+    other = replace(
+        config.execution, output=str(tmp_path / "out"), unit_rows=37, actors=1, segment_rows=11
+    )
+    run_quietly(replace(config, execution=other), until="extractions")
+    before = table_bytes(config.execution.output)["extractions"]
+    assert table_bytes(tmp_path / "out")["extractions"] == before
+    assert details(tmp_path / "out")["screen"] == details(Path(config.execution.output))["screen"]
+
+
+@pytest.mark.ray
+def test_too_small_a_run_says_so_and_the_model_reads_all(tmp_path, local_ray, log_lines):
+    inputs = plant_files(tmp_path / "in", rows=120)
+    config = small_config(inputs, tmp_path / "out", tmp_path / "secret")
+    run_quietly(screened(config, screen_loss=0.02), until="extractions")
+    told = details(tmp_path / "out")
+    assert told["screen"]["threshold"] is None
+    assert (told["screen"]["skipped"], told["answers_new"]) == (0, 120)
+    assert any("no threshold" in line for line in log_lines)
+
+
+def start(config: RunConfig, output: Path) -> subprocess.Popen:
+    command = [
+        *(sys.executable, "jobs/run.py", "--preset", "smoke", "--output", str(output)),
+        *("--input", *config.conversations.input, "--rows-per-part", "100"),
+        *("--secret-file", str(config.execution.secret_file), "--embedder", "hashing"),
+        *("--extractor", "lexicon", "--screen", "--screen-loss", str(LOSS)),
+        *("--screen-embedder", "hashing", "--until", "extractions"),
+        *("--unit-rows", "50", "--segment-rows", "20"),
+    ]
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
+    environment.pop("RAY_ADDRESS", None)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("segments", [4, 25])  # while the sample is read; while the rest is
+def test_a_killed_run_goes_on_to_the_same_bytes(whole, tmp_path, segments):
+    _, config = whole
+    output = tmp_path / "out"
+    killed = start(config, output)
+    wait_for_segments(output, segments, killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    there = len(list(output.glob("private/screen-*/screen.json")))
+    run_quietly(
+        replace(config, execution=replace(config.execution, output=str(output))),
+        until="extractions",
+    )
+    assert there == (segments > 15)
+    before = table_bytes(config.execution.output)["extractions"]
+    assert table_bytes(output)["extractions"] == before
+    assert details(output)["screen"] == details(Path(config.execution.output))["screen"]
