@@ -51,7 +51,8 @@ class RunFacts:
     the run itself is here, nor how long it took: the same input gives the same page.
     `sources` and `models` count conversations by data set and by model under study. `baseline`: the
     extractor is one without a language model. `made_up`: it does not read at all. `rare_labels`
-    counts labels without enough support, by facet.
+    counts labels without enough support, by facet. `screen` says which conversations the reader did
+    not get to see; empty if it has read all.
     """
 
     title: str
@@ -66,6 +67,7 @@ class RunFacts:
     versions: Mapping[str, str]
     made_up: bool = False
     rare_labels: Mapping[str, int] = field(default_factory=dict)
+    screen: str = ""
 
     @property
     def reader(self) -> str:
@@ -89,6 +91,7 @@ def run_facts(context: StageContext) -> RunFacts:
         made_up=kind.is_made_up,
         baseline=kind.is_baseline,
         rare_labels={facet: labels[f"{facet}_rare"] for facet in VALUE_FACETS},
+        screen=screen_note(details.get("screen"), extracted["rows_out"]),
         totals=RunTotals(
             conversations=extracted["rows_out"],
             failed=sum(extracted["failed"].values()),
@@ -109,6 +112,19 @@ def extractor_name(extractor: str, settings: Mapping[str, Any]) -> str:
     name = PurePath(model).name if PurePath(model).is_absolute() else model
     revision = settings.get("revision")
     return f"{extractor}: {name}" + (f"@{revision}" if revision else "")
+
+
+def screen_note(screen: Mapping[str, Any] | None, conversations: int) -> str:
+    """What a screen left out, and the certified bound on what that loses, in two sentences."""
+    if not screen or not screen["skipped"]:
+        return ""
+    sure = f"{100 * (1 - screen['delta']):.0f} %"
+    return (
+        f"{screen['skipped']:,} of {conversations:,} conversations were taken for objective by a"
+        " small classifier that was trained on the reader's own answers, and the reader did not see"
+        f" them. At most {100 * screen['loss_bound']:.1f} % of the conversations that the reader"
+        f" would call subjective are lost that way ({sure} confidence)."
+    )
 
 
 def support_note(min_conversations: int, min_accounts: int) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitw_ray import paper
+from vitw_ray.config import ExtractionConfig
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.run_folder import StageFolder, TableRef, tables_of
 from vitw_ray.stages import RunSetup, Stage
@@ -82,6 +83,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         f"input   {len(setup.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
+        *_screen(config.extraction),
         f"support a label is kept from {labels.min_conversations} conversations"
         + (
             f" (scaled down: the paper's threshold is {paper.MIN_CONVERSATIONS})"
@@ -89,4 +91,15 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
             else ""
         ),
         *(f"{p.stage.number}  {p.stage.name:<14} {p.folder:<32} {p.state}" for p in planned),
+    ]
+
+
+def _screen(extraction: ExtractionConfig) -> list[str]:
+    """What the screen will do, where there is one."""
+    if not extraction.screen:
+        return []
+    return [
+        f"screen  the reader reads up to {extraction.screen_sample:,} conversations first; then it"
+        " skips what is objective with certainty, losing at most"
+        f" {100 * extraction.screen_loss:g} % of subjective ones"
     ]
