@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from whole_runs import plant_files, run_quietly, small_config, table_bytes, wait_for_segments
 
+from vitw_ray.cli.main import main
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError
+from vitw_ray.extraction.screen.stored import distilled_head
 from vitw_ray.extraction.screen.training import SAMPLE_SHARE, split_units
 from vitw_ray.keys import Keyed
 
@@ -192,3 +195,76 @@ def test_a_killed_run_goes_on_to_the_same_bytes(whole, tmp_path, segments):
     before = table_bytes(config.execution.output)["extractions"]
     assert table_bytes(output)["extractions"] == before
     assert details(output)["screen"] == details(Path(config.execution.output))["screen"]
+
+
+@pytest.fixture(scope="module")
+def heads(whole, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("heads")
+    assert main(["distill", whole[1].execution.output, "--output", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.ray
+def test_distilled_heads_agree_with_the_reader_and_hold_no_conversation(whole, heads):
+    record = json.loads((heads / "heads.json").read_text())
+    assert record["metrics"]["subjective"]["auc"] > 0.9
+    assert record["rows"] == details(Path(whole[1].execution.output))["answers_new"]
+    assert record["reader"].startswith("lexicon@")
+    words = {word for word in (heads / "heads.json").read_text().split('"') if " " in word}
+    assert not [word for word in words if len(word.split()) > 3]
+
+
+@pytest.mark.ray
+def test_a_run_that_starts_from_heads_trains_none_and_certifies_them_on_its_own_answers(
+    whole, heads, tmp_path
+):
+    _, config = whole
+    other = replace(config.execution, output=str(tmp_path / "out"))
+    run_quietly(
+        screened(replace(config, execution=other), screen_heads=str(heads)), until="extractions"
+    )
+    told = details(tmp_path / "out")["screen"]
+    assert (told["trained"], told["calibration"]) == (0, int(ROWS * SAMPLE_SHARE))
+    assert told["skipped"] > 0.25 * ROWS
+
+
+@pytest.mark.ray
+def test_heads_that_were_changed_or_read_other_vectors_are_refused(whole, heads, tmp_path):
+    _, config = whole
+    with pytest.raises(ConfigError, match="another embedder"):
+        distilled_head(screened(config, screen_heads=str(heads), screen_embedder="minilm"))
+    record = json.loads((heads / "heads.json").read_text())
+    record["heads"]["subjective"]["bias"][0] += 1
+    (tmp_path / "heads.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match="not as vitw distill wrote it"):
+        distilled_head(screened(config, screen_heads=str(tmp_path)))
+    with pytest.raises(ConfigError, match="no readable"):
+        distilled_head(screened(config, screen_heads=str(tmp_path / "nothing")))
+
+
+@pytest.mark.ray
+def test_a_screen_that_the_audit_rejects_is_withdrawn_and_the_model_reads_all(whole, tmp_path):
+    plain, config = whole
+    output = tmp_path / "out"
+    shutil.copytree(config.execution.output, output)
+    for stage in output.glob("[2-7]_*"):
+        shutil.rmtree(stage)
+    for part in output.glob("private/[2-7]_*"):
+        shutil.rmtree(part)
+    (screen,) = output.glob("private/screen-*/screen.json")
+    record = json.loads(screen.read_text())
+    record["head"]["bias"] = [-50.0]
+    record["certificate"] |= {"threshold": 11.0, "alpha": 0.0001}
+    screen.write_text(json.dumps(record))
+    for pattern in ("answers-*/*.parquet", "screen-*/decided/*.parquet"):
+        for segment in output.glob(f"private/{pattern}"):
+            segment.unlink()
+    run_quietly(
+        replace(config, execution=replace(config.execution, output=str(output))),
+        until="extractions",
+    )
+    told = details(output)
+    assert told["screen"]["withdrawn"]
+    assert (told["screen"]["skipped"], told["answers_new"]) == (0, ROWS)
+    before = table_bytes(plain.execution.output)["extractions"]
+    assert table_bytes(output)["extractions"] == before
