@@ -18,10 +18,12 @@ from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction.screen.stored import distilled_head
 from vitw_ray.extraction.screen.training import SAMPLE_SHARE, split_units
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.keys import Keyed
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = 400
+CLASSES = {"subjective", "objective", *RESPONSE_TYPES}
 LOSS = 0.2  # so few rows certify no smaller one
 
 
@@ -85,8 +87,8 @@ def whole(tmp_path_factory, local_ray) -> tuple[RunConfig, RunConfig]:
     inputs = plant_files(folder / "in", rows=ROWS)
     plain = small_config(inputs, folder / "plain", folder / "secret", extractor="lexicon")
     config = screened(replace(plain, execution=replace(plain.execution, output=str(folder / "s"))))
-    run_quietly(plain)
-    run_quietly(config)
+    run_quietly(plain, until="extractions")
+    run_quietly(config, until="extractions")
     return plain, config
 
 
@@ -97,7 +99,7 @@ def test_what_the_screen_leaves_out_is_marked_and_counted(whole):
     rows = extractions(config)
     skipped = [row for row in rows if row["extractor"].startswith("screen@")]
     assert len(rows) == ROWS
-    assert len(skipped) == told["skipped"] > 0.25 * ROWS
+    assert len(skipped) == told["skipped"] > 0.1 * ROWS
     assert not any(row["is_subjective"] or row["ai_values"] or row["task"] for row in skipped)
     assert details(config)["answers_new"] == ROWS - len(skipped)
     assert told["skipped"] == told["screened"] - told["audited"]
@@ -210,8 +212,14 @@ def test_distilled_heads_agree_with_the_reader_and_hold_no_conversation(whole, h
     assert record["metrics"]["subjective"]["auc"] > 0.9
     assert record["rows"] == details(Path(whole[1].execution.output))["answers_new"]
     assert record["reader"].startswith("lexicon@")
-    words = {word for word in (heads / "heads.json").read_text().split('"') if " " in word}
-    assert not [word for word in words if len(word.split()) > 3]
+    assert record.keys() == {
+        *("format", "embedder", "embedder_key", "features", "reader", "rows", "metrics"),
+        *("versions", "heads", "digest"),
+    }
+    assert all(
+        head.keys() == {"classes", "weights", "bias"} and set(head["classes"]) <= CLASSES
+        for head in record["heads"].values()
+    )
 
 
 @pytest.mark.ray
@@ -225,7 +233,7 @@ def test_a_run_that_starts_from_heads_trains_none_and_certifies_them_on_its_own_
     )
     told = details(tmp_path / "out")["screen"]
     assert (told["trained"], told["calibration"]) == (0, int(ROWS * SAMPLE_SHARE))
-    assert told["skipped"] > 0.25 * ROWS
+    assert told["skipped"] > 0.1 * ROWS
 
 
 @pytest.mark.ray
