@@ -26,7 +26,7 @@ def test_the_page_and_the_card_carry_the_note():
     tables, note = fake_tables(), screen_note(TOLD, 9000)
     for screen in (note, ""):
         facts = run_facts(screen=screen)
-        released = values_frequencies(tables["labels"], 2000), values_tree(tables["taxonomy"])
+        released = values_frequencies(tables), values_tree(tables)
         pages = (
             render(tables, facts),
             card.render(facts, LabelsConfig(), ReleaseConfig(), *released),
