@@ -25,6 +25,7 @@ STAGE_MODULES = {stage.name: stage.run.__module__.removeprefix("vitw_ray.") for 
 IN_NO_KEY = re.compile(
     r"cli|__main__|start|opened_run|resolved_names|stored_tables|finished_run|rewrite_report|purge|lease"
     r"|run_secret|pipeline|planning|summary|preflight|presets|interruption|comparison|evaluation|agreement"
+    r"|extraction\.screen\.distill"
 )
 
 
