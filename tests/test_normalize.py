@@ -1,8 +1,10 @@
+import re
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vitw_ray.alphabet import LABEL
 from vitw_ray.config import LabelsConfig
 from vitw_ray.labels.normalize import fold_case, fold_hyphens, merge_labels, singular
 
@@ -75,3 +77,9 @@ def test_words_that_only_look_like_plurals_stay():
 
 def test_a_plural_without_its_singular_is_left_alone():
     assert merge_labels({"ethics": 3, "kindness": 2}, LabelsConfig()) == {}
+
+
+@given(st.lists(st.from_regex(rf"{LABEL}", fullmatch=True), min_size=1, max_size=20))
+def test_a_valid_label_is_merged_into_valid_labels_only(found):
+    merges = merge_labels({"a-": 1, "a ": 1, **dict.fromkeys(found, 1)}, LabelsConfig())
+    assert all(re.fullmatch(LABEL, label) for label, _ in merges.values())

@@ -7,10 +7,11 @@ variants (paper, 1.4). Separate counts split the share of a value. Each rule can
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from vitw_ray.config import LabelsConfig
 
+SHORTEST_LABEL = 2  # characters, as in `alphabet.LABEL`
 _HYPHENS = re.compile(r"[\u2010-\u2015\-]+")
 _SPACE = re.compile(r"\s+")
 
@@ -61,12 +62,18 @@ def merge_labels(counts: Mapping[str, int], config: LabelsConfig) -> dict[str, t
                 rule[variant] = name
 
     if config.merge_case:
-        apply("case", {label: fold_case(label) or label for label in set(current.values())})
+        apply("case", {label: _folded(fold_case, label) for label in set(current.values())})
     if config.merge_hyphens:
-        apply("hyphen", {label: fold_hyphens(label) or label for label in set(current.values())})
+        apply("hyphen", {label: _folded(fold_hyphens, label) for label in set(current.values())})
     if config.merge_plurals:
         apply("plural", _most_common_variants(_totals(current, counts)))
     return {v: (label, rule[v]) for v, label in sorted(current.items()) if label != v}
+
+
+def _folded(fold: Callable[[str], str], label: str) -> str:
+    """The folded label; the label itself where too little is left of it to be one."""
+    folded = fold(label)
+    return folded if len(folded) >= SHORTEST_LABEL else label
 
 
 def _totals(current: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, int]:
