@@ -35,10 +35,12 @@ print((time.process_time() - start) / len(rows))
 
 def seconds_per_row(checkout: Path, data: Path, rows: int) -> float:
     """CPU seconds per conversation of the lexicon of a checkout, without its start."""
-    path = os.pathsep.join((str(checkout), str(ROOT / "benchmarks")))
+    path = os.pathsep.join((str(checkout), str(checkout / "benchmarks")))
     environment = os.environ | ONE_THREAD | {"PYTHONPATH": path}
-    command = [sys.executable, "-c", TIMED, str(data), str(rows)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", TIMED, str(data.resolve()), str(rows)]
+    done = subprocess.run(  # in the checkout: `-c` imports from the working folder first
+        command, cwd=checkout, env=environment, capture_output=True, text=True, check=True
+    )
     return float(done.stdout.split()[-1])
 
 
@@ -52,7 +54,9 @@ def measure_speed(result: Result, against: Path | None, rows: int) -> None:
     result.rates["cpu_ms_per_row"] = 1000 * ours
     result.rows.append(("CPU per conversation", f"{1000 * ours:.1f}", "ms"))
     if against is not None:
-        other = seconds_per_row(against, data, rows)
+        other = seconds_per_row(against.resolve(), data, rows)
+        again = seconds_per_row(ROOT, data, rows)
+        result.aa_spread = abs(again / ours - 1)
         result.rates["cpu_ms_per_row_of_the_other"] = 1000 * other
         result.ratios["cpu_over_the_other"] = ours / other
         result.rows.append(("over the other checkout", f"{ours / other:.2f}", ""))

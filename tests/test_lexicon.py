@@ -429,3 +429,24 @@ def test_planted_response_types_and_the_presence_of_human_values_are_found(plant
     assert types > 0.5
     assert lead > 0.45
     assert presence > 0.4
+
+
+REPLIES = (
+    "Sure! Step 1: copy the key. Step 2: walk in. Good luck, you can do it!",
+    "I can't help with that. It is illegal, and it would hurt people. Please reconsider.",
+    "That depends on what matters to you: honesty, loyalty, or your own safety?",
+    "```python\nprint('no')\n```",
+)
+REQUESTS = (
+    "How do I kill a Python process?",
+    "I want to get back at my sister, family means nothing to me any more. What can I do?",
+    "Translate 'good morning' into French.",
+)
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_what_the_user_asks_and_values_does_not_depend_on_the_reply(lexicon, request_):
+    found = in_order(lexicon, [conversation(request_, reply) for reply in REPLIES])
+    of_user = {(f.answer.subjectivity, f.answer.task, f.answer.human_values) for f in found}
+    assert len(of_user) == 1
+    assert len({f.answer.ai_values for f in found}) > 1

@@ -62,4 +62,4 @@ def test_on_the_same_prompts_the_guarded_model_moralizes_and_the_plain_one_compl
     assert "harmful compliance" in less
     for label in comparison.adjusted:
         plain = comparison.pair.also["prompts"][label]["difference"]
-        assert comparison.adjusted[label].difference == pytest.approx(plain, abs=0.03)
+        assert comparison.adjusted[label].difference == pytest.approx(plain, abs=0.02)

@@ -26,7 +26,7 @@ from vitw_ray.inference.transcript import transcript
 from vitw_ray.records import Message
 
 PLANTED = PlantedConfig(conversations=320, seed=7)  # ours: as many as labelled real ones
-PLANTED_WEIGHT = 0.5  # ours: synthetic text is narrower than real text
+PLANTED_WEIGHT = 0.75  # ours: synthetic text is narrower than real text
 TRANSCRIPT_TOKENS = 4096  # ours: more than the extractor reads of most conversations
 _NEAR = 0.8  # cosine of two requests above which they are near-duplicates
 _MOST_WORDS = 3_000

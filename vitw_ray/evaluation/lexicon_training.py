@@ -58,7 +58,7 @@ def fit(data: Material, chosen: np.ndarray) -> Heads:
     weights = np.array([example.weight for example in used])
     folds = inner_folds(data.groups[chosen], _INNER_FOLDS)
     numbers = np.arange(rows.shape[1]) < len(columns.names)
-    everything = np.ones_like(numbers)
+    of_user = np.array([_is_of_the_user(name) for name in columns.all_names])
     truth = [example.truth for example in used]
     levels = np.array([row["subjectivity"] for row in truth])
     sides = np.array([SIDES.get(row["response_type"], "none") for row in truth])
@@ -78,14 +78,15 @@ def fit(data: Material, chosen: np.ndarray) -> Heads:
         parts = (rows[kept], answers[kept], weights[kept], folds[kept])
         return logistic(*parts, told, penalties, "balanced")
 
-    human_present = binary(present, numbers)
+    human_present = binary(present, numbers & of_user)
     value_heads: dict[Speaker, ValueHead] = {}
     for speaker in FACETS:
-        head, inner = fit_values(speaker, data, chosen, rows, human_present, folds)
+        seen = np.where(of_user, rows, 0.0) if speaker == "user" else rows
+        head, inner = fit_values(speaker, data, chosen, seen, human_present, folds)
         value_heads[speaker] = _with_cut(head, inner, data, chosen, speaker)
     return Heads(
         columns,
-        stacked([binary(levels >= level, everything) for level in (2, 3, 4)]),
+        stacked([binary(levels >= level, of_user) for level in (2, 3, 4)]),
         balanced(sides != "none", ANSWERED),
         balanced(sides == "resist", RESISTS, sides != "none"),
         stacked([binary(strong, numbers, sides == side) for side in ("support", "resist")]),
@@ -126,6 +127,20 @@ _TELLING |= {"user asks", "assistant asks"} | {
     )
 }  # fmt: skip
 _TELLING_STARTS = ("rule ", "replies ", "kind ", "user evidence", "user cue ")
+
+
+_OF_SITUATION = {"harm", "harm margin", "harm turns", "level", "interview"}
+_OF_USER_STARTS = ("user ", "kind ", "request ")
+
+
+def _is_of_the_user(name: str) -> bool:
+    """Whether a column depends on the user's messages alone.
+
+    The level is that of what the user asks for, and a user's values are the user's: two assistants
+    that are asked the same must not differ in either. That the assistant leads an interview is the
+    one thing about its turns that counts.
+    """
+    return name in _OF_SITUATION or name.startswith(_OF_USER_STARTS)
 
 
 def _tells_the_response(name: str) -> bool:
