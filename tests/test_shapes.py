@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitw_ray.conversations.fields import MAX_NAME_CHARS, RowRejected, read_time
-from vitw_ray.conversations.shapes import SHAPES, best_shape, parse, try_shapes
+from vitw_ray.conversations.shapes import SHAPES, parse, recognise_rows
 from vitw_ray.records import CONVERSATIONS, ROLES
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -141,24 +141,24 @@ def test_metadata_of_a_shape_is_kept(shape, fields):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_is_detected_from_one_row(shape):
-    assert best_shape(try_shapes([SAMPLES[shape]])[1]) == shape
+    assert recognise_rows([SAMPLES[shape]]).shape == shape
 
 
 def test_the_shape_that_parses_most_rows_is_the_shape_of_a_file():
     rows = [SAMPLES["openai"]] * 3 + [SAMPLES["sharegpt"]]
-    assert best_shape(try_shapes(rows)[1]) == "openai"
+    assert recognise_rows(rows).shape == "openai"
 
 
 def test_a_missing_id_in_some_rows_does_not_change_the_shape():
     without_id = {k: v for k, v in SAMPLES["vitw"].items() if k != "conversation_id"}
-    assert best_shape(try_shapes([without_id, without_id, SAMPLES["vitw"]])[1]) == "vitw"
+    assert recognise_rows([without_id, without_id, SAMPLES["vitw"]]).shape == "vitw"
 
 
 def test_matching_columns_are_not_enough_for_a_shape():
-    columns, outcomes = try_shapes([{"items": [1, 2], "price": 3}])
-    assert columns == {"items", "price"}
-    assert outcomes == {"sharegpt": {"message_wrong_type": 1}}
-    assert best_shape(outcomes) is None
+    found = recognise_rows([{"items": [1, 2], "price": 3}])
+    assert (found.shape, found.nearest) == (None, "sharegpt")
+    assert set(found.columns) == {"items", "price"}
+    assert found.reasons == {"message_wrong_type": 1}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -191,7 +191,7 @@ def test_a_battle_gives_its_first_side_under_the_question_id():
         "tstamp": NOON.timestamp(),
     }
     row = parse("lmsys", battle)
-    assert best_shape(try_shapes([battle])[1]) == "lmsys"
+    assert recognise_rows([battle]).shape == "lmsys"
     assert (row["conversation_id"], row["prompt_id"]) == ("q1:a", "q1")
     assert (row["messages"], row["model"], row["account"]) == (SPOKEN, "m", "arena_user_7")
     assert row["created_at"] == NOON

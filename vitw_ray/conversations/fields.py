@@ -6,6 +6,7 @@ by the user or the assistant (system prompts, tool output, images) is replaced b
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any, TypedDict
@@ -65,7 +66,9 @@ class Parsed(TypedDict):
     language: str | None
     source: str | None
     created_at: datetime | None
+    updated_at: datetime | None  # of two versions of a conversation the latest is kept
     messages: list[Turn]
+    repairs: Counter[str]  # what was odd and is now null or a marker, by kind
 
 
 def clean_text(value: Any, reason: str) -> str:
@@ -213,6 +216,8 @@ def parsed(
     language: Any = None,
     source: Any = None,
     created_at: Any = None,
+    updated_at: Any = None,
+    repairs: Counter[str] | None = None,
 ) -> Parsed:
     """Validate the fields of one row. At least one user or assistant message must have text."""
     if not any(
@@ -228,5 +233,7 @@ def parsed(
         language=read_name(language),
         source=read_name(source),
         created_at=read_time(created_at),
+        updated_at=read_time(updated_at),
         messages=messages,
+        repairs=Counter() if repairs is None else repairs,
     )

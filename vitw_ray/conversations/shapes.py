@@ -7,7 +7,7 @@ the parser documents which one it takes.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,20 +212,39 @@ def parse(shape: str, raw: Raw) -> Parsed:
     return SHAPES[shape].parser(raw)
 
 
-def try_shapes(rows: Iterable[Raw]) -> tuple[set[str], dict[str, Counter[str]]]:
-    """Parse rows as every shape, with one row in memory at a time.
+@dataclass(frozen=True)
+class Recognised:
+    """What the rows of a file look like.
 
-    Returns:
-        The columns of the rows; and, for each shape that these columns allow, most specific first,
-        the number of rows by outcome: `read`, or the code of the reject.
+    `shape` is None if no known shape fits; then `nearest` is the shape whose columns the rows
+    have, if any, and `reasons` says why its rows cannot be read. `columns` counts the rows that
+    hold a value in a column.
     """
-    columns: set[str] = set()
+
+    shape: str | None
+    nearest: str | None
+    columns: Counter[str]
+    reasons: Counter[str]
+
+    def unread(self) -> list[str]:
+        """Columns that hold values and that the shape does not read."""
+        read = SHAPES[self.shape].columns.split() if self.shape else []
+        return sorted(set(self.columns) - set(read))
+
+
+def recognise_rows(rows: Iterable[Raw]) -> Recognised:
+    """The most specific shape that reads most of some rows; one row is in memory at a time."""
+    columns: Counter[str] = Counter()
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in SHAPES}
     for row in rows:
-        columns |= row.keys()
+        columns.update(name for name, value in row.items() if value is not None)
         for name, outcome in outcomes.items():
             outcome[_outcome(name, row)] += 1
-    return columns, {n: outcome for n, outcome in outcomes.items() if SHAPES[n].fits(columns)}
+    possible = [name for name in SHAPES if SHAPES[name].fits(columns)]
+    best = max(possible, key=lambda name: outcomes[name]["read"], default=None)
+    shape = best if best and outcomes[best]["read"] else None
+    nearest = possible[0] if possible else None
+    return Recognised(shape, nearest, columns, outcomes[nearest] if nearest else Counter())
 
 
 def _outcome(shape: str, raw: Raw) -> str:
@@ -234,9 +253,3 @@ def _outcome(shape: str, raw: Raw) -> str:
     except RowRejected as rejected:
         return rejected.reason
     return "read"
-
-
-def best_shape(outcomes: Mapping[str, Counter[str]]) -> str | None:
-    """The shape that parsed most rows in `try_shapes`; among equals, the most specific."""
-    best = max(outcomes, key=lambda name: outcomes[name]["read"], default=None)
-    return best if best and outcomes[best]["read"] else None

@@ -28,7 +28,7 @@ from vitw_ray.conversations.rows import (
     json_layout,
     read_json,
 )
-from vitw_ray.conversations.shapes import SHAPES, best_shape, try_shapes
+from vitw_ray.conversations.shapes import SHAPES, recognise_rows
 from vitw_ray.errors import InputError
 from vitw_ray.stages import SourceFile
 
@@ -181,7 +181,7 @@ def recognise(file: SourceFile, source_format: SourceFormat = "auto") -> str | N
                 good += 1
                 yield row
 
-    columns, outcomes = try_shapes(islice(good_rows(), _FIRST_ROWS))
+    found = recognise_rows(islice(good_rows(), _FIRST_ROWS))
     if not good and not rejects:
         return None
     if not good:
@@ -191,14 +191,13 @@ def recognise(file: SourceFile, source_format: SourceFormat = "auto") -> str | N
         )
     if source_format != "auto":
         return source_format
-    shape = best_shape(outcomes)
-    if shape is not None:
-        return shape
-    if outcomes:
-        looks_like, reasons = next(iter(outcomes.items()))
-        problem = f"looks like {looks_like}, but no first row can be read ({_codes(reasons)})"
+    if found.shape is not None:
+        return found.shape
+    if found.nearest is not None:
+        why = _codes(found.reasons)
+        problem = f"looks like {found.nearest}, but no first row can be read ({why})"
     else:
-        problem = f"has none of the known shapes; its columns are {_shown(columns)}"
+        problem = f"has none of the known shapes; its columns are {_shown(set(found.columns))}"
     raise InputError(
         f"{file.url} {problem}",
         f"convert it to one of {' '.join(SHAPES)}, or name its shape with --source-format",
