@@ -20,6 +20,7 @@ from vitw_ray.comparison.readers.leaderboard import Conversations, Entry, leader
 from vitw_ray.comparison.readers.mapping import MAPPING
 from vitw_ray.comparison.readers.page import render
 from vitw_ray.comparison.readers.readings import part_of, reading_of
+from vitw_ray.comparison.readers.reliability import reliability
 from vitw_ray.comparison.readers.signs import signs
 from vitw_ray.comparison.readers.strata import Origin, length_name, strata
 from vitw_ray.comparison.readers.tree_levels import clusters_of
@@ -156,18 +157,51 @@ def test_strata_name_lengths_and_count_failures():
 
 
 def test_a_constant_reader_shows_signs_and_a_varied_one_none():
-    constant = reading_of("constant", rows_of(*[3] * 40))
+    constant = reading_of("constant", rows_of(*[3] * 200))
     names = {(sign.name, sign.facet) for sign in signs(constant)}
-    assert ("one_answer", "subjectivity") in names
-    assert ("one_answer", "is_subjective") in names
-    assert ("empty_lists", "ai_values") in names
-    assert ("one_task", "task") in names
-    looping = reading_of("looping", rows_of(*[3] * 40, ai_values=[value("care"), value("Care")]))
-    names = {(sign.name, sign.facet) for sign in signs(looping)}
-    assert {("repeated_labels", "ai_values"), ("one_label", "ai_values")} <= names
-    fewest = signs(reading_of("fewest", rows_of(*[1] * 20)))
-    assert [sign.facet for sign in fewest] == ["is_subjective", "subjectivity"]
-    assert not signs(reading_of("short", rows_of(*[3] * 19)))
+    assert {
+        ("constant_level", "subjectivity"),
+        ("constant_side", "subjectivity"),
+        ("constant_response", "response_type"),
+        ("empty_lists", "ai_values"),
+        ("one_task", "task"),
+    } == names
+    same = reading_of("same", rows_of(*[3] * 40, ai_values=[value("care"), value("Care")]))
+    assert {"one_label", "same_list"} <= {sign.name for sign in signs(same)}
+    assert not signs(reading_of("short", rows_of(*[3] * 5)))
+    kinds = [*RESPONSE_TYPES] * 20
+    varied = [
+        rows_of(1 + n % 4, task=f"t{n}", response_type=kind, ai_values=[value(f"v{n}")])[0]
+        for n, kind in enumerate(kinds)
+    ]
+    assert not signs(reading_of("varied", varied))
+    failed = [{**row, "error": "time_out"} for row in varied[:40]]
+    assert {s.name for s in signs(reading_of("failed", varied + failed))} == {"errors"}
+
+
+# Confidence
+
+
+def test_confidence_that_is_right_as_often_as_it_says_has_no_gap():
+    random = np.random.default_rng(5)
+    sure = random.uniform(0.5, 1, 4000)
+    levels = random.choice([1, 4], 4000)
+    wrong = random.random(4000) > sure
+    truth = reading_of("truth", rows_of(*levels.tolist()))
+    answers = rows_of(*np.where(wrong, 5 - levels, levels).tolist())
+    honest = [{**row, "confidence": c} for row, c in zip(answers, sure, strict=True)]
+    found = reliability(truth, reading_of("honest", honest))
+    assert found is not None
+    assert found.gap < 0.03
+    assert found.brier.value == pytest.approx(np.mean(sure * (1 - sure)), abs=0.02)
+    for one in found.bins:
+        assert one.right.low - 0.02 <= one.confidence <= one.right.high + 0.02
+    certain = reading_of("certain", [{**row, "confidence": 1.0} for row in answers])
+    boasting = reliability(truth, certain)
+    assert boasting is not None
+    assert len(boasting.bins) == 1
+    assert boasting.gap == pytest.approx(wrong.mean())
+    assert reliability(truth, reading_of("silent", answers)) is None
 
 
 # Costs

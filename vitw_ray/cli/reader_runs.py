@@ -25,6 +25,7 @@ from vitw_ray.comparison.readers.readings import reading_of
 from vitw_ray.comparison.readers.strata import Origin
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import OutputError, VitwRayError
+from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.pipeline import run
 from vitw_ray.run_folder import SUCCESS, TableRef, read_part, read_table, tables_of
 from vitw_ray.run_secret import SECRET, load_secret
@@ -33,7 +34,7 @@ from vitw_ray.storage import PRIVATE, Storage
 
 Say = Callable[[str], None]
 ORIGIN = ("conversation_id", "language", "source", "model", "messages")
-ANSWERS = ("subjectivity", "task", "human_values", "ai_values", "response_type", "error")
+ANSWERS = ("subjectivity", "confidence", "task", *VALUE_FACETS, "response_type", "error")
 WHOLE = {
     "sample": None,
     "balance_assistants": False,
@@ -47,11 +48,14 @@ WHOLE = {
 def configs_of(base: RunConfig, specs: Sequence[ReaderSpec]) -> dict[str, RunConfig]:
     """The run of each reader, with settings that can work; its input comes later.
 
-    A reader that fails on many conversations is a finding here, so no share of errors stops it.
+    A reader that fails on many conversations, or that does not read, is a finding here: no share of
+    errors stops it, and no sign.
     """
     configs = {}
     for spec in specs:
         settings = {"max_error_share": 1.0, **spec.settings}
+        if base.execution.reader_check == "stop":
+            settings.setdefault("reader_check", "warn")
         try:
             config = configure(base, None, settings)
         except VitwRayError as error:
@@ -94,7 +98,8 @@ def read_all(
         )
         reading = reading_of(spec.name, answers, config.extraction.subjective_from)
         costs = costs_of(manifests["extractions"], config, prices)
-        entries.append(Entry(reading, spec.settings, costs))
+        check = manifests["extractions"]["details"].get("reader_check")
+        entries.append(Entry(reading, spec.settings, costs, check))
     return entries, Conversations(ids, origins, tuple(known))
 
 

@@ -26,6 +26,7 @@ from vitw_ray.comparison.readers.compared import (
 from vitw_ray.comparison.readers.costs import Costs
 from vitw_ray.comparison.readers.known import Known
 from vitw_ray.comparison.readers.readings import CLOSED, Reading, part_of, reading_of
+from vitw_ray.comparison.readers.reliability import reliability
 from vitw_ray.comparison.readers.signs import signs
 from vitw_ray.comparison.readers.strata import Origin, strata
 from vitw_ray.intervals import wilson
@@ -37,11 +38,15 @@ REFUSED = "refused"
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One reader: its answers to all conversations, the settings that differ, what it cost."""
+    """One reader: its answers to all conversations, the settings that differ, what it cost.
+
+    `check` is the record of the calibration set that it read first, if it did.
+    """
 
     reading: Reading
     settings: Mapping[str, str]
     costs: Costs
+    check: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +161,7 @@ def _described(entry: Entry, sample: Reading) -> dict[str, Any]:
             for facet in CLOSED
         },
         "signs": signs(sample),
+        "reader_check": entry.check,
     }
 
 
@@ -180,7 +186,10 @@ def _quality(
             truth = reading_of(known.name, conversations.truth(known))
             part = part_of(reading, rows)
             compared = compare(truth, part, ways)
-            quality[known.name] = measures(compared) | {"level_auc": level_ranking(truth, part)}
+            quality[known.name] = measures(compared) | {
+                "level_auc": level_ranking(truth, part),
+                "reliability": reliability(truth, part),
+            }
             origins = [conversations.origins[n] for n in rows]
             by_truth[known.name] = list(strata(part, origins, [compared]))
     return quality, by_truth

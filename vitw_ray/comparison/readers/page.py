@@ -15,6 +15,7 @@ from vitw_ray.comparison.readers.headline import QUALITY, quality_of
 from vitw_ray.comparison.readers.leaderboard import TRUTHS
 from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS
 from vitw_ray.inert import inert
+from vitw_ray.reader_check import check_lines, sign_line
 from vitw_ray.report.figures import Part, bar, stacked
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -29,11 +30,6 @@ NAMES = {
     "task": "task",
     "ai_values": "AI values",
     "human_values": "human values",
-    "one_answer": "one answer nearly always",
-    "one_task": "one task for many conversations",
-    "one_label": "one label in most lists",
-    "empty_lists": "empty lists",
-    "repeated_labels": "a label twice in one list",
     "near": "by meaning",
     "normalised": "by spelling",
     "valueeval": "ValueEval'23",
@@ -65,7 +61,10 @@ def render(board: Mapping[str, Any]) -> str:
             quality=QUALITY,
             quality_rows={t: [_quality_row(r, t) for r in readers] for t in truths},
             ways={truth: list(_ways(readers, truth)) for truth in truths},
-            signs=[(r["name"], sign) for r in readers for sign in r["signs"]],
+            signs=[(r["name"], sign_line(sign)) for r in readers for sign in r["signs"]],
+            checked=[(r["name"], r["reader_check"]) for r in readers if r["reader_check"]],
+            check_lines=check_lines,
+            reliable={truth: list(_reliable(readers, truth)) for truth in truths},
             errors=[(r["name"], code, n) for r in readers for code, n in r["errors"].items()],
             response_types=RESPONSE_TYPES,
             levels=LEVELS,
@@ -99,6 +98,14 @@ def _ways(readers: Any, truth: str) -> Iterator[dict[str, Any]]:
                 "facet": facet,
                 "ways": {way: measured for way, measured in by_way.items()},
             }
+
+
+def _reliable(readers: Any, truth: str) -> Iterator[dict[str, Any]]:
+    """Confidence against truth, of every reader that gives a confidence."""
+    for reader in readers:
+        if found := reader["quality"][truth]["reliability"]:
+            bins = [one | {"drawn": _bar(one["right"])} for one in found["bins"]]
+            yield {"name": reader["name"], **found, "bins": bins}
 
 
 def _bar(estimate: Mapping[str, Any]) -> Markup:

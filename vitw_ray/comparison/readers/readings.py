@@ -50,6 +50,8 @@ class Reading:
         labels: by value facet, the labels of each conversation.
         marks: by value facet, (explicit, grounded) of every value found.
         tasks: task phrase of each conversation.
+        confidence: that `is_subjective` is right (0.5-1); NaN where it is not known.
+        subjective_from: lowest subjective level.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Reading:
     labels: Mapping[str, tuple[tuple[str, ...], ...]]
     marks: Mapping[str, tuple[tuple[bool, bool | None], ...]]
     tasks: tuple[str | None, ...]
+    confidence: NDArray[np.float64]
+    subjective_from: int
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -80,7 +84,7 @@ def reading_of(name: str, rows: Iterable[Mapping[str, Any]], subjective_from: in
     Args:
         name: of the reader.
         rows: one per conversation, with subjectivity, task, human_values, ai_values, response_type
-            and, in `extractions`, error.
+            and, in `extractions`, error and confidence.
         subjective_from: lowest subjective level.
     """
     answers = [_gated(row, subjective_from) for row in rows]
@@ -95,6 +99,8 @@ def reading_of(name: str, rows: Iterable[Mapping[str, Any]], subjective_from: in
             for f in VALUE_FACETS
         },
         tuple(row["task"] for row in answers),
+        np.array([row["confidence"] for row in answers], float),
+        subjective_from,
     )
 
 
@@ -113,6 +119,7 @@ def _gated(row: Mapping[str, Any], subjective_from: int) -> dict[str, Any]:
         "response_group": GROUP_OF.get(response),
         "has_human_values": NO_YES[bool(values["human_values"])] if subjective else None,
         "task": row["task"] if subjective else None,
+        "confidence": np.nan if (known := row.get("confidence")) is None else known,
         **values,
     }
 
@@ -132,4 +139,6 @@ def part_of(reading: Reading, positions: ArrayLike) -> Reading:
         {facet: tuple(lists[n] for n in chosen) for facet, lists in reading.labels.items()},
         {},
         tuple(reading.tasks[n] for n in chosen),
+        reading.confidence[chosen],
+        reading.subjective_from,
     )
