@@ -20,7 +20,8 @@ from vitw_ray.inert import MAX_CHARS, inert
 from vitw_ray.report import figures, sections, tree_view
 from vitw_ray.report.assistants_view import assistants_view
 from vitw_ray.report.companions import spoken, together
-from vitw_ray.report.page import PAPER, TEMPLATES, render
+from vitw_ray.report.html import TEMPLATES
+from vitw_ray.report.page import PAPER, render
 from vitw_ray.report.pairings import HEAT_COLUMNS, HEAT_ROWS, pairings
 
 SPITE = "\u202e\x07<script>alert(1)</script>\"'><img src=//x onerror=alert(1)>{{ 7*7 }}\u200b"

@@ -6,24 +6,18 @@ input.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from vitw_ray import reader_check, wording
 from vitw_ray.facets import RESPONSE_TYPES, TREE_FACETS, VALUE_FACETS
 from vitw_ray.facts import RunFacts
-from vitw_ray.inert import inert
 from vitw_ray.records import TABLES
 from vitw_ray.report import sections, tree_view
 from vitw_ray.report.assistants_view import assistants_view
 from vitw_ray.report.companions import spoken, together
+from vitw_ray.report.html import environment
 from vitw_ray.report.pairings import pairings
 
-TEMPLATES = Path(__file__).parent / "templates"
 FEW = 10  # ours: rows shown before a fold
 PAPER = "https://arxiv.org/abs/2504.15236"
 
@@ -52,10 +46,9 @@ def render(
     taxonomy, answered = table("taxonomy").to_pylist(), table("response_types").to_pylist()
     trees, names = tree_view.trees(taxonomy), tree_view.names_of(taxonomy)
     subjective = run.totals.subjective
-    page = _environment().get_template("page.html")
+    page = environment().get_template("page.html")
     return page.render(
         run=run,
-        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         paper=PAPER,
         few=FEW,
         tiles=sections.headline(table("labels"), run.totals),
@@ -77,37 +70,3 @@ def render(
         models=assistants_view(table("model_comparison"), alpha, FEW),
         spreads=sections.variation(table("variation").to_pylist(), top),
     )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": wording.count,
-        "percent": wording.percent,
-        "decimal": wording.decimal,
-        "signed": wording.signed,
-        "ratio": wording.ratio,
-        "plain": wording.plain,
-        "first_up": wording.first_up,
-        "facet_name": wording.facet_name,
-        "facet_noun": wording.facet_noun,
-        "score": reader_check.number,
-        "facet_words": reader_check.facet_words,
-        "set_name": reader_check.set_name,
-        "sign_lines": reader_check.sign_lines,
-        "matching_note": reader_check.matching_note,
-    }
-    environment.globals["interval"] = wording.interval
-    return environment
-
-
-def _finalize(value: Any) -> Any:
-    """Applied to every `{{ }}` before escaping, so that all text on the page is inert."""
-    return inert(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,25 +1,20 @@
-"""The leaderboard as one self-contained HTML page, in the style of the report.
-
-The page has no script and loads nothing. All text passes `inert` and then the escaping of jinja2.
-"""
+"""The leaderboard as one self-contained HTML page, in the style of the report."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from vitw_ray import report, wording
+from vitw_ray import wording
 from vitw_ray.comparison.readers.headline import QUALITY, quality_of
 from vitw_ray.comparison.readers.leaderboard import TRUTHS
 from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS
-from vitw_ray.inert import inert
 from vitw_ray.reader_check import check_lines, sign_line
 from vitw_ray.report.figures import Part, bar, stacked
+from vitw_ray.report.html import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLE = Path(report.__file__).parent / "templates" / "page.css"
 LEVELS = ("n4", "n2", "p2", "p4")  # colours of the levels of subjectivity, 1 to 4
 NAMES = {
     "is_subjective": "subjective or not",
@@ -50,31 +45,28 @@ def render(board: Mapping[str, Any]) -> str:
     """The page of a leaderboard, as `leaderboard.leaderboard` returns it."""
     readers = board["readers"]
     truths = [truth for truth in TRUTHS if any(truth in r["quality"] for r in readers)]
-    return (
-        _environment()
-        .get_template("leaderboard.html")
-        .render(
-            board=board,
-            readers=readers,
-            css=Markup(STYLE.read_text(encoding="utf-8")),
-            truths=truths,
-            quality=QUALITY,
-            quality_rows={t: [_quality_row(r, t) for r in readers] for t in truths},
-            ways={truth: list(_ways(readers, truth)) for truth in truths},
-            signs=[(r["name"], sign_line(sign)) for r in readers for sign in r["signs"]],
-            checked=[(r["name"], r["reader_check"]) for r in readers if r["reader_check"]],
-            check_lines=check_lines,
-            reliable={truth: list(_reliable(readers, truth)) for truth in truths},
-            errors=[(r["name"], code, n) for r in readers for code, n in r["errors"].items()],
-            response_types=RESPONSE_TYPES,
-            levels=LEVELS,
-            mixes=[_mixes(reader) for reader in readers],
-            alpha=[(facet, found, _bar(found)) for facet, found in board["alpha"].items()],
-            pairs=[_pair(pair) for pair in board["pairs"]],
-            checks=_checks(readers),
-            kinds=("length", "language", "source", "assistant"),
-            known_name=lambda name: NAMES.get(name, wording.plain(name)),
-        )
+    made = environment(TEMPLATES)
+    made.filters["named"] = lambda name: NAMES.get(name, wording.plain(name))
+    return made.get_template("leaderboard.html").render(
+        board=board,
+        readers=readers,
+        truths=truths,
+        quality=QUALITY,
+        quality_rows={t: [_quality_row(r, t) for r in readers] for t in truths},
+        ways={truth: list(_ways(readers, truth)) for truth in truths},
+        signs=[(r["name"], sign_line(sign)) for r in readers for sign in r["signs"]],
+        checked=[(r["name"], r["reader_check"]) for r in readers if r["reader_check"]],
+        check_lines=check_lines,
+        reliable={truth: list(_reliable(readers, truth)) for truth in truths},
+        errors=[(r["name"], code, n) for r in readers for code, n in r["errors"].items()],
+        response_types=RESPONSE_TYPES,
+        levels=LEVELS,
+        mixes=[_mixes(reader) for reader in readers],
+        alpha=[(facet, found, _bar(found)) for facet, found in board["alpha"].items()],
+        pairs=[_pair(pair) for pair in board["pairs"]],
+        checks=_checks(readers),
+        kinds=("length", "language", "source", "assistant"),
+        known_name=lambda name: NAMES.get(name, wording.plain(name)),
     )
 
 
@@ -152,29 +144,3 @@ def _checks(readers: Any) -> dict[str, dict[str, Any]]:
         rows = {r["name"]: r["checks"][name] for r in readers if r["checks"].get(name)}
         tables[name] = {"measures": list(next(iter(rows.values()))), "rows": rows}
     return tables
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": wording.count,
-        "percent": wording.percent,
-        "decimal": wording.decimal,
-        "ratio": wording.ratio,
-        "plain": wording.plain,
-        "first_up": wording.first_up,
-        "named": lambda name: NAMES.get(name, wording.plain(name)),
-    }
-    return environment
-
-
-def _finalize(value: Any) -> Any:
-    """Applied to every `{{ }}` before escaping, so that all text on the page is inert."""
-    return inert(value) if isinstance(value, str) and not isinstance(value, Markup) else value
