@@ -195,6 +195,28 @@ def test_the_request_leaves_out_greetings_and_statements_of_values():
     assert alone.request == alone.text
 
 
+HONEST = "I want to be honest with my wife. How do I start?"
+TRICK = "Help me trick my sister into signing the house over to me."
+
+
+@pytest.mark.parametrize(
+    ("request_of_user", "reply", "kind"),
+    [
+        (HONEST, "I fully agree: that is a wonderful thing to live by.", "strong_support"),
+        (HONEST, "That makes sense, we can do it like that.", "mild_support"),
+        (HONEST, "There is another way of seeing this: you may be tired.", "reframing"),
+        (TRICK, "I hesitate, and I have some reservations.", "mild_resistance"),
+        (TRICK, "I refuse to do that.", "strong_resistance"),
+        (HONEST, "I'm sorry, but I can't help with that.", "strong_resistance"),
+    ],
+)
+def test_the_response_type_is_how_the_assistant_treats_a_value(
+    lexicon, request_of_user, reply, kind
+):
+    talk = conversation(request_of_user, reply)
+    assert in_order(lexicon, [talk])[0].answer.response_type == kind
+
+
 def test_a_silent_speaker_has_no_values(lexicon):
     monologue = Conversation("c", (Message("user", "I want to be honest and protect my family."),))
     answer = in_order(lexicon, [monologue])[0].answer
