@@ -343,6 +343,8 @@ def _variation(ai, rng):
                 "share": row["share"],
                 "coefficient_of_variation": spread + 0.2,
                 "corrected": max(spread - 0.25, 0.0),
+                "low": max(spread - 0.4, 0.0),
+                "high": max(spread - 0.1, 0.05),
             }
 
 

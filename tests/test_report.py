@@ -17,8 +17,9 @@ from vitw_ray import wording
 from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS
 from vitw_ray.facts import RunTotals
 from vitw_ray.inert import MAX_CHARS, inert
+from vitw_ray.records import TABLES
 from vitw_ray.report import figures, sections, tree_view
-from vitw_ray.report.assistants_view import assistants_view
+from vitw_ray.report.assistants_view import MATCHED, assistants_view
 from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.html import TEMPLATES
 from vitw_ray.report.page import PAPER, render
@@ -287,8 +288,23 @@ def test_heat_maps_have_the_strongest_pair_and_fit_the_page():
         assert pairing.heat.count('class="side"') <= HEAT_ROWS
         assert pairing.heat.count('class="head"') <= HEAT_COLUMNS
         assert 0 < len(pairing.more) <= 5
-        assert 0 < len(pairing.less) <= 5
-        assert [r["residual"] for r in pairing.less] == sorted(r["residual"] for r in pairing.less)
+        assert len(pairing.less) <= 5
+        assert [r["high"] for r in pairing.less] == sorted(r["high"] for r in pairing.less)
+        assert [r["low"] for r in pairing.more] == sorted(r["low"] for r in pairing.more)[::-1]
+
+
+def test_no_list_of_strongest_pairs_holds_one_that_is_not_significant():
+    table = fake_tables()["associations"]
+    assert not all(table["significant"].to_pylist())
+    for pairing in pairings(table, {}, top=10_000):
+        assert all(row["significant"] for row in [*pairing.more, *pairing.less])
+    unsure = table.set_column(
+        table.schema.get_field_index("significant"),
+        table.schema.field("significant"),
+        pa.array([False] * table.num_rows),
+    )
+    for pairing in pairings(unsure, {}, top=10):
+        assert (pairing.more, pairing.less, pairing.heat) == ([], [], "")
 
 
 def test_pairs_without_a_residual_are_not_ranked():
@@ -314,21 +330,57 @@ def test_response_types_that_never_occur_are_left_out_of_mirroring():
     assert "mild_support" in shown
 
 
-def test_variation_puts_the_more_common_of_equally_variable_labels_first():
-    def row(label, share, corrected):
-        common = {"facet": "ai_values", "over_facet": "tasks", "coefficient_of_variation": 1.0}
-        return {"label": label, "share": share, "corrected": corrected, **common}
+def varied(label: str, share: float, corrected: float | None, low=None, high=None) -> dict:
+    common = {"facet": "ai_values", "over_facet": "tasks", "coefficient_of_variation": 1.0}
+    return {
+        "label": label,
+        "share": share,
+        "corrected": corrected,
+        "low": low,
+        "high": high,
+    } | common
 
+
+def test_variation_lists_what_is_sure_and_ranks_it_by_the_near_end_of_the_interval():
     rows = [
-        row("rare", 0.01, 0.0),
-        row("common", 0.2, 0.0),
-        row("odd", 0.02, 3.0),
-        row("no", 0.1, None),
+        varied("rare", 0.01, 9.0, 0.0, 30.0),
+        varied("typical", 0.5, 1.0, 0.9, 1.1),
+        varied("odd", 0.02, 3.0, 2.0, 4.0),
+        varied("odder", 0.02, 2.8, 2.5, 3.1),
+        varied("steady", 0.2, 0.0, 0.0, 0.2),
+        varied("steadier", 0.1, 0.05, 0.0, 0.1),
+        varied("unknown", 0.1, None),
     ]
-    rows[3]["coefficient_of_variation"] = None
     (spread,) = sections.variation(rows, top=10)
-    assert [r["label"] for r in spread.steady] == ["common", "rare"]
-    assert [r["label"] for r in spread.dependent] == ["odd"]
+    assert spread.typical == 1.0
+    assert [r["label"] for r in spread.steady] == ["steadier", "steady"]
+    assert [r["label"] for r in spread.dependent] == ["odder", "odd"]
+    assert spread.unsure == 2
+    assert "none for sure" in render(fake_tables() | {"variation": one_row()}, run_facts())
+
+
+def one_row() -> pa.Table:
+    return pa.Table.from_pylist([varied("only", 0.1, 1.0, 0.9, 1.1)], TABLES["variation"])
+
+
+def test_a_pair_of_assistants_shows_what_it_compares():
+    table = fake_tables()["model_comparison"]
+    view = assistants_view(table, alpha=0.05, top=5)
+    rows = {
+        (r["model_a"], r["model_b"], r["label"], r["matched_on"]): r
+        for r in table.to_pylist()
+        if r["groups"] == "models" and r["facet"] == "ai_values"
+    }
+    matching = {words: name for name, words in MATCHED.items()}
+    assert any(pair.rows for pair in view.versus)
+    for pair in view.versus:
+        for row in pair.rows:
+            key = (pair.first, pair.second, row["label"])
+            same, plain = rows[(*key, matching[pair.matched])], rows[(*key, "nothing")]
+            assert {name: row[name] for name in same} == same
+            assert pair.conversations == (same["conversations_a"], same["conversations_b"])
+            turns = plain["difference"] * row["difference"] < 0
+            assert row["unmatched"] == (plain["difference"] if turns else None)
 
 
 def test_headline_numbers_equal_the_papers_for_the_papers_counts():
@@ -401,7 +453,7 @@ def test_assistants_are_compared_in_pairs_with_the_values_that_each_shows_more(p
 def test_a_difference_that_is_not_significant_is_not_shown():
     view = assistants_view(fake_tables()["model_comparison"], alpha=1e-9, top=5)
     assert view.versus
-    assert all(row.more == row.less == [] for row in view.versus)
+    assert all(row.rows == [] for row in view.versus)
 
 
 def test_both_disagreements_about_human_values_are_on_the_page(page):

@@ -213,6 +213,8 @@ VARIATION = pa.schema(
         _required("share", _SHARE),
         pa.field("coefficient_of_variation", _SHARE),
         pa.field("corrected", _SHARE),  # less what sampling alone would show
+        pa.field("low", _SHARE),  # 95 % interval of `corrected`
+        pa.field("high", _SHARE),
     ]
 )
 """How much the share of a label varies over the categories of another facet."""

@@ -30,7 +30,7 @@ SCHEMAS = {
     "cramers_v double; residual_by_account double; significant bool!; reason string",
     "cooccurrence": "facet string!; label_a string!; label_b string!; conversations int64!",
     "variation": "facet string!; label string!; over_facet string!; share double!; "
-    "coefficient_of_variation double; corrected double",
+    "coefficient_of_variation double; corrected double; low double; high double",
     "mirroring": "response_type string!; level int8!; conversations int64!; mirrored int64!; "
     "share double; share_by_chance double; lift double; low double; high double; "
     "lift_low double; lift_high double",

@@ -28,15 +28,18 @@ class Column(NamedTuple):
 
 
 class Versus(NamedTuple):
-    """One pair: the values that each side shows significantly more, in percentage points."""
+    """One pair, and the values that either side shows significantly more.
+
+    `rows` have the columns of the table, matched as `matched` says, and `unmatched`: the plain
+    difference where its sign is the opposite, else None.
+    """
 
     first: str
     second: str
-    conversations: tuple[int, int]
+    conversations: tuple[int, int]  # that the matched shares are of
     matched: str
     shared: int  # of the ten most common values
-    more: list[tuple[str, float]]
-    less: list[tuple[str, float]]
+    rows: list[Row]
     differing: int
 
 
@@ -110,16 +113,24 @@ def _bar(share: float, low: float, high: float, scale: float) -> Markup:
 
 
 def _versus(pair: Pair) -> Versus:
-    def named(rows: Sequence[Row], sign: int) -> list[tuple[str, float]]:
-        return [(row["label"], 100 * sign * row["difference"]) for row in rows[:NAMED]]
-
+    matched = pair.also[pair.matched_on]
+    some = next(iter(matched.values()), None)
+    base = (some["conversations_a"], some["conversations_b"]) if some else pair.conversations
+    rows = [*pair.more(1)[:NAMED], *pair.more(-1)[:NAMED]]
     return Versus(
         pair.model_a,
         pair.model_b,
-        pair.conversations,
+        base,
         MATCHED[pair.matched_on],
         pair.overlap,
-        named(pair.more(1), 1),
-        named(pair.more(-1), -1),
+        [row | {"unmatched": _turned(row, pair)} for row in rows],
         len(pair.differing),
     )
+
+
+def _turned(row: Row, pair: Pair) -> float | None:
+    """The unmatched difference, if it points the other way."""
+    plain = pair.also["nothing"].get(row["label"])
+    if plain is None or plain["difference"] is None:
+        return None
+    return plain["difference"] if plain["difference"] * row["difference"] < 0 else None

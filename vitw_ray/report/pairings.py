@@ -1,5 +1,8 @@
 """The strongest associations, as heat maps and ranked lists for the page.
 
+Only significant pairs are listed. They are ranked by the end of the interval of the odds ratio that
+is nearer to 1, so that a pair seen twice where 0.03 were expected never leads a list.
+
 The table may have millions of cells, so it is filtered in Arrow; only the cells that are shown
 become Python rows.
 """
@@ -54,22 +57,23 @@ def _pairing(table: pa.Table, kind: Row, names: Names, top: int) -> Pairing:
     mine = pc.field("row_facet") == kind["row_facet"]
     mine &= pc.field("column_facet") == kind["column_facet"]
     cells = table.filter(mine & (pc.field("level") == kind["level"]))
-    more = _strongest(cells.filter(pc.field("residual") > 0), "descending", names)
-    less = _strongest(cells.filter(pc.field("residual") < 0), "ascending", names)
+    sure = cells.filter(pc.field("significant"))
+    more = _strongest(sure.filter(pc.field("residual") > 0), ("low", "descending"), names)
+    less = _strongest(sure.filter(pc.field("residual") < 0), ("high", "ascending"), names)
     title = f"{facet_noun(kind['row_facet'])} {TIMES} {facet_noun(kind['column_facet'])}"
     return Pairing(
         first_up(title),
         kind["level"],
         cells.num_rows,
-        cells.filter(pc.field("significant")).num_rows,
+        sure.num_rows,
         _heat(cells, more, names, title),
         more[:top],
         less[:top],
     )
 
 
-def _strongest(cells: pa.Table, order: str, names: Names) -> list[Row]:
-    keys = [("residual", order), ("row", "ascending"), ("column", "ascending")]
+def _strongest(cells: pa.Table, first: tuple[str, str], names: Names) -> list[Row]:
+    keys = [first, ("row", "ascending"), ("column", "ascending")]
     return _named(cells.sort_by(keys).slice(0, CANDIDATES), names)
 
 
@@ -84,7 +88,7 @@ def _named(cells: pa.Table, names: Names) -> list[Row]:
 
 
 def _heat(cells: pa.Table, ranked: Sequence[Row], names: Names, title: str) -> Markup:
-    """The strongest rows and columns, ordered so that strong cells are near the diagonal."""
+    """Rows and columns of the strongest pairs, ordered so that these are near the diagonal."""
     lines, columns = _choose(ranked)
     if not lines:
         return Markup("")

@@ -180,29 +180,48 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
 
 
 class Spread(NamedTuple):
-    """Variation of the labels of one facet over another: the least and the most dependent."""
+    """Variation of the labels of one facet over another.
+
+    `steady` vary less than the typical label, `dependent` more, each by its whole interval; of
+    `unsure` labels the interval holds the typical coefficient.
+    """
 
     facet: str
     over_facet: str
+    typical: float
     steady: list[Row]
     dependent: list[Row]
+    unsure: int
 
 
 def variation(table: Sequence[Row], top: int) -> list[Spread]:
-    """Both ends of the ranking by the corrected coefficient, per (facet, over_facet)."""
+    """Labels that surely vary less or more than the typical one, per (facet, over_facet).
+
+    The most dependent are those with the largest lower bound, the steadiest those with the smallest
+    upper bound, so a rare label, whose coefficient is hardly known, leads no list.
+    """
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in table:
-        raw, corrected = row["coefficient_of_variation"], row["corrected"]
-        row["rank"] = raw if corrected is None else corrected
-        if row["rank"] is not None:
+        if row["high"] is not None:
             groups[row["facet"], row["over_facet"]].append(row)
     spreads = []
     for (facet, over), rows in sorted(groups.items()):
-        # with equal coefficients (0: no more than sampling), the more common label first
-        rows.sort(key=lambda row: (row["rank"], -row["share"], row["label"]))
-        middle = (len(rows) + 1) // 2
-        dependent = sorted(
-            rows[middle:], key=lambda row: (-row["rank"], -row["share"], row["label"])
-        )
-        spreads.append(Spread(facet, over, rows[:middle][:top], dependent[:top]))
+        typical = _typical(rows)
+        steady = [row for row in rows if row["high"] < typical]
+        dependent = [row for row in rows if row["low"] > typical]
+        unsure = len(rows) - len(steady) - len(dependent)
+        steady.sort(key=lambda row: (row["high"], -row["share"], row["label"]))
+        dependent.sort(key=lambda row: (-row["low"], -row["share"], row["label"]))
+        spreads.append(Spread(facet, over, typical, steady[:top], dependent[:top], unsure))
     return spreads
+
+
+def _typical(rows: Sequence[Row]) -> float:
+    """Median of the corrected coefficient, in which a label counts as often as it occurs."""
+    ranked = sorted((row["corrected"], row["share"]) for row in rows)
+    half, seen = sum(share for _, share in ranked) / 2, 0.0
+    for coefficient, share in ranked:
+        seen += share
+        if seen >= half:
+            return coefficient
+    return ranked[-1][0]
