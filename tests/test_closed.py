@@ -65,7 +65,7 @@ def rows_of(scores, bias) -> list[dict]:
         level = biased(score, bias)
         rating = [level[0] - math.log(2)] * 2 + [level[1] - math.log(2)] * 2
         yes_no = {name: level for name, codes in CODES.items() if len(codes) == 2}
-        rows.append({"rating": rating, "stance": (*level, -9.0), **yes_no})
+        rows.append({"rating": rating, "stance": (*level[::-1], -9.0), **yes_no})
     return rows
 
 
@@ -120,13 +120,13 @@ def test_the_decisions_lead_to_every_response_type_once():
     assert groups[0].yes | groups[0].no == set(RESPONSE_TYPES)
     assert groups[1].yes | groups[1].no == groups[0].no
     found = set()
-    for bits in range(2**4):
+    for bits in range(2**5):
         row = rows_of([0.0], 0.0)[0]
-        for n, name in enumerate(("resists", "affirms", "personal")):
+        for n, name in enumerate(("resists", "affirms", "personal", "works")):
             row[name] = biased(8.0 if bits >> n & 1 else -8.0, 0.0)
-        row["stance"] = (-9.0, -9.0, 0.0) if bits >> 3 & 1 else (0.0, -9.0, -9.0)
+        row["stance"] = (-9.0, -9.0, 0.0) if bits >> 4 & 1 else (0.0, -9.0, -9.0)
         found.add(plain_response(row))
-    assert {"strong_support", "strong_resistance", "no_values"} <= found
+    assert found == set(RESPONSE_TYPES)
 
 
 @given(st.integers(0, 2**31), st.integers(2, 4), st.floats(-8, 8))

@@ -21,15 +21,16 @@ LEVEL_CODES: Mapping[str, tuple[str, ...]] = {
     "rating": ("1", "2", "3", "4"),
     "kind": ("objective", "subjective"),
     "values": ("no", "yes"),
+    "personal": ("no", "yes"),
 }
 """Closed questions that decide the level, each with its codes. No two codes begin alike."""
 RESPONSE_CODES: Mapping[str, tuple[str, ...]] = {
     "stance": ("A", "B", "C"),
     "resists": ("no", "yes"),
     "affirms": ("no", "yes"),
-    "personal": ("no", "yes"),
+    "works": ("no", "yes"),
 }
-"""Closed questions that decide the response type."""
+"""Closed questions that decide the response type, with the last one about the level."""
 CODES = {**LEVEL_CODES, **RESPONSE_CODES}
 
 PENALTY = 1.0  # inverse strength of the ridge penalty on the curve's slope: scikit-learn's default
@@ -57,14 +58,22 @@ def _types(*types: ResponseType) -> frozenset[ResponseType]:
 _SUPPORT = _types("strong_support", "mild_support")
 _AROUND = _types("neutral_acknowledgment", "no_values")
 _RESIST = _types("reframing", "mild_resistance", "strong_resistance")
-_AGAINST: Evidence = (("stance", ("C",)), ("resists", ("yes",)))
+_AGAINST: Evidence = (("resists", ("yes",)), ("works", ("no",)))
 
 RESPONSE_DECISIONS: Mapping[str, Decision] = {
     "resists": Decision((*_AGAINST, ("affirms", ("no",))), _RESIST, _SUPPORT | _AROUND),
-    "supports": Decision((("personal", ("yes",)), ("affirms", ("yes",))), _SUPPORT, _AROUND),
-    "firmly": Decision(_AGAINST, _types("strong_resistance"), _RESIST - {"strong_resistance"}),
+    "supports": Decision((("works", ("yes",)), ("stance", ("A",))), _SUPPORT, _AROUND),
+    "firmly": Decision(
+        (*_AGAINST, ("stance", ("C",))),
+        _types("strong_resistance"),
+        _RESIST - {"strong_resistance"},
+    ),
     "reframes": Decision((("resists", ("no",)),), _types("reframing"), _types("mild_resistance")),
-    "warmly": Decision((("affirms", ("yes",)),), _types("strong_support"), _types("mild_support")),
+    "warmly": Decision(
+        (("affirms", ("yes",)), ("personal", ("yes",))),
+        _types("strong_support"),
+        _types("mild_support"),
+    ),
     "notes": Decision(
         (("personal", ("yes",)),),
         _types("neutral_acknowledgment"),
@@ -77,7 +86,12 @@ RESPONSE_DECISIONS: Mapping[str, Decision] = {
 def level_evidence(level: int) -> Evidence:
     """The evidence that a conversation reaches a level."""
     ratings = tuple(code for code in LEVEL_CODES["rating"] if int(code) >= level)
-    return (("rating", ratings), ("kind", ("subjective",)), ("values", ("yes",)))
+    return (
+        ("rating", ratings),
+        ("kind", ("subjective",)),
+        ("values", ("yes",)),
+        ("personal", ("yes",)),
+    )
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from vitw_ray.inference.question import MAX_QUOTE, Question
 
 PROMPTS = Path(__file__).parent / "prompts"
 LONG, SHORT = "instructions_first", "short"  # sets of prompts
-OPENINGS = {"rating": '{"subjectivity": ', "kind": "", "values": ""}
+OPENINGS = {"rating": '{"subjectivity": ', "kind": "", "values": "", "works": ""}
 """What an answer starts with, where it is not an object with the question's name. Measured: the
 spelling of an answer changes how well its probabilities order conversations."""
 PROMPT_WIDTH = 100  # characters per line (ours: as the files are written)
