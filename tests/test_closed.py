@@ -26,6 +26,7 @@ from vitw_ray.extraction.closed import (
     plain_response,
 )
 from vitw_ray.extraction.questions import questions_for
+from vitw_ray.extraction.signs import examples_in
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.inference.choices import LOWEST, code_logprobs
 from vitw_ray.records import Message
@@ -252,3 +253,10 @@ def test_a_label_is_explicit_where_the_speaker_uses_its_words():
         "work": False,
     }
     assert as_values(["work"], spoken, "user")[0].explicit
+
+
+def test_short_questions_quote_no_value_and_no_task_that_a_reader_could_copy():
+    quoted = examples_in(SHORT.all)
+    forms = {"...", " or "}
+    assert quoted <= forms | {question.name for question in SHORT.all}
+    assert examples_in(questions_for(ExtractionConfig(questions="one_pass")).all) > {"fairness"}

