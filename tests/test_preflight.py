@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from whole_runs import plant_files, run_quietly, small_config
@@ -48,6 +49,15 @@ def test_an_output_that_the_input_would_find_is_refused(logs, output, pattern):
     with pytest.raises(ConfigError, match=r"--output .* lies inside --input") as refused:
         check_places(between([f"{logs}/{pattern}"], logs / output), ())
     assert "--output outside" in refused.value.fix
+
+
+def test_on_a_cluster_a_relative_output_is_refused(logs, monkeypatch):
+    check_places(between([logs], Path("runs/mine")), ())
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    with pytest.raises(ConfigError, match="--output runs/mine is relative") as refused:
+        check_places(between([logs], Path("runs/mine")), ())
+    assert "all nodes share" in refused.value.fix
+    check_places(between([logs], logs.parent / "elsewhere"), ())
 
 
 def test_patterns_that_reach_into_the_output_are_refused(logs):

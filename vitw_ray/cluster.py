@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from vitw_ray.config import Execution
 from vitw_ray.errors import StageFailed, VitwRayError
+from vitw_ray.progress import log
 
 Unit = dict[str, Any]
 LOCAL_CPUS = (
@@ -49,6 +50,7 @@ def connect(execution: Execution) -> None:
         return
     with _own_sigterm():
         _init(execution)
+    log.info("%s", _which_ray())
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # our own lines say how far we are
     context.print_on_execution_start = False
@@ -68,6 +70,7 @@ def _init(execution: Execution) -> None:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         needed = int(execution.actors * execution.cpus_per_actor) + 1
         ray.init(
+            address="local",  # never a Ray that somebody else has started on this machine
             num_cpus=max(LOCAL_CPUS, os.cpu_count() or 1, needed),
             object_store_memory=execution.object_store_mb * 2**20,
             include_dashboard=False,
@@ -77,6 +80,16 @@ def _init(execution: Execution) -> None:
             _temp_dir=_short_temp_dir(),
         )
         _connection = "started"
+
+
+def _which_ray() -> str:
+    """The Ray that the run works on, for a log line."""
+    nodes = node_resources()
+    held = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
+    has = ", ".join(f"{count:,.0f} {name}s" for name, count in held.items() if count)
+    if is_local():
+        return f"ray: started on this machine, with {has}; set RAY_ADDRESS to join a cluster"
+    return f"ray: joined {os.environ.get('RAY_ADDRESS', 'the cluster')}, {len(nodes)} nodes, {has}"
 
 
 @contextmanager

@@ -38,9 +38,15 @@ def check_places(config: RunConfig, inputs: Iterable[SourceFile]) -> None:
         inputs: the files that its input names now.
 
     Raises:
-        ConfigError: a later run would read this one's tables, or an input lies in the run folder.
+        ConfigError: a later run would read this one's tables, an input lies in the run folder, or
+            on a cluster, the run folder would lie in the working folder of one node.
     """
     output = config.execution.output
+    if "RAY_ADDRESS" in os.environ and "://" not in output and not Path(output).is_absolute():
+        raise ConfigError(
+            f"--output {output} is relative, and a job on a cluster works in a folder of its own",
+            "give s3://..., or the absolute path of a folder that all nodes share",
+        )
     scheme, root = _place(Storage(output).root)
     for pattern in config.conversations.input:
         if _finds(pattern, scheme, root):
