@@ -21,13 +21,18 @@ from vitw_ray.conversations import opening, parquet, rows
 from vitw_ray.conversations.parquet import read_parquet
 from vitw_ray.conversations.rows import FileBroken, Reject, read_json
 from vitw_ray.conversations.shapes import parse
-from vitw_ray.conversations.sources import SUFFIXES, find_files, iter_rows, recognise
+from vitw_ray.conversations.looking import recognise
+from vitw_ray.conversations.sources import find_files, iter_rows
 from vitw_ray.errors import InputError
 
 ROWS = [
     {"conversation_id": f"c{n}", "messages": [{"role": "user", "content": f'"{n}" \\ [é], {{}}'}]}
     for n in range(30)
 ]
+SUFFIXES = (
+    ".parquet",
+    *(k + p for k in (".jsonl", ".ndjson", ".json") for p in ("", ".gz", ".zst")),
+)
 SECRET = "what-nobody-may-see"
 
 
@@ -264,7 +269,7 @@ def test_a_storage_failure_is_an_error_and_never_a_reject(source, monkeypatch, n
     data = file_bytes(name)
     file = source(name, data)
     storage = SimpleNamespace(open=lambda *_, **__: FailingFile(data))
-    monkeypatch.setattr(opening, "url_to_fs", lambda url: (storage, url))
+    monkeypatch.setattr(opening, "located", lambda url: (storage, url))
     with pytest.raises(InputError, match="ConnectionResetError"):
         list(iter_rows(file))
 
