@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
-from vitw_ray.config import SourceFormat
 from vitw_ray.conversations.opening import shown, stored
 from vitw_ray.conversations.parquet import read_parquet
 from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject, read_json
@@ -24,7 +23,7 @@ _SMALL_BYTES = 64 << 10  # ours: all rows of such a file are read, to choose fro
 _BLOCK_BYTES = 512 << 10
 
 
-def recognise(file: SourceFile, source_format: SourceFormat = "auto") -> str | None:
+def recognise(file: SourceFile, source_format: str = "auto") -> str | None:
     """Detect the shape of a file; None for a file without rows.
 
     Raises:
@@ -134,7 +133,10 @@ def unknown_shape(file: SourceFile, found: Recognised) -> InputError:
         problem += f"; its columns are {columns}"
     else:
         problem = f"has none of the known shapes; its columns are {columns}"
+    # Recognised rows may come with a mapping of their columns to start from.
+    start = getattr(found, "map_line", "")
+    by_map = f", or say where its fields are: --map '{start}'" if start else ""
     return InputError(
         f"{shown(file.url)} {problem}",
-        f"convert it to one of {' '.join(SHAPES)}, or name its shape with --source-format",
+        f"convert it to one of {' '.join(SHAPES)}, or name its shape with --source-format{by_map}",
     )

@@ -8,7 +8,7 @@ import io
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 from urllib.parse import unquote
 
@@ -101,7 +101,12 @@ def codes(reasons: Counter[str]) -> str:
     return ", ".join(f"{code} {count}" for code, count in reasons.most_common())
 
 
+def safe_columns(columns: Iterable[str]) -> list[str]:
+    """Column names safe to show; keys that do not look like names may be conversation text."""
+    return sorted(filter(_COLUMN_NAME.fullmatch, columns))
+
+
 def columns_for_a_message(columns: set[str]) -> str:
-    """Column names for a message; keys that do not look like names may be conversation text."""
-    names = sorted(filter(_COLUMN_NAME.fullmatch, columns))
+    """Column names for a message."""
+    names = safe_columns(columns)
     return ", ".join(names[:12]) + (", ..." if len(names) < len(columns) or len(names) > 12 else "")

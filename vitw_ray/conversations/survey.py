@@ -4,7 +4,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from vitw_ray.config import SourceFormat
 from vitw_ray.conversations.listing import LISTING_THREADS, Listing
 from vitw_ray.conversations.looking import look_at, unknown_shape, unreadable
 from vitw_ray.conversations.shapes import Recognised
@@ -29,7 +28,7 @@ class Survey:
     """Name of a file -> what its rows look like."""
 
 
-def survey(listing: Listing, source_format: SourceFormat = "auto") -> Survey:
+def survey(listing: Listing, source_format: str = "auto") -> Survey:
     """Look at the rows of every file.
 
     A file of a folder whose rows are no conversations is passed over, as the side files of an
@@ -65,7 +64,7 @@ def survey(listing: Listing, source_format: SourceFormat = "auto") -> Survey:
 
 
 def _problem(
-    file: SourceFile, found: Recognised | None, rejects: Counter[str], source_format: SourceFormat
+    file: SourceFile, found: Recognised | None, rejects: Counter[str], source_format: str
 ) -> InputError | None:
     if found is None:
         return unreadable(file, rejects) if rejects else None
