@@ -24,12 +24,12 @@ from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject
 _COLUMN_BUFFER_BYTES = 1 << 20  # ours: a column chunk can be hundreds of MB
 _BATCH_ROWS = 64  # ours: three times as fast as single rows, and a few MB of chats
 _VALUE_BYTES = 16  # ours: minimum size of a value as a Python object
-_TEXT_TYPES = (
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_fixed_size_binary,
+_TEXT_TYPES = frozenset(
+    kind.id
+    for kind in (
+        *(pa.string(), pa.large_string(), pa.string_view()),
+        *(pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(1)),
+    )
 )
 _BYTES = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
 _UUID_BYTES = 16
@@ -68,6 +68,7 @@ def read_parquet(
     if not names:  # the number of rows would come from the untrusted footer alone
         raise FileBroken("columns_missing")
     plain = _Plain.of(metadata, names)
+    nanoseconds = any(pa.types.is_timestamp(kind) for kind in file.schema_arrow.types)
     groups = metadata.num_row_groups
     only = min(int(place * groups), groups - 1)
     first = 0
@@ -83,8 +84,9 @@ def read_parquet(
         )
         try:
             for batch in batches:
-                for value in _batch_rows(_microseconds(batch)):
-                    yield row, value if plain is None else plain.row(value)
+                rows = _batch_rows(_microseconds(batch) if nanoseconds else batch)
+                for value in rows if plain is None else map(plain.row, rows):
+                    yield row, value
                     row += 1
         except _DAMAGE:
             yield row, Reject("row_group_unreadable")
@@ -226,6 +228,6 @@ def _row_bytes(array: pa.Array) -> np.ndarray:
         ends = np.cumsum(lengths)
         total = np.append(0.0, np.cumsum(_row_bytes(array.flatten())))
         own = own + total[ends] - total[ends - lengths]
-    elif any(is_kind(kind) for is_kind in _TEXT_TYPES):
+    elif kind.id in _TEXT_TYPES:
         own = own + pc.call_function("binary_length", [array]).fill_null(0).to_numpy()
     return own
