@@ -1,4 +1,4 @@
-"""Rows are the same whatever a file is packed in, laid out as and called; hostile files are bounded."""
+"""Rows are the same in any packing, layout and name of a file; hostile files stay bounded."""
 
 import bz2
 import gzip
@@ -9,6 +9,7 @@ import os
 import socket
 import tracemalloc
 import zipfile
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -160,7 +161,7 @@ def test_any_split_into_files_of_any_kind_gives_the_same_rows(
 ):
     folder = tmp_path_factory.mktemp("split")
     bounds = [0, *sorted(cuts), len(ROWS)]
-    for n, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for n, (start, end) in enumerate(pairwise(bounds)):
         if start < end:
             data = LAYOUTS[layouts[n]](ROWS[start:end])
             (folder / str(n)).write_bytes(PACKINGS[packings[n]](data))
