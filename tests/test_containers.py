@@ -286,9 +286,9 @@ def test_a_row_of_millions_of_values_is_one_reject_and_is_never_decoded(source):
 
 
 def test_millions_of_values_on_one_line_are_not_in_memory_together(source):
-    file = source("1.gz", gzip.compress(b"[" + b"{}," * 300_000 + b"{}]"))
+    file = source("1.gz", gzip.compress(b"[" + b"{}," * 100_000 + b"{}]"))
     tracemalloc.start()
-    assert sum(1 for _ in iter_rows(file)) == 300_001
+    assert sum(1 for _ in iter_rows(file)) == 100_001
     assert tracemalloc.get_traced_memory()[1] < 20 << 20
     tracemalloc.stop()
 

@@ -115,7 +115,8 @@ def _lines(stream: io.BufferedIOBase) -> Iterator[Raw | Reject]:
 
 def _odd_line(line: bytes, found: Reject) -> Iterator[Raw | Reject]:
     """Rows of a line that is not one object: several values, an array, or one with a comma."""
-    if found.reason not in ("not_json", "not_an_object", "too_many_values"):
+    is_array = line.lstrip(BLANK).startswith(b"[")
+    if found.reason != "not_json" and not is_array:
         yield found
         return
     try:

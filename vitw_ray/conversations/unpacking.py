@@ -7,6 +7,7 @@ import bz2
 import codecs
 import io
 import lzma
+import zipfile
 import zlib
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -18,7 +19,10 @@ from vitw_ray.conversations.rows import CHUNK_BYTES, FileBroken
 _XZ_MEMORY_BYTES = 256 << 20  # ours: xz -9 needs 65 MB; a header may ask for 4 GB
 _MAGIC_BYTES = 3
 _PACKED_BYTES = 16 << 10  # ours: what does not fit the output is copied, so less is faster
-DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
+DAMAGE = (
+    *(OSError, EOFError, pa.ArrowException),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
 """What the streams raise for a damaged file. A storage failure is an `InputError` instead."""
 _TRUNCATED = "Truncated compressed stream"  # Arrow's message; other damage has other messages
 
