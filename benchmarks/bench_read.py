@@ -20,8 +20,9 @@ from harness import Result, arguments, interleave, plant, ratio, real_conversati
 
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.intake import FileReader
+from vitw_ray.conversations.looking import recognise
 from vitw_ray.conversations.shapes import SHAPES, parse
-from vitw_ray.conversations.sources import find_files, iter_rows, recognise
+from vitw_ray.conversations.sources import find_files, iter_rows
 from vitw_ray.keys import Keyed
 from vitw_ray.run_folder import StageFolder
 from vitw_ray.stages import SourceFile, StageContext

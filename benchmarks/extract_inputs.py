@@ -11,8 +11,9 @@ from harness import ROOT, real_conversations
 
 from vitw_ray.cluster import Unit, stream_through_actors
 from vitw_ray.config import RunConfig
+from vitw_ray.conversations.looking import recognise
 from vitw_ray.conversations.shapes import parse
-from vitw_ray.conversations.sources import find_files, iter_rows, recognise
+from vitw_ray.conversations.sources import find_files, iter_rows
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.extraction.assemble import as_conversations
 from vitw_ray.extraction.extract import UnitExtractor

@@ -26,6 +26,7 @@ IN_NO_KEY = re.compile(
     r"cli|__main__|start|opened_run|resolved_names|stored_tables|finished_run|rewrite_report|purge|lease"
     r"|run_secret|pipeline|planning|summary|preflight|presets|interruption|comparison|evaluation|agreement"
     r"|extraction\.calibration|extraction\.signs"
+    r"|conversations\.(looking|survey|inspection)"  # what they find, files and shapes, is in it
 )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -76,6 +76,9 @@ def _recorded(kind: Any, record: Mapping[str, Any]) -> Any:
     made = object.__new__(kind)
     types = get_type_hints(kind)
     for field in fields(kind):
+        if field.name not in record and field.default is not MISSING and kind is SourceFile:
+            object.__setattr__(made, field.name, field.default)  # older versions did not record it
+            continue
         value, expected = record[field.name], types[field.name]
         restored = (
             _recorded(expected, value)

@@ -12,8 +12,9 @@ from typing import Any
 
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
-from vitw_ray.conversations.read import read_conversations, shapes_of
-from vitw_ray.conversations.sources import find_files
+from vitw_ray.conversations.listing import list_input
+from vitw_ray.conversations.read import read_conversations
+from vitw_ray.conversations.survey import survey
 from vitw_ray.errors import Stopped, VitwRayError
 from vitw_ray.extraction.extract import count_answers, extract
 from vitw_ray.extraction.extractors import extractor_key, extractor_settings
@@ -131,12 +132,20 @@ def _run(
     announce: Callable[[str], None],
 ) -> dict[str, Any]:
     find_models(config, stages)
-    inputs = tuple(find_files(config.conversations.input))
-    check_places(config, inputs)
+    listed = list_input(config.conversations.input)
+    check_places(config, listed.files)
     with acquire(storage) as lease, _ending_workers():
-        shapes = shapes_of(inputs, config.conversations.source_format)
+        found = survey(listed, config.conversations.source_format)
         keyed = load_secret(storage, config.execution.secret_file)
-        setup = RunSetup(config, storage, keyed, lease.epoch, inputs, shapes)
+        setup = RunSetup(
+            config,
+            storage,
+            keyed,
+            lease.epoch,
+            inputs=found.files,
+            shapes=found.shapes,
+            passed_over=found.passed_over,
+        )
         planned = plan(setup, stages)
         for line in describe(setup, planned):
             announce(line)

@@ -14,6 +14,8 @@ from vitw_ray.run_folder import StageFolder, TableRef, tables_of
 from vitw_ray.stages import RunSetup, Stage
 from vitw_ray.versions import versions
 
+_NAMES = 3  # ours: of the files that are passed over for one reason
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -84,6 +86,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         extractor += f" with {config.extraction.model}"
     return [
         f"input   {len(setup.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
+        *([f"        {passed_over_line(setup.passed_over)}"] if setup.passed_over else []),
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         *_memory(config),
@@ -96,6 +99,20 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         ),
         *(f"{p.stage.number}  {p.stage.name:<14} {p.folder:<32} {p.state}" for p in planned),
     ]
+
+
+def passed_over_line(passed_over: Mapping[str, str]) -> str:
+    """What the input holds and the run does not read, by reason, with some of the names."""
+    names: dict[str, list[str]] = {}
+    for name, reason in passed_over.items():
+        names.setdefault(reason, []).append(name)
+    parts = [
+        f"{len(of_reason)} {reason}: {', '.join(of_reason[:_NAMES])}"
+        + (", ..." if len(of_reason) > _NAMES else "")
+        for reason, of_reason in sorted(names.items(), key=lambda item: -len(item[1]))
+    ]
+    files = "1 file" if len(passed_over) == 1 else f"{len(passed_over)} files"
+    return f"passed over: {files} ({'; '.join(parts)})"
 
 
 def _memory(config: RunConfig) -> list[str]:

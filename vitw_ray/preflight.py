@@ -58,7 +58,7 @@ def check_places(config: RunConfig, inputs: Iterable[SourceFile]) -> None:
     for file in inputs:
         if _place(file.url)[0] == scheme and f"{_place(file.url)[1]}/".startswith(f"{root}/"):
             raise ConfigError(
-                f"--input names {file.url}, which lies inside --output {output}",
+                f"--input names {file.name}, which lies inside --output {output}",
                 "move it out of the run folder, or choose another --output",
             )
 

@@ -1,7 +1,7 @@
 """What a stage is: a function from tables to tables, and a key of everything that determines it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vitw_ray.config import RunConfig
@@ -20,6 +20,10 @@ class SourceFile:
     size_bytes: int
     version: str
     """Changes with the content: the ETag, or the modification time in ns."""
+    content: str = "lines"
+    """How it is packed and laid out, as its first bytes say; not detected again by later steps."""
+    member: str = ""
+    """Which file of an archive; empty for a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class RunSetup:
     epoch: int  # of the driver's lease; part of the names of files written before the manifest
     inputs: tuple[SourceFile, ...]
     shapes: Mapping[str, str]  # name of an input file -> shape of its rows
+    passed_over: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """Name of what the input holds and the run does not read -> why."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ def summarise(
         "secret_fingerprint": setup.keyed.fingerprint,
         "config": asdict(setup.config),
         "inputs": [{**asdict(f), "shape": setup.shapes.get(f.name)} for f in setup.inputs],
+        "passed_over": dict(setup.passed_over),
         "stages": [
             {"name": m["stage"], "folder": folder_name(m), "details": m["details"]}
             | {name: m[name] for name in shown}

@@ -62,21 +62,40 @@ def check_report(run: CheckedRun) -> Problems:
 
 def input_rows(source: Row) -> int | None:
     """Rows of an input file, or None when it is gone, changed, damaged, or of another kind."""
+    codec, layout = packing(source)
+    if layout is None or source.get("member") or "::" in source["url"]:
+        return None
     fs, path = fsspec.core.url_to_fs(source["url"])
     if not fs.exists(path) or fs.size(path) != source["size_bytes"]:
         return None
     with fs.open(path, "rb") as handle:
-        if path.endswith(".parquet"):
+        if layout == "parquet":
             return pq.ParquetFile(handle).metadata.num_rows
-        if not re.search(r"\.(jsonl|ndjson)(\.gz|\.zst)?$", path):
-            return None
-        codec = {"gz": "gzip", "zst": "zstd"}.get(path.rsplit(".", 1)[-1])
         file = pa.PythonFile(handle, "r")
         lines = io.BufferedReader(pa.CompressedInputStream(file, codec)) if codec else handle
+        rows = 0
         try:
-            return sum(1 for line in lines if line.strip(b" \t\r\n\xef\xbb\xbf"))
+            for line in lines:
+                text = line.strip(b" \t\r\n\xef\xbb\xbf\x1e,")
+                if b"}{" in text or text.startswith(b"["):  # not one row a line
+                    return None
+                rows += bool(text)
         except (OSError, pa.ArrowException):
             return None
+    return rows
+
+
+def packing(source: Row) -> tuple[str | None, str | None]:
+    """How a file is compressed, and its layout; both None for a kind that is not counted."""
+    said, name = source.get("content"), source["url"]
+    if said is None:  # of a version that went by the name
+        ending = re.search(r"\.(?:jsonl|ndjson)(\.gz|\.zst)?$", name)
+        codec = {".gz": "gzip", ".zst": "zstd"}.get((ending and ending[1]) or "")
+        return codec, "lines" if ending else "parquet" if name.endswith(".parquet") else None
+    *layers, layout = said.split(" ")
+    counted = layout in ("lines", "parquet") and layers in ([], ["gzip"], ["zstd"])
+    counted = counted and not (layers and layout == "parquet")
+    return (layers[0] if layers else None, layout) if counted else (None, None)
 
 
 def check_inputs(run: CheckedRun) -> Problems:

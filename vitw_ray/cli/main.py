@@ -34,6 +34,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "run": Command(
             "read conversations; write every table, the page and the release", "vitw_ray.cli.run"
         ),
+        "inspect": Command(
+            "what an input holds: shapes, fields, lengths, rejects; no text", "vitw_ray.cli.inspect"
+        ),
         "compare-assistants": Command(
             "run, then print every two assistants side by side", "vitw_ray.cli.compare_assistants"
         ),

@@ -1,24 +1,39 @@
 """Open an input file in storage as a stream of decompressed bytes.
 
 Two kinds of failure are distinguished. A storage failure is an `InputError`: the attempt ends and
-can be retried. A damaged file is an `OSError` of the decompressor: a retry would not help.
+can be retried. A damaged file is an exception of `unpacking.DAMAGE`: a retry would not help.
 """
 
 import io
+import re
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import Any, cast
 
-import pyarrow as pa
+import fsspec
+from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
-from vitw_ray.conversations.rows import CHUNK_BYTES
+from vitw_ray.conversations.file_content import Content
+from vitw_ray.conversations.rows import CHUNK_BYTES, FileBroken
+from vitw_ray.conversations.unpacking import unwrapped
 from vitw_ray.errors import InputError, VitwRayError
+from vitw_ray.stages import SourceFile
 
-CODECS = {".gz": "gzip", ".zst": "zstd"}
 _STORAGE_BUFFER_BYTES = 1 << 20  # ours: large enough to make Python's overhead per read small
 _STORAGE_BLOCK_BYTES = 8 << 20  # ours: the default of s3fs is 50 MB
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def shown(name: str) -> str:
+    """A file name for a message or a table.
+
+    What is not UTF-8 or could control a terminal is escaped.
+    """
+    text = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextmanager
@@ -30,10 +45,27 @@ def explained(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # the libraries' exceptions share no base class
         raise InputError(
-            f"{what} cannot be read ({type(error).__name__})",
+            f"{shown(what)} cannot be read ({type(error).__name__})",
             "check the address and the permissions, and for s3:// the endpoint and credentials "
             "(AWS_ENDPOINT_URL, AWS_*)",
         ) from error
+
+
+def located(address: str) -> tuple[AbstractFileSystem, str]:
+    """The file system of an address, and the path there.
+
+    `::` chains file systems for fsspec. In a path it is part of a name.
+    """
+    scheme = _SCHEME.match(address)
+    if "::" not in address or (scheme is None and _SCHEME.search(address)):
+        return url_to_fs(address)
+    fs: Any = fsspec.filesystem(scheme[0].removesuffix("://") if scheme else "file")
+    return fs, fs._strip_protocol(address)
+
+
+def address_of(fs: AbstractFileSystem, path: str) -> str:
+    """The reverse of `located`; a local path needs no scheme."""
+    return path if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)
 
 
 class _StorageFile(io.RawIOBase):
@@ -43,11 +75,11 @@ class _StorageFile(io.RawIOBase):
     rows of the file would be lost without an error.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, block_bytes: int) -> None:
         self._url = url
         with explained(url):
-            fs, path = url_to_fs(url)
-            self._file = fs.open(path, "rb", block_size=_STORAGE_BLOCK_BYTES)
+            fs, path = located(url)
+            self._file = fs.open(path, "rb", block_size=block_bytes)
 
     def readable(self) -> bool:
         return True
@@ -74,14 +106,32 @@ class _StorageFile(io.RawIOBase):
 
 
 @contextmanager
-def opened(url: str) -> Iterator[io.BufferedIOBase]:
-    """Open a file; compressed files are decompressed."""
-    with io.BufferedReader(_StorageFile(url), _STORAGE_BUFFER_BYTES) as packed:
-        codec = CODECS.get(PurePosixPath(url).suffix)
-        if codec is None:
-            yield packed
-            return
-        # Arrow decompresses in small chunks, so a decompression bomb is never in memory as a
-        # whole. Unlike zstandard's stream it detects a truncated file.
-        stream = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), codec)
-        yield io.BufferedReader(cast(Any, stream), CHUNK_BYTES)
+def stored(url: str, block_bytes: int = _STORAGE_BLOCK_BYTES) -> Iterator[io.BufferedIOBase]:
+    """Open a file as it is stored."""
+    buffer_bytes = min(_STORAGE_BUFFER_BYTES, block_bytes)
+    with io.BufferedReader(_StorageFile(url, block_bytes), buffer_bytes) as stream:
+        yield stream
+
+
+@contextmanager
+def opened(file: SourceFile) -> Iterator[io.BufferedIOBase]:
+    """Open an input file, or the member of an archive, below all of its layers.
+
+    Raises:
+        FileBroken: the archive is damaged, or the member is encrypted.
+    """
+    with stored(file.url) as stream:
+        content: io.BufferedIOBase = _member(stream, file.member) if file.member else stream
+        for layer in Content.parse(file.content).layers:
+            content = unwrapped(content, layer)
+        yield content
+
+
+def _member(stream: io.BufferedIOBase, name: str) -> io.BufferedIOBase:
+    """A member of a zip archive; it is decompressed in small chunks."""
+    try:
+        archive = zipfile.ZipFile(cast(Any, stream))  # the stream's owner closes it
+        member = archive.open(name)
+    except (zipfile.BadZipFile, NotImplementedError, KeyError, RuntimeError, ValueError):
+        raise FileBroken("archive_unreadable") from None
+    return io.BufferedReader(cast(Any, member), CHUNK_BYTES)

@@ -1,12 +1,18 @@
 """Read a Parquet file as raw rows (Python objects).
 
 Input files are untrusted. The sizes in the footer can be false, so rows are measured before they
-are converted. A schema can name extension types that run code, so such files are rejected.
+are converted. A schema can name extension types that run code, so such a schema is not used: the
+columns are read as what they are stored as.
 """
 
 import base64
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -18,22 +24,35 @@ from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject
 _COLUMN_BUFFER_BYTES = 1 << 20  # ours: a column chunk can be hundreds of MB
 _BATCH_ROWS = 64  # ours: three times as fast as single rows, and a few MB of chats
 _VALUE_BYTES = 16  # ours: minimum size of a value as a Python object
+_TEXT_TYPES = frozenset(
+    kind.id
+    for kind in (
+        *(pa.string(), pa.large_string(), pa.string_view()),
+        *(pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(1)),
+    )
+)
+_BYTES = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
+_UUID_BYTES = 16
 _DAMAGE = (pa.ArrowException, OSError, ValueError)  # ValueError: column names that are not UTF-8
 
 
 def read_parquet(
-    stream: io.BufferedIOBase, columns: Collection[str] | None
+    stream: io.BufferedIOBase, columns: Collection[str] | None, place: float = 0.0
 ) -> Iterator[tuple[int, Raw | Reject]]:
     """Yield row numbers and rows of a Parquet file; with `columns`, only these columns.
 
     A row group that cannot be decoded gives one reject, at the number of its first lost row.
 
+    Args:
+        stream: the file.
+        columns: to be read; None for all.
+        place: above 0, only the row group that holds this share of the file, if not the first.
+
     Raises:
-        FileBroken: the file is not Parquet, uses extension types, or has none of the columns.
+        FileBroken: the file is not Parquet, or has none of the columns.
     """
-    _refuse_extension_types(stream)
     try:
-        metadata = pq.ParquetFile(stream, arrow_extensions_enabled=False).metadata
+        metadata = _metadata(stream)
         file = pq.ParquetFile(
             stream,
             metadata=metadata,
@@ -41,24 +60,32 @@ def read_parquet(
             pre_buffer=False,
             buffer_size=_COLUMN_BUFFER_BYTES,
             arrow_extensions_enabled=False,
+            coerce_int96_timestamp_unit="us",
         )
         names = [name for name in file.schema_arrow.names if columns is None or name in columns]
     except _DAMAGE:
         raise FileBroken("file_unreadable") from None
     if not names:  # the number of rows would come from the untrusted footer alone
         raise FileBroken("columns_missing")
+    plain = _Plain.of(metadata, names)
+    nanoseconds = any(pa.types.is_timestamp(kind) for kind in file.schema_arrow.types)
+    groups = metadata.num_row_groups
+    only = min(int(place * groups), groups - 1)
     first = 0
-    for group in range(metadata.num_row_groups):
+    for group in range(groups):
         size = metadata.row_group(group)
         row = first
         first += size.num_rows
+        if place and (group != only or not only):
+            continue
         batch_rows = MAX_ROW_BYTES * size.num_rows // max(1, size.total_byte_size)
         batches = file.iter_batches(
             min(max(1, batch_rows), _BATCH_ROWS), [group], names, use_threads=False
         )
         try:
             for batch in batches:
-                for value in _batch_rows(batch):
+                rows = _batch_rows(_microseconds(batch) if nanoseconds else batch)
+                for value in rows if plain is None else map(plain.row, rows):
                     yield row, value
                     row += 1
         except _DAMAGE:
@@ -78,11 +105,12 @@ def _inside_base64(text: bytes) -> list[bytes]:
 _EXTENSION_MARKS = _inside_base64(b"ARROW:extension:name")
 
 
-def _refuse_extension_types(stream: io.BufferedIOBase) -> None:
-    """Reject files with Arrow extension types, whose registered code may unpickle data.
+def _metadata(stream: io.BufferedIOBase) -> pq.FileMetaData:
+    """The footer, without the Arrow schema if that names extension types.
 
-    Arrow calls that code when it opens a file. So the footer, which contains the Arrow schema in
-    base64, is searched before.
+    Arrow calls their registered code when it opens a file, and that code may unpickle data. So the
+    footer, which contains the schema in base64, is searched before. Renaming the schema's key
+    makes Arrow derive the types from Parquet's own.
     """
     size = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, size - 8))
@@ -90,8 +118,63 @@ def _refuse_extension_types(stream: io.BufferedIOBase) -> None:
     stream.seek(max(0, size - 8 - length))
     footer = stream.read(length)
     stream.seek(0)
-    if any(mark in footer for mark in _EXTENSION_MARKS):
-        raise FileBroken("arrow_extension_types")
+    if not any(mark in footer for mark in _EXTENSION_MARKS):
+        return pq.ParquetFile(stream, arrow_extensions_enabled=False).metadata
+    renamed = footer.replace(b"ARROW:schema", b"ARROW-schema")
+    alone = b"PAR1" + renamed + len(renamed).to_bytes(4, "little") + b"PAR1"
+    return pq.ParquetFile(io.BytesIO(alone), arrow_extensions_enabled=False).metadata
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """Rewrites values of types that JSON does not have as JSON would hold them.
+
+    UUIDs and binary text become text, decimals numbers. What is neither stays as it is.
+    """
+
+    uuids: frozenset[str]
+    """Names of the fields that hold UUIDs."""
+
+    @classmethod
+    def of(cls, metadata: pq.FileMetaData, columns: Sequence[str]) -> "_Plain | None":
+        """What the columns need; None for those that JSON could hold as they are."""
+        leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
+        leaves = [leaf for leaf in leaves if leaf.path.split(".")[0] in columns]
+        kinds = {leaf.path: leaf.logical_type.type for leaf in leaves}
+        uuids = frozenset(leaf.name for leaf in leaves if kinds[leaf.path] == "UUID")
+        binary = any(
+            leaf.physical_type in _BYTES and kinds[leaf.path] in ("NONE", "DECIMAL")
+            for leaf in leaves
+        )
+        decimals = any(kind == "DECIMAL" for kind in kinds.values())
+        return cls(uuids) if uuids or binary or decimals else None
+
+    def row(self, row: Raw | Reject) -> Raw | Reject:
+        """A row with plain values."""
+        return row if isinstance(row, Reject) else self._value(row, "")
+
+    def _value(self, value: Any, name: str) -> Any:
+        if isinstance(value, dict):
+            return {key: self._value(inner, key) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._value(inner, name) for inner in value]
+        if isinstance(value, Decimal):
+            return int(value) if value == value.to_integral_value() else float(value)
+        if isinstance(value, bytes):
+            if name in self.uuids and len(value) == _UUID_BYTES:
+                return str(UUID(bytes=value))
+            with suppress(UnicodeDecodeError):
+                return value.decode()
+        return value
+
+
+def _microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Nanoseconds, which Python's times do not have, cut to microseconds."""
+    for place, kind in enumerate(batch.schema.types):
+        if pa.types.is_timestamp(kind) and kind.unit == "ns":
+            column = batch.column(place).cast(pa.timestamp("us", kind.tz), safe=False)
+            batch = batch.set_column(place, batch.schema.names[place], column)
+    return batch
 
 
 def _text_columns(metadata: pq.FileMetaData) -> list[str]:
@@ -145,6 +228,6 @@ def _row_bytes(array: pa.Array) -> np.ndarray:
         ends = np.cumsum(lengths)
         total = np.append(0.0, np.cumsum(_row_bytes(array.flatten())))
         own = own + total[ends] - total[ends - lengths]
-    elif pa.types.is_string(kind) or pa.types.is_binary(kind):
+    elif kind.id in _TEXT_TYPES:
         own = own + pc.call_function("binary_length", [array]).fill_null(0).to_numpy()
     return own

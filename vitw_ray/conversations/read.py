@@ -6,39 +6,15 @@ read ends up in one of the two tables; a reject has a reason.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from vitw_ray import cluster
-from vitw_ray.config import SourceFormat
 from vitw_ray.conversations.intake import FileReader
 from vitw_ray.conversations.parts import draw, merge
-from vitw_ray.conversations.sources import recognise
 from vitw_ray.errors import InputError, StageFailed
 from vitw_ray.progress import Progress
 from vitw_ray.run_folder import StageReport
-from vitw_ray.stages import SourceFile, StageContext
+from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE
-
-LISTING_THREADS = 16  # ours: reading the first rows of a file mostly waits for storage
-
-
-def shapes_of(files: Iterable[SourceFile], source_format: SourceFormat) -> dict[str, str]:
-    """The shape of each file that has rows, by file name.
-
-    Raises:
-        InputError: a file cannot be read or has no known shape, or no file has a row.
-    """
-    files = list(files)
-    with ThreadPoolExecutor(LISTING_THREADS) as pool:
-        found = list(pool.map(lambda file: recognise(file, source_format), files))
-    shapes = {file.name: shape for file, shape in zip(files, found, strict=True) if shape}
-    if not shapes:
-        raise InputError(
-            f"--input names {len(files)} files, and none of them has a row",
-            "give files with conversations",
-        )
-    return shapes
 
 
 def read_conversations(context: StageContext) -> StageReport:
@@ -73,6 +49,7 @@ def read_conversations(context: StageContext) -> StageReport:
             "rows_by_file": dict(sorted(read.items())),
             **{name: dict(sorted(counted.items())) for name, counted in merged.counts.items()},
             "days": merged.days,
+            "passed_over": dict(sorted(Counter(context.passed_over.values()).items())),
         },
     )
 

@@ -1,19 +1,22 @@
-"""Read a JSON file as raw rows.
+"""Read JSON as raw rows.
 
 Input files are untrusted. A bad row becomes a `Reject` and does not affect other rows. Memory is
-bounded by `MAX_ROW_BYTES`, not by the size of the file.
+bounded by `MAX_ROW_BYTES` and `MAX_ROW_VALUES`, not by the size of the file.
 """
 
 import io
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+
+from vitw_ray.conversations.splitting import BLANK, Truncated, split
 
 MAX_ROW_BYTES = 32 << 20  # ours: a million characters take 12 MB as escaped surrogate pairs
+MAX_ROW_VALUES = 2_500_000  # ours: half a gigabyte of Python objects
 CHUNK_BYTES = 64 << 10  # ours: the most that is lost before the break of a damaged compressed file
-_BLANK = b" \t\r\n\xef\xbb\xbf"  # with the UTF-8 byte order mark that some editors write
+_SMALL_BYTES = 1 << 20  # ours: a row of this size cannot hold too many values
+_TAIL_BYTES = 64 << 10  # ours: what may follow the rows of a document, such as the next page's link
 
 Raw = dict[str, Any]
 
@@ -33,137 +36,139 @@ class FileBroken(Exception):
         self.reason = reason
 
 
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # NaN and Infinity are read as null
+DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # NaN and Infinity are read as null
+
+_MESSAGE_KEYS = {"role", "content", "from", "value", "name", "tool_calls", "tool_call_id"}
+_MESSAGE_KEYS |= {"function_call", "reasoning_content", "refusal", "annotations", "audio", "weight"}
+
+
+def is_message(value: Any) -> bool:
+    """Whether a value is one message and nothing else, so that a list of them is a conversation."""
+    if not isinstance(value, dict):
+        return False
+    keys = set(value)
+    return keys <= _MESSAGE_KEYS and ({"role", "content"} <= keys or {"from", "value"} <= keys)
 
 
 def decode_row(data: bytes) -> Raw | Reject:
-    """Decode one JSON object."""
+    """Decode one JSON object, or a list of messages as an object with `messages`."""
+    value = _decoded(data)
+    if isinstance(value, list) and value and all(map(is_message, value)):
+        return {"messages": value}
+    return value if isinstance(value, dict | Reject) else Reject("not_an_object")
+
+
+def _decoded(data: bytes) -> Any:
+    if len(data) > _SMALL_BYTES and sum(map(data.count, (b"{", b"[", b","))) > MAX_ROW_VALUES:
+        return Reject("too_many_values")
     try:
-        value = _DECODER.decode(data.decode("utf-8-sig"))
+        return DECODER.decode(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return Reject("invalid_utf8")
     except ValueError:  # wider than JSONDecodeError: Python rejects very long numbers too
         return Reject("not_json")
     except RecursionError:
         return Reject("too_deep")
-    return value if isinstance(value, dict) else Reject("not_an_object")
 
 
-JsonLayout = Literal["lines", "array", "document"]
+def read_json(stream: io.BufferedIOBase, layout: str) -> Iterator[Raw | Reject]:
+    """Yield the rows of a JSON file; what is blank is skipped.
 
-
-def json_layout(stream: io.BufferedIOBase) -> JsonLayout:
-    """Detect the layout of a `.json` file: one row per line, one array, or one object."""
-    first = stream.read(1)
-    while first and first in _BLANK:
-        first = stream.read(1)
-    if first == b"[":
-        return "array"
-    line = first + stream.readline(CHUNK_BYTES)
-    indented = first == b"{" and line.endswith(b"\n") and decode_row(line) == Reject("not_json")
-    return "document" if indented else "lines"
-
-
-def read_json(stream: io.BufferedIOBase, layout: JsonLayout) -> Iterator[Raw | Reject]:
-    """Yield the rows of a JSON file; blank lines are skipped.
+    Args:
+        stream: the file.
+        layout: `lines`, one value a line; `pages`, the same where each value holds a list of rows;
+            `values`, values that follow each other in any way; `array`, whose elements are rows;
+            or `array@N`, an array that starts at byte N of one object.
 
     Raises:
-        FileBroken: the file ends inside an array.
+        FileBroken: the file ends inside an array or a value.
     """
-    pieces = {"lines": _lines, "array": _items, "document": _document}[layout](stream)
-    for piece in pieces:
-        yield decode_row(piece) if isinstance(piece, bytes) else piece
+    name, _, offset = layout.partition("@")
+    try:
+        if name == "lines":
+            yield from _lines(stream)
+        elif name == "pages":
+            for row in _lines(stream):
+                yield from _page(row)
+        elif name == "values":
+            for piece in split(stream, 0, MAX_ROW_BYTES):
+                yield from _rows_of(piece)
+        else:
+            yield from _array(stream, int(offset or 0), inside=bool(offset))
+    except Truncated:
+        raise FileBroken("file_truncated") from None
 
 
-def _lines(stream: io.BufferedIOBase) -> Iterator[bytes | Reject]:
+def _lines(stream: io.BufferedIOBase) -> Iterator[Raw | Reject]:
     while line := stream.readline(MAX_ROW_BYTES + 1):
         if len(line) > MAX_ROW_BYTES and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
                 line = stream.readline(CHUNK_BYTES)
             yield Reject("row_too_long")
-        elif line.strip(_BLANK):
-            yield line
-
-
-def _document(stream: io.BufferedIOBase) -> Iterator[bytes | Reject]:
-    data = stream.read(MAX_ROW_BYTES + 1)
-    if len(data) > MAX_ROW_BYTES:
-        yield Reject("row_too_long")
-    elif data.strip(_BLANK):
-        yield data
-
-
-def _items(stream: io.BufferedIOBase) -> Iterator[bytes | Reject]:
-    """Yield the bytes of each element of a top-level array."""
-    delimiters = _Delimiters()
-    item, too_long = bytearray(), False
-    while chunk := stream.read1(CHUNK_BYTES):
-        start = 0
-        for end in [*delimiters.find(chunk), len(chunk)]:
-            too_long = too_long or len(item) + end - start > MAX_ROW_BYTES
-            if too_long:
-                item.clear()
+        elif line.strip(BLANK):
+            row = decode_row(line)
+            if isinstance(row, dict):
+                yield row
             else:
-                item += chunk[start:end]
-            if end < len(chunk):  # at a delimiter
-                if too_long or item.strip(_BLANK):
-                    yield Reject("row_too_long") if too_long else bytes(item)
-                item.clear()
-                too_long = False
-            start = end + 1
-    if delimiters.depth:
-        raise FileBroken("file_truncated")
-    if item.strip(_BLANK):  # text after the array
-        yield Reject("not_json")
+                yield from _odd_line(line, row)
 
 
-_STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
-_STRING = b'"' + _STRING_REST.pattern + b'"'
-_TO_DELIMITER = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + b")*+", re.DOTALL)
-_TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + b")*+", re.DOTALL)
+def _odd_line(line: bytes, found: Reject) -> Iterator[Raw | Reject]:
+    """Rows of a line that is not one object: several values, an array, or one with a comma."""
+    is_array = line.lstrip(BLANK).startswith(b"[")
+    if found.reason != "not_json" and not is_array:
+        yield found
+        return
+    try:
+        for piece in split(io.BytesIO(line), 0, MAX_ROW_BYTES):
+            yield from _rows_of(piece)
+    except Truncated:
+        yield found
 
 
-@dataclass
-class _Delimiters:
-    """Finds the brackets and commas between the elements of an array, chunk by chunk.
-
-    Regular expressions skip strings and numbers, so Python takes one step per bracket instead of
-    one per byte.
-    """
-
-    depth: int = 0
-    in_string: bool = False
-    escaped: bool = False  # the last chunk ended between a backslash and the escaped character
-
-    def find(self, chunk: bytes) -> Iterator[int]:
-        """Yield the positions of delimiters in `chunk`."""
-        at = self._skip_string(chunk, int(self.escaped)) if self.in_string else 0
-        while at < len(chunk):
-            at = _end(_TO_BRACKET if self.depth > 1 else _TO_DELIMITER, chunk, at)
-            mark = chunk[at : at + 1]
-            if mark == b'"':  # a string that continues in the next chunk
-                at = self._skip_string(chunk, at + 1)
-            elif mark and self._delimits(mark):
-                yield at
-            at += 1
-
-    def _skip_string(self, chunk: bytes, at: int) -> int:
-        at = _end(_STRING_REST, chunk, at)
-        self.escaped = chunk[at:] == b"\\"
-        self.in_string = chunk[at : at + 1] != b'"'
-        return at + 1
-
-    def _delimits(self, mark: bytes) -> bool:
-        if mark == b",":
-            return self.depth == 1
-        if mark in b"[{":
-            self.depth += 1
-            return self.depth == 1
-        self.depth = max(0, self.depth - 1)
-        return self.depth == 0
+def _rows_of(piece: bytes | None) -> Iterator[Raw | Reject]:
+    """The rows of one value: itself, or the elements of an array that is no conversation."""
+    if piece is not None and piece.startswith(b"[") and not _is_chat(piece):
+        yield from map(_row, split(io.BytesIO(piece), 1, MAX_ROW_BYTES))
+    else:
+        yield _row(piece)
 
 
-def _end(pattern: re.Pattern[bytes], data: bytes, start: int) -> int:
-    """End of the match at `start`; all patterns here also match the empty string."""
-    found = pattern.match(data, start)
-    return found.end() if found else start
+def _row(piece: bytes | None) -> Raw | Reject:
+    return Reject("row_too_long") if piece is None else decode_row(piece)
+
+
+def _is_chat(array: bytes) -> bool:
+    """Whether the first element of an array is a message."""
+    try:
+        first = next(split(io.BytesIO(array), 1, MAX_ROW_BYTES), None)
+    except Truncated:
+        return False
+    return first is not None and is_message(_decoded(first))
+
+
+def _page(row: Raw | Reject) -> Iterator[Raw | Reject]:
+    lists = [] if isinstance(row, Reject) else [v for v in row.values() if isinstance(v, list)]
+    if len(lists) != 1:
+        yield row
+        return
+    for element in lists[0]:
+        yield element if isinstance(element, dict) else Reject("not_an_object")
+
+
+def _array(stream: io.BufferedIOBase, offset: int, inside: bool) -> Iterator[Raw | Reject]:
+    """The elements of an array, and one reject for text behind the object that it is inside of."""
+    while offset and (skipped := stream.read(min(offset, CHUNK_BYTES))):
+        offset -= len(skipped)
+    pieces = split(stream, 1, MAX_ROW_BYTES, once=inside)
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as end:
+            rest = end.value
+            break
+        yield _row(piece)
+    if inside:
+        tail = rest + stream.read(_TAIL_BYTES)
+        if len(tail) < _TAIL_BYTES and not isinstance(decode_row(b'{"":0' + tail), dict):
+            yield Reject("not_json")

@@ -1,0 +1,191 @@
+"""What the input holds, by shape, before anything is run: counts and lengths, never text."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from vitw_ray.conversations.fields import Parsed, RowRejected
+from vitw_ray.conversations.listing import list_input
+from vitw_ray.conversations.opening import shown
+from vitw_ray.conversations.shapes import parse
+from vitw_ray.conversations.sources import Reject, iter_rows, safe_columns
+from vitw_ray.conversations.survey import Survey, survey
+
+FIELDS = ("conversation_id", "prompt_id", "account", "model", "language", "source", "created_at")
+_EXAMPLES = 5  # ours: conversations of which the form is shown
+_EXAMPLE_TURNS = 12  # ours: of each
+_SHOWN = 8  # ours: of the most frequent names
+
+
+@dataclass
+class ShapeCounts:
+    """What the rows of one shape hold."""
+
+    files: int = 0
+    files_read_in_part: int = 0
+    rows: int = 0
+    found: Counter[str] = field(default_factory=Counter)  # rows that hold a value, by field
+    not_read: set[str] = field(default_factory=set)  # columns
+    repairs: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = field(default_factory=Counter)
+    turns: list[int] = field(default_factory=list)
+    chars: list[int] = field(default_factory=list)
+    languages: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    accounts: set[str] = field(default_factory=set)
+    first: datetime | None = None
+    last: datetime | None = None
+    examples: list[list[tuple[str, int]]] = field(default_factory=list)
+    """Role and number of characters of the turns of some conversations."""
+
+    def add(self, parsed: Parsed) -> None:
+        """Count a conversation."""
+        values: dict[str, Any] = {name: parsed[name] for name in FIELDS}
+        self.found.update(name for name, value in values.items() if value is not None)
+        self.repairs.update(parsed["repairs"])
+        lengths = [(str(role), len(text)) for role, text in parsed["messages"]]
+        self.turns.append(len(lengths))
+        self.chars.append(sum(length for _, length in lengths))
+        for counter, name in ((self.languages, "language"), (self.models, "model")):
+            counter.update([values[name]] if values[name] is not None else [])
+        if parsed["account"] is not None:
+            self.accounts.add(parsed["account"])
+        if (time := parsed["created_at"]) is not None:
+            self.first = min(time, self.first or time)
+            self.last = max(time, self.last or time)
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(lengths[:_EXAMPLE_TURNS])
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts for a program."""
+        read = len(self.turns)
+        return {
+            "files": self.files,
+            "files_read_in_part": self.files_read_in_part,
+            "rows": self.rows,
+            "conversations": read,
+            "null_share": {
+                name: round(1 - self.found[name] / read, 4) if read else None for name in FIELDS
+            },
+            "columns_not_read": sorted(self.not_read),
+            "turns": _quartiles(self.turns),
+            "characters": _quartiles(self.chars),
+            "languages": dict(self.languages.most_common()),
+            "models": dict(self.models.most_common()),
+            "accounts": len(self.accounts),
+            "first": self.first and self.first.isoformat(),
+            "last": self.last and self.last.isoformat(),
+            "repairs": dict(self.repairs.most_common()),
+            "rejects": dict(self.rejects.most_common()),
+            "examples": [
+                [{"role": role, "characters": length} for role, length in example]
+                for example in self.examples
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an input holds."""
+
+    survey: Survey
+    shapes: dict[str, ShapeCounts]
+
+
+def inspect_input(inputs: tuple[str, ...], shape: str, rows: int) -> Inspection:
+    """Read the input, up to a number of rows.
+
+    Args:
+        inputs: as for `--input`.
+        shape: of all files, or `auto`.
+        rows: the most that are read, the same number of each file, from its start.
+
+    Raises:
+        InputError: as when a run would read it.
+    """
+    found = survey(list_input(inputs), shape)
+    each = -(-rows // len(found.files))
+    counts: dict[str, ShapeCounts] = {}
+    for file in found.files:
+        name = found.shapes[file.name]
+        counted = counts.setdefault(name, ShapeCounts())
+        counted.files += 1
+        if (look := found.looks.get(file.name)) is not None:
+            counted.not_read.update(safe_columns(look.unread()))
+        read = 0
+        for _, raw in islice(iter_rows(file, name), each + 1):
+            read += 1
+            if read <= each:
+                _count(counted, name, raw)
+        counted.files_read_in_part += read > each
+    return Inspection(found, dict(sorted(counts.items())))
+
+
+def _count(counted: ShapeCounts, shape: str, raw: dict[str, Any] | Reject) -> None:
+    counted.rows += 1
+    if isinstance(raw, Reject):
+        counted.rejects[raw.reason] += 1
+        return
+    try:
+        counted.add(parse(shape, raw))
+    except RowRejected as rejected:
+        counted.rejects[rejected.reason] += 1
+
+
+def _quartiles(values: list[int]) -> list[int] | None:
+    """Least, lower quartile, median, upper quartile, most."""
+    if not values:
+        return None
+    return [round(q) for q in np.quantile(values, [0, 0.25, 0.5, 0.75, 1])]
+
+
+def lines(found: Inspection) -> Iterator[str]:
+    """The inspection for a person."""
+    for name, counted in found.shapes.items():
+        yield from _shape_lines(name, counted)
+
+
+def _shape_lines(name: str, counted: ShapeCounts) -> Iterator[str]:
+    told = counted.as_json()
+    part = f" (the first rows of {counted.files_read_in_part} of them)"
+    files = "1 file" if counted.files == 1 else f"{counted.files} files"
+    yield f"\n{name}: {files}, {counted.rows:,} rows read" + (
+        part if counted.files_read_in_part else ""
+    )
+    null = {field: share for field, share in told["null_share"].items() if share is not None}
+    yield f"  found         {_listed(_share(f, s) for f, s in null.items() if s < 1)}"
+    yield f"  not found     {_listed(field for field, share in null.items() if share == 1)}"
+    yield f"  not read      {_listed(told['columns_not_read'])}"
+    yield f"  conversations {told['conversations']:,}"
+    for what in ("turns", "characters"):
+        if told[what]:
+            least, lower, median, upper, most = (f"{value:,}" for value in told[what])
+            yield (
+                f"  {what:<13} {median} in the middle, half between {lower} and {upper},"
+                f" all between {least} and {most}"
+            )
+    for what in ("languages", "models", "repairs", "rejects"):
+        yield f"  {what:<13} {_counts(told[what])}"
+    yield f"  accounts      {told['accounts']:,}"
+    yield f"  time          {_listed(t for t in (told['first'], told['last']) if t)}"
+    for example in counted.examples:
+        yield f"  example       {_listed(f'{role} {length:,}' for role, length in example)}"
+
+
+def _share(name: str, null: float) -> str:
+    return f"{name} ({null:.0%} null)" if null else name
+
+
+def _counts(counts: dict[str, int]) -> str:
+    most = [f"{shown(name)} {count:,}" for name, count in list(counts.items())[:_SHOWN]]
+    more = len(counts) - _SHOWN
+    return _listed([*most, *([f"{more} more"] if more > 0 else [])])
+
+
+def _listed(parts: Any) -> str:
+    return ", ".join(parts) or "none"
