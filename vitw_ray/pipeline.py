@@ -134,7 +134,7 @@ def _run(
     inputs = tuple(find_files(config.conversations.input))
     check_places(config, inputs)
     with acquire(storage) as lease, _ending_workers():
-        shapes = shapes_of(inputs, config.conversations.source_format)
+        shapes = shapes_of(inputs, config.conversations.shape)
         keyed = load_secret(storage, config.execution.secret_file)
         setup = RunSetup(config, storage, keyed, lease.epoch, inputs, shapes)
         planned = plan(setup, stages)

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from vitw_ray import cluster
-from vitw_ray.config import SourceFormat
 from vitw_ray.conversations.intake import FileReader
 from vitw_ray.conversations.parts import draw, merge
 from vitw_ray.conversations.sources import recognise
@@ -23,7 +22,7 @@ from vitw_ray.storage import PRIVATE
 LISTING_THREADS = 16  # ours: reading the first rows of a file mostly waits for storage
 
 
-def shapes_of(files: Iterable[SourceFile], source_format: SourceFormat) -> dict[str, str]:
+def shapes_of(files: Iterable[SourceFile], source_format: str) -> dict[str, str]:
     """The shape of each file that has rows, by file name.
 
     Raises:

@@ -18,7 +18,6 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from vitw_ray.config import SourceFormat
 from vitw_ray.conversations.opening import CODECS, explained, opened
 from vitw_ray.conversations.parquet import read_parquet
 from vitw_ray.conversations.rows import (
@@ -163,7 +162,7 @@ def _numbered_rows(file: SourceFile, shape: str | None) -> Iterator[tuple[int, R
         yield from enumerate(read_json(stream, layout))
 
 
-def recognise(file: SourceFile, source_format: SourceFormat = "auto") -> str | None:
+def recognise(file: SourceFile, source_format: str = "auto") -> str | None:
     """Detect the shape of a file from its first rows; None for a file without rows.
 
     Raises:
