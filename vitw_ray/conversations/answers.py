@@ -20,9 +20,14 @@ _TEXTS = ("text", "output_text", "completion", "response", "answer", "value")
 _MAX_DEPTH = 8  # ours: response.body.choices[0].message.content[0] has six levels
 
 
+def is_answered(turns: list[Turn]) -> bool:
+    """Whether the assistant has spoken last."""
+    return bool(turns) and turns[-1][0] == "assistant" and bool(turns[-1][1].strip())
+
+
 def with_answer(turns: list[Turn], answer: Any, repairs: Repairs) -> list[Turn]:
     """The turns, and the answer as the last one where the assistant has not answered yet."""
-    if answer is None or (turns and turns[-1][0] == "assistant" and turns[-1][1].strip()):
+    if answer is None or is_answered(turns):
         return turns
     said_after = answer_turns(answer, repairs)
     if said_after[: len(turns)] == turns:  # the answer repeats the question

@@ -70,6 +70,8 @@ _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 def read_name(value: Any, field: str, repairs: Repairs) -> str | None:
     """A model, language or source: a short string. Null and the empty string mean unknown."""
+    if type(value) is str and len(value) <= MAX_NAME_CHARS and value.isprintable():
+        return value or None
     if value is None or value == "":
         return None
     if isinstance(value, list) and len(value) == 1:  # the one model that a chat was started with
@@ -136,14 +138,16 @@ def parsed(
     """
     _require_both_sides(messages, repairs)
     return Parsed(
-        conversation_id=read_id(conversation_id, "id", repairs),
-        prompt_id=read_id(prompt_id, "prompt_id", repairs),
-        account=read_id(account, "account", repairs),
-        model=read_name(model, "model", repairs),
-        language=read_name(language, "language", repairs),
-        source=read_name(source, "source", repairs),
-        created_at=read_moment(created_at, repairs),
-        updated_at=read_moment(updated_at, repairs),
+        conversation_id=None
+        if conversation_id is None
+        else read_id(conversation_id, "id", repairs),
+        prompt_id=None if prompt_id is None else read_id(prompt_id, "prompt_id", repairs),
+        account=None if account is None else read_id(account, "account", repairs),
+        model=None if model is None else read_name(model, "model", repairs),
+        language=None if language is None else read_name(language, "language", repairs),
+        source=None if source is None else read_name(source, "source", repairs),
+        created_at=None if created_at is None else read_moment(created_at, repairs),
+        updated_at=None if updated_at is None else read_moment(updated_at, repairs),
         messages=messages,
         regenerated=regenerated,
         repairs=repairs,
@@ -154,10 +158,14 @@ _WHY_EMPTY = {"message_unreadable": "message_wrong_type", "part_unknown": "conte
 
 
 def _require_both_sides(messages: list[Turn], repairs: Repairs) -> None:
-    answered = any(role == "assistant" and has_words(content) for role, content in messages)
-    asked = any(role == "user" and not content.isspace() and content for role, content in messages)
-    if answered and asked:
-        return
+    answered = asked = False
+    for role, content in messages:
+        if role == "assistant":
+            answered = answered or has_words(content)
+        elif role == "user":
+            asked = asked or not (content.isspace() or not content)
+        if answered and asked:
+            return
     # The role that could not be read may be that of the missing side.
     roles = sorted(kind for kind in repairs if kind.startswith("role_"))
     if roles:

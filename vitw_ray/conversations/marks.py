@@ -21,4 +21,6 @@ _NO_WORDS = re.compile("(?:" + "|".join(map(re.escape, MARKERS)) + r"|\s)*+")
 
 def has_words(content: str) -> bool:
     """Whether a message says anything beside markers."""
+    if content[:1].isalnum():  # nearly all messages
+        return True
     return _NO_WORDS.fullmatch(content) is None

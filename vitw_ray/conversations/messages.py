@@ -7,7 +7,7 @@ Most have `role` and `content`. The others name them differently (`from`, `value
 from typing import Any
 
 from vitw_ray.conversations.content import read_content
-from vitw_ray.conversations.fields import Raw, Repairs, Turn
+from vitw_ray.conversations.fields import Raw, Repairs, Turn, clean_text
 from vitw_ray.conversations.marks import (
     ATTACHMENT,
     OTHER_SPEAKER,
@@ -36,15 +36,26 @@ def read_turns(messages: list[Any], repairs: Repairs) -> list[Turn]:
     """The turns of a list of messages; an entry that cannot be read is left out and counted."""
     turns: list[Turn] = []
     for message in messages:
-        if isinstance(message, dict):
-            role = role_of(message.get("role") or message.get("from"))
-            if role is not None:
-                turns.append(read_turn(role, message, message.get("content"), repairs))
-            else:
-                turns += _unusual(message, repairs)
-        else:
+        if not isinstance(message, dict):
             repairs["message_unreadable"] += 1
+            continue
+        name, content = message.get("role"), message.get("content")
+        if name is None and content is None:
+            name, content = message.get("from"), message.get("value")
+        role = role_of(name)
+        if role is None:
+            turns += _unusual(message, repairs)
+        elif role in ROLE_MARKERS or type(content) is not str or not content or _calls(message):
+            turns.append(read_turn(role, message, content, repairs))
+        else:  # nearly all messages: a text
+            if not content.isascii():
+                content = clean_text(content, repairs)
+            turns.append((role, without_thinking(content) if role == "assistant" else content))
     return turns
+
+
+def _calls(message: Raw) -> bool:
+    return len(message) > 2 and ("tool_calls" in message or "function_call" in message)
 
 
 def read_turn(role: Role, message: Raw, content: Any, repairs: Repairs) -> Turn:

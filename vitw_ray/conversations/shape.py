@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vitw_ray.conversations.answers import with_answer
+from vitw_ray.conversations.answers import is_answered, with_answer
 from vitw_ray.conversations.branches import follow
 from vitw_ray.conversations.exports import Told
 from vitw_ray.conversations.fields import Parsed, Raw, Repairs, RowRejected, parsed
@@ -75,6 +75,15 @@ class Shape:
         return {name: paths(getattr(self, name)) for name in _FIELDS if getattr(self, name)}
 
     @cached_property
+    def _plain(self) -> dict[str, str]:
+        """The fields that are columns."""
+        return {name: p[0][0] for name, p in self._paths.items() if len(p) == len(p[0]) == 1}
+
+    @cached_property
+    def _nested(self) -> dict[str, tuple[Steps, ...]]:
+        return {name: p for name, p in self._paths.items() if name not in self._plain}
+
+    @cached_property
     def _told(self) -> tuple[Steps, ...]:
         return paths(f"{self.messages} {self.answer} {self.current}")
 
@@ -94,10 +103,11 @@ class Shape:
         """
         repairs: Repairs = Counter()
         told = self.turns(raw, repairs) if self.turns else self._read_messages(raw, repairs)
-        fields = {name: first(raw, steps) for name, steps in self._paths.items()}
-        return parsed(
-            told.turns, repairs, regenerated=told.regenerated, **{**fields, **told.fields}
-        )
+        fields = {name: raw.get(key) for name, key in self._plain.items()}
+        for name, steps in self._nested.items():
+            fields[name] = first(raw, steps)
+        fields |= told.fields
+        return parsed(told.turns, repairs, regenerated=told.regenerated, **fields)
 
     def _read_messages(self, raw: Raw, repairs: Repairs) -> Told:
         value = listed(first(raw, self._messages))
@@ -115,7 +125,7 @@ class Shape:
                 fields = self._model_of(value)
         else:
             raise RowRejected("messages_wrong_type")
-        if self.answer:
+        if self.answer and not is_answered(turns):
             turns = with_answer(turns, first(raw, self._answer), repairs)
         return Told(turns, regenerated, fields)
 

@@ -44,9 +44,12 @@ _FINAL = re.compile(r"assistant(?:commentary)?final")
 
 def without_thinking(text: str) -> str:
     """The text of an assistant, with private reasoning as a marker."""
-    if text.startswith("analysis") and "assistantfinal" in text:  # harmony without its tokens
-        return f"{THINKING}\n{_FINAL.split(text, maxsplit=1)[1]}"
-    if not (("<" in text or "[" in text or ":::" in text or "◁" in text) and _hinted(text)):
+    if "<" not in text and "[THINK]" not in text and ":::thinking" not in text:
+        if text[:8] == "analysis" and "assistantfinal" in text:  # harmony without its tokens
+            return f"{THINKING}\n{_FINAL.split(text, maxsplit=1)[1]}"
+        if text.isascii() or "◁" not in text:
+            return text
+    elif not _hinted(text):
         return text
     if "<|channel|>" in text:
         text = "\n".join(_channels(text))
