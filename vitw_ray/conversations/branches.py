@@ -25,7 +25,7 @@ _NO_PARENT = ("00000000-0000-", "client-created-root")  # written in place of nu
 def newest_branch(
     parents: Mapping[str, Any],
     current: Any,
-    age: Callable[[str], datetime | None],
+    message_of: Callable[[str], Raw],
     repairs: Repairs,
 ) -> list[str]:
     """The ids on the path from the root to the current or else the newest leaf.
@@ -33,14 +33,15 @@ def newest_branch(
     Args:
         parents: The parent of each node, by id, in the order of the file.
         current: The node that the app showed last, if it says so.
-        age: When a node was written.
+        message_of: The message of a node; empty for one without.
         repairs: Counts a path that does not begin at a root.
     """
     whole = _whole(parents)
     if not (isinstance(current, str) and whole.get(current)):
         inner = {parent for parent in parents.values() if isinstance(parent, str)}
-        leaves = [node for node in parents if node not in inner] or list(parents)
-        ages = [age(leaf) for leaf in leaves]
+        leaves = [node for node in parents if node not in inner and message_of(node)]
+        leaves = leaves or [node for node in parents if message_of(node)]
+        ages = [age_of(message_of(leaf)) for leaf in leaves]
         newest = max(
             zip(leaves, ages, range(len(leaves)), strict=True),
             key=lambda leaf: (whole[leaf[0]], leaf[1] is not None, leaf[1] or 0, leaf[2]),
@@ -87,7 +88,7 @@ def follow(messages: list[Any], current: Any, repairs: Repairs) -> tuple[list[An
     A list without links between its messages is returned as it is.
     """
     last = messages[-1] if messages else None
-    if not isinstance(last, dict) or _LINKS.isdisjoint(last):
+    if not isinstance(last, dict) or _LINKS.isdisjoint(_unwrapped(last)):
         return messages, 0
     nodes = [node for node in _flat(messages) if isinstance(node[0], dict)]
     inner = [_unwrapped(message) for message, _ in nodes]
@@ -101,7 +102,7 @@ def follow(messages: list[Any], current: Any, repairs: Repairs) -> tuple[list[An
     if len(parents) != len(nodes) or not linked:
         return messages, 0
     by_id = dict(zip(ids, nodes, strict=True))
-    path = newest_branch(parents, current, lambda name: age_of(_unwrapped(by_id[name][0])), repairs)
+    path = newest_branch(parents, current, lambda name: _unwrapped(by_id[name][0]), repairs)
     odd = sum(not isinstance(message, dict) for message in messages)
     if odd:
         repairs["message_unreadable"] += odd

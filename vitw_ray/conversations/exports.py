@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from vitw_ray.conversations.branches import age_of, follow, newest_branch
+from vitw_ray.conversations.branches import follow, newest_branch
 from vitw_ray.conversations.fields import Raw, Repairs, RowRejected, Turn, read_id
 from vitw_ray.conversations.forms import listed
 from vitw_ray.conversations.marks import ATTACHMENT, SYSTEM_MESSAGE, THINKING, TOOL_CALL
@@ -41,9 +41,7 @@ def chatgpt(raw: Raw, repairs: Repairs) -> Told:
         message = nodes[name].get("message")
         return message if isinstance(message, dict) else {}
 
-    path = newest_branch(
-        parents, raw.get("current_node"), lambda name: age_of(message_of(name)), repairs
-    )
+    path = newest_branch(parents, raw.get("current_node"), message_of, repairs)
     turns: list[Turn] = []
     model = raw.get("default_model_slug")
     for message in filter(None, map(message_of, path)):
@@ -209,6 +207,8 @@ def claude_code(raw: Raw, repairs: Repairs) -> Told:
     chain = [
         e for e in entries if isinstance(e, dict) and e.get("uuid") and not e.get("isSidechain")
     ]
+    if not chain:
+        raise RowRejected("not_a_conversation")  # a summary, or a snapshot of files
     branch, elsewhere = follow(chain, None, repairs)
     spoken = [e for e in branch if e.get("type") in ("user", "assistant") and not e.get("isMeta")]
     models = [at_model(entry) for entry in spoken]
