@@ -154,13 +154,20 @@ def _needed(shape: Shape) -> set[str]:
 
 
 def _nearest(columns: Counter[str]) -> str | None:
-    """The shape that shares most columns with a file, of those whose conversation it could hold."""
-    shared = {
-        name: len(columns.keys() & set(shape.columns.split()))
-        for name, shape in SHAPES.items()
+    """The shape of which a signature is nearest to complete; of equals the more general."""
+    best = {
+        name: max((_named(signature, columns) for signature in shape.signatures), default=(0.0, 0))
+        for name, shape in reversed(SHAPES.items())
         if columns.keys() & _needed(shape)
     }
-    return max(shared, key=lambda name: shared[name], default=None)
+    return max(best, key=lambda name: best[name], default=None)
+
+
+def _named(signature: str, columns: Counter[str]) -> tuple[float, int]:
+    """The share and the number of a signature's columns that a file has."""
+    names = {path.split(":")[0].split(".")[0] for path in signature.split()}
+    found = len(names & columns.keys())
+    return found / len(names), found
 
 
 def _outcome(shape: str, raw: Raw) -> str:

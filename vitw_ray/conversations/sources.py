@@ -194,12 +194,14 @@ def recognise(file: SourceFile, source_format: str = "auto") -> str | None:
         return found.shape
     if found.nearest is not None:
         why = _codes(found.reasons)
-        problem = f"looks like {found.nearest}, but no first row can be read ({why})"
+        problem = f"looks like {found.nearest}, but no row can be read ({why})"
+        problem += f"; its columns are {_shown(set(found.columns))}"
     else:
         problem = f"has none of the known shapes; its columns are {_shown(set(found.columns))}"
     raise InputError(
         f"{file.url} {problem}",
-        f"convert it to one of {' '.join(SHAPES)}, or name its shape with --source-format",
+        f"convert it to one of {' '.join(SHAPES)}, or name its shape with --source-format,"
+        f" or say where its fields are: --map '{found.map_line}'",
     )
 
 
