@@ -3,7 +3,7 @@
 from typing import Any
 
 from vitw_ray.conversations.fields import Raw, Repairs, clean_text
-from vitw_ray.conversations.marks import (
+from vitw_ray.marks import (
     ATTACHMENT,
     AUDIO,
     IMAGE,

@@ -12,10 +12,10 @@ from typing import Any
 from vitw_ray.conversations.branches import follow, newest_branch
 from vitw_ray.conversations.fields import Raw, Repairs, RowRejected, Turn, read_id
 from vitw_ray.conversations.forms import listed
-from vitw_ray.conversations.marks import ATTACHMENT, SYSTEM_MESSAGE, THINKING, TOOL_CALL
 from vitw_ray.conversations.messages import read_turns, said
 from vitw_ray.conversations.paths import at, first, paths
 from vitw_ray.conversations.prompts import transcript_turns
+from vitw_ray.marks import ATTACHMENT, SYSTEM_MESSAGE, THINKING, TOOL_CALL
 
 
 @dataclass

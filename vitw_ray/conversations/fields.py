@@ -14,8 +14,8 @@ from decimal import Decimal
 from typing import Any, TypedDict
 from uuid import UUID
 
-from vitw_ray.conversations.marks import has_words
 from vitw_ray.conversations.times import TimeUnreadable, read_time
+from vitw_ray.marks import has_words
 from vitw_ray.records import Role
 
 MAX_NAME_CHARS = 512  # ours: ids and model names have tens of characters; longer is misplaced text

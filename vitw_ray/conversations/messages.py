@@ -8,15 +8,15 @@ from typing import Any
 
 from vitw_ray.conversations.content import read_content
 from vitw_ray.conversations.fields import Raw, Repairs, Turn, clean_text
-from vitw_ray.conversations.marks import (
+from vitw_ray.conversations.roles import is_thinking, is_tool_call, role_of, unknown_role
+from vitw_ray.conversations.thinking import without_thinking
+from vitw_ray.marks import (
     ATTACHMENT,
     OTHER_SPEAKER,
     ROLE_MARKERS,
     THINKING,
     TOOL_CALL,
 )
-from vitw_ray.conversations.roles import is_thinking, is_tool_call, role_of, unknown_role
-from vitw_ray.conversations.thinking import without_thinking
 from vitw_ray.records import Role
 
 ROLE_KEYS = ("role", "from", "sender", "author", "speaker", "type")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from vitw_ray.conversations.marks import THINKING, TOOL_CALL
+from vitw_ray.marks import THINKING, TOOL_CALL
 
 _TAG_NAMES = "think|thinking|thoughts?|reasoning|antthinking|scratchpad|inner_monologue|seed:think"
 _DETAILS = r'<details\b[^<>]{0,200}\btype="(?:reasoning|tool_calls)"[^<>]{0,200}>'
