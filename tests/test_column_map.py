@@ -46,6 +46,12 @@ def test_without_role_and_content_the_usual_keys_are_tried():
     assert row["messages"] == [("user", "Hello"), ("assistant", "Hi")]
 
 
+def test_content_alone_is_mapped():
+    turns = [{"role": "user", "said": {"as": "Hello"}}, {"role": "assistant", "said": {"as": "Hi"}}]
+    row = parse(shape_of("messages=a,content=said.as"), {"a": turns})
+    assert row["messages"] == [("user", "Hello"), ("assistant", "Hi")]
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [

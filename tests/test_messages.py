@@ -96,6 +96,7 @@ def test_an_unknown_role_is_marked_and_counted_and_no_name_of_a_person_is_shown(
         ([{"type": "text", "text": None}, "a"], "[attachment]\na", 1),
         ([7, "a"], "[attachment]\na", 1),
         ({"text": "a"}, "a", 0),
+        ({"content_type": "text", "parts": ["a", None]}, "a\n[attachment]", 1),
         ([{"type": "text", "text": {"value": "a", "annotations": []}}], "a", 0),
         ([{"type": "text", "content": "a"}], "a", 0),
         ([{"type": "step-start"}, {"type": "text", "text": "a"}], "a", 0),
@@ -200,17 +201,9 @@ def test_only_what_the_assistant_writes_is_looked_at():
 
 PIECES = st.sampled_from(
     [
-        "<think>",
-        "</think>",
-        "\n",
-        "words ",
-        "```",
-        "<|channel|>",
-        "<|message|>",
-        "analysis",
-        "final",
+        *("<think>", "</think>", "\n", "words ", "```", "<|channel|>", "<|message|>", "analysis"),
+        *("final", ":::thinking", ":::", "[THINK]", "[/THINK]", "<details ", 'type="reasoning">'),
     ]
-    + [":::thinking", ":::", "[THINK]", "[/THINK]", "<details ", 'type="reasoning">', "</details>"]
 )
 
 
@@ -277,6 +270,47 @@ def test_without_an_answer_that_can_be_read_there_is_no_conversation(answer):
     with pytest.raises(RowRejected) as rejected:
         read(ASKED, response=answer)
     assert rejected.value.reason == "no_assistant_turn"
+
+
+@pytest.mark.parametrize("text", ['{"output": "x"}', '["a", "b"]', "[1] is a source", "{}"])
+def test_an_answer_that_is_itself_json_is_the_answer(text):
+    assert read(ASKED, response=text)["messages"][1] == ("assistant", text)
+
+
+TEMPLATES = {
+    "ChatML": "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n"
+    "<|im_start|>assistant\n",
+    "Llama 3": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHello<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    "Gemma": "<bos><start_of_turn>user\nHello<end_of_turn>\n<start_of_turn>model\n",
+    "Llama 2": "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nHello [/INST]",
+    "Zephyr": "<|user|>\nHello<|end|>\n<|assistant|>\n",
+    "Human and Assistant": "\n\nHuman: Hello\n\nAssistant:",
+    "plain": "Hello",
+}
+
+
+@pytest.mark.parametrize("prompt", TEMPLATES.values(), ids=TEMPLATES)
+def test_the_chat_template_of_a_prompt_is_taken_apart(prompt):
+    row = {"prompt": prompt, "response": "Hi"}
+    assert recognise_rows([row]).shape == "prompt-response"
+    messages = parse("prompt-response", row)["messages"]
+    assert [(role, text.strip()) for role, text in messages if role != "system"] == SPOKEN
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "What do [INST] and [/INST] mean?",
+        "Explain <|im_start|>user\nHello<|im_end|>",
+        '[{"a": 1}]',
+        '{"question": "Hello"}',
+        "Human: a word for a person",
+    ],
+)
+def test_a_prompt_about_templates_or_in_json_is_one_turn_of_the_user(prompt):
+    row = parse("prompt-response", {"prompt": prompt, "response": "Hi"})
+    assert row["messages"] == [("user", prompt), ("assistant", "Hi")]
 
 
 # --- branches

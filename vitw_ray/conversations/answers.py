@@ -17,6 +17,7 @@ _WITHIN = (
     *("kwargs", "data"),
 )
 _TEXTS = ("text", "output_text", "completion", "response", "answer", "value")
+_REPLY_KEYS = frozenset(("choices", "candidates", "generations", "role"))
 _MAX_DEPTH = 8  # ours: response.body.choices[0].message.content[0] has six levels
 
 
@@ -39,7 +40,7 @@ def answer_turns(answer: Any, repairs: Repairs) -> list[Turn]:
     """The turns of an answer: a text, a message, a list of messages, or the reply of an API."""
     value = answer
     for _ in range(_MAX_DEPTH):
-        value = opened_json(value)
+        value = _reply(value)
         if isinstance(value, str):
             return [said("assistant", value, repairs)] if value.strip() else []
         if isinstance(value, list):
@@ -64,6 +65,16 @@ def answer_turns(answer: Any, repairs: Repairs) -> list[Turn]:
         else:
             return []
     return []
+
+
+def _reply(value: Any) -> Any:
+    """The reply of an API that is written as JSON text; JSON that was the answer stays a text."""
+    opened = opened_json(value)
+    if isinstance(opened, dict) and not _REPLY_KEYS.isdisjoint(opened):
+        return opened
+    if isinstance(opened, list) and opened and _are_messages(opened):
+        return opened
+    return value
 
 
 def _are_messages(values: list[Any]) -> bool:

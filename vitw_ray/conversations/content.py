@@ -68,6 +68,8 @@ def read_content(value: Any, repairs: Repairs) -> str:
         return clean_text(value, repairs)
     if value is None:
         return ""
+    if isinstance(value, dict) and isinstance(value.get("parts"), list):
+        value = value["parts"]
     parts = value if isinstance(value, list) else [value]
     texts = [_part(part, repairs) for part in parts]
     return "\n".join(text for text in texts if text is not None)

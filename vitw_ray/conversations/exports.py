@@ -211,12 +211,12 @@ def claude_code(raw: Raw, repairs: Repairs) -> Told:
         raise RowRejected("not_a_conversation")  # a summary, or a snapshot of files
     branch, elsewhere = follow(chain, None, repairs)
     spoken = [e for e in branch if e.get("type") in ("user", "assistant") and not e.get("isMeta")]
-    models = [at_model(entry) for entry in spoken]
+    models = [_written_by(entry) for entry in spoken]
     model = next((name for name in reversed(models) if name), None)
     return Told(read_turns(spoken, repairs), elsewhere, {"model": model})
 
 
-def at_model(entry: Mapping[str, Any]) -> str | None:
+def _written_by(entry: Mapping[str, Any]) -> str | None:
     """The model that wrote an entry; placeholders of the app are in angle brackets."""
     message = entry.get("message")
     model = message.get("model") if isinstance(message, dict) else None

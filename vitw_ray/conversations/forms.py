@@ -11,9 +11,9 @@ _LOOKED_AT = 50  # ours: messages of a list that are looked at
 
 
 def listed(value: Any) -> Any:
-    """A list of messages, opened where it is JSON text; of a batch of lists the first."""
+    """A list of messages, opened where it is JSON text, or taken out of a list around it."""
     value = opened_json(value)
-    if isinstance(value, list) and value and isinstance(value[0], list):
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         return value[0]
     return value
 

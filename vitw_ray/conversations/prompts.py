@@ -23,22 +23,30 @@ _SYSTEM = re.compile(r"\A\s*<<SYS>>.*?<</SYS>>", re.DOTALL)
 _SPEAKER = re.compile(r"\n\n(Human|Assistant): ?")  # one space is part of the separator
 
 
+_BEFORE = re.compile(r"\s*(?:<[^<>\s]{1,30}>)?\s*")  # the token that begins a text
+
+
 def prompt_turns(text: str, repairs: Repairs) -> list[Turn]:
     """The turns of a prompt: those of its chat template, or else one of the user."""
     for template in _TEMPLATES:
-        found = template.findall(text)
-        if found:
-            turns = read_turns([{"role": role, "content": said} for role, said in found], repairs)
-            return turns[:-1] if turns[-1][0] == "assistant" and not turns[-1][1].strip() else turns
-    found = _INST.findall(text)
-    if found:
+        start = template.search(text)
+        if start and _BEFORE.fullmatch(text, 0, start.start()):
+            found = [{"role": role, "content": said} for role, said in template.findall(text)]
+            return _without_opening(read_turns(found, repairs))
+    start = _INST.search(text)
+    if start and _BEFORE.fullmatch(text, 0, start.start()):
         roles: tuple[Role, Role] = ("user", "assistant")
-        pairs = ((role, text) for texts in found for role, text in zip(roles, texts, strict=True))
+        pairs = ((r, t) for texts in _INST.findall(text) for r, t in zip(roles, texts, strict=True))
         turns = [said(role, _SYSTEM.sub("", words).strip(), repairs) for role, words in pairs]
         return [turn for turn in turns if turn[1]]
-    if text.startswith(("\n\nHuman:", "Human:")):
-        return transcript_turns(text if text.startswith("\n\n") else f"\n\n{text}", repairs)
+    if text.lstrip().startswith("Human:") and "\n\nAssistant:" in text:
+        return _without_opening(transcript_turns(f"\n\n{text.lstrip()}", repairs))
     return [said("user", text, repairs)]
+
+
+def _without_opening(turns: list[Turn]) -> list[Turn]:
+    """Turns without the empty one of the assistant that a prompt ends with."""
+    return turns[:-1] if turns[-1][0] == "assistant" and not turns[-1][1].strip() else turns
 
 
 def is_transcript(text: object) -> bool:

@@ -10,7 +10,7 @@ from vitw_ray.conversations.answers import is_answered, with_answer
 from vitw_ray.conversations.branches import follow
 from vitw_ray.conversations.exports import Told
 from vitw_ray.conversations.fields import Parsed, Raw, Repairs, RowRejected, parsed
-from vitw_ray.conversations.forms import listed
+from vitw_ray.conversations.forms import FORMS, listed
 from vitw_ray.conversations.messages import read_turns
 from vitw_ray.conversations.paths import Steps, first, paths
 from vitw_ray.conversations.prompts import prompt_turns
@@ -110,7 +110,9 @@ class Shape:
         return parsed(told.turns, repairs, regenerated=told.regenerated, **fields)
 
     def _read_messages(self, raw: Raw, repairs: Repairs) -> Told:
-        value = listed(first(raw, self._messages))
+        value = first(raw, self._messages)
+        if not (self.prompted and isinstance(value, str)) or FORMS["turns"](value):
+            value = listed(value)  # else a question that happens to be JSON
         regenerated, fields = 0, {}
         if self.prompted and isinstance(value, str):
             turns = prompt_turns(value, repairs)
@@ -120,7 +122,8 @@ class Shape:
             value = list(value.values()) if isinstance(value, dict) else value
             current = first(raw, paths(self.current)) if self.current else None
             value, regenerated = follow(value, current, repairs)
-            turns = read_turns(self._renamed(value) if self.role else value, repairs)
+            renamed = self._renamed(value) if self.role or self.content else value
+            turns = read_turns(renamed, repairs)
             if self.spoken_model:
                 fields = self._model_of(value)
         else:
@@ -130,9 +133,10 @@ class Shape:
         return Told(turns, regenerated, fields)
 
     def _renamed(self, messages: list[Any]) -> list[Any]:
-        role, content = paths(self.role), paths(self.content)
+        named = {key: paths(getattr(self, key)) for key in ("role", "content")}
+        named = {key: steps for key, steps in named.items() if steps}
         return [
-            {**message, "role": first(message, role), "content": first(message, content)}
+            {**message, **{key: first(message, steps) for key, steps in named.items()}}
             if isinstance(message, dict)
             else message
             for message in messages

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from vitw_ray.column_map import MAPPED, column_map
 from vitw_ray.conversations.fields import Parsed, Raw, RowRejected
@@ -23,10 +24,10 @@ class _Shapes(dict[str, Shape]):
     def __missing__(self, name: str) -> Shape:
         if not name.startswith(MAPPED):
             raise KeyError(name)
-        self[name] = _mapped(name.removeprefix(MAPPED))
-        return self[name]
+        return _mapped(name.removeprefix(MAPPED))  # not kept: the table lists what can be named
 
 
+@lru_cache(16)
 def _mapped(text: str) -> Shape:
     """The shape that `--map` describes."""
     given = column_map(text)
