@@ -4,7 +4,7 @@ import pytest
 
 from vitw_ray.column_map import column_map
 from vitw_ray.config import ConversationsConfig
-from vitw_ray.conversations.shapes import SHAPES, parse
+from vitw_ray.conversations.shapes import SHAPES, parse, recognise_rows
 from vitw_ray.errors import ConfigError
 
 ROW = {
@@ -83,3 +83,21 @@ def test_a_map_and_a_named_shape_contradict_each_other():
 
 def test_a_map_is_read_as_it_is_written():
     assert column_map(" messages=a , role=b")["role"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        (
+            {"payload": {"turns": [{"who": "user", "said": "Hello there"}]}},
+            "messages=payload.turns,role=who,content=said",
+        ),
+        ({"question": "Hello", "reply": "Hi"}, "prompt=question,answer=reply"),
+        ({"a secret text": 1}, "prompt=question,answer=answer"),
+        ({}, "prompt=question,answer=answer"),
+    ],
+)
+def test_a_file_of_an_unknown_shape_comes_with_a_map_to_start_from(row, line):
+    found = recognise_rows([row])
+    assert (found.shape, found.map_line) == (None, line)
+    assert column_map(found.map_line)

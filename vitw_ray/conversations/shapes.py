@@ -13,6 +13,7 @@ from functools import lru_cache
 from vitw_ray.column_map import MAPPED, column_map
 from vitw_ray.conversations.fields import Parsed, Raw, RowRejected
 from vitw_ray.conversations.forms import FORMS, listed
+from vitw_ray.conversations.messages import CONTENT_KEYS, ROLE_KEYS
 from vitw_ray.conversations.paths import first, opened_json, paths
 from vitw_ray.conversations.shape import Shape
 from vitw_ray.conversations.shape_table import TABLE
@@ -186,13 +187,14 @@ _SEARCHED = 4  # ours: levels of a row in which a list of messages is looked for
 
 
 def _lists_of_messages(row: Raw) -> Iterator[str]:
-    """Paths to lists of objects, which may be messages."""
-    waiting = [((name,), value) for name, value in row.items()]
+    """Values of `--map` for the lists of objects in a row, which may be messages."""
+    waiting = [((name,), value) for name, value in row.items() if _SHOWN.fullmatch(name)]
     while waiting:
         path, value = waiting.pop()
         value = listed(value)
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            yield ".".join(path)
+            role, content = _keys_of(value[0])
+            yield f"messages={'.'.join(path)},role={role},content={content}"
         elif isinstance(value, dict) and len(path) < _SEARCHED:
             waiting += [
                 ((*path, name), opened_json(inner))
@@ -201,11 +203,23 @@ def _lists_of_messages(row: Raw) -> Iterator[str]:
             ]
 
 
+def _keys_of(message: Raw) -> tuple[str, str]:
+    """The keys that are likely to hold the speaker and the text: a short and a long string."""
+    texts = {
+        name: len(value)
+        for name, value in message.items()
+        if isinstance(value, str) and _SHOWN.fullmatch(name)
+    }
+    shortest = min(texts, key=lambda name: texts[name], default="role")
+    longest = max(texts, key=lambda name: texts[name], default="content")
+    role = next((key for key in ROLE_KEYS if key in texts), shortest)
+    content = next((key for key in CONTENT_KEYS if key in message and key != role), longest)
+    return role, content
+
+
 def _map_line(guesses: Counter[str], columns: Counter[str]) -> str:
     """A value of `--map` with the file's own columns where they can be guessed."""
     if guesses:
-        messages = max(sorted(guesses), key=lambda path: guesses[path])
-        return f"messages={messages},role=role,content=content"
-    names = [name for name in columns if _SHOWN.fullmatch(name)]
-    asked = names[0] if names else "question"
-    return f"prompt={asked},answer={names[1] if len(names) > 1 else 'answer'}"
+        return max(sorted(guesses), key=lambda line: guesses[line])
+    names = [*filter(_SHOWN.fullmatch, columns), "question", "answer"]
+    return f"prompt={names[0]},answer={names[1]}"
