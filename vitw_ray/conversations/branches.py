@@ -88,6 +88,8 @@ def follow(messages: list[Any], current: Any, repairs: Repairs) -> tuple[list[An
     A list without links between its messages is returned as it is.
     """
     last = messages[-1] if messages else None
+    if type(last) is dict and len(last) == 2 and "content" in last:
+        return messages, 0
     if not isinstance(last, dict) or _LINKS.isdisjoint(_unwrapped(last)):
         return messages, 0
     nodes = [node for node in _flat(messages) if isinstance(node[0], dict)]

@@ -161,7 +161,7 @@ def _require_both_sides(messages: list[Turn], repairs: Repairs) -> None:
     answered = asked = False
     for role, content in messages:
         if role == "assistant":
-            answered = answered or has_words(content)
+            answered = answered or content[:1].isalnum() or has_words(content)
         elif role == "user":
             asked = asked or not (content.isspace() or not content)
         if answered and asked:

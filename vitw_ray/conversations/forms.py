@@ -12,7 +12,7 @@ _LOOKED_AT = 50  # ours: messages of a list that are looked at
 
 def listed(value: Any) -> Any:
     """A list of messages, opened where it is JSON text, or taken out of a list around it."""
-    value = opened_json(value)
+    value = opened_json(value) if isinstance(value, str) else value
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         return value[0]
     return value

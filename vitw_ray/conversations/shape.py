@@ -75,13 +75,14 @@ class Shape:
         return {name: paths(getattr(self, name)) for name in _FIELDS if getattr(self, name)}
 
     @cached_property
-    def _plain(self) -> dict[str, str]:
+    def _plain(self) -> list[tuple[str, str]]:
         """The fields that are columns."""
-        return {name: p[0][0] for name, p in self._paths.items() if len(p) == len(p[0]) == 1}
+        return [(name, p[0][0]) for name, p in self._paths.items() if len(p) == len(p[0]) == 1]
 
     @cached_property
-    def _nested(self) -> dict[str, tuple[Steps, ...]]:
-        return {name: p for name, p in self._paths.items() if name not in self._plain}
+    def _nested(self) -> list[tuple[str, tuple[Steps, ...]]]:
+        plain = dict(self._plain)
+        return [(name, p) for name, p in self._paths.items() if name not in plain]
 
     @cached_property
     def _told(self) -> tuple[Steps, ...]:
@@ -103,15 +104,19 @@ class Shape:
         """
         repairs: Repairs = Counter()
         told = self.turns(raw, repairs) if self.turns else self._read_messages(raw, repairs)
-        fields = {name: raw.get(key) for name, key in self._plain.items()}
-        for name, steps in self._nested.items():
+        fields: dict[str, Any] = {}
+        for name, key in self._plain:
+            value = raw.get(key)
+            if value is not None:
+                fields[name] = value
+        for name, steps in self._nested:
             fields[name] = first(raw, steps)
         fields |= told.fields
         return parsed(told.turns, repairs, regenerated=told.regenerated, **fields)
 
     def _read_messages(self, raw: Raw, repairs: Repairs) -> Told:
         value = first(raw, self._messages)
-        if not (self.prompted and isinstance(value, str)) or FORMS["turns"](value):
+        if not self.prompted or not isinstance(value, str) or FORMS["turns"](value):
             value = listed(value)  # else a question that happens to be JSON
         regenerated, fields = 0, {}
         if self.prompted and isinstance(value, str):

@@ -31,6 +31,7 @@ _CLOSING = {
 _CLOSING_ALONE = re.compile(
     r"^[ \t]*+</think(?:ing)?>|</think(?:ing)?>[ \t]*+$|◁/think▷|\[/THINK\]", re.MULTILINE
 )
+_FIRST = frozenset("[:a◁ \t\r\n")
 _HINTS = ("hink", "HINK", "hought", "easoning", "scratchpad", "inner_monologue", "<|", "<details")
 _CHANNEL = re.compile(
     r"(?:<\|start\|>assistant)?<\|channel\|>(?P<channel>\w+)(?P<to>[^<]{0,120})"
@@ -44,12 +45,11 @@ _FINAL = re.compile(r"assistant(?:commentary)?final")
 
 def without_thinking(text: str) -> str:
     """The text of an assistant, with private reasoning as a marker."""
-    if "<" not in text and "[THINK]" not in text and ":::thinking" not in text:
-        if text[:8] == "analysis" and "assistantfinal" in text:  # harmony without its tokens
-            return f"{THINKING}\n{_FINAL.split(text, maxsplit=1)[1]}"
-        if text.isascii() or "◁" not in text:
-            return text
-    elif not _hinted(text):
+    if "<" not in text and text[:1] not in _FIRST:
+        return text  # nearly all texts; what has no angle bracket stands at the start
+    if text[:8] == "analysis" and "assistantfinal" in text:  # harmony without its tokens
+        return f"{THINKING}\n{_FINAL.split(text, maxsplit=1)[1]}"
+    if not _hinted(text):
         return text
     if "<|channel|>" in text:
         text = "\n".join(_channels(text))
