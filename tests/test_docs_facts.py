@@ -4,12 +4,15 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 from pages import PAGES, ROOT, codes, inline_code, rows
 
 from vitw_ray.cli.reader_flags import FLAGS, flag_of
-from vitw_ray.config import RunConfig
+from vitw_ray.column_map import FIELDS
+from vitw_ray.config import RunConfig, SourceFormat
+from vitw_ray.conversations.grouping import MAX_GROUPED_CHARS, MAX_GROUPED_ROWS
 from vitw_ray.conversations.shapes import SHAPES
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.pipeline import STAGES
@@ -36,11 +39,27 @@ def test_every_table_stands_in_the_layout_of_the_run_folder():
 def test_every_shape_is_described():
     described = [
         name
-        for shape, _ in rows("docs/conversations.md", "| shape | rows |")
+        for shape, *_ in rows("docs/shapes.md", "| shape | rows | from beside the messages |")
         for name in codes(shape)
     ]
     assert sorted(described) == sorted(SHAPES)
-    assert not [name for name in SHAPES if f"`{name}`" not in PAGES["README.md"]]
+    assert f"[{len(SHAPES)} shapes](docs/shapes.md)" in PAGES["README.md"]
+
+
+def test_every_shape_can_be_named_and_every_field_mapped():
+    assert set(get_args(SourceFormat)) == {"auto", *SHAPES}
+    mapped = PAGES["docs/shapes.md"].split("The fields are ")[1].split(".")[0]
+    assert sorted(re.findall(r"`(\w+)`", mapped)) == sorted(FIELDS)
+
+
+def test_the_bounds_of_joined_rows_are_stated():
+    page = " ".join(PAGES["docs/shapes.md"].split())
+    stated = f"{MAX_GROUPED_ROWS:,} rows and {MAX_GROUPED_CHARS // 10**6} million characters"
+    assert stated in page
+    joined = page.split("Rows of ")[1].split(" are messages")[0]
+    assert sorted(re.findall(r"`([\w-]+)`", joined)) == sorted(
+        name for name, shape in SHAPES.items() if shape.grouped_by
+    )
 
 
 def test_every_extractor_is_described():

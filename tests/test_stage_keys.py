@@ -20,6 +20,7 @@ MOVES: dict[str, str] = {
     # conversations
     "input": "-",  # files are known by name, size and version, which are inputs of the stage
     "source_format": "conversations",
+    "map": "conversations",
     "source_name": "conversations",
     "sample": "conversations",
     "sample_seed": "conversations",
@@ -90,6 +91,7 @@ MOVES: dict[str, str] = {
 OTHERS: dict[str, Any] = {
     "input": ("elsewhere.jsonl",),
     "source_format": "openai",
+    "map": "messages=turns",
     "source_name": "other",
     "sample": 7,
     "max_per_account": 7,

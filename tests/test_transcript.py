@@ -127,3 +127,39 @@ def test_a_non_monotonic_counter_still_respects_the_budget(text, budget):
 
     result = transcript([Message("user", text)], budget, wavering)
     assert tokens(result.messages, wavering) <= budget
+
+
+def tool_log(steps: int, calls: int) -> list[Message]:
+    """An agent's log: each step a question, calls of tools with their results, and an answer."""
+    step = [Message("user", "Is it fair to our users? Please look at the next file.")]
+    for _ in range(calls):
+        step += [Message("assistant", "[tool call]"), Message("tool", "[tool message]")]
+    return [*step, Message("assistant", "It is honest, and could be kinder to them.")] * steps
+
+
+@given(st.integers(1, 40), st.integers(0, 40), counters)
+def test_marks_of_tools_cost_no_speech_and_at_most_a_twentieth(steps, calls, count):
+    messages = tool_log(steps, calls)
+    speech = [m for m in messages if not m.content.startswith("[")]
+    budget = max(100, int(tokens(speech, count) * 1.06) + 20)
+    result = transcript(messages, budget, count)
+    assert [m for m in result.messages if not m.content.startswith("[")] == speech
+    marks = [m for m in result.messages if m.content.startswith("[")]
+    assert result.truncated_share == 0.0
+    if tuple(messages) != result.messages:
+        assert tokens(marks, count) <= budget / 20
+
+
+def test_marks_are_merged_and_counted_where_a_transcript_is_too_long():
+    log = [*tool_log(1, 12), Message("user", "And now? " * 40)]
+    contents = [m.content for m in transcript(log, 150, estimate).messages]
+    assert contents[1] == "[12 tool calls]"
+    parts = Message("assistant", "I look.\n[tool call]\n[tool call]\nDone. " + "word " * 300)
+    (message,) = transcript([parts], 100, words).messages
+    assert message.content.startswith("I look.\n[2 tool calls]\nDone.")
+
+
+def test_a_conversation_of_marks_alone_has_a_transcript_within_the_budget():
+    log = [Message("assistant", "[tool call]"), Message("tool", "[tool message]")] * 50_000
+    result = transcript(log, 64)
+    assert tokens(result.messages, estimate) <= 64

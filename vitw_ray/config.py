@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from vitw_ray import paper
+from vitw_ray.column_map import MAPPED, column_map
 from vitw_ray.errors import ConfigError
 from vitw_ray.execution import Execution
 from vitw_ray.extractor_kinds import EXTRACTORS, ExtractorName
@@ -30,14 +31,41 @@ LISTED_TOKENS = 1024  # ours: a numbered list of a hundred names of two to five 
 SourceFormat = Literal[
     "auto",
     "vitw",
+    "openai",
     "wildchat",
     "lmsys",
     "sharegpt",
-    "openai",
     "oasst",
     "hh-rlhf",
     "claude-export",
     "chatgpt-export",
+    "deepseek-export",
+    "open-webui",
+    "librechat",
+    "chat-ui",
+    "grok-export",
+    "ai-studio",
+    "gemini-takeout",
+    "claude-code",
+    "oasst-messages",
+    "pairs",
+    "batch",
+    "helicone",
+    "litellm",
+    "request-response",
+    "gemini",
+    "cohere",
+    "langsmith",
+    "langfuse",
+    "responses",
+    "otel",
+    "vllm-log",
+    "inspect",
+    "assistants",
+    "message-rows",
+    "preference",
+    "alpaca",
+    "prompt-response",
 ]
 
 
@@ -49,6 +77,9 @@ class ConversationsConfig:
     """Files, folders or globs, local or s3://. Default: the sample included in the package."""
     source_format: SourceFormat = "auto"
     """Shape of the rows; auto detects it from the columns."""
+    map: str | None = None
+    """Where the fields are in rows of an unknown shape, as paths with dots:
+    messages=payload.turns,role=who,content=text,conversation_id=chat.id,model=meta.model."""
     source_name: str | None = None
     """Name of the data set, for rows that do not name one; default: the name of the shape."""
     sample: int | None = None
@@ -77,6 +108,13 @@ class ConversationsConfig:
         at_least("rows_per_part", self.rows_per_part, 1)
         if not self.input:
             raise ConfigError("--input is empty", "give at least one path or glob")
+        if self.map is not None:
+            column_map(self.map)
+            if self.source_format != "auto":
+                raise ConfigError(
+                    f"--map and --source-format {self.source_format} both name the shape",
+                    "drop one of the two",
+                )
         if self.balance_assistants and self.sample is None:
             raise ConfigError(
                 "--balance-assistants needs --sample, which is not set",
@@ -84,6 +122,11 @@ class ConversationsConfig:
             )
         if self.created_from and self.created_until and self.created_from > self.created_until:
             raise ConfigError("--created-from is after --created-until", "swap the two dates")
+
+    @property
+    def shape(self) -> str:
+        """Name of the shape of all files: that of `--source-format`, or what `--map` describes."""
+        return self.source_format if self.map is None else f"{MAPPED}{self.map}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,7 +135,7 @@ def _run(
     listed = list_input(config.conversations.input)
     check_places(config, listed.files)
     with acquire(storage) as lease, _ending_workers():
-        found = survey(listed, config.conversations.source_format)
+        found = survey(listed, config.conversations.shape)
         keyed = load_secret(storage, config.execution.secret_file)
         setup = RunSetup(
             config,

@@ -1,51 +1,31 @@
 """Validate and normalise the fields of one input row.
 
-Every function accepts any value that JSON or Arrow can represent. It returns a clean value or
-raises `RowRejected` with a short code, and raises no other exception. Content that is not written
-by the user or the assistant (system prompts, tool output, images) is replaced by a short marker.
+Every function accepts any value that JSON or Arrow can represent. An optional field that cannot be
+read is null, and counted as a repair; only a row without a readable conversation is rejected, with
+a short code.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypedDict
+from uuid import UUID
 
+from vitw_ray.conversations.times import TimeUnreadable, read_time
+from vitw_ray.marks import has_words
 from vitw_ray.records import Role
 
 MAX_NAME_CHARS = 512  # ours: ids and model names have tens of characters; longer is misplaced text
-_MILLISECONDS_FROM = 1e11  # ours: as seconds this is the year 5138; pandas writes milliseconds
-
-ATTACHMENT, TOOL_CALL, TOOL_MESSAGE = "[attachment]", "[tool call]", "[tool message]"
-_ROLE_MARKERS: dict[Role, str] = {"system": "[system message]", "tool": TOOL_MESSAGE}
-
-_ROLE_NAMES: dict[Role, str] = {
-    "user": "user human prompter",
-    "assistant": "assistant gpt chatgpt bot ai model bing bard claude",
-    "system": "system developer",
-    "tool": "tool function function_call function_response observation ipython",
-}
-_ROLE_OF: dict[str, Role] = {
-    name: role for role, names in _ROLE_NAMES.items() for name in names.split()
-}
-
-_TEXT_PARTS = ("text", "input_text", "output_text", "audio_transcription")
-_PART_NAMES = {
-    "[image]": "image image_url input_image image_asset_pointer",
-    "[audio]": "audio input_audio audio_asset_pointer real_time_user_audio_video_asset_pointer",
-    "[thinking]": "thinking redacted_thinking reasoning",
-    TOOL_CALL: "tool_use server_tool_use function_call",
-    TOOL_MESSAGE: "tool_result",
-}
-_PART_MARKER = {name: marker for marker, names in _PART_NAMES.items() for name in names.split()}
-_MARKERS = {*_ROLE_MARKERS.values(), *_PART_NAMES, ATTACHMENT}
-# Possessive: backtracking is never needed, and its stack would grow with the number of markers.
-_NO_WORDS = re.compile("(?:" + "|".join(map(re.escape, sorted(_MARKERS))) + r"|\s)*+")
-
+_WHOLE_FLOAT = 2.0**53  # above, a float no longer holds every whole number
 
 Raw = Mapping[str, Any]
 Turn = tuple[Role, str]
 """Role and content."""
+Repairs = Counter[str]
+"""How often something odd became null or a marker, by kind."""
 
 
 class RowRejected(Exception):
@@ -68,146 +48,78 @@ class Parsed(TypedDict):
     created_at: datetime | None
     updated_at: datetime | None  # of two versions of a conversation the latest is kept
     messages: list[Turn]
-    repairs: Counter[str]  # what was odd and is now null or a marker, by kind
+    regenerated: int  # messages of other branches of a tree: edits, and answers asked for anew
+    repairs: Repairs
 
 
-def clean_text(value: Any, reason: str) -> str:
-    """Return `value` if it is a string that UTF-8 can encode.
-
-    Raises:
-        RowRejected: with `reason` if it is not a string, or `lone_surrogate`.
-    """
-    if not isinstance(value, str):
-        raise RowRejected(reason)
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise RowRejected("lone_surrogate") from None
-    return value
-
-
-def read_name(value: Any) -> str | None:
-    """A model, language or source: a short string. Null and the empty string mean unknown."""
-    if value is None:
-        return None
-    name = clean_text(value, "field_wrong_type")
-    if len(name) > MAX_NAME_CHARS:
-        raise RowRejected("field_too_long")
-    return name or None
-
-
-def read_id(value: Any) -> str | None:
-    """An id: a short string or an integer. Null and the empty string mean unknown."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        # Check the size first: converting a huge integer to decimal takes quadratic time.
-        if value.bit_length() > 128:
-            raise RowRejected("field_too_long")
-        return str(value)
-    if value is None or isinstance(value, str):
-        return read_name(value)
-    raise RowRejected("id_wrong_type")
-
-
-def read_time(value: Any) -> datetime | None:
-    """Convert ISO 8601 text, epoch seconds or milliseconds, a date or a datetime to UTC.
-
-    A time without a zone is taken as UTC.
-    """
+def clean_text(text: str, repairs: Repairs) -> str:
+    """Text that UTF-8 can encode: half a surrogate pair becomes U+FFFD."""
+    if text.isascii():
+        return text
     try:
-        return _utc(value)
-    except (ValueError, OverflowError, OSError):
-        raise RowRejected("created_at_wrong_type") from None
+        text.encode()
+    except UnicodeEncodeError:
+        repairs["lone_surrogate"] += 1
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
-def _utc(value: Any) -> datetime | None:
+# Colours and cursor movements of a terminal, and titles that it would show
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
+
+
+def read_name(value: Any, field: str, repairs: Repairs) -> str | None:
+    """A model, language or source: a short string. Null and the empty string mean unknown."""
+    if type(value) is str and len(value) <= MAX_NAME_CHARS and value.isprintable():
+        return value or None
     if value is None or value == "":
         return None
-    if isinstance(value, bool):
-        raise ValueError
-    if isinstance(value, int | float):
-        seconds = value / 1000 if abs(value) > _MILLISECONDS_FROM else value
-        return datetime.fromtimestamp(seconds, UTC)
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if isinstance(value, datetime):  # rebuilt, because a pandas Timestamp is a datetime subclass
-        moment = datetime.combine(value.date(), value.time(), value.tzinfo)
-    elif isinstance(value, date):
-        moment = datetime.combine(value, time())
-    else:
-        raise ValueError
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if isinstance(value, list) and len(value) == 1:  # the one model that a chat was started with
+        (value,) = value
+    if not isinstance(value, str) or len(value) > MAX_NAME_CHARS:
+        repairs[f"{field}_unreadable"] += 1
+        return None
+    if value.isprintable():
+        return value
+    text = clean_text(value, repairs)
+    shown = "".join(c for c in _ESCAPE.sub("", text) if unicodedata.category(c) not in ("Cc", "Cf"))
+    if shown != text:
+        repairs["control_removed"] += 1
+    return shown or None
 
 
-def read_content(value: Any) -> str:
-    """The text of one message: a string, or a list of parts, of which non-text become markers.
+def read_id(value: Any, field: str, repairs: Repairs) -> str | None:
+    """An id: a short string or a whole number. Null, NaN and the empty string mean unknown."""
+    if isinstance(value, str) or value is None:
+        return read_name(value, field, repairs)
+    if isinstance(value, dict) and len(value) == 1:  # {"$oid": "..."} of a database
+        ((key, value),) = value.items()
+        return read_name(value if key in ("$oid", "$uuid") else 0, field, repairs)
+    if isinstance(value, float | Decimal):
+        if value != value:
+            return None
+        whole = abs(value) <= _WHOLE_FLOAT and value == int(value)
+        value = int(value) if whole else None  # 101.0: a column of whole numbers with gaps
+    # Check the size first: converting a huge integer to decimal takes quadratic time.
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 128:
+        return str(value)
+    return read_name(str(value) if isinstance(value, UUID) else 0, field, repairs)
 
-    Null becomes the empty string. Parts are joined by a newline; nothing is trimmed.
-    """
+
+def read_moment(value: Any, repairs: Repairs) -> datetime | None:
+    """A time in UTC; one that cannot be read, or of another age, is null."""
     if value is None:
-        return ""
-    if isinstance(value, list):
-        return "\n".join(_part(part) for part in value)
-    return clean_text(value, "content_wrong_type")
-
-
-def _part(part: Any) -> str:
-    if isinstance(part, str):
-        return clean_text(part, "content_wrong_type")
-    if not isinstance(part, dict):
-        raise RowRejected("content_wrong_type")
-    kind = part.get("type") or part.get("content_type")
-    if kind is None or kind in _TEXT_PARTS:
-        return clean_text(part.get("text"), "content_wrong_type")
-    if kind == "refusal":
-        return clean_text(part.get("refusal"), "content_wrong_type")
-    return _PART_MARKER.get(kind, ATTACHMENT) if isinstance(kind, str) else ATTACHMENT
-
-
-def read_role(value: Any) -> Role:
-    """Map a role name used by any known shape to one of the four roles."""
-    role = _ROLE_OF.get(value.strip().lower()) if isinstance(value, str) else None
-    if role is None:
-        raise RowRejected("role_unknown")
-    return role
-
-
-def read_turn(role: Any, content: Any, *, calls_tool: bool = False) -> Turn:
-    """Role and content of one message. System and tool messages are reduced to a marker."""
-    known = read_role(role)
-    if known in _ROLE_MARKERS:
-        return known, _ROLE_MARKERS[known]
-    words = read_content(content)
-    if calls_tool:
-        words = f"{words}\n{TOOL_CALL}" if words else TOOL_CALL
-    return known, words
-
-
-def read_list(value: Any) -> list[Raw]:
-    """The raw messages of a row."""
-    if value is None:
-        raise RowRejected("messages_missing")
-    if not isinstance(value, list):
-        raise RowRejected("messages_wrong_type")
-    if not all(isinstance(message, dict) for message in value):
-        raise RowRejected("message_wrong_type")
-    return value
-
-
-def read_turns(value: Any, role: str = "role", content: str = "content") -> list[Turn]:
-    """Read a list of messages; `role` and `content` are the keys that the messages use."""
-    return [
-        read_turn(
-            message.get(role),
-            message.get(content),
-            calls_tool=bool(message.get("tool_calls") or message.get("function_call")),
-        )
-        for message in read_list(value)
-    ]
+        return None
+    try:
+        return read_time(value)
+    except TimeUnreadable as odd:
+        repairs[odd.kind] += 1
+        return None
 
 
 def parsed(
     messages: list[Turn],
+    repairs: Repairs,
     *,
     conversation_id: Any = None,
     prompt_id: Any = None,
@@ -217,23 +129,50 @@ def parsed(
     source: Any = None,
     created_at: Any = None,
     updated_at: Any = None,
-    repairs: Counter[str] | None = None,
+    regenerated: int = 0,
 ) -> Parsed:
-    """Validate the fields of one row. At least one user or assistant message must have text."""
-    if not any(
-        role in ("user", "assistant") and not _NO_WORDS.fullmatch(content)
-        for role, content in messages
-    ):
-        raise RowRejected("conversation_empty")
+    """Clean the fields of one row; a conversation needs both sides, and words of the assistant.
+
+    Raises:
+        RowRejected: there is nothing to judge.
+    """
+    _require_both_sides(messages, repairs)
     return Parsed(
-        conversation_id=read_id(conversation_id),
-        prompt_id=read_id(prompt_id),
-        account=read_id(account),
-        model=read_name(model),
-        language=read_name(language),
-        source=read_name(source),
-        created_at=read_time(created_at),
-        updated_at=read_time(updated_at),
+        conversation_id=None
+        if conversation_id is None
+        else read_id(conversation_id, "id", repairs),
+        prompt_id=None if prompt_id is None else read_id(prompt_id, "prompt_id", repairs),
+        account=None if account is None else read_id(account, "account", repairs),
+        model=None if model is None else read_name(model, "model", repairs),
+        language=None if language is None else read_name(language, "language", repairs),
+        source=None if source is None else read_name(source, "source", repairs),
+        created_at=None if created_at is None else read_moment(created_at, repairs),
+        updated_at=None if updated_at is None else read_moment(updated_at, repairs),
         messages=messages,
-        repairs=Counter() if repairs is None else repairs,
+        regenerated=regenerated,
+        repairs=repairs,
     )
+
+
+_WHY_EMPTY = {"message_unreadable": "message_wrong_type", "part_unknown": "content_wrong_type"}
+
+
+def _require_both_sides(messages: list[Turn], repairs: Repairs) -> None:
+    answered = asked = False
+    for role, content in messages:
+        if role == "assistant":
+            answered = answered or content[:1].isalnum() or has_words(content)
+        elif role == "user":
+            asked = asked or not (content.isspace() or not content)
+        if answered and asked:
+            return
+    # The role that could not be read may be that of the missing side.
+    roles = sorted(kind for kind in repairs if kind.startswith("role_"))
+    if roles:
+        raise RowRejected(roles[-1])
+    if answered:
+        raise RowRejected("no_user_turn")
+    if any(role == "user" and has_words(content) for role, content in messages):
+        raise RowRejected("no_assistant_turn")
+    why = (reason for kind, reason in _WHY_EMPTY.items() if repairs[kind])
+    raise RowRejected(next(why, "conversation_empty"))

@@ -10,9 +10,10 @@ from typing import Any
 from vitw_ray import cluster
 from vitw_ray.config import ConversationsConfig
 from vitw_ray.conversations.fields import Parsed, RowRejected
+from vitw_ray.conversations.grouping import grouped
 from vitw_ray.conversations.runs import RunWriter
 from vitw_ray.conversations.sampling import sample_hash
-from vitw_ray.conversations.shapes import parse
+from vitw_ray.conversations.shapes import SHAPES, parse
 from vitw_ray.conversations.sources import Reject, iter_rows
 from vitw_ray.keys import Keyed, canonical_json
 from vitw_ray.stages import StageContext
@@ -77,7 +78,7 @@ class FileReader:
         shape = self.shapes[file.name]
         writer = RunWriter(self.storage, self.runs)
         rows = 0
-        for number, raw in iter_rows(file, shape):
+        for number, raw in grouped(SHAPES[shape], iter_rows(file, shape)):
             rows += 1
             place = {"file": file.name, "row": number}
             if isinstance(raw, Reject):
@@ -85,7 +86,7 @@ class FileReader:
                 continue
             try:
                 parsed = parse(shape, raw)
-                columns, chars = self.row.columns(parsed, shape)
+                columns, chars = self.row.columns(parsed, SHAPES[shape].name)
             except RowRejected as rejected:
                 writer.add({**place, "reason": rejected.reason}, 0)
                 continue

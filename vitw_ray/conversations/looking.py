@@ -133,8 +133,7 @@ def unknown_shape(file: SourceFile, found: Recognised) -> InputError:
         problem += f"; its columns are {columns}"
     else:
         problem = f"has none of the known shapes; its columns are {columns}"
-    # Recognised rows may come with a mapping of their columns to start from.
-    start = getattr(found, "map_line", "")
+    start = found.map_line
     by_map = f", or say where its fields are: --map '{start}'" if start else ""
     return InputError(
         f"{shown(file.url)} {problem}",

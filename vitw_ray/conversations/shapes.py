@@ -1,206 +1,43 @@
-"""The supported row formats ("shapes") of conversation data, and a parser for each.
+"""Recognise the shape of a file's rows, and parse rows of a shape.
 
-A parser is a pure function from a raw row (a JSON object, or a Parquet row as Python objects) to
-`Parsed`. It raises only `RowRejected`. One row gives one conversation; if a row contains several,
-the parser documents which one it takes.
+`shape_table.py` lists the shapes. A parser is a pure function from a raw row (a JSON object, or a
+Parquet row as Python objects) to `Parsed`; it raises only `RowRejected`.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
-from vitw_ray.config import SourceFormat
-from vitw_ray.conversations.exports import read_chatgpt_export, read_claude_export
-from vitw_ray.conversations.fields import (
-    Parsed,
-    Raw,
-    RowRejected,
-    Turn,
-    clean_text,
-    parsed,
-    read_list,
-    read_turn,
-    read_turns,
-)
+from vitw_ray.column_map import MAPPED, column_map
+from vitw_ray.conversations.fields import Parsed, Raw, RowRejected
+from vitw_ray.conversations.forms import FORMS, listed
+from vitw_ray.conversations.messages import CONTENT_KEYS, ROLE_KEYS
+from vitw_ray.conversations.paths import first, opened_json, paths
+from vitw_ray.conversations.shape import Shape
+from vitw_ray.conversations.shape_table import TABLE
 
 
-def _vitw(raw: Raw) -> Parsed:
-    """The native shape: the columns of the `conversations` table; `account_id` is the account."""
-    return parsed(
-        read_turns(raw.get("messages")),
-        conversation_id=raw.get("conversation_id"),
-        prompt_id=raw.get("prompt_id"),
-        account=raw.get("account_id"),
-        model=raw.get("model"),
-        language=raw.get("language"),
-        source=raw.get("source"),
-        created_at=raw.get("created_at"),
-    )
+class _Shapes(dict[str, Shape]):
+    """Shapes by name."""
+
+    def __missing__(self, name: str) -> Shape:
+        if not name.startswith(MAPPED):
+            raise KeyError(name)
+        return _mapped(name.removeprefix(MAPPED))  # not kept: the table lists what can be named
 
 
-def _wildchat(raw: Raw) -> Parsed:
-    """WildChat; the account is the hashed IP address of the row or, in early copies, of a turn."""
-    turns = read_list(raw.get("conversation"))
-    return parsed(
-        read_turns(turns),
-        conversation_id=_first([raw], "conversation_hash", "conversation_id"),
-        account=_first([raw, *turns], "hashed_ip"),
-        model=raw.get("model"),
-        language=_first([raw, *turns], "language"),
-        created_at=_first([raw, *turns], "timestamp"),
-    )
+@lru_cache(16)
+def _mapped(text: str) -> Shape:
+    """The shape that `--map` describes."""
+    given = column_map(text)
+    asked = given.pop("prompt", "")
+    shape = Shape("mapped", messages=given.pop("messages", asked), prompted=bool(asked))
+    return replace(shape, **given)  # type: ignore[arg-type]  # all of them are paths
 
 
-def _lmsys(raw: Raw) -> Parsed:
-    """LMSYS-Chat-1M, and Chatbot Arena battles.
-
-    From a battle the first conversation is taken, with the id `<question>:a`. The Arena assigns
-    sides at random, so this favours no assistant. Taking the winner would be a biased sample.
-    """
-    if raw.get("conversation") is not None:
-        return parsed(
-            read_turns(raw.get("conversation")),
-            conversation_id=raw.get("conversation_id"),
-            model=raw.get("model"),
-            language=raw.get("language"),
-        )
-    battle = parsed(
-        read_turns(raw.get("conversation_a")),
-        conversation_id=raw.get("question_id"),
-        prompt_id=raw.get("question_id"),
-        account=raw.get("judge"),
-        model=raw.get("model_a"),
-        language=raw.get("language"),
-        created_at=raw.get("tstamp"),
-    )
-    if battle["prompt_id"] is not None:
-        battle["conversation_id"] = f"{battle['prompt_id']}:a"
-    return battle
-
-
-def _sharegpt(raw: Raw) -> Parsed:
-    """ShareGPT, and training sets in the same format."""
-    return parsed(
-        read_turns(_first([raw], "conversations", "items"), "from", "value"),
-        conversation_id=raw.get("id"),
-        model=raw.get("model"),
-    )
-
-
-def _openai(raw: Raw) -> Parsed:
-    """OpenAI chat-completion requests and fine-tuning files; most have no id."""
-    return parsed(
-        read_turns(raw.get("messages")), conversation_id=raw.get("id"), model=raw.get("model")
-    )
-
-
-def _oasst(raw: Raw) -> Parsed:
-    """An OpenAssistant tree: the path from the prompt along the best-ranked reply of each turn.
-
-    Rank 0 is the best; if no reply is ranked, the first is taken. People wrote both sides, so
-    there is no assistant model.
-    """
-    prompt = raw.get("prompt")
-    if prompt is None:
-        raise RowRejected("messages_missing")
-    if not isinstance(prompt, dict):
-        raise RowRejected("messages_wrong_type")
-    messages: list[Turn] = []
-    node: Raw | None = prompt
-    while node is not None:
-        messages.append(read_turn(node.get("role"), node.get("text")))
-        replies = read_list(node.get("replies") or [])
-        node = min(replies, key=_rank, default=None)
-    return parsed(
-        messages,
-        conversation_id=raw.get("message_tree_id"),
-        account=prompt.get("user_id"),
-        language=prompt.get("lang"),
-        created_at=prompt.get("created_date"),
-    )
-
-
-def _rank(reply: Raw) -> float:
-    rank = reply.get("rank")
-    return rank if isinstance(rank, int | float) and rank == rank else float("inf")
-
-
-_SPEAKER = re.compile(r"\n\n(Human|Assistant): ?")  # one space is part of the separator
-
-
-def _hh_rlhf(raw: Raw) -> Parsed:
-    """A row of Anthropic's hh-rlhf: the transcript chosen by the rater."""
-    if raw.get("chosen") is None:
-        raise RowRejected("messages_missing")
-    before, *pieces = _SPEAKER.split(clean_text(raw["chosen"], "messages_wrong_type"))
-    if before.strip() or not pieces:
-        raise RowRejected("transcript_without_speaker")
-    return parsed([read_turn(*turn) for turn in zip(pieces[::2], pieces[1::2], strict=True)])
-
-
-def _first(places: Iterable[Raw], *keys: str) -> Any:
-    """The first value that is not null: over `places`, then over `keys`."""
-    return next((p[key] for p in places for key in keys if p.get(key) is not None), None)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A row format; `name` is its value of `--source-format`."""
-
-    name: SourceFormat
-    parser: Callable[[Raw], Parsed]
-    columns: str
-    """Columns that the parser uses, so that a columnar file is not read completely."""
-    signatures: tuple[str, ...]
-    """Sets of columns; a file may have this shape if it has all columns of one set."""
-
-    def fits(self, columns: Collection[str]) -> bool:
-        """Whether a file with these columns may have this shape."""
-        return any(set(columns) >= set(signature.split()) for signature in self.signatures)
-
-
-SHAPES: dict[str, Shape] = {
-    shape.name: shape
-    for shape in (  # most specific first
-        Shape(
-            "chatgpt-export",
-            read_chatgpt_export,
-            "conversation_id id mapping current_node create_time",
-            ("mapping",),
-        ),
-        Shape(
-            "claude-export",
-            read_claude_export,
-            "uuid account model created_at chat_messages",
-            ("chat_messages",),
-        ),
-        Shape("oasst", _oasst, "message_tree_id prompt", ("message_tree_id prompt",)),
-        Shape("hh-rlhf", _hh_rlhf, "chosen", ("chosen rejected",)),
-        Shape(
-            "wildchat",
-            _wildchat,
-            "conversation_hash conversation_id conversation hashed_ip language model timestamp",
-            ("conversation conversation_hash", "conversation hashed_ip", "conversation timestamp"),
-        ),
-        Shape(
-            "lmsys",
-            _lmsys,
-            "conversation_id conversation language model "
-            "question_id conversation_a model_a judge tstamp",
-            ("conversation", "conversation_a conversation_b"),
-        ),
-        Shape("sharegpt", _sharegpt, "id conversations items model", ("conversations", "items")),
-        Shape(
-            "vitw",
-            _vitw,
-            "conversation_id prompt_id account_id model source language created_at messages",
-            ("messages conversation_id",),
-        ),
-        Shape("openai", _openai, "id messages model", ("messages",)),
-    )
-}
+SHAPES: dict[str, Shape] = _Shapes((shape.name, shape) for shape in TABLE)
 
 
 def parse(shape: str, raw: Raw) -> Parsed:
@@ -209,7 +46,7 @@ def parse(shape: str, raw: Raw) -> Parsed:
     Raises:
         RowRejected: the row is not a conversation of this shape; nothing else is raised.
     """
-    return SHAPES[shape].parser(raw)
+    return SHAPES[shape].read(raw)
 
 
 @dataclass(frozen=True)
@@ -218,13 +55,14 @@ class Recognised:
 
     `shape` is None if no known shape fits; then `nearest` is the shape whose columns the rows
     have, if any, and `reasons` says why its rows cannot be read. `columns` counts the rows that
-    hold a value in a column.
+    hold a value in a column. `map_line` is a `--map` to start from.
     """
 
     shape: str | None
     nearest: str | None
     columns: Counter[str]
     reasons: Counter[str]
+    map_line: str = ""
 
     def unread(self) -> list[str]:
         """Columns that hold values and that the shape does not read."""
@@ -232,19 +70,106 @@ class Recognised:
         return sorted(set(self.columns) - set(read))
 
 
+@dataclass
+class _Votes:
+    """What the rows of a file have in common with each signature."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    """Rows that fulfil a condition on a form, by signature."""
+    seen: set[str] = field(default_factory=set)
+    """Paths that some row has, with or without a value."""
+
+    def add(self, row: Raw) -> None:
+        forms = {test: _has_form(row, test) for test in _FORM_TESTS}
+        self.seen |= {path for path in _MARKS - self.seen if _has(row, path)}
+        for signature, (tests, _) in _SIGNATURES.items():
+            self.rows[signature] += all(forms[test] for test in tests)
+
+    def of(self, shape: Shape) -> int:
+        """The rows that fulfil one signature of a shape."""
+        return max(
+            (self.rows[s] for s in shape.signatures if self.seen >= set(_SIGNATURES[s][1])),
+            default=0,
+        )
+
+
+_SIGNATURES: dict[str, tuple[list[str], list[str]]] = {
+    signature: (
+        [test for test in signature.split() if ":" in test],
+        [mark for mark in signature.split() if ":" not in mark],
+    )
+    for shape in TABLE
+    for signature in shape.signatures
+}
+"""The conditions on forms and the paths of each signature."""
+_FORM_TESTS = {test for tests, _ in _SIGNATURES.values() for test in tests}
+_MARKS = {mark for _, marks in _SIGNATURES.values() for mark in marks}
+
+
+def _has_form(row: Raw, test: str) -> bool:
+    path, form = test.split(":")
+    value = first(row, paths(path))
+    return value is not None and FORMS[form](value)
+
+
+def _has(row: Raw, path: str) -> bool:
+    """Whether a row has a path; a column counts even where it is null."""
+    return path in row or ("." in path and first(row, paths(path)) is not None)
+
+
 def recognise_rows(rows: Iterable[Raw]) -> Recognised:
-    """The most specific shape that reads most of some rows; one row is in memory at a time."""
+    """The most specific shape of which most rows have the signature.
+
+    Only what a shape needs decides: the names of columns, and the form of those that hold the
+    conversation. One row is in memory at a time, and their order is indifferent.
+    """
     columns: Counter[str] = Counter()
+    votes = _Votes()
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in SHAPES}
+    guesses: Counter[str] = Counter()
     for row in rows:
         columns.update(name for name, value in row.items() if value is not None)
-        for name, outcome in outcomes.items():
-            outcome[_outcome(name, row)] += 1
-    possible = [name for name in SHAPES if SHAPES[name].fits(columns)]
-    best = max(possible, key=lambda name: outcomes[name]["read"], default=None)
-    shape = best if best and outcomes[best]["read"] else None
-    nearest = possible[0] if possible else None
-    return Recognised(shape, nearest, columns, outcomes[nearest] if nearest else Counter())
+        votes.add(row)
+        guesses.update(_lists_of_messages(row))
+        for name in (name for name in outcomes if _shares_a_column(SHAPES[name], row)):
+            outcomes[name][_outcome(name, row)] += 1
+    counts = {name: votes.of(shape) for name, shape in SHAPES.items()}
+    most = max(counts.values(), default=0)
+    # A file of few rows may hold an odd one: a specific shape needs only half of the rows.
+    shape = next((name for name, count in counts.items() if most and 2 * count >= most), None)
+    nearest = shape or _nearest(columns)
+    reasons = outcomes[nearest] if nearest else Counter[str]()
+    return Recognised(shape, nearest, columns, reasons, _map_line(guesses, columns))
+
+
+def _shares_a_column(shape: Shape, row: Raw) -> bool:
+    return any(path.split(".")[0] in row for path in _needed(shape))
+
+
+def _needed(shape: Shape) -> set[str]:
+    """The columns that hold the conversation in a shape."""
+    return {
+        test.split(":")[0].split(".")[0]
+        for signature in shape.signatures
+        for test in _SIGNATURES[signature][0]
+    }
+
+
+def _nearest(columns: Counter[str]) -> str | None:
+    """The shape of which a signature is nearest to complete; of equals the more general."""
+    best = {
+        name: max((_named(signature, columns) for signature in shape.signatures), default=(0.0, 0))
+        for name, shape in reversed(SHAPES.items())
+        if columns.keys() & _needed(shape)
+    }
+    return max(best, key=lambda name: best[name], default=None)
+
+
+def _named(signature: str, columns: Counter[str]) -> tuple[float, int]:
+    """The share and the number of a signature's columns that a file has."""
+    names = {path.split(":")[0].split(".")[0] for path in signature.split()}
+    found = len(names & columns.keys())
+    return found / len(names), found
 
 
 def _outcome(shape: str, raw: Raw) -> str:
@@ -253,3 +178,48 @@ def _outcome(shape: str, raw: Raw) -> str:
     except RowRejected as rejected:
         return rejected.reason
     return "read"
+
+
+# --- a line to start a mapping from
+
+_SHOWN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")  # ours: keys safe to show in a message
+_SEARCHED = 4  # ours: levels of a row in which a list of messages is looked for
+
+
+def _lists_of_messages(row: Raw) -> Iterator[str]:
+    """Values of `--map` for the lists of objects in a row, which may be messages."""
+    waiting = [((name,), value) for name, value in row.items() if _SHOWN.fullmatch(name)]
+    while waiting:
+        path, value = waiting.pop()
+        value = listed(value)
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            role, content = _keys_of(value[0])
+            yield f"messages={'.'.join(path)},role={role},content={content}"
+        elif isinstance(value, dict) and len(path) < _SEARCHED:
+            waiting += [
+                ((*path, name), opened_json(inner))
+                for name, inner in value.items()
+                if _SHOWN.fullmatch(name)
+            ]
+
+
+def _keys_of(message: Raw) -> tuple[str, str]:
+    """The keys that are likely to hold the speaker and the text: a short and a long string."""
+    texts = {
+        name: len(value)
+        for name, value in message.items()
+        if isinstance(value, str) and _SHOWN.fullmatch(name)
+    }
+    shortest = min(texts, key=lambda name: texts[name], default="role")
+    longest = max(texts, key=lambda name: texts[name], default="content")
+    role = next((key for key in ROLE_KEYS if key in texts), shortest)
+    content = next((key for key in CONTENT_KEYS if key in message and key != role), longest)
+    return role, content
+
+
+def _map_line(guesses: Counter[str], columns: Counter[str]) -> str:
+    """A value of `--map` with the file's own columns where they can be guessed."""
+    if guesses:
+        return max(sorted(guesses), key=lambda line: guesses[line])
+    names = [*filter(_SHOWN.fullmatch, columns), "question", "answer"]
+    return f"prompt={names[0]},answer={names[1]}"

@@ -3,17 +3,22 @@
 The start shows the request and the end shows the result, so the middle is removed. The cut is at a
 turn boundary where possible, else after a sentence, else after a word. The share that was cut is
 reported.
+
+Markers of tool calls and the like are merged first, so that a log full of them keeps its speech.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+from vitw_ray.marks import has_words, merge_lines, merged
 from vitw_ray.records import Message
 
 MARKER = "[... cut ...]"
 _SENTENCE_END = re.compile(r"(?:[.!?][\"')\]]*\s|[\u3002\uff01\uff1f\n])")
 _SPACE = re.compile(r"\s")
+MARKS_SHARE = 1 / 20  # ours: of the budget, for turns that are markers only
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,10 @@ def transcript(
     """
     counts = [count_tokens(message.content) for message in messages]
     total = sum(counts)
+    if total > budget_tokens:
+        marks = int(budget_tokens * MARKS_SHARE)
+        messages, counts = _with_few_marks(messages, counts, marks, count_tokens)
+        total = sum(counts)
     if total <= budget_tokens:
         return Transcript(tuple(messages), 0.0)
     whole = budget_tokens - count_tokens(MARKER)
@@ -54,6 +63,53 @@ def transcript(
     cut, kept_of_cut = _cut_turns(messages[head:last], budget_tokens - kept, count_tokens)
     share = 1.0 - (kept + kept_of_cut) / total
     return Transcript((*messages[:head], *cut, *messages[last:]), min(max(share, 0.0), 1.0))
+
+
+def _with_few_marks(
+    messages: Sequence[Message],
+    counts: Sequence[int],
+    budget: int,
+    count_tokens: Callable[[str], int],
+) -> tuple[list[Message], list[int]]:
+    """Merge the markers between two turns of speech; of those, keep what fits into the budget.
+
+    The markers nearest to the start and the end stay, since the middle is what is cut.
+
+    Returns the turns and their tokens.
+    """
+    turns: list[tuple[Message, int]] = []
+    marks: list[int] = []
+    for speaks, run in groupby(
+        zip(messages, counts, strict=True), key=lambda turn: _speaks(turn[0])
+    ):
+        if speaks:
+            turns += (_with_merged_lines(*turn, count_tokens) for turn in run)
+        else:
+            several = [message for message, _ in run]
+            mark = merged(message.content for message in several)
+            marks.append(len(turns))
+            turns.append((Message(several[0].role, mark), count_tokens(mark)))
+    dropped: set[int] = set()
+    for place in sorted(marks, key=lambda place: min(place, len(turns) - 1 - place)):
+        cost = turns[place][1]
+        if cost > budget:
+            dropped.add(place)
+        budget -= min(cost, budget)
+    kept = [turn for place, turn in enumerate(turns) if place not in dropped]
+    return [message for message, _ in kept], [count for _, count in kept]
+
+
+def _with_merged_lines(
+    message: Message, count: int, count_tokens: Callable[[str], int]
+) -> tuple[Message, int]:
+    content = merge_lines(message.content)
+    if content == message.content:  # counting a long turn again would be slow
+        return message, count
+    return Message(message.role, content), count_tokens(content)
+
+
+def _speaks(message: Message) -> bool:
+    return not message.content.strip() or has_words(message.content)
 
 
 def _whole_turns(counts: Sequence[int], budget: int) -> int:

@@ -1,0 +1,89 @@
+"""Turns of rows that record calls of a model: what was sent, and what came back."""
+
+from typing import Any
+
+from vitw_ray.conversations.answers import with_answer
+from vitw_ray.conversations.exports import Told
+from vitw_ray.conversations.fields import Raw, Repairs, RowRejected, Turn
+from vitw_ray.conversations.messages import read_turns, said
+from vitw_ray.conversations.paths import at, opened_json
+
+
+def cohere(raw: Raw, repairs: Repairs) -> Told:
+    """A request to Cohere's chat: the history, the user's new message, and the answer."""
+    history = opened_json(raw.get("chat_history"))
+    turns = read_turns(history, repairs) if isinstance(history, list) else []
+    message = raw.get("message")
+    if isinstance(message, str) and message:
+        turns.append(said("user", message, repairs))
+    return Told(with_answer(turns, raw.get("response") or raw.get("text"), repairs))
+
+
+def gemini(raw: Raw, repairs: Repairs) -> Told:
+    """A request to the Gemini API, where a content without a role is the user's."""
+    contents = at(raw, ("contents",)) or at(raw, ("request", "contents"))
+    contents = opened_json(contents)
+    if isinstance(contents, str):
+        contents = [{"parts": [{"text": contents}]}]
+    if not isinstance(contents, list):
+        raise RowRejected("messages_missing" if contents is None else "messages_wrong_type")
+    named = [
+        {**content, "role": content.get("role") or "user"} if isinstance(content, dict) else content
+        for content in contents
+    ]
+    answer = raw.get("response") or raw.get("candidates")
+    return Told(with_answer(read_turns(named, repairs), answer, repairs))
+
+
+def batch(raw: Raw, repairs: Repairs) -> Told:
+    """A line of a batch's input joined with the line of its output."""
+    rows = [row for row in raw.get("messages", [raw]) if isinstance(row, dict)]
+    asked = next((row for row in rows if isinstance(row.get("body"), dict)), {})
+    told = next((row["response"] for row in rows if row.get("response")), None)
+    messages = opened_json(at(asked, ("body", "messages")) or at(asked, ("body", "input")))
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    turns = read_turns(messages, repairs) if isinstance(messages, list) else []
+    model = at(told, ("body", "model")) or at(asked, ("body", "model"))
+    account = at(asked, ("body", "user"))
+    return Told(with_answer(turns, told, repairs), fields={"model": model, "account": account})
+
+
+def otel_span(raw: Raw, repairs: Repairs) -> Told:
+    """A span of OpenTelemetry's GenAI conventions: the messages that went in and came out."""
+    attributes = raw.get("attributes")
+    if isinstance(attributes, list):
+        pairs = [a for a in attributes if isinstance(a, dict) and isinstance(a.get("key"), str)]
+        attributes = {a["key"]: _otel_value(a.get("value")) for a in pairs}
+    if not isinstance(attributes, dict):
+        raise RowRejected("messages_missing")
+    turns: list[Turn] = []
+    for key in ("gen_ai.input.messages", "gen_ai.output.messages"):
+        messages = opened_json(attributes.get(key))
+        turns += read_turns(messages, repairs) if isinstance(messages, list) else []
+    turns = turns or [*_numbered(attributes, repairs)]
+    if not turns:
+        raise RowRejected("messages_missing")
+    names = ("gen_ai.response.model", "gen_ai.request.model")
+    fields = {
+        "model": next((attributes[name] for name in names if attributes.get(name)), None),
+        "conversation_id": attributes.get("gen_ai.conversation.id"),
+        "account": attributes.get("user.id") or attributes.get("enduser.id"),
+    }
+    return Told(turns, fields={name: value for name, value in fields.items() if value is not None})
+
+
+def _otel_value(value: Any) -> Any:
+    return next(iter(value.values()), None) if isinstance(value, dict) else value
+
+
+def _numbered(attributes: Raw, repairs: Repairs) -> list[Turn]:
+    """Messages of the older convention: `gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`."""
+    turns: list[Turn] = []
+    for side in ("gen_ai.prompt", "gen_ai.completion"):
+        number = 0
+        while (role := attributes.get(f"{side}.{number}.role")) is not None:
+            content = attributes.get(f"{side}.{number}.content")
+            turns += read_turns([{"role": role, "content": content}], repairs)
+            number += 1
+    return turns

@@ -1,0 +1,77 @@
+"""Join rows that are the messages of one conversation, in files of one message a row.
+
+The rows of a file are joined in memory, up to a stated bound. The joined row has the number of its
+first message; the others are rejects with the reason `joined`, so that every row is accounted for.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from vitw_ray.conversations.branches import age_of
+from vitw_ray.conversations.fields import Raw
+from vitw_ray.conversations.paths import first, paths
+from vitw_ray.conversations.rows import Reject
+from vitw_ray.conversations.shape import Shape
+
+MAX_GROUPED_CHARS = 256_000_000  # ours: about 1 GB in memory
+MAX_GROUPED_ROWS = 500_000  # ours: as many small objects
+_PLACES = ("turn", "turn_index", "index", "position", "rank_in_conversation", "message_index")
+
+Row = tuple[int, dict[str, Any] | Reject]
+
+
+def grouped(shape: Shape, rows: Iterable[Row]) -> Iterator[Row]:
+    """Rows with their numbers; those of a grouped shape are joined by the id that they share."""
+    if not shape.grouped_by:
+        yield from rows
+        return
+    by = paths(shape.grouped_by)
+    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    chars = count = 0
+    for number, raw in rows:
+        name = None if isinstance(raw, Reject) else first(raw, by)
+        if isinstance(raw, Reject) or not isinstance(name, str | int):
+            yield number, raw
+            continue
+        chars += _chars(raw)
+        count += 1
+        if chars > MAX_GROUPED_CHARS or count > MAX_GROUPED_ROWS:
+            yield number, Reject("too_many_messages_to_join")
+            continue
+        groups.setdefault(str(name), []).append((number, raw))
+    for members in groups.values():
+        messages = _in_order([raw for _, raw in members])
+        joined: dict[str, Any] = {}
+        for raw in messages:
+            joined |= {k: v for k, v in raw.items() if v is not None and joined.get(k) is None}
+        yield members[0][0], {**joined, "messages": messages}
+        for number, _ in members[1:]:
+            yield number, Reject("joined")
+
+
+def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By a number of the turn, else by time, else as in the file."""
+    for name in _PLACES:
+        places = [row.get(name) for row in rows]
+        if all(isinstance(place, int | float) for place in places) and len(set(places)) > 1:
+            return sorted(rows, key=lambda row: row[name])
+    ages = [age_of(row) for row in rows]
+    known = [age for age in ages if age is not None]
+    if len(known) == len(rows) and len(set(known)) > 1:
+        order = sorted(zip(known, range(len(rows)), strict=True))
+        return [rows[place] for _, place in order]
+    newest_first = all(row.get("object") == "thread.message" for row in rows)
+    return rows[::-1] if newest_first else rows  # as the Assistants API lists them
+
+
+def _chars(raw: Raw) -> int:
+    total, waiting = 0, [raw]
+    while waiting:
+        value: Any = waiting.pop()
+        if isinstance(value, str):
+            total += len(value)
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return total
