@@ -202,6 +202,8 @@ def test_confidence_that_is_right_as_often_as_it_says_has_no_gap():
     assert len(boasting.bins) == 1
     assert boasting.gap == pytest.approx(wrong.mean())
     assert reliability(truth, reading_of("silent", answers)) is None
+    people = [{**row, "confidence": "low"} for row in answers]  # a word of another labeller
+    assert reliability(truth, reading_of("people", people)) is None
 
 
 # Costs

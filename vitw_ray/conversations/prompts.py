@@ -36,8 +36,11 @@ def prompt_turns(text: str, repairs: Repairs) -> list[Turn]:
     start = _INST.search(text)
     if start and _BEFORE.fullmatch(text, 0, start.start()):
         roles: tuple[Role, Role] = ("user", "assistant")
-        pairs = ((r, t) for texts in _INST.findall(text) for r, t in zip(roles, texts, strict=True))
-        turns = [said(role, _SYSTEM.sub("", words).strip(), repairs) for role, words in pairs]
+        turns = [
+            said(role, _SYSTEM.sub("", words).strip(), repairs)
+            for texts in _INST.findall(text)
+            for role, words in zip(roles, texts, strict=True)
+        ]
         return [turn for turn in turns if turn[1]]
     if text.lstrip().startswith("Human:") and "\n\nAssistant:" in text:
         return _without_opening(transcript_turns(f"\n\n{text.lstrip()}", repairs))

@@ -119,7 +119,7 @@ def _gated(row: Mapping[str, Any], subjective_from: int) -> dict[str, Any]:
         "response_group": GROUP_OF.get(response),
         "has_human_values": NO_YES[bool(values["human_values"])] if subjective else None,
         "task": row["task"] if subjective else None,
-        "confidence": np.nan if (known := row.get("confidence")) is None else known,
+        "confidence": known if isinstance(known := row.get("confidence"), float) else np.nan,
         **values,
     }
 
