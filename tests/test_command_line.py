@@ -124,7 +124,7 @@ def test_an_empty_input_is_named_and_not_run(tmp_path, capsys):
     (tmp_path / "empty.jsonl").touch()
     flags = ["--input", str(tmp_path / "empty.jsonl"), "--output", str(tmp_path / "out")]
     assert main(["run", *flags]) == 1
-    assert "none of them has a row" in capsys.readouterr().err
+    assert "empty.jsonl is empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("job", sorted(JOBS.glob("*.py")), ids=lambda job: job.name)

@@ -88,7 +88,7 @@ def test_new_rows_are_refused_without_the_secret_that_was_purged(purged):
 
 def test_a_page_is_written_again_without_the_input_files(config, monkeypatch):
     gone = RuntimeError("the input is not to be looked for")
-    monkeypatch.setattr("vitw_ray.pipeline.find_files", lambda inputs: (_ for _ in ()).throw(gone))
+    monkeypatch.setattr("vitw_ray.pipeline.list_input", lambda inputs: (_ for _ in ()).throw(gone))
     monkeypatch.setattr("vitw_ray.cluster.connect", lambda execution: 1 / 0)
     page = page_of(config)
     assert main(["report", config.execution.output, "--top", "5"]) == 0

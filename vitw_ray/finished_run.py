@@ -22,6 +22,7 @@ class FinishedRun:
     secret_fingerprint: str
     inputs: tuple[SourceFile, ...]
     shapes: Mapping[str, str]
+    passed_over: Mapping[str, str]
     manifests: Mapping[str, dict[str, Any]]
     """Stage -> manifest, in order."""
 
@@ -54,6 +55,7 @@ def read_finished(storage: Storage) -> FinishedRun:
             secret_fingerprint=record["secret_fingerprint"],
             inputs=tuple(_recorded(SourceFile, entry) for entry in record["inputs"]),
             shapes={entry["name"]: entry["shape"] for entry in record["inputs"] if entry["shape"]},
+            passed_over=record.get("passed_over", {}),
             manifests={
                 stage["name"]: json.loads(storage.read(f"{stage['folder']}/{SUCCESS}"))
                 for stage in record["stages"]

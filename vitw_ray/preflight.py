@@ -81,7 +81,7 @@ def _finds(pattern: str, scheme: str, root: str) -> bool:
     above = [str(folder) for folder in PurePosixPath(root).parents if str(folder) != "."]
     for folder in (root, *above):
         below = PurePosixPath(root).relative_to(folder).parts
-        hidden = any(name.startswith((".", "_")) for name in below)  # passed over by `find_files`
+        hidden = any(name.startswith((".", "_")) for name in below)  # passed over by `list_input`
         if named.match(folder) and not hidden:
             return True
     return any(named.match(f"{root}/{file}") for file in _WRITTEN)

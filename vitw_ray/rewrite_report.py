@@ -47,7 +47,15 @@ def rewrite_report(storage: Storage, top: int | None = None) -> dict[str, Any]:
                 "run it on with vitw run --until report and its own settings",
             )
         keyed = LostSecret(finished.secret_fingerprint)  # a page hashes nothing
-        setup = RunSetup(config, storage, keyed, lease.epoch, finished.inputs, finished.shapes)
+        setup = RunSetup(
+            config,
+            storage,
+            keyed,
+            lease.epoch,
+            finished.inputs,
+            finished.shapes,
+            passed_over=finished.passed_over,
+        )
         folder = stage_folder(setup, STAGE, tables, [folder_name(m) for m in before.values()])
         context = StageContext(**vars(setup), folder=folder, tables=tables, manifests=before)
         manifest = folder.manifest() or run_stage(STAGE, context, lease)

@@ -4,7 +4,7 @@ One row is in memory at a time, so that rows as long as the limit cost no more t
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 
 from vitw_ray.conversations.opening import shown, stored
@@ -61,16 +61,10 @@ def look_at(file: SourceFile) -> tuple[Recognised | None, Counter[str]]:
 
 def _spread(file: SourceFile) -> Iterator[Raw | Reject]:
     """Rows of the start, the middle and the end, as far as they can be reached cheaply."""
-    if file.size_bytes <= _SMALL_BYTES:
-        yield from _chosen(file)
-        return
-    good = 0
-    for _, row in islice(iter_rows(file), _ROWS_TRIED):
-        yield row
-        good += isinstance(row, dict)
-        if good == _ROWS_AT_A_PLACE:
-            break
-    if file.member or good < _ROWS_AT_A_PLACE:
+    small = file.size_bytes <= _SMALL_BYTES
+    good = yield from _chosen(file) if small else _first(file)
+    all_seen = good < (_ROWS_TRIED if small else _ROWS_AT_A_PLACE)
+    if file.member or all_seen:
         return
     try:
         if file.content == "lines":
@@ -81,8 +75,19 @@ def _spread(file: SourceFile) -> Iterator[Raw | Reject]:
         return  # the stage rejects the row
 
 
-def _chosen(file: SourceFile) -> Iterator[Raw | Reject]:
-    """All rows of a small file, or the first, middle and last of its good ones."""
+def _first(file: SourceFile) -> Generator[Raw | Reject, None, int]:
+    """The first rows of a file, until enough are good; returns how many are."""
+    good = 0
+    for _, row in islice(iter_rows(file), _ROWS_TRIED):
+        yield row
+        good += isinstance(row, dict)
+        if good == _ROWS_AT_A_PLACE:
+            break
+    return good
+
+
+def _chosen(file: SourceFile) -> Generator[Raw | Reject, None, int]:
+    """The first, middle and last good rows of a small file; returns how many there are."""
     total = sum(isinstance(row, dict) for _, row in islice(iter_rows(file), _ROWS_TRIED))
     middle = (total - _ROWS_AT_A_PLACE) // 2
     good = 0
@@ -97,6 +102,7 @@ def _chosen(file: SourceFile) -> Iterator[Raw | Reject]:
         ):
             yield row
         good += 1
+    return total
 
 
 def _later_lines(file: SourceFile) -> Iterator[Raw]:
