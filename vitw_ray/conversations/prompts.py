@@ -4,7 +4,6 @@ import re
 
 from vitw_ray.conversations.fields import Repairs, RowRejected, Turn, clean_text
 from vitw_ray.conversations.messages import read_turns, said
-from vitw_ray.records import Role
 
 _TEMPLATES = (
     re.compile(r"<\|im_start\|>\s*(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL),
@@ -35,9 +34,10 @@ def prompt_turns(text: str, repairs: Repairs) -> list[Turn]:
             return _without_opening(read_turns(found, repairs))
     start = _INST.search(text)
     if start and _BEFORE.fullmatch(text, 0, start.start()):
-        roles: tuple[Role, Role] = ("user", "assistant")
-        pairs = ((r, t) for texts in _INST.findall(text) for r, t in zip(roles, texts, strict=True))
-        turns = [said(role, _SYSTEM.sub("", words).strip(), repairs) for role, words in pairs]
+        turns: list[Turn] = []
+        for asked, told in _INST.findall(text):
+            turns.append(said("user", _SYSTEM.sub("", asked).strip(), repairs))
+            turns.append(said("assistant", told.strip(), repairs))
         return [turn for turn in turns if turn[1]]
     if text.lstrip().startswith("Human:") and "\n\nAssistant:" in text:
         return _without_opening(transcript_turns(f"\n\n{text.lstrip()}", repairs))
