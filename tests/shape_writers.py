@@ -101,6 +101,7 @@ def oasst(p: Planted) -> list[Row]:
         bad = {"role": name, "text": "worse", "rank": 1, "replies": []}
         below = [{**bad, "role": "assistant" if role == "user" else "prompter"}, node]
         node = {"role": name, "text": text, "rank": 0, "replies": below if node else []}
+    assert node is not None
     prompt = {**node, "lang": p.language, "user_id": p.account, "created_date": p.iso}
     return [{"message_tree_id": p.conversation_id, "prompt": prompt}]
 

@@ -24,7 +24,9 @@ def test_rows_are_joined_in_the_order_of_their_turns_wherever_they_stand():
     found = joined(ROWS)
     assert recognise_rows(ROWS).shape == "message-rows"
     for number, name in ((0, "a"), (1, "b")):
-        row = parse("message-rows", found[number])
+        raw = found[number]
+        assert isinstance(raw, dict)
+        row = parse("message-rows", raw)
         assert row["messages"] == [("user", "Hello"), ("assistant", "Hi")]
         assert row["conversation_id"] == name
     assert found[2] == found[4] == Reject("joined")

@@ -25,8 +25,7 @@ def planted(shape: str, number: int = 0) -> Planted:
     texts = TEXTS[:2] if shape in ONE_EXCHANGE else TEXTS
     if shape == "gemini-takeout":  # its answers are HTML
         texts = (TEXTS[0], "Be honest, and kind. 😀")
-    changed = {"conversation_id": f"c-{number}", "account": f"a-{number}", "model": f"m-{number}"}
-    return Planted(texts, prompt_id=f"p-{number}", **changed)
+    return Planted(texts, f"c-{number}", f"p-{number}", f"a-{number}", f"m-{number}")
 
 
 def rows_of(shape: str, conversations: int) -> list[dict]:

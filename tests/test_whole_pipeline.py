@@ -195,7 +195,7 @@ def test_bad_rows_become_rejects_and_their_neighbours_stay(tmp_path, local_ray):
         b'{"conversation_id": "c"}',
         row("d", "none"),
         row("e", [{"role": "user", "content": "\ud800"}]),
-        row("f", [{"role": "user", "content": "x" * 5_000_000}]),
+        row("f", [{"role": "user", "content": "x" * 5_000_000}, turns[1]]),
         row("a"),
         row("z"),
     ]
