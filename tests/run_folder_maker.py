@@ -240,9 +240,9 @@ def invent() -> RunFolder:
         {"file": file, "row": row, "conversation_id": name, "reason": reason}
         for file, row, name, reason in (
             ("a.jsonl.gz", 3, None, "not_json"),
-            ("a.jsonl.gz", 17, "invented-chat-0004", "duplicate_id"),
+            ("a.jsonl.gz", 17, "invented-chat-0004", "identical"),
             ("b.jsonl", 0, None, "no_messages"),
-            ("d.jsonl.zst", 9, "invented-chat-0031", "duplicate_id"),
+            ("d.jsonl.zst", 9, "invented-chat-0031", "identical"),
         )
     ]
     rejects.append({"file": "c.parquet", "row": 14, "conversation_id": None, "reason": "not_json"})
