@@ -12,11 +12,12 @@ from typing import Any
 
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
-from vitw_ray.conversations.read import read_conversations, shapes_of
+from vitw_ray.conversations.read import columns_not_read, read_conversations, shapes_of
 from vitw_ray.conversations.sources import find_files
 from vitw_ray.errors import Stopped, VitwRayError
 from vitw_ray.extraction.extract import count_answers, extract
 from vitw_ray.extraction.extractors import extractor_key, extractor_settings
+from vitw_ray.facts import oddities
 from vitw_ray.inference.embedder_files import embedder_key
 from vitw_ray.interruption import interruptible
 from vitw_ray.labels.counting import count_labels
@@ -136,7 +137,8 @@ def _run(
     with acquire(storage) as lease, _ending_workers():
         shapes = shapes_of(inputs, config.conversations.source_format)
         keyed = load_secret(storage, config.execution.secret_file)
-        setup = RunSetup(config, storage, keyed, lease.epoch, inputs, shapes)
+        not_read = columns_not_read(inputs, shapes)
+        setup = RunSetup(config, storage, keyed, lease.epoch, inputs, shapes, not_read=not_read)
         planned = plan(setup, stages)
         for line in describe(setup, planned):
             announce(line)
@@ -172,6 +174,8 @@ def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, An
     seconds = time.monotonic() - start
     rate = report.rows_in / seconds if seconds else 0.0
     log.info("%s: %s rows in %.1f s", stage.name, f"{report.rows_out:,}", seconds)
+    for line in oddities(report.details):
+        log.info("%s: %s", stage.name, line)
     lease.check()  # what a replaced driver made is not published
     return context.folder.publish(
         {

@@ -84,6 +84,8 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         extractor += f" with {config.extraction.model}"
     return [
         f"input   {len(setup.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
+        *([f"        not read: {', '.join(setup.not_read)}"] if setup.not_read else []),
+        f"rows    {_repeats(config)}",
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         *_memory(config),
@@ -96,6 +98,16 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         ),
         *(f"{p.stage.number}  {p.stage.name:<14} {p.folder:<32} {p.state}" for p in planned),
     ]
+
+
+def _repeats(config: RunConfig) -> str:
+    conversations = config.conversations
+    kept = {"longest": "the longest of growing histories stays", "all": "growing histories stay"}
+    identical = {"keep": "are all kept", "drop": "are kept once"}
+    return (
+        f"the latest of versions, and {kept[conversations.growing_histories]};"
+        f" identical rows without an id {identical[conversations.identical_rows]}"
+    )
 
 
 def _memory(config: RunConfig) -> list[str]:

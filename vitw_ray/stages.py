@@ -1,7 +1,7 @@
 """What a stage is: a function from tables to tables, and a key of everything that determines it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vitw_ray.config import RunConfig
@@ -32,6 +32,8 @@ class RunSetup:
     epoch: int  # of the driver's lease; part of the names of files written before the manifest
     inputs: tuple[SourceFile, ...]
     shapes: Mapping[str, str]  # name of an input file -> shape of its rows
+    # columns of the input that its shapes do not read
+    not_read: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)

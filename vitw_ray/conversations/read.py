@@ -6,17 +6,20 @@ into parts (`parts.merge`). Every row that was read ends up in one of the two ta
 reason.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from vitw_ray import cluster
 from vitw_ray.config import SourceFormat
 from vitw_ray.conversations.histories import find_repeats, number_copies
 from vitw_ray.conversations.intake import FileReader
 from vitw_ray.conversations.parts import Runs, draw, merge
-from vitw_ray.conversations.sources import recognise
+from vitw_ray.conversations.shapes import recognise_rows
+from vitw_ray.conversations.sources import Reject, iter_rows, recognise
 from vitw_ray.errors import InputError, StageFailed
 from vitw_ray.progress import Progress
 from vitw_ray.run_folder import StageReport
@@ -24,6 +27,8 @@ from vitw_ray.stages import SourceFile, StageContext
 from vitw_ray.storage import PRIVATE
 
 LISTING_THREADS = 16  # ours: reading the first rows of a file mostly waits for storage
+FILES_LOOKED_AT, ROWS_LOOKED_AT = 4, 20  # ours: of each shape, for the columns that are not read
+COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")  # ours: keys safe to show
 
 
 def shapes_of(files: Iterable[SourceFile], source_format: SourceFormat) -> dict[str, str]:
@@ -42,6 +47,25 @@ def shapes_of(files: Iterable[SourceFile], source_format: SourceFormat) -> dict[
             "give files with conversations",
         )
     return shapes
+
+
+def columns_not_read(files: Iterable[SourceFile], shapes: Mapping[str, str]) -> tuple[str, ...]:
+    """Columns with values that the shape of their file does not read, by the first rows.
+
+    A few files of each shape are looked at. Keys that do not look like names are left out: they may
+    be text of a conversation.
+    """
+    looked_at: Counter[str] = Counter()
+    found: set[str] = set()
+    for file in files:
+        shape = shapes.get(file.name)
+        if shape is None or looked_at[shape] == FILES_LOOKED_AT:
+            continue
+        looked_at[shape] += 1
+        rows = (raw for _, raw in islice(iter_rows(file), ROWS_LOOKED_AT))
+        seen = recognise_rows(raw for raw in rows if not isinstance(raw, Reject))
+        found.update(replace(seen, shape=shape).unread())
+    return tuple(sorted(filter(COLUMN_NAME.fullmatch, found)))
 
 
 def read_conversations(context: StageContext) -> StageReport:
@@ -71,6 +95,12 @@ def read_conversations(context: StageContext) -> StageReport:
             f"no row of the input can be used ({reasons})",
             "check --source-format, the date range and the sample",
         )
+    intake = {
+        "repaired": dict(sorted(read.repaired.items())),
+        "not_read": list(context.not_read),
+        "came_out_null": dict(sorted(read.lost.items())),
+        **{name: repeats.counts[name] for name in ("identical", "same_messages")},
+    }
     return StageReport(
         files=files,
         rows_in=rows_in,
@@ -78,9 +108,7 @@ def read_conversations(context: StageContext) -> StageReport:
         rejected=dict(sorted(rejected.items())),
         details={
             "rows_by_file": dict(sorted(read.rows.items())),
-            "repaired": dict(sorted(read.repaired.items())),
-            "came_out_null": dict(sorted(read.lost.items())),
-            **{name: repeats.counts[name] for name in ("identical", "same_messages")},
+            **intake,
             **{name: dict(sorted(counted.items())) for name, counted in merged.counts.items()},
             "days": merged.days,
         },

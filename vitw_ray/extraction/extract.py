@@ -65,9 +65,6 @@ def extract(context: StageContext) -> StageReport:
     _check_failed_share(counts, rows, context.config.extraction.max_error_share)
     compact(context.storage, answers, index)
     repaired = {name: n for name in REPAIRS if (n := counts.pop(name, 0))}
-    if repaired:
-        listed = ", ".join(f"{name} {n:,}" for name, n in repaired.items())
-        log.warning("extractions: parts of answers were left out: %s", listed)
     failed = {code.removeprefix("error:"): n for code, n in counts.items() if "error:" in code}
     return StageReport(
         files=files,
