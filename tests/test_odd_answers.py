@@ -115,7 +115,7 @@ def with_usage(**usage):
     return Reply(body={**reply.body, "usage": {**reply.body["usage"], **usage}})
 
 
-@pytest.mark.parametrize("count", ["12", 10**40, -3, 1.5, True, None, [], {}])
+@pytest.mark.parametrize("count", ["many", 10**40, -3, 1.5, None, [], {}])
 def test_a_count_of_tokens_that_is_none_is_unknown_and_costs_no_answer(count):
     found = ask(with_usage(prompt_tokens=count, completion_tokens=count))
     assert (found.prompt_tokens, found.output_tokens) == (0, 0)
