@@ -154,8 +154,9 @@ def _sample(run: CheckedRun) -> Iterator[tuple[str, _Sampled]]:
 def _plain_id(value: Any) -> str | int | None:
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    is_id = isinstance(value, str | int) and not isinstance(value, bool)
-    return value if is_id and value != "" else None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return value if value != "" else None
 
 
 def _compared(file: str, column: str, names: list[str], rows: list[_Sampled]) -> Problems:
