@@ -113,7 +113,7 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def completion(content: str | None, finish_reason: str = "stop", **message: Any) -> Reply:
+def completion(content: Any, finish_reason: str = "stop", **message: Any) -> Reply:
     """A chat completion with this content."""
     return Reply(
         body={

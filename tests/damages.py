@@ -30,6 +30,16 @@ def edit(table: str, column: str, value: Any, **where: Any) -> Damage:
     return damage
 
 
+def in_all(table: str, column: str, value: Any) -> Damage:
+    """Set a column of all rows; `{n}` in a text is the number of the row."""
+
+    def damage(folder: RunFolder) -> None:
+        for n, row in enumerate(folder.all(table)):
+            row[column] = value.format(n=n) if isinstance(value, str) else value
+
+    return damage
+
+
 def drop(table: str, **where: Any) -> Damage:
     """Lose one row."""
 

@@ -110,7 +110,7 @@ def run_facts(**changes) -> RunFacts:
                 name="conversations",
                 rows_in=2861,
                 rows_out=2814,
-                rejected={"duplicate_id": 31, "empty_message": 16},
+                rejected={"identical": 31, "empty_message": 16},
             ),
             StageFacts(
                 number=2,

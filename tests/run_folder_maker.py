@@ -5,6 +5,7 @@ seals the result: hashes, sizes, digests and `run.json` fit whatever is there, s
 number shows only to somebody who counts again. Only the Arrow schemas come from the package.
 """
 
+import copy
 import gzip
 import hashlib
 import io
@@ -86,6 +87,8 @@ class RunFolder:
     vectors: list[list[float]] = field(default_factory=lambda: [[1.0, 0.0], [0.6, -0.8]])
     vectors_of: str = "private/vectors-0/0.parquet"
     texts_embedded: int = 2
+    same_messages: int = 0
+    raw: list[Row] = field(default_factory=list)  # what the lines of the input hold
 
     def all(self, table: str) -> list[Row]:
         """The rows of a table; the same objects as in its parts."""
@@ -93,7 +96,7 @@ class RunFolder:
 
     def write(self, root: Path) -> Path:
         """Seal: write every file, manifest and `run.json` to fit each other."""
-        inputs = write_inputs(root.parent / "input", self.input_rows)
+        inputs = write_inputs(root.parent / "input", self.input_rows, self.raw)
         stages, tables = [], {}
         for number, stage in enumerate(STAGE_OF, start=1):
             key = hashlib.sha256(stage.encode()).hexdigest()[:16]
@@ -138,7 +141,10 @@ class RunFolder:
             (root / self.vectors_of).parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(table, root / self.vectors_of)
             return {"vector_files": [self.vectors_of], "texts_embedded": self.texts_embedded}
-        return {"rows_by_file": self.rows_by_file} if stage == "conversations" else {}
+        if stage == "conversations":
+            counts = {"same_messages": self.same_messages, "identical": 0}
+            return {"rows_by_file": self.rows_by_file, **counts}
+        return {}
 
     def _rows(self, stage: str) -> tuple[int, int]:
         conversations = len(self.all("conversations"))
@@ -202,13 +208,15 @@ def digest_of(files: list[Row]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_inputs(folder: Path, rows_by_file: dict[str, int]) -> list[Row]:
+def write_inputs(folder: Path, rows_by_file: dict[str, int], raw: list[Row]) -> list[Row]:
     """Input files of every kind with that many rows, and what `run.json` says of them."""
     folder.mkdir(parents=True, exist_ok=True)
     inputs = []
+    left = iter(raw)
     for name, rows in rows_by_file.items():
         path = folder / name
-        lines = "".join(f'{{"n": {n}}}\n' for n in range(rows)).encode()
+        values = [next(left, {"n": n}) for n in range(rows)]
+        lines = "".join(json.dumps(value, default=str) + "\n" for value in values).encode()
         if name.endswith(".parquet"):
             pq.write_table(pa.table({"n": range(rows)}), path)
         elif name.endswith(".gz"):
@@ -240,9 +248,9 @@ def invent() -> RunFolder:
         {"file": file, "row": row, "conversation_id": name, "reason": reason}
         for file, row, name, reason in (
             ("a.jsonl.gz", 3, None, "not_json"),
-            ("a.jsonl.gz", 17, "invented-chat-0004", "duplicate_id"),
+            ("a.jsonl.gz", 17, "invented-chat-0004", "identical"),
             ("b.jsonl", 0, None, "no_messages"),
-            ("d.jsonl.zst", 9, "invented-chat-0031", "duplicate_id"),
+            ("d.jsonl.zst", 9, "invented-chat-0031", "identical"),
         )
     ]
     rejects.append({"file": "c.parquet", "row": 14, "conversation_id": None, "reason": "not_json"})
@@ -271,6 +279,7 @@ def invent() -> RunFolder:
         input_rows=rows_by_file,
         rows_by_file=dict(rows_by_file),
         rows_in=sum(rows_by_file.values()),
+        raw=copy.deepcopy(conversations),
         rejected=dict(Counter(row["reason"] for row in rejects)),
         failed=dict(Counter(row["error"] for row in extractions if row["error"])),
     )

@@ -125,7 +125,7 @@ def test_accounts_counted_in_several_passes_are_the_same(folder, tmp_path, monke
 
 
 def test_labels_without_any_account_have_no_number_of_accounts(folder, tmp_path):
-    for row in [*folder.all("conversations"), *folder.all("extractions")]:
+    for row in [*folder.all("conversations"), *folder.all("extractions"), *folder.raw]:
         row["account_id"] = None
     for row in folder.all("labels"):
         row["accounts"] = None
@@ -166,6 +166,7 @@ def test_a_purged_run_passes_and_what_needs_private_files_is_skipped(folder, tmp
     assert codes["FAILED"] == []
     assert codes["skipped"] == [
         *("conversations", "order", "rejects", "conservation", "carried", "extractions"),
+        *("spoken", "times", "versions", "duplicates", "raw"),
         *("merges", "labels", "accounts", "tasks", "response_types", "associations", "residuals"),
         *("cooccurrence", "variation", "mirroring", "explicitness", "model_comparison"),
     ]

@@ -36,7 +36,8 @@ def row(identity, content, file="a", number=0, **more):
         "messages": [{"role": "user", "content": "hello"}],
         "file": file,
         "row": number,
-        "content": content.rjust(16).encode(),
+        "content": ord(content),
+        "invented": more.pop("invented", False),
         "draw": more.pop("draw", 0),
         **more,
     }
@@ -46,13 +47,13 @@ def settled(rows, cutoffs=None):
     return divide(pa.Table.from_pylist(rows, RUN), cutoffs or Cutoffs())
 
 
-def test_of_duplicate_ids_the_smallest_content_stays_and_the_others_are_rejects():
-    rows = [row("x", "c", number=1), row("x", "a", number=2), row("y", "b", number=3)]
+def test_exact_copies_are_identical_and_the_first_in_the_file_stays():
+    rows = [row("x", "c", number=1), row("x", "c", number=2), row("y", "b", number=3)]
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         kept, rejects = settled([rows[n] for n in order])
         assert sorted(kept["conversation_id"].to_pylist()) == ["x", "y"]
         assert rejects.to_pylist() == [
-            {"file": "a", "row": 1, "conversation_id": "x", "reason": "duplicate_id"}
+            {"file": "a", "row": 2, "conversation_id": "x", "reason": "identical"}
         ]
 
 
@@ -80,9 +81,9 @@ def test_a_writer_splits_rows_into_runs_and_loses_none(tmp_path, monkeypatch):
     storage = Storage(str(tmp_path))
     writer = RunWriter(storage, "runs")
     for n in range(10):
-        columns = row(f"id-{n}", "a", number=n)
+        columns = row(f"id-{n}", "a", number=n, chars=5)
         del columns["hash"]
-        writer.add(columns, chars=5)
+        writer.add(columns)
     writer.flush()
     assert len(writer.paths) == 4
     whole = read_range(storage, writer.paths, (0, 1 << RING_BITS), RUN)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from vitw_ray import wording
 from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS
-from vitw_ray.facts import RunTotals
+from vitw_ray.facts import RunTotals, oddities
 from vitw_ray.inert import MAX_CHARS, inert
 from vitw_ray.records import TABLES
 from vitw_ray.report import figures, sections, tree_view
@@ -496,3 +496,22 @@ def test_the_page_says_how_well_a_model_reads_and_what_it_does_not():
     assert "How well the reader reads" not in " ".join(
         Page(render(fake_tables(), run_facts())).words
     )
+
+
+def test_the_page_says_what_was_odd_in_the_input_and_in_answers():
+    details = {
+        "repaired": {"part_unknown": 12},
+        "not_read": ["score", "user"],
+        "came_out_null": {"language": 4},
+        "identical": 2,
+        "same_messages": 1018,
+    }
+    facts = run_facts(intake=tuple(oddities(details)), answers_repaired={"label_dropped": 7})
+    page = render(fake_tables(40), facts)
+    for told in ("part unknown 12", "score, user", "language 4", ": 2.", "1,018", "label dropped"):
+        assert told in page
+
+
+def test_an_input_without_oddities_has_none_on_the_page(page):
+    assert oddities({}) == []
+    assert "odd in the input" not in page

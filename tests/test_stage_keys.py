@@ -29,6 +29,8 @@ MOVES: dict[str, str] = {
     "created_from": "conversations",
     "created_until": "conversations",
     "max_conversation_chars": "conversations",
+    "growing_histories": "conversations",
+    "identical_rows": "conversations",
     "rows_per_part": "conversations",
     # extraction
     "extractor": "extractions report release",
@@ -97,6 +99,8 @@ OTHERS: dict[str, Any] = {
     "max_per_account": 7,
     "created_from": date(2025, 2, 18),
     "created_until": date(2025, 2, 25),
+    "growing_histories": "all",
+    "identical_rows": "drop",
     "extractor": "simulated",
     "model": "llama-3.1-8b",
     "revision": COMMIT[::-1],

@@ -208,7 +208,7 @@ def test_bad_rows_become_rejects_and_their_neighbours_stay(tmp_path, local_ray):
     assert stage["rows_out"] == 2
     rejects = pq.read_table(tmp_path / "out" / result["tables"]["rejects"]["files"][0]).to_pylist()
     assert sorted(row["row"] for row in rejects) == [1, 2, 3, 4, 5, 6, 7]
-    assert {row["row"]: row["reason"] for row in rejects}[7] == "duplicate_id"
+    assert {row["row"]: row["reason"] for row in rejects}[7] == "identical"
     assert {row["row"]: row["reason"] for row in rejects}[6] == "too_long"
     assert check(tmp_path / "out").returncode == 0
 

@@ -1,5 +1,7 @@
 """Wrong content under right seals: what is wrong, the checks that must find it, how it is done."""
 
+from datetime import UTC, datetime
+
 import pyarrow as pa
 from damages import (
     Damage,
@@ -9,6 +11,7 @@ from damages import (
     drop,
     edit,
     fail_often,
+    in_all,
     keep_a_rare_label,
     mirror_one_less,
     plus,
@@ -25,6 +28,11 @@ from damages import (
 from invented_conversations import SPOKEN
 
 SUBJECTIVE = {"is_subjective": True}
+ONE = {"conversation_id": "invented-chat-0001"}
+SAID_BY_ANOTHER = [
+    {"role": "user", "content": f"{SPOKEN}, 2"},
+    {"role": "assistant", "content": f"{SPOKEN}, answered, 2"},
+]
 WRONG: dict[str, tuple[str, Damage]] = {
     # conversations, rejects, extractions
     "a conversation is dropped": ("carried conservation", drop("conversations")),
@@ -65,6 +73,39 @@ WRONG: dict[str, tuple[str, Damage]] = {
     "a file had more rows": (
         "inputs",
         lambda folder: folder.rows_by_file.update({"a.jsonl.gz": 43, "b.jsonl": 27}),
+    ),
+    # what is in the rows
+    "an assistant that says nothing is judged": (
+        "spoken",
+        edit("conversations", "messages", [{"role": "user", "content": SPOKEN}], **ONE),
+    ),
+    "an assistant that only calls tools is judged": (
+        "spoken",
+        edit(
+            "conversations",
+            "messages",
+            lambda said: [said[0], {"role": "assistant", "content": "[2 tool calls]\n[thinking]"}],
+            **ONE,
+        ),
+    ),
+    "a time is centuries ago": (
+        "times",
+        edit("conversations", "created_at", datetime(1712, 5, 1, tzinfo=UTC), **ONE),
+    ),
+    "a copy is left out of what was not read": (
+        "versions",
+        edit("rejects", "conversation_id", "invented-chat-9999", reason="identical"),
+    ),
+    "messages are repeated and not counted": (
+        "duplicates",
+        edit("conversations", "messages", SAID_BY_ANOTHER, **ONE),
+    ),
+    "the assistant is lost": ("raw", in_all("conversations", "model", None)),
+    "all accounts are one": ("raw", in_all("conversations", "account_id", "account-of-another")),
+    "the ids are others": ("raw", in_all("conversations", "conversation_id", "another-{n}")),
+    "a time is another": (
+        "raw",
+        edit("conversations", "created_at", datetime(2025, 3, 1, tzinfo=UTC), **ONE),
     ),
     "is_subjective is flipped": (
         "extractions",

@@ -97,6 +97,13 @@ class ConversationsConfig:
     """Last day (UTC) to keep."""
     max_conversation_chars: int = 1_000_000
     """Longer conversations are rejected (ours: a bound on memory)."""
+    growing_histories: Literal["longest", "all"] = "longest"
+    """Of rows that each hold a conversation so far (one row per request), longest keeps the last
+    one: a row whose messages are the beginning of another's, of the same account and assistant, is
+    rejected as superseded. all keeps every row."""
+    identical_rows: Literal["keep", "drop"] = "keep"
+    """Rows without an id that are equal in every column that is read: keep makes each of them a
+    conversation (a column that is not read may tell them apart), drop leaves one."""
     rows_per_part: int = 4096
     """Rows per file of a table (ours: about 25 MB of chat text per file)."""
 

@@ -10,6 +10,7 @@ from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.stages import StageContext
 from vitw_ray.versions import versions
+from vitw_ray.wording import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,8 @@ class RunFacts:
     `sources` and `models` count conversations by data set and by model under study. `baseline`: the
     extractor is one without a language model. `made_up`: it does not read at all. `rare_labels`
     counts labels without enough support, by facet. `has_model`: the reader is a language model, and
-    `check` is how well it read the calibration set (see `reader_check`), if it did.
+    `check` is how well it read the calibration set (see `reader_check`), if it did. `intake`: what
+    was odd in the input, in sentences. `answers_repaired`: what was odd in answers and left out.
     """
 
     title: str
@@ -69,6 +71,8 @@ class RunFacts:
     rare_labels: Mapping[str, int] = field(default_factory=dict)
     has_model: bool = False
     check: Mapping[str, Any] | None = None
+    intake: tuple[str, ...] = ()
+    answers_repaired: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def reader(self) -> str:
@@ -103,7 +107,28 @@ def run_facts(context: StageContext) -> RunFacts:
         ),
         stages=tuple(_stage_facts(manifest) for manifest in context.manifests.values()),
         versions=versions(),
+        intake=tuple(oddities(read["details"])),
+        answers_repaired=details.get("repaired", {}),
     )
+
+
+def oddities(details: Mapping[str, Any]) -> list[str]:
+    """What was odd in the input of a stage and cost no row, from the details of its manifest."""
+    repaired, lost = details.get("repaired", {}), details.get("came_out_null", {})
+    not_read = details.get("not_read", ())
+    identical, same = details.get("identical", 0), details.get("same_messages", 0)
+    told = (
+        (repaired, f"repaired: {_counted(repaired)}"),
+        (lost, f"null although a column of the input holds it: {_counted(lost)}"),
+        (not_read, f"columns not read: {', '.join(not_read)}"),
+        (identical, f"rows without an id that equal another one in every column: {identical:,}"),
+        (same, f"conversations with the same messages as another one: {same:,}"),
+    )
+    return [line for known, line in told if known]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{plain(name)} {n:,}" for name, n in counts.items())
 
 
 def extractor_name(extractor: str, settings: Mapping[str, Any]) -> str:

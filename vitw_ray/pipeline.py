@@ -18,6 +18,7 @@ from vitw_ray.conversations.survey import survey
 from vitw_ray.errors import Stopped, VitwRayError
 from vitw_ray.extraction.extract import count_answers, extract
 from vitw_ray.extraction.extractors import extractor_key, extractor_settings
+from vitw_ray.facts import oddities
 from vitw_ray.inference.embedder_files import embedder_key
 from vitw_ray.interruption import interruptible
 from vitw_ray.labels.counting import count_labels
@@ -145,6 +146,7 @@ def _run(
             inputs=found.files,
             shapes=found.shapes,
             passed_over=found.passed_over,
+            not_read=found.not_read(),
         )
         planned = plan(setup, stages)
         for line in describe(setup, planned):
@@ -181,6 +183,8 @@ def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, An
     seconds = time.monotonic() - start
     rate = report.rows_in / seconds if seconds else 0.0
     log.info("%s: %s rows in %.1f s", stage.name, f"{report.rows_out:,}", seconds)
+    for line in oddities(report.details):
+        log.info("%s: %s", stage.name, line)
     lease.check()  # what a replaced driver made is not published
     return context.folder.publish(
         {

@@ -87,6 +87,8 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
     return [
         f"input   {len(setup.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
         *([f"        {passed_over_line(setup.passed_over)}"] if setup.passed_over else []),
+        *([f"        not read: {', '.join(setup.not_read)}"] if setup.not_read else []),
+        f"rows    {_repeats(config)}",
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         *_memory(config),
@@ -113,6 +115,16 @@ def passed_over_line(passed_over: Mapping[str, str]) -> str:
     ]
     files = "1 file" if len(passed_over) == 1 else f"{len(passed_over)} files"
     return f"passed over: {files} ({'; '.join(parts)})"
+
+
+def _repeats(config: RunConfig) -> str:
+    conversations = config.conversations
+    kept = {"longest": "the longest of growing histories stays", "all": "growing histories stay"}
+    identical = {"keep": "are all kept", "drop": "are kept once"}
+    return (
+        f"the latest of versions, and {kept[conversations.growing_histories]};"
+        f" identical rows without an id {identical[conversations.identical_rows]}"
+    )
 
 
 def _memory(config: RunConfig) -> list[str]:

@@ -38,6 +38,8 @@ class RunSetup:
     shapes: Mapping[str, str]  # name of an input file -> shape of its rows
     passed_over: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     """Name of what the input holds and the run does not read -> why."""
+    not_read: tuple[str, ...] = field(default=(), kw_only=True)
+    """Columns of the input that its shapes do not read."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ docstring is what it promises. They stand in the order of the stages:
     folder        manifests, run.json, files, digests
     tables        columns, and what may be public
     rows          conversations, rejects, extractions
+    contents      what is in them, against the input files
     labels        merges, labels, accounts
     trees         taxonomy and tasks
     vectors       what the taxonomy was clustered from

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from . import (
     associations,
     comparisons,
+    contents,
     folder,
     labels,
     outputs,
@@ -52,6 +53,12 @@ CHECKS: dict[str, Callable[[CheckedRun], Problems]] = {
     "conservation": rows.check_conservation,
     "carried": rows.check_carried,
     "extractions": rows.check_extractions,
+    # what is in the rows
+    "spoken": contents.check_spoken,
+    "times": contents.check_times,
+    "versions": contents.check_versions,
+    "duplicates": contents.check_duplicates,
+    "raw": contents.check_raw,
     # labels
     "merges": labels.check_merges,
     "labels": labels.check_labels,

@@ -3,57 +3,75 @@
 Rows excluded by the settings are rejected with a reason, as unreadable rows are.
 """
 
-from dataclasses import dataclass
+from collections import Counter
 from datetime import UTC, date, datetime
 from typing import Any
 
 from vitw_ray import cluster
 from vitw_ray.config import ConversationsConfig
-from vitw_ray.conversations.fields import Parsed, RowRejected
+from vitw_ray.conversations.fields import Parsed, Raw, RowRejected
 from vitw_ray.conversations.grouping import grouped
+from vitw_ray.conversations.histories import OpeningWriter
+from vitw_ray.conversations.identity import Identities
 from vitw_ray.conversations.runs import RunWriter
 from vitw_ray.conversations.sampling import sample_hash
 from vitw_ray.conversations.shapes import SHAPES, parse
 from vitw_ray.conversations.sources import Reject, iter_rows
-from vitw_ray.keys import Keyed, canonical_json
+from vitw_ray.keys import Keyed
 from vitw_ray.stages import StageContext
 
+COLUMNS = ("conversation_id", "prompt_id", "model", "language", "created_at", "updated_at")
+"""Columns of a run that are taken from the parsed row as they are."""
+NAMED_IN_FILES: dict[str, tuple[str, ...]] = {
+    "conversation_id": ("conversation_id", "conversation_hash", "uuid", "id"),
+    "account": ("account_id", "account", "user_id", "hashed_ip"),
+    "model": ("model", "model_a"),
+    "language": ("language", "lang"),
+    "created_at": ("created_at", "create_time", "timestamp", "tstamp", "created_date"),
+}
+"""Names under which files hold a field, to notice a field that is there and comes out null."""
 
-@dataclass(frozen=True)
+
 class RowMaker:
     """Turns a parsed row into the columns of a run."""
 
-    config: ConversationsConfig
-    keyed: Keyed
+    def __init__(self, config: ConversationsConfig, keyed: Keyed) -> None:
+        self.config, self.keyed = config, keyed
+        self.identities = Identities(keyed)
 
-    def columns(self, parsed: Parsed, shape: str) -> tuple[dict[str, Any], int]:
-        """The row's columns of `RUN`, and its number of characters.
+    def columns(self, parsed: Parsed, shape: str) -> dict[str, Any]:
+        """The row's columns of `RUN`, and those that `OpeningWriter` needs.
 
         Raises:
             RowRejected: the row is well-formed but excluded by the settings.
         """
-        config = self.config
-        chars = sum(len(content) for _, content in parsed["messages"])
+        config, messages = self.config, parsed["messages"]
+        chars = sum(len(content) for _, content in messages)
         if chars > config.max_conversation_chars:
             raise RowRejected("too_long")
         if config.created_from or config.created_until:
             _check_date(parsed["created_at"], config.created_from, config.created_until)
-        row: dict[str, Any] = {
-            name: parsed.get(name)
-            for name in ("conversation_id", "prompt_id", "model", "language", "created_at")
-        }
+        row: dict[str, Any] = {name: parsed.get(name) for name in COLUMNS}
         row["source"] = parsed["source"] or config.source_name or shape
-        row["messages"] = [{"role": role, "content": text} for role, text in parsed["messages"]]
         account = parsed["account"]
         row["account_id"] = account and self.keyed.hex("account", account.encode(), 8)
-        created = row["created_at"]
-        stamp = created.astimezone(UTC).isoformat() if created else None
-        content = canonical_json({**row, "created_at": stamp})
-        row["content"] = self.keyed.digest("content", content)
-        if row["conversation_id"] is None:
-            row["conversation_id"] = self.keyed.hex("id", canonical_json(row["messages"]), 12)
+        spoken = self.identities.spoken(messages)
+        plain = [_stamp(value) for value in row.values()]
+        content = self.identities.content(plain, spoken)
+        row["content"] = int.from_bytes(content[:8], "little", signed=True)
+        row["invented"] = row["conversation_id"] is None
+        if row["invented"]:
+            row["conversation_id"] = self.identities.invented(content)
         row["draw"] = sample_hash(row["conversation_id"], config.sample_seed)
-        return row, chars
+        row["messages"] = [{"role": role, "content": text} for role, text in messages]
+        row["chars"], row["turns"] = chars, len(messages)
+        row["spoken"] = spoken
+        row["between"] = self.identities.between(row["account_id"], row["model"])
+        return row
+
+
+def _stamp(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
 
 
 def _check_date(created: datetime | None, first: date | None, last: date | None) -> None:
@@ -73,23 +91,46 @@ class FileReader:
         self.row = RowMaker(context.config.conversations, context.keyed)
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
-        """Write the runs of one file; return their paths and the number of rows read."""
+        """Write the runs of one file; return their paths, and what was counted."""
         file = self.inputs[unit["file"]]
         shape = self.shapes[file.name]
         writer = RunWriter(self.storage, self.runs)
-        rows = 0
+        openings = OpeningWriter(self.storage, self.runs)
+        rows, repaired, lost = 0, Counter[str](), Counter[str]()
         for number, raw in grouped(SHAPES[shape], iter_rows(file, shape)):
             rows += 1
             place = {"file": file.name, "row": number}
             if isinstance(raw, Reject):
-                writer.add({**place, "reason": raw.reason}, 0)
+                writer.add({**place, "reason": raw.reason})
                 continue
             try:
                 parsed = parse(shape, raw)
-                columns, chars = self.row.columns(parsed, SHAPES[shape].name)
+                columns = self.row.columns(parsed, SHAPES[shape].name)
             except RowRejected as rejected:
-                writer.add({**place, "reason": rejected.reason}, 0)
+                writer.add({**place, "reason": rejected.reason})
                 continue
-            writer.add({**columns, **place}, chars)
+            repaired.update(parsed["repairs"])
+            lost.update(_lost(parsed, raw))
+            spoken, between = columns.pop("spoken"), columns.pop("between")
+            columns |= place
+            writer.add(columns)
+            openings.add(columns, spoken, between)
         writer.flush()
-        return {"name": file.name, "rows": rows, "runs": writer.paths}
+        openings.flush()
+        return {
+            "name": file.name,
+            "rows": rows,
+            "runs": writer.paths,
+            "openings": openings.paths,
+            "repaired": repaired,
+            "lost": lost,
+        }
+
+
+def _lost(parsed: Parsed, raw: Raw) -> list[str]:
+    """Fields that the raw row seems to hold and that came out null."""
+    return [
+        field
+        for field, names in NAMED_IN_FILES.items()
+        if parsed.get(field) is None and any(raw.get(name) not in (None, "") for name in names)
+    ]

@@ -11,7 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from vitw_ray import cluster
-from vitw_ray.conversations.runs import INDEX, RUN, Cutoffs, divide, draws, survivors
+from vitw_ray.conversations.runs import (
+    INDEX,
+    OUTGROWN,
+    RUN,
+    Cutoffs,
+    divide,
+    draws,
+    is_given,
+    repeats,
+)
 from vitw_ray.conversations.sampling import Sketch, balanced_cutoffs
 from vitw_ray.hash_runs import read_range
 from vitw_ray.keys import range_bounds
@@ -19,37 +28,55 @@ from vitw_ray.progress import Progress
 from vitw_ray.records import CONVERSATIONS, REJECTS
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
+from vitw_ray.storage import Storage
 
 COUNTED = {"models": "model", "sources": "source"}  # name in the manifest: column that is counted
 
 
-def draw(context: StageContext, paths: list[str], ranges: int) -> Cutoffs:
+@dataclass(frozen=True)
+class Runs:
+    """The sorted runs of a stage: those of all rows, and those that name `OUTGROWN` rows."""
+
+    rows: list[str]
+    outgrown: list[str]
+
+    def range(
+        self, storage: Storage, bounds: tuple[int, int], schema: pa.Schema
+    ) -> tuple[pa.Table, pa.Table]:
+        """The rows of a hash range, and which of them are the beginning of another."""
+        outgrown = read_range(storage, self.outgrown, bounds, OUTGROWN)
+        return read_range(storage, self.rows, bounds, schema), outgrown
+
+
+def draw(context: StageContext, runs: Runs, ranges: int) -> Cutoffs:
     """Cutoffs of the account cap and of the sample; each needs a pass over all rows."""
     config = context.config.conversations
     cutoffs = Cutoffs(balanced=config.balance_assistants)
     if config.max_per_account is not None:
-        sketch = _sketch(context, paths, ranges, cutoffs, "account", config.max_per_account)
+        sketch = _sketch(context, runs, ranges, cutoffs, "account", config.max_per_account)
         cutoffs = replace(cutoffs, by_account=sketch.cutoffs())
     if config.sample is not None:
-        sketch = _sketch(context, paths, ranges, cutoffs, "group", config.sample)
+        sketch = _sketch(context, runs, ranges, cutoffs, "group", config.sample)
         cutoffs = replace(cutoffs, by_group=balanced_cutoffs(sketch, config.sample))
     return cutoffs
 
 
 def _sketch(
-    context: StageContext, paths: list[str], ranges: int, cutoffs: Cutoffs, by: str, keep: int
+    context: StageContext, runs: Runs, ranges: int, cutoffs: Cutoffs, by: str, keep: int
 ) -> Sketch:
     storage = context.storage
 
     def sketch_range(unit: cluster.Unit) -> Sketch:
-        rows = read_range(storage, paths, range_bounds(unit["range"], ranges), INDEX)
-        capped, unsampled = draws(rows, survivors(rows), cutoffs)
-        stays = rows.filter(pa.array(survivors(rows) & ~capped & ~unsampled))
-        hashes = stays["draw"].to_numpy()
+        rows, outgrown = runs.range(storage, range_bounds(unit["range"], ranges), INDEX)
+        good = rows["reason"].is_null().to_numpy()
+        stays = good & ~is_given(repeats(rows, outgrown))
+        capped, unsampled = draws(rows, stays, cutoffs)
+        rows = rows.filter(pa.array(stays & ~capped & ~unsampled))
+        hashes = rows["draw"].to_numpy()
         if by == "account":
-            groups = stays["account_id"].to_pylist()
+            groups = rows["account_id"].to_pylist()
         else:
-            groups = [cutoffs.group(model) for model in stays["model"].to_pylist()]
+            groups = [cutoffs.group(model) for model in rows["model"].to_pylist()]
         named = np.array([group is not None for group in groups], dtype=bool)
         names = [group for group in groups if group is not None]
         return Sketch.of(hashes[named], names, keep)
@@ -74,14 +101,14 @@ class Merged:
     days: list[str]
 
 
-def merge(context: StageContext, paths: list[str], rows: int, cutoffs: Cutoffs) -> Merged:
+def merge(context: StageContext, runs: Runs, rows: int, cutoffs: Cutoffs) -> Merged:
     """Write all parts."""
     config = context.config.conversations
     kept_rows = min(rows, config.sample or rows)
     parts = max(1, -(-kept_rows // config.rows_per_part))
     # With a small sample a part covers many input rows: read them in steps to bound the memory.
     steps = max(1, -(-rows // (parts * config.rows_per_part)))
-    writer = _PartWriter(context, paths, cutoffs, parts, steps)
+    writer = _PartWriter(context, runs, cutoffs, parts, steps)
     files: list[FileEntry] = []
     counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
     rejected, days = Counter[str](), list[str]()
@@ -102,17 +129,19 @@ class _PartWriter:
     """Reads one hash range from the runs and writes its part of both tables."""
 
     context: StageContext
-    paths: list[str]
+    runs: Runs
     cutoffs: Cutoffs
     parts: int
     steps: int
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
         part, storage = unit["part"], self.context.storage
+        keep_identical = self.context.config.conversations.identical_rows == "keep"
         kept, rejects = [CONVERSATIONS.empty_table()], [REJECTS.empty_table()]
         for step in range(part * self.steps, (part + 1) * self.steps):
             bounds = range_bounds(step, self.parts * self.steps)
-            good, bad = divide(read_range(storage, self.paths, bounds, RUN), self.cutoffs)
+            rows, outgrown = self.runs.range(storage, bounds, RUN)
+            good, bad = divide(rows, self.cutoffs, outgrown, keep_identical=keep_identical)
             kept.append(good.cast(CONVERSATIONS))
             rejects.append(bad.cast(REJECTS))
         conversations = pa.concat_tables(kept)

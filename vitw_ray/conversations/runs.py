@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vitw_ray.hash_runs import write_sorted_run
 from vitw_ray.keys import id_hash
@@ -26,17 +27,20 @@ RUN = pa.schema(
         pa.field("file", pa.string(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
         pa.field("reason", pa.string()),  # not null: a reject
-        pa.field("content", pa.binary(16)),  # HMAC of the whole row
+        pa.field("content", pa.int64()),  # keyed hash of all columns
+        pa.field("invented", pa.bool_()),  # the id is a hash, as the row has none
+        pa.field("updated_at", pa.timestamp("us", tz="UTC")),
+        pa.field("turns", pa.int64()),
+        pa.field("chars", pa.int64()),
         pa.field("draw", pa.uint64()),  # hash used to draw the sample
     ]
 )
-INDEX = pa.schema(
-    [
-        RUN.field(name)
-        for name in ("hash", "conversation_id", "account_id", "model", "content", "draw", "reason")
-    ]
-)
-"""The columns of `RUN` needed to draw a sample."""
+_HELD = {"prompt_id", "source", "language", "messages"}
+INDEX = pa.schema([field for field in RUN if field.name not in _HELD])
+"""The columns of `RUN` needed to choose rows, without the text."""
+OUTGROWN = pa.schema([RUN.field("hash"), RUN.field("content")])
+"""Names rows: those that are the beginning of another conversation."""
+NONE_OUTGROWN = OUTGROWN.empty_table()
 
 
 class RunWriter:
@@ -49,12 +53,12 @@ class RunWriter:
         self._chars = 0
         self.paths: list[str] = []
 
-    def add(self, row: dict[str, Any], chars: int) -> None:
+    def add(self, row: dict[str, Any]) -> None:
         """Add a row with the columns of `RUN`; `hash` is set here."""
         identity = row.get("conversation_id") if row.get("reason") is None else None
         row["hash"] = id_hash(identity or f"{row['file']}\0{row['row']}")
         self._rows.append(row)
-        self._chars += chars
+        self._chars += row.get("chars") or 0
         if len(self._rows) >= RUN_ROWS or self._chars >= RUN_CHARS:
             self.flush()
 
@@ -80,24 +84,58 @@ class Cutoffs:
         return (model or "") if self.balanced else ""
 
 
-def survivors(table: pa.Table) -> np.ndarray:
-    """Which good rows stay after deduplication by id; the smallest content HMAC wins.
+def repeats(table: pa.Table, outgrown: pa.Table) -> np.ndarray:
+    """Why a good row does not stay beside the others of its hash range; the rest is None.
+
+    A row that is the beginning of another conversation is `superseded`. Of the other rows with one
+    id the latest stays (`updated_at`, else `created_at`), else the longest (turns, then
+    characters); what is left of a tie is decided by the content, so that the order of rows and
+    files never matters. Of the rows that do not stay, exact copies are `identical`, and the others
+    `superseded`.
+
+    Args:
+        table: rows with the columns of `INDEX`.
+        outgrown: hash and content of the rows that are the beginning of another conversation.
 
     Returns:
-        Boolean array (rows).
+        Object array (rows).
     """
+    reasons = np.full(table.num_rows, None, dtype=object)
     good = table["reason"].is_null().to_numpy()
-    rows = np.flatnonzero(good)
-    identity = table.select(["conversation_id", "content"]).filter(pa.array(good))
-    ordered = identity.append_column("place", pa.array(rows)).sort_by(
-        [("conversation_id", "ascending"), ("content", "ascending")]
-    )
-    ids = np.array(ordered["conversation_id"].to_pylist(), dtype=object)
-    first = np.ones(len(ids), dtype=bool)
-    first[1:] = ids[1:] != ids[:-1]
-    keep = np.zeros(table.num_rows, dtype=bool)
-    keep[ordered["place"].to_numpy()[first]] = True
-    return keep
+    beginning = good & _among(table, outgrown)
+    reasons[beginning] = "superseded"
+    places = np.flatnonzero(good & ~beginning)
+    ordered = _best_first(table, places)
+    ids, contents = ordered["conversation_id"].to_pylist(), ordered["content"].to_pylist()
+    of = ordered["place"].to_pylist()
+    seen: set[int] = set()
+    for n, identity in enumerate(ids):
+        if n and identity == ids[n - 1]:
+            reasons[of[n]] = "identical" if contents[n] in seen else "superseded"
+            seen.add(contents[n])
+        else:
+            seen = {contents[n]}
+    return reasons
+
+
+def _among(table: pa.Table, outgrown: pa.Table) -> np.ndarray:
+    if not outgrown.num_rows:
+        return np.zeros(table.num_rows, dtype=bool)
+    pairs = set(zip(outgrown["hash"].to_pylist(), outgrown["content"].to_pylist(), strict=True))
+    rows = zip(table["hash"].to_pylist(), table["content"].to_pylist(), strict=True)
+    return np.fromiter((row in pairs for row in rows), dtype=bool, count=table.num_rows)
+
+
+def _best_first(table: pa.Table, places: np.ndarray) -> pa.Table:
+    """The rows at some places, sorted by id, and the row that stays before the others of its id."""
+    rows = table.select(INDEX.names).take(pa.array(places))
+    rows = rows.append_column("place", pa.array(places))
+    updated, created = (rows[name].combine_chunks() for name in ("updated_at", "created_at"))
+    moment = pc.call_function("coalesce", [updated, created])
+    rows = rows.append_column("moment", moment)
+    order = [("moment", "descending"), ("turns", "descending"), ("chars", "descending")]
+    further = [(name, "ascending") for name in ("content", "file", "row")]
+    return rows.sort_by([("conversation_id", "ascending"), *order, *further])
 
 
 def draws(table: pa.Table, keep: np.ndarray, cutoffs: Cutoffs) -> tuple[np.ndarray, np.ndarray]:
@@ -121,18 +159,32 @@ def draws(table: pa.Table, keep: np.ndarray, cutoffs: Cutoffs) -> tuple[np.ndarr
     return capped, unsampled
 
 
-def divide(table: pa.Table, cutoffs: Cutoffs) -> tuple[pa.Table, pa.Table]:
-    """Split the rows of one hash range into `conversations` and `rejects`, both sorted."""
-    keep = survivors(table)
-    capped, unsampled = draws(table, keep, cutoffs)
-    reasons = np.array(table["reason"].to_pylist(), dtype=object)
-    for rows, code in (
-        (~keep & table["reason"].is_null().to_numpy(), "duplicate_id"),
-        (capped, "over_account_cap"),
-        (unsampled, "not_sampled"),
-    ):
-        reasons[rows] = code
-    rejected = np.array([reason is not None for reason in reasons], dtype=bool)
+def divide(
+    table: pa.Table,
+    cutoffs: Cutoffs,
+    outgrown: pa.Table = NONE_OUTGROWN,
+    *,
+    keep_identical: bool = False,
+) -> tuple[pa.Table, pa.Table]:
+    """Split the rows of one hash range into `conversations` and `rejects`, both sorted.
+
+    Args:
+        table: rows with the columns of `RUN`.
+        cutoffs: of the sample.
+        outgrown: as for `repeats`.
+        keep_identical: identical rows without an id have become rows of their own elsewhere
+            (`histories.number_copies`); here they are left out.
+    """
+    reasons = repeats(table, outgrown)
+    if keep_identical:
+        invented = table["invented"].fill_null(False).to_numpy()
+        elsewhere = (reasons == "identical") & invented
+        table, reasons = table.filter(pa.array(~elsewhere)), reasons[~elsewhere]
+    given = np.array(table["reason"].to_pylist(), dtype=object)
+    reasons = np.where(is_given(given), given, reasons)
+    capped, unsampled = draws(table, ~is_given(reasons), cutoffs)
+    reasons[capped], reasons[unsampled] = "over_account_cap", "not_sampled"
+    rejected = is_given(reasons)
     kept = table.filter(pa.array(~rejected)).sort_by(
         [("hash", "ascending"), ("conversation_id", "ascending")]
     )
@@ -141,3 +193,8 @@ def divide(table: pa.Table, cutoffs: Cutoffs) -> tuple[pa.Table, pa.Table]:
     ).filter(pa.array(rejected))
     rejects = rejects.sort_by([("file", "ascending"), ("row", "ascending")])
     return kept.select(CONVERSATIONS.names), rejects.select(REJECTS.names)
+
+
+def is_given(reasons: np.ndarray) -> np.ndarray:
+    """Which rows have a reason not to stay; (rows,) bool."""
+    return np.array([reason is not None for reason in reasons], dtype=bool)

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vitw_ray.conversations.listing import LISTING_THREADS, Listing
 from vitw_ray.conversations.looking import look_at, unknown_shape, unreadable
 from vitw_ray.conversations.shapes import Recognised
+from vitw_ray.conversations.sources import safe_columns
 from vitw_ray.errors import InputError
 from vitw_ray.stages import SourceFile
 
@@ -26,6 +27,14 @@ class Survey:
     """Name of a file or folder -> why it is not read."""
     looks: dict[str, Recognised] = field(default_factory=dict)
     """Name of a file -> what its rows look like."""
+
+    def not_read(self) -> tuple[str, ...]:
+        """Columns with values that the shape of their file does not read.
+
+        Keys that do not look like names are left out: they may be text of a conversation.
+        """
+        looks = (replace(self.looks[name], shape=shape) for name, shape in self.shapes.items())
+        return tuple(safe_columns({column for look in looks for column in look.unread()}))
 
 
 def survey(listing: Listing, source_format: str = "auto") -> Survey:

@@ -4,14 +4,15 @@
 characters: text of a conversation cannot reach a table through them.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from vitw_ray.alphabet import LABEL, TASK_PHRASE
-from vitw_ray.facets import AI_VALUES, HUMAN_VALUES, ResponseType
+from vitw_ray.facets import AI_VALUES, FACETS, HUMAN_VALUES, ResponseType
 from vitw_ray.records import Conversation
 
 Label = Annotated[str, StringConstraints(pattern=rf"^{LABEL}$")]
@@ -50,6 +51,7 @@ class Extracted:
     `cached_tokens` counts prompt tokens that the engine had cached. It depends on scheduling, so it
     is stored with the answer but is in no table. `confidence` (0.5-1) is the probability that the
     conversation is on the side of the subjectivity gate that its level says; None: unknown.
+    `labels_dropped` and `lists_cut` count what was odd in the answer and left out of it.
     """
 
     answer: Answer | None
@@ -59,6 +61,31 @@ class Extracted:
     truncated_share: float = 0.0
     cached_tokens: int = 0
     confidence: float | None = None
+    labels_dropped: int = 0
+    lists_cut: int = 0
+
+
+_MARKS = re.compile(
+    r"(?:\[(?:\d+ )?(?:image|audio|video|file|attachment|thinking|tool call|tool message)s?\]|\s)*+"
+)
+"""Marks that stand in a message for what nobody said."""
+
+
+def as_judged(conversation: Conversation, extracted: Extracted) -> Extracted:
+    """What an extractor says of a conversation, as far as there is something to judge.
+
+    Where the assistant says nothing, it shows no values and treats none: whatever the extractor
+    answers, such a conversation has no AI values and no response type.
+    """
+    answer = extracted.answer
+    if answer is None or any(
+        message.role == "assistant" and not _MARKS.fullmatch(message.content)
+        for message in conversation.messages
+    ):
+        return extracted
+    about = [facet for facet in FACETS if facet.speaker == "assistant"]
+    nothing = {facet.field: () if facet.kind == "values" else None for facet in about}
+    return replace(extracted, answer=answer.model_copy(update=nothing))
 
 
 class Extractor(Protocol):

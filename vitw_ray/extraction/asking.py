@@ -7,6 +7,7 @@ After that, and whenever the model itself fails, the conversation becomes a row 
 import asyncio
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
@@ -28,10 +29,11 @@ GIVEN = 0.9  # ours: probability of a code that a server gives without saying ho
 
 
 class _Costs:
-    """Token counts, summed over all requests about one conversation."""
+    """What all requests about one conversation cost, and what their answers lost."""
 
     def __init__(self) -> None:
         self.prompt_tokens = self.output_tokens = self.cached_tokens = 0
+        self.repairs = Counter[str]()
 
     def add(self, completion: Completion) -> None:
         self.prompt_tokens += completion.prompt_tokens
@@ -82,6 +84,8 @@ async def extract_one(
         truncated_share=reading.truncated_share,
         cached_tokens=costs.cached_tokens,
         confidence=confidence if error is None else None,
+        labels_dropped=costs.repairs["label_dropped"],
+        lists_cut=costs.repairs["list_cut"],
     )
 
 
@@ -159,7 +163,7 @@ async def _ask(
         completion = await model.ask(reading, question, attempt)
         costs.add(completion)
         try:
-            fields = parse(completion.text, question)
+            fields = parse(completion.text, question, costs.repairs)
             return fields, completion.code_logprobs or _as_given(question, fields)
         except InvalidAnswer:
             code = "cut_answer" if completion.cut else "invalid_answer"

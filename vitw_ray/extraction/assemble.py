@@ -21,6 +21,10 @@ from vitw_ray.records import CONVERSATIONS, EXTRACTIONS, Conversation, Message
 from vitw_ray.run_folder import FileEntry, read_part
 from vitw_ray.stages import StageContext
 
+REPAIRS = {"label_dropped": "labels_dropped", "list_cut": "lists_cut"}
+"""What was odd in an answer and left out of it, and its column in the segments."""
+COUNTED = {"cached_tokens": "cached_tokens", **REPAIRS}
+
 
 def assemble(
     context: StageContext, index: AnswerIndex, extractor: str
@@ -62,7 +66,8 @@ class _Assembler:
         table = extraction_rows(conversations, answers, self.extractor, self.subjective_from)
         file = self.folder.write_table("extractions", table, unit["part"], private=True)
         counts = _count(table)
-        counts["cached_tokens"] = int(answers["cached_tokens"].to_numpy().sum())
+        for name, column in COUNTED.items():
+            counts[name] = int(answers[column].to_numpy().sum())
         return {"file": file, "counts": counts}
 
 

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError, StageFailed
-from vitw_ray.extraction.answers import Extracted
-from vitw_ray.extraction.assemble import answer_keys, as_conversations, assemble
+from vitw_ray.extraction.answers import Extracted, as_judged
+from vitw_ray.extraction.assemble import REPAIRS, answer_keys, as_conversations, assemble
 from vitw_ray.extraction.extractors import extractor_key, make_extractor, settings_without_start
 from vitw_ray.extraction.health import (
     check_reader,
@@ -64,6 +64,7 @@ def extract(context: StageContext) -> StageReport:
     rows = sum(file.rows for file in files)
     _check_failed_share(counts, rows, context.config.extraction.max_error_share)
     compact(context.storage, answers, index)
+    repaired = {name: n for name in REPAIRS if (n := counts.pop(name, 0))}
     failed = {code.removeprefix("error:"): n for code, n in counts.items() if "error:" in code}
     return StageReport(
         files=files,
@@ -76,6 +77,7 @@ def extract(context: StageContext) -> StageReport:
             "rows_per_s_once_ready": rate,
             "answers_new": totals["answered"],
             "answers_reused": totals["reused"],
+            "repaired": repaired,
             **{name: n for name, n in sorted(counts.items()) if "error:" not in name},
             **health_details(context, watch),
         },
@@ -213,7 +215,7 @@ class UnitExtractor:
         failed = 0
         seen: list[tuple[Group, Extracted]] = []
         for n, extracted in self._extractor.extract([conversations[n] for n in wanted]):
-            self._segment.add(keys[wanted[n]], extracted)
+            self._segment.add(keys[wanted[n]], as_judged(conversations[wanted[n]], extracted))
             failed += extracted.error is not None
             seen.append((groups[wanted[n]], extracted))
             if self._tally:

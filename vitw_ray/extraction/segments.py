@@ -48,6 +48,9 @@ SEGMENT = pa.schema(
         ),
         # Depends on scheduling, so it is in no table.
         pa.field("cached_tokens", pa.int64(), nullable=False),
+        # Counted over all rows in the manifest.
+        pa.field("labels_dropped", pa.int64(), nullable=False),
+        pa.field("lists_cut", pa.int64(), nullable=False),
     ]
 )
 
@@ -108,6 +111,8 @@ def _columns(key: bytes, extracted: Extracted) -> dict[str, object]:
         "output_tokens": extracted.output_tokens,
         "truncated_share": extracted.truncated_share,
         "cached_tokens": extracted.cached_tokens,
+        "labels_dropped": extracted.labels_dropped,
+        "lists_cut": extracted.lists_cut,
     }
 
 

@@ -1,8 +1,9 @@
 """Client of an OpenAI-compatible server: its setup, and the mapping of responses and errors."""
 
+import math
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vitw_ray.errors import ConfigError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 CONNECT_S = 10.0  # ours: a host that is up accepts within a few round trips, even when busy
+MOST_TOKENS = 1 << 31  # ours: no model reads or writes as many for one request
 MAX_RETRIES = 12  # ours: at 0.5 to 8 s between retries, this outlasts a rate limit of one minute
 
 
@@ -73,17 +75,36 @@ def completion_of(response: "ChatCompletion") -> Completion:
         refused = bool(choice.message.refusal) or choice.finish_reason == "content_filter"
         details = usage.prompt_tokens_details if usage else None
         completion = Completion(
-            text=choice.message.content or "",
+            text=_text(choice.message.content),
             cut=choice.finish_reason == "length",
-            prompt_tokens=(usage.prompt_tokens or 0) if usage else 0,
-            output_tokens=(usage.completion_tokens or 0) if usage else 0,
-            cached_tokens=(details.cached_tokens or 0) if details else 0,
+            prompt_tokens=_tokens(usage.prompt_tokens) if usage else 0,
+            output_tokens=_tokens(usage.completion_tokens) if usage else 0,
+            cached_tokens=_tokens(details.cached_tokens) if details else 0,
         )
     except (AttributeError, LookupError, TypeError):  # the client does not validate responses
         completion, refused = None, False
     if refused or completion is None:
         raise ModelFailure("refused" if refused else "server_refused_request")
     return completion
+
+
+def _text(content: Any) -> str:
+    """What a message says: a text, or a list of parts, as some servers write it.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(content, list):
+        return "".join(part["text"] if isinstance(part, dict) else part for part in content)
+    if content is not None and not isinstance(content, str):
+        raise TypeError
+    return content or ""
+
+
+def _tokens(count: Any) -> int:
+    """A number of tokens; 0, which stands for unknown, if it is no count that can be one."""
+    is_count = isinstance(count, int) and not isinstance(count, bool)
+    return count if is_count and 0 <= count < MOST_TOKENS else 0
 
 
 def logprobs_of(response: "ChatCompletion", question: Question) -> tuple[float, ...] | None:
@@ -93,10 +114,14 @@ def logprobs_of(response: "ChatCompletion", question: Question) -> tuple[float, 
     try:
         for entry in response.choices[0].logprobs.content:  # type: ignore[union-attr]
             if before.match(written) and code_at_start(entry.token, question.codes):
-                likeliest = [(top.token, top.logprob) for top in entry.top_logprobs]
+                likeliest = [
+                    (top.token, min(top.logprob, 0.0))
+                    for top in entry.top_logprobs
+                    if math.isfinite(top.logprob)
+                ]
                 return code_logprobs(question.codes, likeliest)
             written += entry.token
-    except (AttributeError, LookupError, TypeError):  # the client does not validate responses
+    except (AttributeError, LookupError, TypeError, OverflowError):  # responses are not validated
         pass
     return None
 

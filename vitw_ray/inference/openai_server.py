@@ -118,7 +118,7 @@ class OpenAIServer:
             failure = wrong_key(self._url)
         except openai.OpenAIError as error:
             failure = ModelFailure(failure_code(error))
-        except ValueError:  # the body is not JSON, despite its content type
+        except (ValueError, RecursionError):  # the body is no JSON, or JSON nested a thousand deep
             failure = ModelFailure("server_refused_request")
         # Raised outside the handlers, so that it has no context: the client's exceptions quote the
         # server, which may quote the conversation or the key.
@@ -182,7 +182,10 @@ class OpenAIServer:
 
         try:
             return await self._complete(self._check_client, Reading(), question, 0)
-        except (TimeoutError, ValueError, ModelFailure, openai.OpenAIError) as error:
+        except (
+            *(TimeoutError, ValueError, RecursionError, ModelFailure),
+            openai.OpenAIError,
+        ) as error:
             problem = start_problem(error, self._url, self._config.model)
             refused = isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError)
             part = error.param if refused else None

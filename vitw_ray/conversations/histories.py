@@ -1,0 +1,203 @@
+"""Rows that are the beginning of another conversation, and rows that are equal in every column.
+
+Logs with a row per request repeat the whole conversation so far in every row. A row whose messages
+are a proper prefix of those of another row, of the same account and assistant (or both unknown),
+is `superseded`. Of versions with one id this decides nothing: `runs.repeats` does.
+
+To find such rows in any number of files, reading writes a few hashes of each row (`identity`) into
+sorted runs, keyed by the opening: the messages up to the first of the user. All rows of one
+history have the same opening, so one worker sees them together. What it finds is written as small
+sorted runs, keyed as the rows themselves are, which the merge reads range by range.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vitw_ray import cluster
+from vitw_ray.conversations.identity import Identities, Spoken
+from vitw_ray.conversations.runs import OUTGROWN, RUN, RunWriter
+from vitw_ray.conversations.sampling import sample_hash
+from vitw_ray.hash_runs import read_range, write_sorted_run
+from vitw_ray.keys import RING_BITS, range_bounds
+from vitw_ray.progress import Progress
+from vitw_ray.stages import StageContext
+from vitw_ray.storage import Storage
+
+OPENING_ROWS = 65_536  # ours: rows per run, about 5 MB
+OPENING_HASHES = 1_000_000  # ours: limit that keeps conversations of many turns from filling it
+RANGE_ROWS = 500_000  # ours: rows that one worker compares, about 200 MB
+
+OPENINGS = pa.schema(
+    [
+        pa.field("hash", pa.int64(), nullable=False),  # of the opening
+        pa.field("row", pa.int64(), nullable=False),  # `hash` of the row in `RUN`
+        pa.field("content", pa.int64(), nullable=False),
+        pa.field("between", pa.int64(), nullable=False),  # account and assistant
+        pa.field("whole", pa.int64(), nullable=False),
+        pa.field("invented", pa.bool_(), nullable=False),
+        pa.field("beginnings", pa.list_(pa.int64()), nullable=False),
+    ]
+)
+
+
+class OpeningWriter:
+    """Buffers the hashes of rows and writes them as sorted runs."""
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self._storage, self._folder = storage, folder
+        self._columns: dict[str, list[Any]] = {name: [] for name in OPENINGS.names}
+        self._hashes = 0
+        self.paths: list[str] = []
+
+    def add(self, row: Mapping[str, Any], spoken: Spoken, between: int) -> None:
+        """Add a row of `RUN` that has its `hash`."""
+        opening = spoken.whole if spoken.opening is None else spoken.opening
+        found = (
+            opening & ((1 << RING_BITS) - 1),
+            *(row["hash"], row["content"], between, spoken.whole, row["invented"]),
+            spoken.beginnings,
+        )
+        for column, value in zip(self._columns.values(), found, strict=True):
+            column.append(value)
+        self._hashes += len(spoken.beginnings)
+        if len(self._columns["hash"]) >= OPENING_ROWS or self._hashes >= OPENING_HASHES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the buffered rows."""
+        if not self._columns["hash"]:
+            return
+        table = pa.table(self._columns, schema=OPENINGS)
+        self.paths.append(write_sorted_run(self._storage, self._folder, table))
+        self._columns, self._hashes = {name: [] for name in OPENINGS.names}, 0
+
+
+@dataclass
+class Repeats:
+    """Where the rows are named that repeat others, and how many there are.
+
+    Attributes:
+        outgrown: runs with hash and content of rows that are the beginning of another.
+        copies: runs with hash and content of rows without an id that others equal.
+        counts: `same_messages`: conversations whose messages another one has too. `identical`:
+            rows without an id that equal another one in every column.
+    """
+
+    outgrown: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def find_repeats(context: StageContext, runs: str, openings: list[str], rows: int) -> Repeats:
+    """Compare the rows of each opening."""
+    ranges = max(1, -(-rows // RANGE_ROWS))
+    storage = context.storage
+    histories = context.config.conversations.growing_histories == "longest"
+
+    def compare_range(unit: cluster.Unit) -> cluster.Unit:
+        table = read_range(storage, openings, range_bounds(unit["range"], ranges), OPENINGS)
+        outgrown = beginnings(table) if histories else np.zeros(table.num_rows, dtype=bool)
+        copies = copied(table) & ~outgrown
+        named = {
+            name: write_sorted_run(storage, runs, _named(table, chosen)) if chosen.any() else None
+            for name, chosen in (("outgrown", outgrown), ("copies", copies))
+        }
+        identical = int(copies.sum()) - len(np.unique(table["content"].to_numpy()[copies]))
+        counts = {"identical": identical, "same_messages": same_messages(table)}
+        return {**named, "counts": counts}
+
+    found = Repeats()
+    with Progress("conversations: compare"):
+        for result in cluster.stream([{"range": n} for n in range(ranges)], compare_range):
+            found.outgrown += [result["outgrown"]] if result["outgrown"] else []
+            found.copies += [result["copies"]] if result["copies"] else []
+            found.counts.update(result["counts"])
+    return found
+
+
+def beginnings(table: pa.Table) -> np.ndarray:
+    """Which rows are a proper prefix of a row with another id; (rows,) bool.
+
+    Account and assistant are mixed into the hashes, so equal ones are of one history.
+    """
+    owners, between = table["row"].to_numpy(), table["between"].to_numpy()
+    wholes = table["whole"].to_numpy() ^ between
+    lists = table["beginnings"].combine_chunks()
+    sizes = np.diff(lists.offsets.to_numpy())
+    prefixes = lists.flatten().to_numpy() ^ np.repeat(between, sizes)
+    holders = np.repeat(owners, sizes)
+    asked = np.isin(prefixes, wholes)
+    prefixes, holders = prefixes[asked], holders[asked]
+    if not len(prefixes):
+        return np.zeros(table.num_rows, dtype=bool)
+    order = np.argsort(prefixes, kind="stable")
+    names, starts = np.unique(prefixes[order], return_index=True)
+    low = np.minimum.reduceat(holders[order], starts)
+    high = np.maximum.reduceat(holders[order], starts)
+    place = np.minimum(np.searchsorted(names, wholes), len(names) - 1)
+    of_another = (low[place] != owners) | (high[place] != owners)
+    return (names[place] == wholes) & of_another
+
+
+def copied(table: pa.Table) -> np.ndarray:
+    """Which rows without an id equal another one in every column; (rows,) bool."""
+    invented = table["invented"].to_numpy()
+    contents = table["content"].to_numpy()
+    names, counts = np.unique(contents[invented], return_counts=True)
+    return invented & np.isin(contents, names[counts > 1])
+
+
+def same_messages(table: pa.Table) -> int:
+    """Conversations whose messages another one has too, all but the first of each group."""
+    wholes, owners = table["whole"].to_numpy(), table["row"].to_numpy()
+    order = np.lexsort((owners, wholes))
+    wholes, owners = wholes[order], owners[order]
+    same = wholes[1:] == wholes[:-1]
+    return int((same & (owners[1:] != owners[:-1])).sum())
+
+
+def _named(table: pa.Table, chosen: np.ndarray) -> pa.Table:
+    rows = table.filter(pa.array(chosen))
+    return pa.table({"hash": rows["row"], "content": rows["content"]}, schema=OUTGROWN)
+
+
+def number_copies(
+    context: StageContext, runs: str, paths: list[str], copies: list[str], ranges: int
+) -> list[str]:
+    """Give equal rows without an id an id each; the first keeps its own.
+
+    Returns:
+        Further runs with the renamed rows. `runs.divide` leaves them out where they were.
+    """
+    storage = context.storage
+    seed, identities = context.config.conversations.sample_seed, Identities(context.keyed)
+
+    def number_range(unit: cluster.Unit) -> cluster.Unit:
+        bounds = range_bounds(unit["range"], ranges)
+        named = read_range(storage, copies, bounds, OUTGROWN)
+        writer = RunWriter(storage, runs)
+        if not named.num_rows:
+            return {"runs": []}
+        table = read_range(storage, paths, bounds, RUN)
+        invented = table["invented"].fill_null(False).to_numpy()
+        contents = table["content"].fill_null(0).to_numpy()
+        table = table.filter(pa.array(invented & np.isin(contents, named["content"].to_numpy())))
+        order = ("conversation_id", "file", "row")
+        number, before = 0, None
+        for row in table.sort_by([(name, "ascending") for name in order]).to_pylist():
+            number = number + 1 if row["conversation_id"] == before else 0
+            before = row["conversation_id"]
+            if number:
+                row["conversation_id"] = identities.numbered(before, number)
+                row["draw"] = sample_hash(row["conversation_id"], seed)
+                writer.add(row)
+        writer.flush()
+        return {"runs": writer.paths}
+
+    units = [{"range": n} for n in range(ranges)]
+    return sorted(path for result in cluster.stream(units, number_range) for path in result["runs"])
