@@ -9,7 +9,7 @@ occurrences or fewer in a pool of which the reader still sees one.
 
 Conversations of the calibration are drawn with replacement, from planted conversations or from
 labelled real ones. The loss in the traffic is computed exactly, as traffic is the same draw without
-end.
+end. Answers to one prompt train the head, or test it, but not both.
 
     python benchmarks/bench_screen.py [--quick] [--cache FOLDER]
 """
@@ -27,20 +27,25 @@ from typing import Any
 import numpy as np
 from harness import ROOT, Result, parser_of, with_one_thread
 
+from vitw_ray.config import ExtractionConfig
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.extraction.screen.audit import AUDIT_SHARE
 from vitw_ray.extraction.screen.certify import certify
 from vitw_ray.extraction.screen.features import features_of
 from vitw_ray.extraction.screen.head import fit_binary
+from vitw_ray.extraction.screen.training import TRAINS_EVERY
 from vitw_ray.inference.embedder import load_embedder
 from vitw_ray.records import Conversation, Message
 
+DATA = Path(os.environ.get("VITW_RAY_DATA", ROOT.parent / "shared" / "data"))
 ALPHA = 0.02
-TRAFFIC, SAMPLE = 100_000, 4_000
+TRAFFIC = 100_000
+SAMPLE = ExtractionConfig().screen_sample
+TRAIN = SAMPLE // TRAINS_EVERY
 SUBJECTIVE = 0.44  # paper, 1.1
 ERRORS = (0.0, 0.005, 0.01, 0.02, 0.05)
 RARE = 5  # ours: occurrences of a rare label among the conversations of a pool
-HEAD_EVERY = 40  # resamples with one head, then another is trained
+HEAD_EVERY = 20  # resamples with one head, then another is trained
 TIMED = 30  # conversations whose features are timed
 
 
@@ -51,6 +56,7 @@ class Pool:
     features: np.ndarray
     subjective: np.ndarray
     labels: list[list[str]]
+    prompts: np.ndarray  # conversations of one prompt are drawn together
 
 
 def talk_of(row: dict[str, Any]) -> Conversation:
@@ -71,7 +77,8 @@ def pool_of(pairs: list[tuple[dict, dict]], cache: Path | None, name: str, embed
         for _, truth in pairs
     ]
     subjective = np.array([truth["subjectivity"] >= 3 for _, truth in pairs])
-    return Pool(features, subjective, labels)
+    prompts = [str(talk.get("prompt_id") or talk["conversation_id"]) for talk, _ in pairs]
+    return Pool(features, subjective, labels, np.unique(prompts, return_inverse=True)[1])
 
 
 def labelled(folder: Path) -> list[tuple[dict, dict]]:
@@ -81,15 +88,13 @@ def labelled(folder: Path) -> list[tuple[dict, dict]]:
         with gzip.open(folder / name, "rt", encoding="utf-8") as file:
             return [json.loads(line) for line in file]
 
-    gold = rows("labels/gold_open.jsonl.gz")
-    wanted = {row["conversation_id"] for row in gold}
-    talks = {
-        row["conversation_id"]: row
+    gold = {row["conversation_id"]: row for row in rows("labels/gold_open.jsonl.gz")}
+    return [
+        (row, gold[row["conversation_id"]])
         for name in ("conversations.jsonl.gz", "models.jsonl.gz")
         for row in rows(name)
-        if row["conversation_id"] in wanted
-    }
-    return [(talks[row["conversation_id"]], row) for row in gold]
+        if row["conversation_id"] in gold
+    ]
 
 
 def weights_of(pool: Pool, rows: np.ndarray) -> np.ndarray:
@@ -110,6 +115,14 @@ def rare_recall(pool: Pool, rows: np.ndarray, kept: np.ndarray, said: np.ndarray
     return sum(label in seen for label in rare) / len(rare) if rare else 1.0
 
 
+def halves(pool: Pool, train: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that train the head, about `train` of them, and the others."""
+    order = rng.permutation(pool.prompts.max() + 1)
+    place = np.argsort(order)[pool.prompts]
+    cut = np.sort(place)[train]
+    return np.flatnonzero(place < cut), np.flatnonzero(place >= cut)
+
+
 def study(pool: Pool, error: float, resamples: int, train: int) -> dict[str, float]:
     """Resample, certify, and count what the screen costs and saves in endless traffic."""
     rng = np.random.default_rng(0)
@@ -120,13 +133,12 @@ def study(pool: Pool, error: float, resamples: int, train: int) -> dict[str, flo
     calls, losses, rares, certified = [], [], [], 0
     for number in range(resamples):
         if number % HEAD_EVERY == 0:
-            order = rng.permutation(len(pool.subjective))
-            learnt, rows = order[:train], order[train:]
+            learnt, rows = halves(pool, train, rng)
             head = fit_binary(pool.features[learnt], answers(learnt))
             scores = head.scores(pool.features[rows])[:, 0]
             weights = weights_of(pool, rows)
             said = weights * np.where(pool.subjective[rows], 1 - error, error)
-        drawn = rng.choice(len(rows), SAMPLE // 2, p=weights)
+        drawn = rng.choice(len(rows), SAMPLE - TRAIN, p=weights)
         found = certify(scores[drawn], answers(rows[drawn]), ALPHA)
         certified += found.threshold is not None
         out = scores < (-np.inf if found.threshold is None else found.threshold)
@@ -161,12 +173,11 @@ def main() -> None:
         f"planted, error {error:.1%}": (pool_of(pairs, given.cache, "planted", embedder), error)
         for error in ERRORS
     }
-    data = Path(os.environ.get("VITW_RAY_DATA", ROOT.parent / "shared" / "data"))
-    if (data / "labels" / "gold_open.jsonl.gz").exists():
-        gold = pool_of(labelled(data), given.cache, "gold", embedder)
+    if (DATA / "labels" / "gold_open.jsonl.gz").exists():
+        gold = pool_of(labelled(DATA), given.cache, "gold", embedder)
         studies["labelled, as labelled"] = (gold, 0.0)
     for name, (pool, error) in studies.items():
-        train = min(1000, len(pool.subjective) // 2)
+        train = min(TRAIN, len(pool.subjective) // 2)
         found = study(pool, error, resamples, train)
         short = name.replace(", ", "_").replace(" ", "_").replace("%", "").replace(".", "_")
         result.ratios |= {f"{short}_{key}": value for key, value in found.items()}

@@ -130,12 +130,12 @@ class ExtractionConfig:
     objective with certainty skip the model. How many subjective ones that loses is certified."""
     screen_loss: float = 0.02
     """Most of the reader's subjective conversations that the screen may lose, as a share (ours)."""
-    screen_sample: int = 4000
+    screen_sample: int = 6000
     """Conversations that the model reads first, to train and to certify the screen (ours); at most
     a third of all."""
     screen_heads: str | None = None
     """Folder that `vitw distill` wrote: its heads are used, and all of the sample certifies them.
-    Default: heads trained on one half of the sample and certified on the other."""
+    Default: heads trained on a quarter of the sample and certified on the rest."""
     screen_embedder: str = "minilm"
     """Embedder of the screen, always on the CPU: a profile, a model id or a folder, as
     `embedder`."""

@@ -50,7 +50,12 @@ class Reading:
         return described or settings_without_start(self._context.config)
 
     def answer(
-        self, pending: Sequence[Sequence[int]], rows: int, screening: Screening | None = None
+        self,
+        pending: Sequence[Sequence[int]],
+        rows: int,
+        *,
+        screening: Screening | None = None,
+        is_random: bool = True,
     ) -> None:
         """Answer rows in one pass. Where nothing is missing, no actor starts.
 
@@ -58,6 +63,8 @@ class Reading:
             pending: of each part, the positions of these rows, in ascending order.
             rows: that the pass is about, for the progress: those that are there included.
             screening: which of them the model need not read.
+            is_random: the rows were not chosen by what they say; only of such rows does it mean
+                anything that the answers are alike.
         """
         config, self._told = self._context.config, self._told or tell_check(self._context)
         there = rows - sum(map(len, pending))
@@ -86,7 +93,8 @@ class Reading:
                 progress.add(outside, reused=outside)
             for result in results:
                 self._told = self._told or tell_check(self._context)
-                self.watch.add(result["tallies"])
+                if is_random and screening is None:
+                    self.watch.add(result["tallies"])
                 counts = result["counts"]
                 totals.update(counts)
                 if tally:

@@ -43,7 +43,8 @@ def read_screened(context: StageContext, reading: Reading) -> tuple[Assembled, d
     pending = pending_rows(context, index, key, decided).rows
     if is_new:  # the sample was read just now; of an older one, failed rows are asked about again
         _, pending = split_rows(pending, ranges)
-    reading.answer(pending, conversations.rows, _screening(context, screen, folder, ranges))
+    screening = _screening(context, screen, folder, ranges)
+    reading.answer(pending, conversations.rows, screening=screening)
     decided = _decided(context, folder)
     index = read_index(context.storage, reading.answers)
     table = assemble(context, index, key, decided)
@@ -51,7 +52,7 @@ def read_screened(context: StageContext, reading: Reading) -> tuple[Assembled, d
     if audit.rejects:
         _tell_withdrawn(audit)
         left_out = pending_rows(context, index, key, decided).left_out
-        reading.answer(left_out, conversations.rows)
+        reading.answer(left_out, conversations.rows, is_random=False)
         table = assemble(context, read_index(context.storage, reading.answers), key)
     details = _details(screen, audit, table.counts["skipped"])
     for name in SCREEN_COUNTS:
