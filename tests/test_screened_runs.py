@@ -239,15 +239,37 @@ def test_heads_that_were_changed_or_read_other_vectors_are_refused(whole, heads,
         distilled_head(screened(config, screen_heads=str(tmp_path / "nothing")))
 
 
+def without_table(config: RunConfig, output: Path) -> RunConfig:
+    """A copy of a run folder that has the answers and the screen, and no table of them."""
+    shutil.copytree(config.execution.output, output)
+    for pattern in ("[2-7]_*", "private/[2-7]_*"):
+        for stage in output.glob(pattern):
+            shutil.rmtree(stage)
+    return replace(config, execution=replace(config.execution, output=str(output)))
+
+
+@pytest.mark.ray
+def test_a_table_that_is_built_again_asks_for_nothing_that_was_screened_out(
+    whole, tmp_path, log_lines
+):
+    _, config = whole
+    again = without_table(config, tmp_path / "out")
+    run_quietly(again, until="extractions")
+    before, after = (details(Path(one.execution.output)) for one in (config, again))
+    assert (after["answers_new"], after["answers_reused"]) == (0, before["answers_new"])
+    assert after["screen"] == before["screen"]
+    assert f"extractions: {ROWS} of {ROWS} answers are there already" in log_lines
+    assert (
+        table_bytes(tmp_path / "out")["extractions"]
+        == table_bytes(config.execution.output)["extractions"]
+    )
+
+
 @pytest.mark.ray
 def test_a_screen_that_the_audit_rejects_is_withdrawn_and_the_model_reads_all(whole, tmp_path):
     plain, config = whole
     output = tmp_path / "out"
-    shutil.copytree(config.execution.output, output)
-    for stage in output.glob("[2-7]_*"):
-        shutil.rmtree(stage)
-    for part in output.glob("private/[2-7]_*"):
-        shutil.rmtree(part)
+    again = without_table(config, output)
     (screen,) = output.glob("private/screen-*/screen.json")
     record = json.loads(screen.read_text())
     record["head"]["bias"] = [-50.0]
@@ -256,10 +278,7 @@ def test_a_screen_that_the_audit_rejects_is_withdrawn_and_the_model_reads_all(wh
     for pattern in ("answers-*/*.parquet", "screen-*/decided/*.parquet"):
         for segment in output.glob(f"private/{pattern}"):
             segment.unlink()
-    run_quietly(
-        replace(config, execution=replace(config.execution, output=str(output))),
-        until="extractions",
-    )
+    run_quietly(again, until="extractions")
     told = details(output)
     assert told["screen"]["withdrawn"]
     assert (told["screen"]["skipped"], told["answers_new"]) == (0, ROWS)
