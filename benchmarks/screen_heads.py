@@ -4,7 +4,7 @@ Cross-validated, three times five folds; answers to one prompt and near-duplicat
 `saved_at_2` is the share of objective conversations below the score that 2 % of the subjective ones
 are below: what the best of screens saves of them, if its certificate costs nothing.
 
-    python benchmarks/bench_screen_heads.py [--cache FOLDER]
+    python benchmarks/screen_heads.py [--cache FOLDER]
 
 Needs labelled conversations in `VITW_RAY_DATA` (or `../shared/data`).
 """
