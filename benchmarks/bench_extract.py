@@ -30,8 +30,8 @@ from harness import Result, parser_of, plant, real_conversations
 from vitw_ray import cluster
 from vitw_ray.config import SAMPLE, ConversationsConfig, Execution, ExtractionConfig, RunConfig
 from vitw_ray.extraction.answers import in_order
-from vitw_ray.extraction.extract import UnitExtractor
 from vitw_ray.extraction.extractors import make_extractor
+from vitw_ray.extraction.unit_extractor import UnitExtractor
 
 COST_S = 0.005  # ours, per row: a sixth of a GPU's 31 ms, to make overhead visible
 ACTORS = 2

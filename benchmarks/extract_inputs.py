@@ -16,8 +16,8 @@ from vitw_ray.conversations.shapes import parse
 from vitw_ray.conversations.sources import find_files, iter_rows
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.extraction.assemble import as_conversations
-from vitw_ray.extraction.extract import UnitExtractor
 from vitw_ray.extraction.extractors import extractor_key
+from vitw_ray.extraction.unit_extractor import UnitExtractor
 from vitw_ray.extraction.units import schedule
 from vitw_ray.facets import FACETS
 from vitw_ray.pipeline import run

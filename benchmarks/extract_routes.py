@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
-from vitw_ray.extraction.extract import UnitExtractor
 from vitw_ray.extraction.questions import questions_for
+from vitw_ray.extraction.unit_extractor import UnitExtractor
 from vitw_ray.inference.question import conversation_text
 from vitw_ray.inference.vllm_engine import prepare_environment
 from vitw_ray.records import Conversation

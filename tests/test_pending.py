@@ -11,8 +11,9 @@ from vitw_ray import cluster
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction import extract as extract_module
-from vitw_ray.extraction.extract import UnitExtractor
+from vitw_ray.extraction import reading as reading_module
 from vitw_ray.extraction.extractors import extractor_key, settings_without_start
+from vitw_ray.extraction.unit_extractor import UnitExtractor
 from vitw_ray.keys import Keyed
 from vitw_ray.records import CONVERSATIONS
 from vitw_ray.run_folder import StageFolder
@@ -40,7 +41,7 @@ def actors_started(monkeypatch, tmp_path):
     """A file per actor that was constructed, wherever it ran."""
     folder = tmp_path / "started"
     folder.mkdir()
-    monkeypatch.setattr(extract_module, "UnitExtractor", noted(folder))
+    monkeypatch.setattr(reading_module, "UnitExtractor", noted(folder))
     return folder
 
 

@@ -1,13 +1,16 @@
 """Every setting moves the keys of the stages whose content it decides, and of no other."""
 
+import json
 from dataclasses import fields, is_dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vitw_ray.config import RunConfig
 from vitw_ray.extraction.extractors import extractor_key
+from vitw_ray.extraction.screen.stored import FORMAT, HEADS, heads_digest
 from vitw_ray.pipeline import STAGES
 from vitw_ray.presets import laptop
 
@@ -47,6 +50,11 @@ MOVES: dict[str, str] = {
     "transcript_tokens": EXTRACTIONS,
     "subjective_from": EXTRACTIONS,
     "max_error_share": "-",  # whether the stage fails, not what it writes
+    "screen": EXTRACTIONS,
+    "screen_loss": EXTRACTIONS,
+    "screen_sample": EXTRACTIONS,
+    "screen_heads": EXTRACTIONS,
+    "screen_embedder": EXTRACTIONS,
     "simulated_seconds_per_row": "-",
     # labels
     "merge_case": "labels report release",
@@ -107,6 +115,7 @@ OTHERS: dict[str, Any] = {
     "questions": "separate",
     "engine_kwargs": '{"dtype": "float16"}',
     "sampling_kwargs": '{"top_p": 0.9}',
+    "screen_embedder": "hashing",
     "embedder": "hashing",
     "embedder_revision": COMMIT[::-1],
     "naming": "model",
@@ -131,6 +140,10 @@ BESIDE: dict[str, dict[str, Any]] = {
     "naming": WITH_MODEL,
     "climbing": WITH_MODEL | {"naming": "model"},
     "device": GPU,
+    "screen_loss": {"screen": True},
+    "screen_sample": {"screen": True},
+    "screen_heads": {"screen": True},
+    "screen_embedder": {"screen": True},
 }
 for asked in (
     "model", "revision", "questions", "explicit_only", "salience", "evidence",
@@ -179,11 +192,19 @@ def test_every_setting_is_in_the_matrix_once():
     assert settings(RunConfig()).keys() == MOVES.keys()
 
 
+def distilled_heads(folder: Path) -> str:
+    """A folder of heads as far as a key is concerned."""
+    record = {"format": FORMAT, "embedder_key": "", "features": "", "heads": {}}
+    (folder / HEADS).write_text(json.dumps(record | {"digest": heads_digest(record)}))
+    return str(folder)
+
+
 @pytest.mark.parametrize("name", MOVES)
-def test_a_setting_moves_the_stages_that_it_decides_and_no_other(name):
+def test_a_setting_moves_the_stages_that_it_decides_and_no_other(name, tmp_path):
     before = with_settings(laptop(), BESIDE.get(name, {}))
     value = settings(before)[name]
-    after = with_settings(before, {name: other(name, value)})
+    changed = distilled_heads(tmp_path) if name == "screen_heads" else other(name, value)
+    after = with_settings(before, {name: changed})
     assert settings(after)[name] != value
     old, new = keys(before), keys(after)
     expected = set(MOVES[name].replace("-", "").split())
@@ -203,6 +224,16 @@ def test_where_the_gate_stands_asks_a_lexicon_nothing_again_and_a_model_everythi
     for config, again in ((lexicon, False), (model, True)):
         stricter = with_settings(config, {"subjective_from": 4})
         assert (extractor_key(config) != extractor_key(stricter)) == again
+
+
+def test_settings_of_a_screen_that_is_off_move_nothing():
+    plain = keys(laptop())
+    for name, value in (("screen_loss", 0.05), ("screen_sample", 9), ("screen_embedder", "mpnet")):
+        assert keys(with_settings(laptop(), {name: value})) == plain
+
+
+def test_a_screen_leaves_the_answers_of_the_reader_as_they_are():
+    assert extractor_key(with_settings(laptop(), {"screen": True})) == extractor_key(laptop())
 
 
 def test_a_stage_depends_on_its_inputs():

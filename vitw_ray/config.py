@@ -175,6 +175,20 @@ class ExtractionConfig:
     """Lowest level of subjectivity (1-4) that counts as subjective (paper, A.2: 3)."""
     max_error_share: float = 0.05
     """The stage fails if the share of failed rows is larger (ours)."""
+    screen: bool = False
+    """Let small heads, trained on the reader's first answers, read first: conversations that are
+    objective with certainty skip the model. How many subjective ones that loses is certified."""
+    screen_loss: float = 0.02
+    """Most of the reader's subjective conversations that the screen may lose, as a share (ours)."""
+    screen_sample: int = 6000
+    """Conversations that the model reads first, to train and to certify the screen (ours); at most
+    a third of all."""
+    screen_heads: str | None = None
+    """Folder that `vitw distill` wrote: its heads are used, and all of the sample certifies them.
+    Default: heads trained on a quarter of the sample and certified on the rest."""
+    screen_embedder: str = "minilm"
+    """Embedder of the screen, always on the CPU: a profile, a model id or a folder, as
+    `embedder`."""
     simulated_seconds_per_row: float = 0.0
     """Time that the simulated extractor sleeps per conversation."""
 
@@ -186,6 +200,7 @@ class ExtractionConfig:
         at_least("simulated_seconds_per_row", self.simulated_seconds_per_row, 0)
         at_least("max_output_tokens", self.max_output_tokens, 16)
         between("temperature", self.temperature, 0.0, 2.0)
+        self._check_screen()
         for name in ("engine_kwargs", "sampling_kwargs"):
             json_object(name, getattr(self, name))
         if EXTRACTORS[self.extractor].has_model and not self.model:
@@ -195,6 +210,22 @@ class ExtractionConfig:
             )
         if self.extractor == "vllm" and self.model:
             refuse_unknown_reader(self.model)
+
+    def _check_screen(self) -> None:
+        between("screen_loss", self.screen_loss, 0.0001, 0.5)
+        at_least("screen_sample", self.screen_sample, 2)
+        if self.screen_embedder != HASHING:
+            embedder_profile(self.screen_embedder)
+        if self.screen and self.subjective_from == 1:
+            raise ConfigError(
+                "--screen skips objective conversations, and with --subjective-from 1 there are"
+                " none",
+                "drop --screen, or raise --subjective-from",
+            )
+        if self.screen_heads is not None and not self.screen:
+            raise ConfigError(
+                "--screen-heads is set, and there is no --screen that uses it", "add --screen"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,8 +53,9 @@ class RunFacts:
     `sources` and `models` count conversations by data set and by model under study. `baseline`: the
     extractor is one without a language model. `made_up`: it does not read at all. `rare_labels`
     counts labels without enough support, by facet. `has_model`: the reader is a language model, and
-    `check` is how well it read the calibration set (see `reader_check`), if it did. `intake`: what
-    was odd in the input, in sentences. `answers_repaired`: what was odd in answers and left out.
+    `check` is how well it read the calibration set (see `reader_check`), if it did. `screen` says
+    which conversations the reader did not get to see; empty if it has read all. `intake`: what was
+    odd in the input, in sentences. `answers_repaired`: what was odd in answers and left out.
     """
 
     title: str
@@ -73,6 +74,7 @@ class RunFacts:
     check: Mapping[str, Any] | None = None
     intake: tuple[str, ...] = ()
     answers_repaired: Mapping[str, int] = field(default_factory=dict)
+    screen: str = ""
 
     @property
     def reader(self) -> str:
@@ -98,6 +100,7 @@ def run_facts(context: StageContext) -> RunFacts:
         has_model=kind.has_model,
         check=details.get("reader_check"),
         rare_labels={facet: labels[f"{facet}_rare"] for facet in VALUE_FACETS},
+        screen=screen_note(details.get("screen"), extracted["rows_out"]),
         totals=RunTotals(
             conversations=extracted["rows_out"],
             failed=sum(extracted["failed"].values()),
@@ -139,6 +142,19 @@ def extractor_name(extractor: str, settings: Mapping[str, Any]) -> str:
     name = PurePath(model).name if PurePath(model).is_absolute() else model
     revision = settings.get("revision")
     return f"{extractor}: {name}" + (f"@{revision}" if revision else "")
+
+
+def screen_note(screen: Mapping[str, Any] | None, conversations: int) -> str:
+    """What a screen left out, and the certified bound on what that loses, in two sentences."""
+    if not screen or not screen["skipped"]:
+        return ""
+    sure = f"{100 * (1 - screen['delta']):.0f} %"
+    return (
+        f"{screen['skipped']:,} of {conversations:,} conversations were taken for objective by a"
+        " small classifier that was trained on the reader's own answers, and the reader did not see"
+        f" them. At most {100 * screen['loss_bound']:.1f} % of the conversations that the reader"
+        f" would call subjective are lost that way ({sure} confidence)."
+    )
 
 
 def support_note(min_conversations: int, min_accounts: int) -> str:

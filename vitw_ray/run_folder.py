@@ -8,6 +8,7 @@
     DIR/private/<number>_<stage>-<key>/       tables that hold text, or text made from one chat
     DIR/private/answers-<extractor key>/      committed answers, kept from run to run
     DIR/private/reader-checks/                how well a reader read the calibration set
+    DIR/private/screen-<key>/                 head, certificate, and what was screened out
     DIR/private/vectors-<embedder key>/       vectors of labels and tasks, kept from run to run
     DIR/private/secret                        the key of all keyed hashes
 

@@ -72,6 +72,7 @@ RESPONSE_TYPES = {
 }
 ROLES = {"user", "assistant", "system", "tool"}
 VALUE_FACETS = ("ai_values", "human_values")
+SCREENED = "screen@"  # the reader of a conversation that no model has read
 BOTTOM = {"ai_values": 0, "human_values": 0, "tasks": 1}  # facet -> lowest level of its tree
 CODE = re.compile(r"[a-z][a-z0-9_\-]{0,39}")  # ours: a reason or an error is a name, not a sentence
 LABEL = re.compile(r"[a-z][a-z '\-]{1,39}")  # the alphabet that labels are allowed

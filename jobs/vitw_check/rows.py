@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import cast
 
-from .expected import CODE, MADE_BY, ORIGIN, RESPONSE_TYPES, ROLES, VALUE_FACETS
+from .expected import CODE, MADE_BY, ORIGIN, RESPONSE_TYPES, ROLES, SCREENED, VALUE_FACETS
 from .problems import Problems, at, off
 from .reading import Row, place, side_by_side
 from .recounting import CheckedRun
@@ -116,15 +116,22 @@ def extraction_problems(row: Row, subjective_from: int) -> Problems:
 def check_extractions(run: CheckedRun) -> Problems:
     """Every answer keeps the rules, failed rows hold none, and failures are counted by code."""
     gate = run.setting("extraction", "subjective_from")
-    failed, extractors, rows = Counter[str](), set[str](), 0
+    failed, extractors, rows, skipped = Counter[str](), set[str](), 0, 0
     for row in run.rows("extractions"):
         rows += 1
-        extractors.add(row["extractor"])
+        if row["extractor"].startswith(SCREENED):
+            skipped += 1
+            if row["is_subjective"] is not False or any(row[f] for f in VALUE_FACETS):
+                yield f"{at(row)}: screened out, and not an objective conversation without values"
+        else:
+            extractors.add(row["extractor"])
         if row["error"] is not None:
             failed[row["error"]] += 1
         for problem in extraction_problems(row, gate):
             yield f"{at(row)}: {problem}"
     yield from off("failed rows by code", run.manifests["extractions"]["failed"], dict(failed))
+    told = run.manifests["extractions"]["details"].get("screen", {})
+    yield from off("screened conversations", told.get("skipped", 0), skipped)
     if len(extractors) > 1:
         yield f"{len(extractors)} extractors in one table"
     if failed.total() > run.setting("extraction", "max_error_share") * rows:

@@ -50,6 +50,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "check": Command(
             "check a finished run folder with a program that shares no code", "vitw_ray.cli.check"
         ),
+        "distill": Command(
+            "keep heads of a run's answers, with which the next run screens", "vitw_ray.cli.distill"
+        ),
         "purge": Command(
             "delete the private part of a run: texts, answers, the secret", "vitw_ray.cli.purge"
         ),

@@ -6,13 +6,16 @@ The bytes therefore depend on the answers only, not on which actor produced them
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitw_ray import cluster
 from vitw_ray.errors import StageFailed
+from vitw_ray.extraction.screen.audit import is_audited
 from vitw_ray.extraction.segments import AnswerIndex, as_keys, read_answers
 from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.keys import Keyed, message_bytes
@@ -24,14 +27,41 @@ from vitw_ray.stages import StageContext
 REPAIRS = {"label_dropped": "labels_dropped", "list_cut": "lists_cut"}
 """What was odd in an answer and left out of it, and its column in the segments."""
 COUNTED = {"cached_tokens": "cached_tokens", **REPAIRS}
+SCREEN_COUNTS = ("screened", "audited", "audited_subjective", "kept_subjective", "skipped")
+"""Counts over the rows of a screened run, beside those of every run."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a screen has decided in the reader's place; `name` is screen@key."""
+
+    index: AnswerIndex
+    name: str
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """The parts of `extractions`, counts over their rows, and the answers that they hold."""
+
+    files: list[FileEntry]
+    counts: Counter[str]
+    index: AnswerIndex
 
 
 def assemble(
-    context: StageContext, index: AnswerIndex, extractor: str
-) -> tuple[list[FileEntry], Counter[str]]:
-    """Write all parts; return their files, and counts over their rows."""
+    context: StageContext, index: AnswerIndex, key: str, decided: Decided | None = None
+) -> Assembled:
+    """Write all parts.
+
+    Args:
+        context: the stage.
+        index: the reader's answers.
+        key: of the reader.
+        decided: by a screen, if there is one. The reader's own answer comes first.
+    """
     parts = context.tables["conversations"].files
-    assembler = _Assembler(context, [cluster.put_shared(index)], extractor)
+    shared = [cluster.put_shared((index, decided))]
+    assembler = _Assembler(context, shared, key)
     files, counts = [], Counter[str]()
     rows = context.tables["conversations"].rows
     with Progress("extractions: put together", rows) as progress:
@@ -39,44 +69,77 @@ def assemble(
             files.append(result["file"])
             counts.update(result["counts"])
             progress.add(result["file"].rows)
-    return sorted(files, key=lambda file: file.path), counts
+    return Assembled(sorted(files, key=lambda file: file.path), counts, index)
 
 
 class _Assembler:
     """Builds one part of `extractions`."""
 
-    def __init__(self, context: StageContext, index: list[Any], extractor: str) -> None:
+    def __init__(self, context: StageContext, shared: list[Any], key: str) -> None:
         self.storage, self.folder = context.storage, context.folder
         self.parts, self.keyed = context.tables["conversations"].files, context.keyed
         self.subjective_from = context.config.extraction.subjective_from
-        self.index, self.extractor = index, extractor
+        self.shared, self.key = shared, key.encode()
+        self.extractor = f"{context.config.extraction.extractor}@{key}"
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
         conversations = read_part(self.storage, self.parts[unit["part"]])
-        key = self.extractor.rsplit("@", 1)[1].encode()
-        keys = as_keys(answer_keys(self.keyed, key, as_conversations(conversations)))
-        index: AnswerIndex = cluster.get_shared(self.index[0])
+        digests = answer_keys(self.keyed, self.key, as_conversations(conversations))
+        keys = as_keys(digests)
+        index, decided = cluster.get_shared(self.shared[0])
         places = index.find(keys)
-        if (places < 0).any():
+        screened = np.zeros(len(keys), bool) if decided is None else decided.index.find(keys) >= 0
+        failed = np.array([place < 0 or index.failed[place] for place in places], bool)
+        skipped = screened & failed
+        missing = int((places[~skipped] < 0).sum())
+        if missing:
             raise StageFailed(
-                f"{int((places < 0).sum())} conversations of part {unit['part']} have no answer",
+                f"{missing} conversations of part {unit['part']} have no answer",
                 "run again: committed answers are kept",
             )
-        answers = read_answers(self.storage, index, places)
-        table = extraction_rows(conversations, answers, self.extractor, self.subjective_from)
+        answers = read_answers(self.storage, index, places[~skipped])
+        extractors = np.full(len(keys), self.extractor, dtype=object)
+        if decided is not None:
+            answers = self._filled_in(answers, decided, keys, skipped)
+            extractors[skipped] = decided.name
+        table = extraction_rows(conversations, answers, extractors, self.subjective_from)
         file = self.folder.write_table("extractions", table, unit["part"], private=True)
         counts = _count(table)
         for name, column in COUNTED.items():
             counts[name] = int(answers[column].to_numpy().sum())
+        if decided is not None:
+            counts.update(self._count_screened(digests, table, screened, skipped))
         return {"file": file, "counts": counts}
+
+    def _filled_in(
+        self, answers: pa.Table, decided: Decided, keys: np.ndarray, skipped: np.ndarray
+    ) -> pa.Table:
+        """The reader's answers, and between them those of the screen, in the order of the keys."""
+        places = decided.index.find(keys[skipped])
+        by_screen = read_answers(self.storage, decided.index, places)
+        order = np.argsort(np.concatenate([np.flatnonzero(~skipped), np.flatnonzero(skipped)]))
+        return pa.concat_tables([answers, by_screen]).take(pa.array(order))
+
+    def _count_screened(
+        self, keys: Sequence[bytes], table: pa.Table, screened: np.ndarray, skipped: np.ndarray
+    ) -> Counter[str]:
+        """Counts for the audit, named in SCREEN_COUNTS."""
+        subjective = table["is_subjective"].fill_null(False).to_numpy()
+        chosen = np.fromiter((is_audited(self.keyed, key) for key in keys), bool, len(keys))
+        audited = screened & ~skipped & chosen
+        counted = (screened, audited, audited & subjective, ~screened & subjective, skipped)
+        return Counter(dict(zip(SCREEN_COUNTS, (int(of.sum()) for of in counted), strict=True)))
 
 
 def extraction_rows(
-    conversations: pa.Table, answers: pa.Table, extractor: str, subjective_from: int
+    conversations: pa.Table,
+    answers: pa.Table,
+    extractor: str | np.ndarray,
+    subjective_from: int,
 ) -> pa.Table:
     """Rows of `extractions`: the origin of each conversation, and its answer."""
     columns = {name: conversations[name] for name in CONVERSATIONS.names if name != "messages"}
-    columns["extractor"] = pa.array([extractor] * conversations.num_rows, pa.string())
+    columns["extractor"] = pa.array(np.full(conversations.num_rows, extractor, object), pa.string())
     columns |= {name: answers[name] for name in EXTRACTIONS.names if name in answers.column_names}
     levels = answers["subjectivity"].to_pylist()
     columns["is_subjective"] = pa.array(

@@ -9,6 +9,7 @@ from typing import Any
 
 from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.extraction.answers import Extractor
+from vitw_ray.extraction.screen.stored import screen_settings
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.facets import FACETS
 from vitw_ray.inference.weights import resolve_revision
@@ -80,12 +81,14 @@ def _model_parts(extraction: ExtractionConfig) -> dict[str, Any]:
 
 
 def extractor_settings(config: RunConfig) -> dict[str, Any]:
-    """What determines the content of `extractions`: the extractor, and the subjectivity gate."""
-    return {
+    """What determines the content of `extractions`: extractor, subjectivity gate, screen."""
+    settings = {
         "extractor_key": extractor_key(config),
         "code": code_digest(*EXTRACTORS[config.extraction.extractor].code),
         "subjective_from": config.extraction.subjective_from,
     }
+    screen = screen_settings(config)
+    return settings if screen is None else {**settings, "screen": screen}
 
 
 def make_extractor(config: RunConfig) -> Extractor:

@@ -57,6 +57,7 @@ def render(
         release_name=release.release_name,
         license_id=release.release_license.lower(),
         reader=run.reader,
+        screen=run.screen,
         baseline=run.baseline,
         made_up=run.made_up,
         has_model=run.has_model,

@@ -1,0 +1,1 @@
+"""Small heads that read first: clearly objective conversations need no language model."""
