@@ -286,7 +286,7 @@ def test_prompts_templates_and_lexicon_files_belong_to_the_modules_that_read_the
     read = {module: {f.name for f in data_files(module)} for module in modules()}
     assert "ai_values.md" in read["extraction.questions"]
     assert "values.json" in read["extraction.lexicon.vocabulary"]
-    assert {"page.html", "page.css"} <= read["report.page"]
+    assert {"page.html", "page.css"} <= read["report.html"]
     assert "card.md" in read["release.card"]
     everything = {f for module in modules() for f in data_files(module)}
     on_disk = {

@@ -31,10 +31,10 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _WITHOUT_BOM = {
-    rb"[{\[]\0\0\0": "utf-32-le",
-    rb"\0\0\0[{\[]": "utf-32-be",
-    rb"[{\[]\0[^\0]": "utf-16-le",
-    rb"\0[{\[]\0": "utf-16-be",
+    rb"[{\[\x1e]\0\0\0": "utf-32-le",
+    rb"\0\0\0[{\[\x1e]": "utf-32-be",
+    rb"[{\[\x1e]\0[^\0]": "utf-16-le",
+    rb"\0[{\[\x1e]\0": "utf-16-be",
 }
 _OTHER = {
     b"PAR1": "parquet",
