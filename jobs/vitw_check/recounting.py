@@ -49,6 +49,13 @@ class CheckedRun(RunFolder):
                 paths[row["facet"], path[0]] = tuple(path)
         return paths
 
+    def passes(self, conversations: int, accounts: int) -> bool:
+        """Whether so much support may be public; accounts count if any label has some."""
+        known = any(row["accounts"] is not None for row in self.labels)
+        return conversations >= self.setting("labels", "min_conversations") and (
+            not known or accounts >= self.setting("labels", "min_accounts")
+        )
+
     @cached_property
     def grid(self) -> "Grid":
         """The counts that associations and variation are made of."""

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from vitw_ray import cluster
 from vitw_ray.config import LabelsConfig
 from vitw_ray.facets import VALUE_FACETS
+from vitw_ray.gate import may_be_shown
 from vitw_ray.hash_runs import read_range, write_sorted_run
 from vitw_ray.keys import id_hash, range_bounds
 from vitw_ray.labels.normalize import merge_labels
@@ -27,6 +28,7 @@ from vitw_ray.storage import PRIVATE, Storage
 
 Spelling = tuple[str, str]  # facet, label
 COLUMNS = ("is_subjective", "account_id", *VALUE_FACETS)
+GROUPS = {"models": "model", "sources": "source"}  # name in the manifest: column that is counted
 PAIR = pa.schema(
     [("hash", pa.int64()), ("account", pa.string()), ("facet", pa.string()), ("label", pa.string())]
 )
@@ -183,8 +185,7 @@ def label_rows(
                 "conversations": n,
                 "accounts": known,
                 "share": n / subjective,
-                "kept": n >= config.min_conversations
-                and (known is None or known >= config.min_accounts),
+                "kept": bool(may_be_shown(n, known, config)),
             }
         )
     return pa.Table.from_pylist(rows, LABELS)
