@@ -131,8 +131,7 @@ def test_support_does_not_depend_on_how_it_was_counted(rows, at):
             found.count(name, account)
         return found
 
-    whole, first = counted(rows), counted(rows[:at])
-    first.add(counted(rows[at:]))
+    whole, first = counted(rows), counted(rows[:at]).add(counted(rows[at:]))
     exact = {a: {x for n, x in rows if n == a and x} for a, _ in rows}
     for name in exact:
         assert first.conversations[name] == whole.conversations[name]

@@ -64,10 +64,13 @@ class Support(Generic[Name]):
                 return
             held.add(account)
 
-    def add(self, other: "Support[Name]") -> None:
-        """Add what was counted elsewhere."""
-        for name, conversations in other.conversations.items():
-            self.add_all(name, other.accounts[name], conversations)
+    def add(self, other: "Support[Name]") -> "Support[Name]":
+        """What both counted."""
+        found = Support[Name](self.most)
+        for one in (self, other):
+            for name, conversations in one.conversations.items():
+                found.add_all(name, one.accounts[name], conversations)
+        return found
 
     def shown(self, known: bool, thresholds: LabelsConfig) -> set[Name]:
         """The names that pass; `known`: whether any conversation of the run names its account."""
