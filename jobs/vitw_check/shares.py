@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 
+from .expected import RESPONSE_TYPES
 from .intervals import share_of
 from .problems import Problems, differ, off
 from .recounting import CheckedRun
@@ -26,9 +27,12 @@ def check_response_types(run: CheckedRun) -> Problems:
         hits = counted.pop((*group, row["response_type"]), 0)
         yield from off(f"row {number}: conversations", row["conversations"], hits)
         yield from differ(f"row {number}", row, share_of(hits, totals[group]))
-    if counted:
-        yield f"{len(counted)} response types that occur in a group have no row, or two"
-    if (None, None, None) not in groups:
+        if run.is_small(row["conversations"]):
+            yield f"row {number}: too few conversations to be public"
+    hiding = {group[1] for group, n in counted.items() if run.is_small(n)}
+    if missing := sum(group[1] not in hiding for group in counted):
+        yield f"{missing} response types that occur in a group have no row, or two"
+    if (None, None, None) not in groups and not run.is_small(run.grid.total):
         yield "no row for all conversations of all models"
 
 
@@ -52,8 +56,24 @@ def check_mirroring(run: CheckedRun) -> Problems:
         yield from differ(where, row, share_of(row["mirrored"], row["conversations"]))
         if row["lift"] is not None:
             yield from differ(where, row, {"lift": row["share"] / row["share_by_chance"]})
+        if run.is_small(row["conversations"], row["mirrored"]):
+            yield f"{where}: too few conversations to be public"
+    for group in [*counted]:
+        n, met = counted[group], mirrored[group]
+        if run.is_small(n, met, n - met) or group[1] in _hidden_types(run):
+            counted.pop(group)
     if missing := sum(kind is not None for _, kind in counted):
         yield f"{missing} response types with human values have no row, or two"
+
+
+def _hidden_types(run: CheckedRun) -> set[str]:
+    """Response types that some conversations with a human value have, and no public row."""
+    stated = {
+        row["response_type"]
+        for row in run.rows("response_types")
+        if row["over"] == "stated" and row["conversations"]
+    }
+    return {kind for kind in RESPONSE_TYPES if kind not in stated}
 
 
 def check_intervals(run: CheckedRun) -> Problems:

@@ -71,8 +71,6 @@ def read_conversations(context: StageContext) -> StageReport:
         rejected=dict(sorted(rejected.items())),
         details={
             "rows_by_file": dict(sorted(read.items())),
-            **{name: dict(sorted(counted.items())) for name, counted in merged.counts.items()},
-            "days": merged.days,
         },
     )
 
