@@ -155,6 +155,11 @@ def _names(shown: dict[str, float], words: Sequence[str], noun: Noun) -> Iterato
     yield from (f"Other {noun} {_letters(number)}" for number in count())
 
 
+def describe(members: Sequence[str], noun: Noun) -> str:
+    """A description made of members that may be shown, of which the first are named."""
+    return _description(members[:DESCRIBED_MEMBERS], [], noun)
+
+
 def _description(phrases: Sequence[str], words: Sequence[str], noun: Noun) -> str:
     if phrases:
         return f"{noun.capitalize()} such as {_listed(phrases)}."
