@@ -126,7 +126,17 @@ def check_explicitness(run: CheckedRun) -> Problems:
         if cell in seen:
             yield f"row {number}: the same label and response type a second time"
         seen.add(cell)
-    if missing := sum(cell not in seen and cell[0] not in hidden for cell in shown):
+    least: dict[str | None, int] = {}  # of the types of a label; of the sums of all labels
+    for label, kind in seen:
+        if n := shown[label, kind]:
+            line = None if kind is None else label
+            least[line] = min(n, least.get(line, n))
+    if missing := sum(
+        cell not in seen
+        and not run.is_small(n, said[cell], n - said[cell])
+        and ((cell[1] and cell[0] not in hidden) or n > least.get(cell[1] and cell[0], n))
+        for cell, n in shown.items()
+    ):
         yield f"{missing} labels or response types that occur have no row"
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from .expected import RESPONSE_TYPES
 from .intervals import share_of
 from .problems import Problems, differ, off
+from .reading import Row
 from .recounting import CheckedRun
 
 ROUNDING = 1e-12  # a bound may be the number itself, computed in another order
@@ -29,8 +30,7 @@ def check_response_types(run: CheckedRun) -> Problems:
         yield from differ(f"row {number}", row, share_of(hits, totals[group]))
         if run.is_small(row["conversations"]):
             yield f"row {number}: too few conversations to be public"
-    hiding = {group[1] for group, n in counted.items() if run.is_small(n)}
-    if missing := sum(group[1] not in hiding for group in counted):
+    if missing := _needless(run, table, counted):
         yield f"{missing} response types that occur in a group have no row, or two"
     if (None, None, None) not in groups and not run.is_small(run.grid.total):
         yield "no row for all conversations of all models"
@@ -64,6 +64,27 @@ def check_mirroring(run: CheckedRun) -> Problems:
             counted.pop(group)
     if missing := sum(kind is not None for _, kind in counted):
         yield f"{missing} response types with human values have no row, or two"
+
+
+def _needless(run: CheckedRun, table: list[Row], missing: Counter[tuple]) -> int:
+    """Missing response types that are neither too few nor the smallest beside some that are.
+
+    Others are hidden with them within a group, and within a response type over the groups.
+    """
+    least: dict[tuple, int] = {}
+    for row in table:
+        group = (row["model"], row["over_facet"], row["over"])
+        for line in (group, (row["over_facet"], row["response_type"])):
+            if row["conversations"]:
+                least[line] = min(row["conversations"], least.get(line, row["conversations"]))
+    beside = Counter(line for cell in missing for line in (cell[:3], (cell[1], cell[3])))
+    return sum(
+        not run.is_small(n)
+        and not any(
+            beside[line] > 1 and n <= least.get(line, n) for line in (cell[:3], (cell[1], cell[3]))
+        )
+        for cell, n in missing.items()
+    )
 
 
 def _hidden_types(run: CheckedRun) -> set[str]:
