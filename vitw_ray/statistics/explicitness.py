@@ -39,8 +39,8 @@ def explicitness(
     implicit = np.column_stack([shown.rows, shown.both]) - explicit
     types = [None, *response_type.names]
     # the residuals of these rows give away the sum over all labels, so they are a line as well
-    sums = [np.append(n.sum(), n)[None, :] for n in (explicit[:, 0], implicit[:, 0])]
-    of_labels = hide_splits(*sums, least, np.zeros(sums[0].shape, bool))[0, 1:]
+    one, other = (np.append(n.sum(), n)[None, :] for n in (explicit[:, 0], implicit[:, 0]))
+    of_labels = hide_splits(one, other, least, np.zeros(one.shape, bool))[0, 1:]
     hidden = np.column_stack([of_labels, hide_lines(shown.both, least)])
     hidden = hide_splits(explicit, implicit, least, hidden)
     of_type[hidden[:, 0]] = np.nan

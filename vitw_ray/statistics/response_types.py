@@ -42,7 +42,7 @@ def by_category(
         if exclusive
         else hide_lines(counts.both.T, least).T
     )
-    facets = [over.facet] * groups
+    facets: list[str | None] = [over.facet] * groups
     return _rows(counts.both, hidden, response_type, [None] * groups, facets, list(over.names))
 
 
