@@ -36,10 +36,10 @@ def details(*rows, known=True):
 
 def test_an_assistant_of_one_account_is_counted_as_other():
     own = [("one", "her secret assistant", "web", 10)] * 5
-    two = [("two", "another", "web", 11)]
-    found = details(*COMMON, *own, *two)
-    assert found["models"] == {"large": 8, "other": 6}
-    assert found["sources"] == {"web": 14}
+    rare = [("two", "another", "web", 11), ("three", "a third", "web", 11)] * 2
+    found = details(*COMMON, *own, *rare)
+    assert found["models"] == {"large": 8, "other": 9}
+    assert found["sources"] == {"web": 17}
 
 
 def test_all_others_pass_together_or_take_the_smallest_with_them():
