@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from invented_comparisons import cooccurrence_rows, explicitness_rows, model_comparison_rows
 from invented_conversations import CONVERSATIONS, Row, conversation, extraction
+from invented_gate import compared, split, with_enough
 from invented_tables import MIN_ACCOUNTS, MIN_CONVERSATIONS, MIN_SALIENCE, Facts, texts
 
 from vitw_ray.records import TABLES
@@ -267,13 +268,13 @@ def invent() -> RunFolder:
             "merges": [facts.merge_rows()],
             "task_assignments": in_parts(facts.assignments),
             "taxonomy": [taxonomy],
-            "response_types": [facts.response_type_rows()],
-            "associations": [facts.association_rows()],
+            "response_types": [with_enough(facts.response_type_rows(), "conversations")],
+            "associations": [with_enough(facts.association_rows(), "observed")],
             "variation": [facts.variation_rows()],
-            "mirroring": [facts.mirroring_rows()],
-            "cooccurrence": [cooccurrence_rows(facts)],
-            "explicitness": [explicitness_rows(facts)],
-            "model_comparison": [model_comparison_rows(facts)],
+            "mirroring": [with_enough(facts.mirroring_rows(), "conversations", "mirrored")],
+            "cooccurrence": [with_enough(cooccurrence_rows(facts), "conversations")],
+            "explicitness": [split(explicitness_rows(facts))],
+            "model_comparison": [compared(model_comparison_rows(facts))],
         },
         texts=texts(labels, taxonomy),
         input_rows=rows_by_file,

@@ -74,7 +74,7 @@ def stage_context(
             "labels": TableRef("labels", (kept,)),
             "extractions": TableRef("extractions", tuple(parts)),
         },
-        manifests={},
+        manifests={"labels": {"details": {"with_account": 0}}},
     )
 
 

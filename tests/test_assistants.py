@@ -17,7 +17,7 @@ from vitw_ray.statistics.differences import unmatched
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-NAMES = ["small", "large", "other", "absent"]
+NAMES = ["small", "large", "third", "absent"]
 LABELS = Axis("ai_values", ["care", "clarity", "honesty"])
 TASKS = Axis("tasks", ["chat", "code"])
 STRATA = 3
@@ -53,8 +53,8 @@ def test_shares_are_of_the_conversations_of_each_assistant_and_the_larger_is_fir
     groups = groups_of_assistants(counts.columns, STRATA, NAMES)
     assert [(NAMES[a], NAMES[b]) for a, b in groups.pairs] == [
         ("large", "small"),
-        ("large", "other"),
-        ("small", "other"),
+        ("large", "third"),
+        ("small", "third"),
     ]
     rows = by_label(compare(counts, STRATA, groups, LABELS))
     for code, label in enumerate(LABELS.names):

@@ -129,9 +129,9 @@ def test_a_duplicate_name_is_retried_with_the_taken_names():
 
 
 def test_names_that_differ_only_in_case_are_duplicates():
-    names = iter(["Care of Others", "Care of others", "Wit"])
+    names = iter(["Care of Others", "Care of others", "Human life"])
     found, _ = named(lambda text, attempt: answer(next(names)), sizes=(2,))
-    assert level_names(found, 1) == ["Care of Others", "Wit"]
+    assert level_names(found, 1) == ["Care of Others", "Human life"]
 
 
 def test_a_cluster_without_a_valid_name_is_named_by_its_members_and_counted():

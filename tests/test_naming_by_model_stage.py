@@ -111,7 +111,7 @@ def context_of(folder, naming, climbing="vectors"):
                 ("extractions", chats, EXTRACTIONS),
             )
         },
-        manifests={},
+        manifests={"labels": {"details": {"with_account": 0}}},
     )
 
 

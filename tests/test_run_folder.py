@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 
@@ -7,6 +8,7 @@ import pytest
 
 from vitw_ray import __version__
 from vitw_ray.errors import OutputError, SecretLost
+from vitw_ray.keys import Keyed
 from vitw_ray.records import LABELS
 from vitw_ray.run_folder import (
     RUN_FILE,
@@ -187,3 +189,17 @@ def test_a_secret_file_that_is_missing_or_short_is_refused(storage, tmp_path):
     for path in (short, tmp_path / "none"):
         with pytest.raises(SecretLost, match="--secret-file"):
             load_secret(storage, str(path))
+
+
+def test_nobody_without_the_secret_can_confirm_a_guess_of_a_private_file(tmp_path):
+    (tmp_path / "private").mkdir()
+    storage, table = Storage(str(tmp_path)), LABELS.empty_table()
+    digests = {}
+    for secret in (b"a secret of sixteen bytes", b"another one of sixteen bytes"):
+        folder = StageFolder(storage, "3_labels-0", Keyed(secret))
+        for private in (True, False):
+            entry = folder.write_table("labels", table, private=private)
+            digests[secret, private] = entry.sha256
+            guess = hashlib.sha256(storage.read(entry.path)).hexdigest()
+            assert (entry.sha256 == guess) is not private
+    assert len({digest for (_, private), digest in digests.items() if private}) == 2

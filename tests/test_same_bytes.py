@@ -52,5 +52,5 @@ def test_run_json_says_when_each_stage_finished_and_how_long_it_took(twice):
 
 def test_the_page_shows_the_days_that_the_conversations_cover(twice):
     ((output, result), _) = twice
-    first, last = result["stages"][0]["details"]["days"]
+    first, last = result["stages"][2]["details"]["days"]
     assert f"{first} to {last}" in (output / "report.html").read_text()

@@ -60,8 +60,8 @@ MOVES: dict[str, str] = {
     "merge_case": "labels report release",
     "merge_hyphens": "labels report release",
     "merge_plurals": "labels report release",
-    "min_conversations": "labels taxonomy report release",
-    "min_accounts": "labels report release",
+    "min_conversations": "labels taxonomy statistics report release",
+    "min_accounts": "labels taxonomy statistics report release",
     "min_salience": "labels statistics report release",
     # taxonomy
     "embedder": TAXONOMY,

@@ -84,15 +84,15 @@ class RunFacts:
 
 def run_facts(context: StageContext) -> RunFacts:
     """What the manifests say of the run so far."""
-    read, extracted = context.manifests["conversations"], context.manifests["extractions"]
+    extracted = context.manifests["extractions"]
     details, labels = extracted["details"], context.manifests["labels"]["details"]
     config = context.config
     kind = EXTRACTORS[config.extraction.extractor]
     return RunFacts(
         title="Values in the wild",
-        days=tuple(read["details"].get("days", ())),
-        sources=read["details"]["sources"],
-        models=read["details"]["models"],
+        days=tuple(labels["days"]),
+        sources=labels["sources"],
+        models=labels["models"],
         note=support_note(config.labels.min_conversations, config.labels.min_accounts),
         extractor=extractor_name(config.extraction.extractor, details["settings"]),
         made_up=kind.is_made_up,

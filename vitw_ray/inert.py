@@ -19,3 +19,14 @@ def inert(text: str) -> str:
     visible = "".join(c for c in spaced if unicodedata.category(c) not in _INVISIBLE)
     line = " ".join(visible.split())
     return line if len(line) <= MAX_CHARS else line[: MAX_CHARS - 1] + "…"
+
+
+def on_terminal(text: str) -> str:
+    """`text` with every control or invisible character but line ends and tabs written out.
+
+    A terminal obeys escape sequences in the names of files and assistants.
+    """
+    return "".join(
+        f"\\u{{{ord(c):x}}}" if c not in "\n\t" and unicodedata.category(c) in _INVISIBLE else c
+        for c in text
+    )

@@ -68,6 +68,7 @@ STAGES = (
             embedder_key(c),
             without(c.taxonomy, "embedder", "embedder_revision"),  # by its key, above
             c.labels.min_conversations,
+            c.labels.min_accounts,
             extractor_key(c) if c.taxonomy.naming == "model" else None,
         ),
         reads=("extractions", "labels"),
@@ -76,7 +77,12 @@ STAGES = (
         5,
         "statistics",
         analyze,
-        settings=lambda c: (c.statistics, c.labels.min_salience),
+        settings=lambda c: (
+            c.statistics,
+            c.labels.min_salience,
+            c.labels.min_conversations,
+            c.labels.min_accounts,
+        ),
         reads=("extractions", "labels", "merges", "taxonomy", "task_assignments"),
     ),
     Stage(

@@ -53,7 +53,7 @@ def stage_folder(
     if stage.depends_on_run:
         inputs = {**inputs, "stages": before}
     key = stage.key(setup.config, inputs)
-    return StageFolder(setup.storage, f"{stage.number}_{stage.name}-{key}")
+    return StageFolder(setup.storage, f"{stage.number}_{stage.name}-{key}", setup.keyed)
 
 
 def plan(setup: RunSetup, stages: Sequence[Stage]) -> list[Planned]:

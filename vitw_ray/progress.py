@@ -7,16 +7,23 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+from vitw_ray.inert import on_terminal
+
 log = logging.getLogger("vitw_ray")
 LINE_EVERY_S = 10.0  # ours: alive, but a night's log stays readable
 _TICK_S = 1.0  # ours: a line is late by this at most
 _active: "list[Progress]" = []  # the innermost is last, and the only one that logs
 
 
+class _OnTerminal(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return on_terminal(super().format(record))
+
+
 def set_up_logging() -> None:
     """Send log lines to standard error; standard output is for the plan and the last line."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler.setFormatter(_OnTerminal("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False

@@ -136,7 +136,10 @@ MERGES = pa.schema(
 # --- Stage 4: the taxonomy.
 
 TASK_ASSIGNMENTS = pa.schema([_required("conversation_id", _TEXT), _required("cluster_id", _TEXT)])
-"""One row per subjective conversation with a task: its cluster on level 1."""
+"""One row per subjective conversation with a task: its cluster on level 1.
+
+No row where all tasks together have too little support for a tree.
+"""
 
 TAXONOMY = pa.schema(
     [

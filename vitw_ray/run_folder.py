@@ -24,7 +24,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vitw_ray.errors import OutputError
-from vitw_ray.keys import digest_of_files
+from vitw_ray.keys import Keyed, digest_of_files
 from vitw_ray.records import TABLES
 from vitw_ray.storage import PRIVATE, Storage
 from vitw_ray.versions import versions
@@ -104,6 +104,7 @@ class StageFolder:
 
     storage: Storage
     name: str  # <number>_<stage>-<key>
+    keyed: Keyed | None = None  # hashes private files
 
     def path(self, *parts: str, private: bool = False) -> str:
         """Path relative to the run folder."""
@@ -126,7 +127,10 @@ class StageFolder:
 
     def _write(self, path: str, table: str, rows: int, data: bytes) -> FileEntry:
         self.storage.write(path, data)
-        return FileEntry(path, table, rows, len(data), hashlib.sha256(data).hexdigest())
+        entry = FileEntry(path, table, rows, len(data), hashlib.sha256(data).hexdigest())
+        if entry.is_private and self.keyed is not None:  # a plain hash would confirm a guess
+            return replace(entry, sha256=self.keyed.hex("file", data, 32))
+        return entry
 
     def manifest(self) -> dict[str, Any] | None:
         """The manifest of the finished stage, or None."""

@@ -20,7 +20,9 @@ def check_associations(run: CheckedRun) -> Problems:
     """Every observed count, recounted; every pair that occurs is there, once, at its level."""
     levels = {(f, n): level for (f, _), path in run.above.items() for level, n in enumerate(path)}
     pairs = {cell_of(row)[::2] for row in run.rows("associations")}
-    missing = {cell for cell in run.grid.both if cell[::2] in pairs}
+    both = run.grid.both
+    lines = {cell[:3] for cell, n in both.items() if run.is_small(n)}  # what they hide, and beside
+    missing = {cell for cell in both if cell[::2] in pairs}
     for number, row in enumerate(run.rows("associations")):
         cell = cell_of(row)
         if levels.get(cell[:2]) != row["level"]:
@@ -29,8 +31,11 @@ def check_associations(run: CheckedRun) -> Problems:
         if row["observed"] and cell not in missing:
             yield f"row {number}: the same pair a second time"
         missing.discard(cell)
-    if missing:
-        yield f"{len(missing)} pairs that occur together have no row"
+        if run.is_small(row["observed"]):
+            yield f"row {number}: too few conversations to be public"
+    alone = {c for c in missing if not run.is_small(both[c])}
+    if alone := {c for c in alone if c[2] in VALUE_FACETS or c[:3] not in lines}:
+        yield f"{len(alone)} pairs that occur together have no row"
 
 
 def check_residuals(run: CheckedRun) -> Problems:
@@ -78,8 +83,10 @@ def check_cooccurrence(run: CheckedRun) -> Problems:
     for number, row in enumerate(run.rows("cooccurrence")):
         pair = (row["facet"], row["label_a"], row["label_b"])
         yield from off(f"row {number}: conversations", row["conversations"], counted.pop(pair, 0))
-    if counted:
-        yield f"{len(counted)} pairs that occur together have no row, or two"
+        if run.is_small(row["conversations"]):
+            yield f"row {number}: too few conversations to be public"
+    if missing := sum(not run.is_small(n) for n in counted.values()):
+        yield f"{missing} pairs that occur together have no row, or two"
 
 
 def check_explicitness(run: CheckedRun) -> Problems:
@@ -97,18 +104,39 @@ def check_explicitness(run: CheckedRun) -> Problems:
     for counts, sums in ((said, by_type_said), (shown, by_type_shown)):
         for (label, kind), n in counts.items():
             sums[label] += n * (kind is not None)
-    seen = set()
+    seen, hidden = (
+        set(),
+        {
+            label
+            for (label, kind), n in shown.items()
+            if run.is_small(said[label, kind], n - said[label, kind])
+        },
+    )
+    summed = {row["label"] for row in run.rows("explicitness") if row["response_type"] is None}
     for number, row in enumerate(run.rows("explicitness")):
         label, kind = cell = row["label"], row["response_type"]
         yield from off(f"row {number}: explicit", row["explicit"], said[cell])
         yield from off(f"row {number}: implicit", row["implicit"], shown[cell] - said[cell])
         whole = (by_type_said[label], by_type_shown[label]) if kind else (all_said, all_shown)
         expected = signed_root_of_chi_square(said[cell], shown[cell], *whole)
+        expected = expected if label in summed else None  # without the sum it would tell the sum
         yield from differ(f"row {number}", row, {"residual": expected})
+        if run.is_small(row["explicit"], row["implicit"]):
+            yield f"row {number}: too few conversations to be public"
         if cell in seen:
             yield f"row {number}: the same label and response type a second time"
         seen.add(cell)
-    if missing := sum(cell not in seen for cell in shown):
+    least: dict[str | None, int] = {}  # of the types of a label; of the sums of all labels
+    for label, kind in seen:
+        if n := shown[label, kind]:
+            line = None if kind is None else label
+            least[line] = min(n, least.get(line, n))
+    if missing := sum(
+        cell not in seen
+        and not run.is_small(n, said[cell], n - said[cell])
+        and ((cell[1] and cell[0] not in hidden) or n > least.get(cell[1] and cell[0], n))
+        for cell, n in shown.items()
+    ):
         yield f"{missing} labels or response types that occur have no row"
 
 

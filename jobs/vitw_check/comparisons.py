@@ -107,12 +107,18 @@ def check_model_comparison(run: CheckedRun) -> Problems:
         if row["matched_on"] == "nothing":
             sizes = [row[f"conversations_{side}"] for side in "ab"]
             hits = [round(row[f"share_{s}"] * n) for s, n in zip("ab", sizes, strict=True)]
+            if run.is_small(*hits, *sizes):
+                yield f"{where}: too few conversations to be public"
             ends = newcombe(hits[0], sizes[0], hits[1], sizes[1])
             expected |= dict(zip(("low", "high"), ends, strict=True))
         yield from differ(where, row, expected)
         if row["p_adjusted"] is not None and not 0 <= row["p_adjusted"] <= 1:
             yield f"{where}: p_adjusted {row['p_adjusted']}"
-    models = [name for kind, name in tallies.sizes if kind == "models"]
+    models = [
+        name
+        for (kind, name), sizes in tallies.sizes.items()
+        if kind == "models" and name != "other" and not run.is_small(sizes.total())
+    ]
     wanted = {("models", frozenset(pair)) for pair in combinations(models, 2)}
     if len(models) <= MOST_MODELS and wanted - compared:
         yield f"{len(wanted - compared)} pairs of models are not compared"

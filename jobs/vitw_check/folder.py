@@ -73,7 +73,7 @@ def check_files(run: CheckedRun) -> Problems:
         if not run.fs.exists(f"{run.root}/{entry['path']}"):
             yield f"{entry['path']}: is not there"
             continue
-        digest, size = hashlib.sha256(), 0
+        digest, size = run.digest_of(entry), 0
         with run.open(entry["path"]) as handle:
             while chunk := handle.read(1 << 20):
                 digest.update(chunk)

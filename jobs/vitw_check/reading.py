@@ -1,10 +1,12 @@
 """A run folder as it lies there: run.json, manifests, and tables as streams of rows."""
 
 import hashlib
+import hmac
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
 import fsspec
@@ -84,6 +86,15 @@ class RunFolder:
         """Stage name -> its `_SUCCESS.json`."""
         places = {s["name"]: f"{self.root}/{s['folder']}/_SUCCESS.json" for s in self.run["stages"]}
         return {name: json.loads(self.fs.cat_file(path)) for name, path in places.items()}
+
+    def digest_of(self, entry: Row) -> Any:
+        """An empty digest of a file: keyed with the secret of the run for a private one."""
+        secret = f"{self.root}/{PRIVATE}secret"
+        given = self.run["config"].get("execution", {}).get("secret_file")
+        if not is_private(entry) or (given is None and not self.fs.exists(secret)):
+            return hashlib.sha256()
+        key = Path(given).read_bytes() if given else self.fs.cat_file(secret)
+        return hmac.new(key.strip(), b"file\0", "sha256")
 
     def entries(self, *tables: str) -> list[Row]:
         """What the manifests say of the files of these tables, or of all files; parts in order."""

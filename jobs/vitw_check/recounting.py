@@ -49,6 +49,17 @@ class CheckedRun(RunFolder):
                 paths[row["facet"], path[0]] = tuple(path)
         return paths
 
+    def passes(self, conversations: int, accounts: int) -> bool:
+        """Whether so much support may be public; accounts count if any label has some."""
+        known = any(row["accounts"] is not None for row in self.labels)
+        return conversations >= self.setting("labels", "min_conversations") and (
+            not known or accounts >= self.setting("labels", "min_accounts")
+        )
+
+    def is_small(self, *counts: int) -> bool:
+        """Whether a count is of some conversations, and of too few to be public."""
+        return any(0 < n < self.setting("labels", "min_conversations") for n in counts)
+
     @cached_property
     def grid(self) -> "Grid":
         """The counts that associations and variation are made of."""
@@ -64,6 +75,7 @@ class CheckedRun(RunFolder):
         columns = ("conversation_id", "account_id", "model", "is_subjective", "error", "task")
         columns += ("prompt_id", "created_at")
         least = self.setting("labels", "min_salience")
+        shown = self.manifests["labels"]["details"].get("models")
         extractions = self.rows("extractions", (*columns, *VALUE_FACETS, "response_type"))
         tasks = self.rows("task_assignments") if "taxonomy" in self.manifests else iter(())
         for row, task in side_by_side(extractions, tasks):
@@ -81,6 +93,8 @@ class CheckedRun(RunFolder):
                 for facet, labels in row["written"].items()
             }
             row["cluster"] = task and task["cluster_id"]
+            if shown is not None and row["model"] is not None and row["model"] not in shown:
+                row["model"] = "other"
             yield row
 
     def members(self, row: Row, facet: str) -> set[str]:

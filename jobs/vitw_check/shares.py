@@ -3,8 +3,10 @@
 import math
 from collections import Counter
 
+from .expected import RESPONSE_TYPES
 from .intervals import share_of
 from .problems import Problems, differ, off
+from .reading import Row
 from .recounting import CheckedRun
 
 ROUNDING = 1e-12  # a bound may be the number itself, computed in another order
@@ -26,9 +28,11 @@ def check_response_types(run: CheckedRun) -> Problems:
         hits = counted.pop((*group, row["response_type"]), 0)
         yield from off(f"row {number}: conversations", row["conversations"], hits)
         yield from differ(f"row {number}", row, share_of(hits, totals[group]))
-    if counted:
-        yield f"{len(counted)} response types that occur in a group have no row, or two"
-    if (None, None, None) not in groups:
+        if run.is_small(row["conversations"]):
+            yield f"row {number}: too few conversations to be public"
+    if missing := _needless(run, table, counted):
+        yield f"{missing} response types that occur in a group have no row, or two"
+    if (None, None, None) not in groups and not run.is_small(run.grid.total):
         yield "no row for all conversations of all models"
 
 
@@ -52,8 +56,45 @@ def check_mirroring(run: CheckedRun) -> Problems:
         yield from differ(where, row, share_of(row["mirrored"], row["conversations"]))
         if row["lift"] is not None:
             yield from differ(where, row, {"lift": row["share"] / row["share_by_chance"]})
+        if run.is_small(row["conversations"], row["mirrored"]):
+            yield f"{where}: too few conversations to be public"
+    for group in [*counted]:
+        n, met = counted[group], mirrored[group]
+        if run.is_small(n, met, n - met) or group[1] in _hidden_types(run):
+            counted.pop(group)
     if missing := sum(kind is not None for _, kind in counted):
         yield f"{missing} response types with human values have no row, or two"
+
+
+def _needless(run: CheckedRun, table: list[Row], missing: Counter[tuple]) -> int:
+    """Missing response types that are neither too few nor the smallest beside some that are.
+
+    Others are hidden with them within a group, and within a response type over the groups.
+    """
+    least: dict[tuple, int] = {}
+    for row in table:
+        group = (row["model"], row["over_facet"], row["over"])
+        for line in (group, (row["over_facet"], row["response_type"])):
+            if row["conversations"]:
+                least[line] = min(row["conversations"], least.get(line, row["conversations"]))
+    beside = Counter(line for cell in missing for line in (cell[:3], (cell[1], cell[3])))
+    return sum(
+        not run.is_small(n)
+        and not any(
+            beside[line] > 1 and n <= least.get(line, n) for line in (cell[:3], (cell[1], cell[3]))
+        )
+        for cell, n in missing.items()
+    )
+
+
+def _hidden_types(run: CheckedRun) -> set[str]:
+    """Response types that some conversations with a human value have, and no public row."""
+    stated = {
+        row["response_type"]
+        for row in run.rows("response_types")
+        if row["over"] == "stated" and row["conversations"]
+    }
+    return {kind for kind in RESPONSE_TYPES if kind not in stated}
 
 
 def check_intervals(run: CheckedRun) -> Problems:

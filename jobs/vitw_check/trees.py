@@ -1,6 +1,6 @@
 """The taxonomy as a tree, its counts, and the task cluster of every conversation."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 from .expected import BOTTOM, NAME, PCT_TOLERANCE
@@ -65,16 +65,24 @@ def check_taxonomy(run: CheckedRun) -> Problems:
 
 
 def check_tasks(run: CheckedRun) -> Problems:
-    """Each subjective conversation with a task has one level-1 cluster, as large as stated."""
+    """Each subjective conversation with a task has one level-1 cluster, as large as stated.
+
+    Every cluster has the conversations and accounts that a label needs; where all tasks together
+    have not, there is no tree.
+    """
     clusters = {
         row["cluster_id"]: row["conversations"]
         for row in run.taxonomy
         if row["facet"] == "tasks" and row["level"] == 1
     }
-    counted, assigned = Counter[str](), 0
+    counted, assigned, unnamed = Counter[str](), 0, Counter[bool]()
+    accounts: dict[str | None, set[str]] = defaultdict(set)
     for row in run.subjective():
-        if (row["task"] is None) is not (row["cluster"] is None):
-            yield f"{at(row)}: has a task or a cluster, and not the other"
+        if row["task"] is None and row["cluster"] is not None:
+            yield f"{at(row)}: has a cluster and no task"
+        if row["task"] is not None:
+            unnamed[row["cluster"] is None] += 1
+            _add(accounts[row["cluster"]], row["account_id"], run.setting("labels", "min_accounts"))
         if row["cluster"] is not None:
             assigned += 1
             counted[row["cluster"]] += 1
@@ -82,5 +90,14 @@ def check_tasks(run: CheckedRun) -> Problems:
                 yield f"{at(row)}: its cluster is not on level 1 of the tasks"
     rows = sum(1 for _ in run.rows("task_assignments"))
     yield from off("assignments of subjective conversations", rows, assigned)
+    if unnamed[True] and (clusters or run.passes(unnamed[True], len(accounts[None]))):
+        yield f"{unnamed[True]} conversations have a task and no cluster"
     for cluster, stated in clusters.items():
         yield from off(f"cluster {cluster}", stated, counted[cluster])
+        if not run.passes(counted[cluster], len(accounts[cluster])):
+            yield f"cluster {cluster}: too few conversations or accounts to be public"
+
+
+def _add(held: set[str], account: str | None, most: int) -> None:
+    if account is not None and len(held) < most:
+        held.add(account)

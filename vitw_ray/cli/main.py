@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from vitw_ray.cli.printing import say
 from vitw_ray.errors import Stopped, VitwRayError
+from vitw_ray.inert import on_terminal
 from vitw_ray.setting_checks import did_you_mean
 
 STOPPED = 130  # as a shell reports a program that SIGINT ended
@@ -110,13 +111,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return import_module(COMMANDS[name].module).main(rest)
     except Stopped as stopped:
-        sys.stderr.write(f"{stopped.problem}\n")
+        sys.stderr.write(on_terminal(f"{stopped.problem}\n"))
         return STOPPED
     except KeyboardInterrupt:  # before or after the pipeline, which counts what is kept
         sys.stderr.write("stopped; run the same command again\n")
         return STOPPED
     except VitwRayError as error:
-        sys.stderr.write(f"Error: {error.problem}\n  fix: {error.fix}\n")
+        sys.stderr.write(on_terminal(f"Error: {error.problem}\n  fix: {error.fix}\n"))
         return 1
 
 

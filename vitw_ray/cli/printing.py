@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from vitw_ray.inert import on_terminal
+
 
 def say(line: str) -> None:
     """Print one line, at once: whoever reads a pipe sees it while the command works.
@@ -13,7 +15,7 @@ def say(line: str) -> None:
     When nobody reads the pipe any more, as behind `| head`, the work goes on without output.
     """
     try:
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(on_terminal(line) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -40,7 +40,7 @@ def compare_assistants(config: RunConfig, run: Mapping[str, Any]) -> Iterator[Co
     tables: dict[str, TableRef] = {}
     for stage in run["stages"]:
         tables |= tables_of(json.loads(storage.read(f"{stage['folder']}/{SUCCESS}")))
-    models = run["stages"][0]["details"]["models"]
+    (models,) = (s["details"]["models"] for s in run["stages"] if s["name"] == "labels")
     codebook = read_codebook(storage, tables, config, models)
     block = _conversations(storage, tables, codebook)
     for pair in pairs(read_table(storage, tables["model_comparison"]), config.statistics.alpha):

@@ -30,8 +30,6 @@ from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
 
-COUNTED = {"models": "model", "sources": "source"}  # name in the manifest: column that is counted
-
 
 @dataclass(frozen=True)
 class Runs:
@@ -89,16 +87,10 @@ def _sketch(
 
 @dataclass(frozen=True)
 class Merged:
-    """All parts: their files, rejects by reason, and what the manifest says of conversations.
-
-    `counts` are those of the columns of `COUNTED`; `days` the first and the last day (UTC, ISO)
-    that any conversation names.
-    """
+    """All parts: their files, and rejects by reason."""
 
     files: list[FileEntry]
     rejected: Counter[str]
-    counts: dict[str, Counter[str]]
-    days: list[str]
 
 
 def merge(context: StageContext, runs: Runs, rows: int, cutoffs: Cutoffs) -> Merged:
@@ -110,18 +102,13 @@ def merge(context: StageContext, runs: Runs, rows: int, cutoffs: Cutoffs) -> Mer
     steps = max(1, -(-rows // (parts * config.rows_per_part)))
     writer = _PartWriter(context, runs, cutoffs, parts, steps)
     files: list[FileEntry] = []
-    counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
-    rejected, days = Counter[str](), list[str]()
+    rejected = Counter[str]()
     with Progress("conversations: sort", rows) as progress:
         for result in cluster.stream([{"part": n} for n in range(parts)], writer):
             files += result["files"]
             rejected.update(result["reasons"])
-            for name in COUNTED:
-                counts[name].update(result[name])
-            days += result["days"]
             progress.add(sum(file.rows for file in result["files"]))
-    ends = [min(days), max(days)] if days else []
-    return Merged(sorted(files, key=lambda file: file.path), rejected, counts, ends)
+    return Merged(sorted(files, key=lambda file: file.path), rejected)
 
 
 @dataclass(frozen=True)
@@ -155,16 +142,4 @@ class _PartWriter:
         return {
             "files": files,
             "reasons": Counter(rejected["reason"].to_pylist()),
-            "days": _days(conversations["created_at"]),
-            **{name: _count(conversations[column]) for name, column in COUNTED.items()},
         }
-
-
-def _count(column: pa.ChunkedArray) -> Counter[str]:
-    return Counter(value for value in column.to_pylist() if value is not None)
-
-
-def _days(created_at: pa.ChunkedArray) -> list[str]:
-    """The first and the last day, as ISO dates."""
-    days = created_at.drop_null().to_numpy().astype("datetime64[D]")
-    return [str(days.min()), str(days.max())] if len(days) else []

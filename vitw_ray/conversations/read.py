@@ -61,8 +61,6 @@ def read_conversations(context: StageContext) -> StageReport:
         details={
             "rows_by_file": dict(sorted(read.rows.items())),
             **intake,
-            **{name: dict(sorted(counted.items())) for name, counted in merged.counts.items()},
-            "days": merged.days,
             "passed_over": dict(sorted(Counter(context.passed_over.values()).items())),
         },
     )

@@ -17,8 +17,11 @@ import pyarrow.compute as pc
 from vitw_ray import cluster
 from vitw_ray.config import LabelsConfig
 from vitw_ray.facets import VALUE_FACETS
+from vitw_ray.gate import may_be_shown
 from vitw_ray.hash_runs import read_range, write_sorted_run
 from vitw_ray.keys import id_hash, range_bounds
+from vitw_ray.labels import groups
+from vitw_ray.labels.groups import Groups
 from vitw_ray.labels.normalize import merge_labels
 from vitw_ray.records import LABELS, MERGES
 from vitw_ray.run_folder import FileEntry, StageReport, read_part
@@ -35,7 +38,7 @@ PAIR = pa.schema(
 def count_labels(context: StageContext) -> StageReport:
     """Merge spellings, count labels, and mark those with enough support as kept."""
     parts = context.tables["extractions"].files
-    spellings, subjective, with_account = _count_spellings(context, parts)
+    spellings, subjective, with_account, found = _count_spellings(context, parts)
     merges = {
         facet: merge_labels(_of_facet(spellings, facet), context.config.labels)
         for facet in VALUE_FACETS
@@ -57,6 +60,7 @@ def count_labels(context: StageContext) -> StageReport:
         details={
             "subjective_conversations": subjective,
             "with_account": with_account,
+            **groups.group_details(found, with_account > 0, context.config.labels),
             **{f"{facet}_kept": _of_support(labels, facet, True) for facet in VALUE_FACETS},
             **{f"{facet}_rare": _of_support(labels, facet, False) for facet in VALUE_FACETS},
         },
@@ -93,24 +97,26 @@ def apply_merges(
 
 def _count_spellings(
     context: StageContext, parts: Sequence[FileEntry]
-) -> tuple[Counter[Spelling], int, int]:
-    storage, min_salience = context.storage, context.config.labels.min_salience
+) -> tuple[Counter[Spelling], int, int, Groups]:
+    storage, labels = context.storage, context.config.labels
 
-    def count_part(unit: cluster.Unit) -> tuple[Counter[Spelling], int, int]:
+    def count_part(unit: cluster.Unit) -> tuple[Counter[Spelling], int, int, Groups]:
         counts, subjective, with_account = Counter[Spelling](), 0, 0
-        extractions = read_part(storage, parts[unit["part"]], COLUMNS)
-        for account, found in spellings_of(extractions, min_salience):
+        columns = dict.fromkeys([*COLUMNS, *groups.COLUMNS])
+        extractions = read_part(storage, parts[unit["part"]], [*columns])
+        for account, found in spellings_of(extractions, labels.min_salience):
             counts.update(found)
             subjective += 1
             with_account += account is not None
-        return counts, subjective, with_account
+        return counts, subjective, with_account, groups.count_groups(extractions, labels)
 
-    counts, subjective, with_account = Counter[Spelling](), 0, 0
-    for found, rows, named in cluster.stream(_units(parts), count_part):
+    counts, subjective, with_account, merged = Counter[Spelling](), 0, 0, Groups()
+    for found, rows, named, of_part in cluster.stream(_units(parts), count_part):
         counts.update(found)
         subjective += rows
         with_account += named
-    return counts, subjective, with_account
+        merged = groups.add_groups(merged, of_part)
+    return counts, subjective, with_account, merged
 
 
 def _count_merged(
@@ -183,8 +189,7 @@ def label_rows(
                 "conversations": n,
                 "accounts": known,
                 "share": n / subjective,
-                "kept": n >= config.min_conversations
-                and (known is None or known >= config.min_accounts),
+                "kept": bool(may_be_shown(n, known, config)),
             }
         )
     return pa.Table.from_pylist(rows, LABELS)

@@ -34,7 +34,7 @@ Cells = dict[str, Integers]  # name of a matrix -> chosen cells, as ClusteredCou
 
 def analyze(context: StageContext) -> StageReport:
     """Count each part, add the counts and compute the tables once."""
-    models = context.manifests["conversations"]["details"]["models"]
+    models = context.manifests["labels"]["details"]["models"]
     vocabulary = read_codebook(context.storage, context.tables, context.config, models)
     shared = [cluster.put_shared(vocabulary)]
     parts = context.tables["extractions"].files

@@ -6,7 +6,7 @@ control for what people asked. The p-values of one facet, level and matching are
 Bonferroni multiplies each by the number of labels tested over all pairs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_array
 
+from vitw_ray.gate import OTHER, Mask
 from vitw_ray.records import MODEL_COMPARISON
 from vitw_ray.statistics.contingency import Axis, GroupCounts, Integers, SparseCounts
 from vitw_ray.statistics.differences import (
@@ -24,6 +25,7 @@ from vitw_ray.statistics.differences import (
     unmatched,
 )
 from vitw_ray.statistics.paired import PairedCounts
+from vitw_ray.statistics.suppression import hide_lines, hide_table, is_small
 
 MOST_MODELS = 50  # ours: 1,225 pairs; only the assistants with most conversations are compared
 
@@ -48,36 +50,98 @@ class _Rows:
 
 
 def groups_of_assistants(columns: SparseCounts, strata: int, names: Sequence[str]) -> Groups:
-    """All pairs of assistants, the larger first; at most `MOST_MODELS` assistants."""
+    """All pairs of assistants, the larger first; at most `MOST_MODELS` assistants, all named."""
     sizes = np.zeros(len(names), np.int64)
     np.add.at(sizes, columns.keys // strata, columns.counts)
-    largest = sorted(np.flatnonzero(sizes).tolist(), key=lambda code: (-sizes[code], names[code]))
+    named = [code for code in np.flatnonzero(sizes).tolist() if names[code] != OTHER]
+    largest = sorted(named, key=lambda code: (-sizes[code], names[code]))
     pairs = list(combinations(largest[:MOST_MODELS], 2))
     return Groups("models", dict(enumerate(names)), pairs)
 
 
-def groups_of_periods(columns: SparseCounts, strata: int, name_of: Callable[[int], str]) -> Groups:
-    """Each period with the previous one that has data; `model_a` is the later one."""
+def groups_of_periods(
+    columns: SparseCounts,
+    strata: int,
+    name_of: Callable[[int], str],
+    shown: Collection[int] | None = None,
+) -> Groups:
+    """Each period with the previous one that has data; `model_a` is the later one.
+
+    `shown` are the periods that may be shown; by default all.
+    """
     seen = np.unique(columns.keys // strata).tolist()
+    seen = [code for code in seen if shown is None or code in shown]
     names = {code: name_of(code) for code in seen}
     return Groups("periods", names, list(zip(seen[1:], seen[:-1], strict=True)))
 
 
-def task_mix(columns: SparseCounts, groups: Groups, tasks: Axis) -> pa.Table:
+Hidden = dict[int, Mask]
+"""By group: the labels that are not compared."""
+
+
+def hidden_labels(
+    counts: GroupCounts,
+    strata: int,
+    groups: Groups,
+    label: Axis,
+    least: int,
+    *,
+    exclusive: bool = False,
+) -> Hidden:
+    """Labels that would show fewer than `least` conversations of a group, by subtraction as well.
+
+    The groups and what is in no compared one add up to the label, which is public; with
+    `exclusive`, the labels add up to the group.
+    """
+    codes = sorted({code for pair in groups.pairs for code in pair})
+    held = _by_group(counts, strata, set(codes), label)
+    columns = [np.asarray(held[code].sum(axis=1)).ravel() for code in codes]
+    labels = counts.both.keys // counts.width
+    total = np.bincount(labels, counts.both.counts, minlength=len(label.names)).astype(np.int64)
+    return _hidden(columns, total, codes, least, exclusive)
+
+
+def _hidden(
+    columns: Sequence[Integers], total: Integers, codes: Sequence[int], least: int, exclusive: bool
+) -> Hidden:
+    """Hidden cells of a table with a column for each group and one for all others."""
+    if not codes:
+        return {}
+    of_groups = np.column_stack(columns)
+    table = np.column_stack([of_groups, total - of_groups.sum(axis=1)])
+    mask = (hide_table if exclusive else hide_lines)(table, least)
+    return {code: mask[:, number] for number, code in enumerate(codes)}
+
+
+def task_mix(columns: SparseCounts, groups: Groups, tasks: Axis, least: int = 1) -> pa.Table:
     """Comparison of the tasks: what people ask each assistant."""
     strata, rows = len(tasks.names) + 1, []
+    codes = sorted({code for pair in groups.pairs for code in pair})
+    of_groups = [_of_group(columns, code, strata) for code in codes]
+    total = np.bincount(columns.keys % strata, columns.counts, minlength=strata).astype(np.int64)
+    hidden = _hidden(of_groups, total, codes, least, exclusive=True)
     for pair in groups.pairs:
         a, b = (_of_group(columns, code, strata) for code in pair)
-        labels = np.flatnonzero((a + b)[:-1])
+        if is_small([a.sum(), b.sum()], least).any():
+            continue
+        labels = np.flatnonzero(((a + b) > 0)[:-1] & ~(hidden[pair[0]] | hidden[pair[1]])[:-1])
         n = int(a.sum()), int(b.sum())
         rows.append(_Rows(pair, labels, n, unmatched(a[labels], n[0], b[labels], n[1])))
     return _table(rows, groups, tasks, "nothing")
 
 
-def compare(counts: GroupCounts, strata: int, groups: Groups, label: Axis) -> pa.Table:
+def compare(
+    counts: GroupCounts,
+    strata: int,
+    groups: Groups,
+    label: Axis,
+    least: int = 1,
+    hidden: Hidden | None = None,
+) -> pa.Table:
     """`model_comparison` of one facet, unmatched and matched on tasks.
 
-    Labels that neither assistant of a pair shows have no row. The columns of `counts` are
+    Labels that neither assistant of a pair shows have no row, nor have those that are `hidden` or
+    that some, but fewer than `least` conversations of either show. The columns of `counts` are
     `group * strata + stratum`.
     """
     held = _by_group(counts, strata, {code for pair in groups.pairs for code in pair}, label)
@@ -85,32 +149,53 @@ def compare(counts: GroupCounts, strata: int, groups: Groups, label: Axis) -> pa
     for pair in groups.pairs:
         n_a, n_b = (_of_group(counts.columns, code, strata) for code in pair)
         a, b = (held[code] for code in pair)
-        labels = np.flatnonzero(np.asarray(a.sum(axis=1) + b.sum(axis=1)))
-        a, b = (x[labels].toarray() for x in (a, b))
         n = int(n_a.sum()), int(n_b.sum())
+        if is_small(n, least).any():
+            continue
+        fit = ~_hidden_of_pair(hidden, pair, label)
+        labels = np.flatnonzero(
+            np.asarray(a.sum(axis=1) + b.sum(axis=1)).ravel().astype(bool) & fit
+        )
+        a, b = (x[labels].toarray() for x in (a, b))
         difference = unmatched(a.sum(axis=1), n[0], b.sum(axis=1), n[1])
         plain.append(_Rows(pair, labels, n, difference))
         met = in_both(n_a, n_b)
-        if met.any():
-            n = int(n_a[met].sum()), int(n_b[met].sum())
-            matched.append(_Rows(pair, labels, n, post_stratified(a, n_a, b, n_b)))
+        n = int(n_a[met].sum()), int(n_b[met].sum())
+        if met.any() and not is_small(n, least).any():
+            enough = ~np.any([is_small(x[:, met].sum(axis=1), least) for x in (a, b)], axis=0)
+            difference = post_stratified(a[enough], n_a, b[enough], n_b)
+            matched.append(_Rows(pair, labels[enough], n, difference))
     tables = [_table(plain, groups, label, "nothing"), _table(matched, groups, label, "tasks")]
     return pa.concat_tables(tables)
 
 
-def compare_paired(counts: PairedCounts, groups: Groups, label: Axis) -> pa.Table:
+def compare_paired(
+    counts: PairedCounts,
+    groups: Groups,
+    label: Axis,
+    least: int = 1,
+    hidden: Hidden | None = None,
+) -> pa.Table:
     """`model_comparison` of one facet over the prompts that both assistants of a pair answered."""
     shape = counts.answered.shape[0], len(label.names)
     rows = []
     for a, b in groups.pairs:
         n = int(counts.answered[a, b])
-        if n:
+        if n and n >= least:
             hits_a, hits_b = _shown(counts.shown, a, b, shape), _shown(counts.shown, b, a, shape)
             both = _shown(counts.both, a, b, shape)
-            labels = np.flatnonzero(hits_a + hits_b)
+            small = is_small(hits_a, least) | is_small(hits_b, least)
+            small |= _hidden_of_pair(hidden, (a, b), label)
+            labels = np.flatnonzero(((hits_a + hits_b) > 0) & ~small)
             difference = paired(hits_a[labels], hits_b[labels], both[labels], n)
             rows.append(_Rows((a, b), labels, (n, n), difference))
     return _table(rows, groups, label, "prompts")
+
+
+def _hidden_of_pair(hidden: Hidden | None, pair: tuple[int, int], label: Axis) -> Mask:
+    if hidden is None:
+        return np.zeros(len(label.names), bool)
+    return hidden[pair[0]] | hidden[pair[1]]
 
 
 def _of_group(columns: SparseCounts, code: int, strata: int) -> Integers:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vitw_ray.config import Period
 from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS, ValueFacet
+from vitw_ray.gate import OTHER
 from vitw_ray.statistics.account_groups import account_groups
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.contingency import CodedFacet, deduplicate, to_ancestors
@@ -110,8 +111,10 @@ class ConversationBlock:
 
     @cached_property
     def model(self) -> CodedFacet:
-        """Assistants."""
-        return single(self.table["model"].to_pylist(), self.vocabulary.models)
+        """Assistants; those that may not be shown are one, if the codebook has it."""
+        known = {None, *self.vocabulary.models}
+        names = (name if name in known else OTHER for name in self.table["model"].to_pylist())
+        return single(list(names), self.vocabulary.models)
 
     @cached_property
     def period(self) -> CodedFacet:

@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vitw_ray.config import Period, RunConfig
+from vitw_ray.config import LabelsConfig, Period, RunConfig
 from vitw_ray.facets import VALUE_FACETS, ValueFacet
 from vitw_ray.run_folder import TableRef, read_table
 from vitw_ray.storage import Storage
 from vitw_ray.trees import ancestors
+
+EVERYTHING = LabelsConfig(min_conversations=1, min_accounts=1)
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Codebook:
     models: Sequence[str]  # assistants
     min_salience: int = 1  # values below it are not counted
     period: Period = "week"
+    thresholds: LabelsConfig = EVERYTHING  # of what is written
 
     @property
     def human(self) -> Sequence[str]:
@@ -59,6 +62,7 @@ def read_codebook(
         models=sorted(models),
         min_salience=config.labels.min_salience,
         period=config.statistics.period,
+        thresholds=config.labels,
     )
 
 

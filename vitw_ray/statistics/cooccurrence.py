@@ -71,8 +71,10 @@ def _pair_keys(facet: CodedFacet) -> Iterator[Integers]:
             yield np.concatenate([offsets[b] + codes[a] for a, b in combinations(range(labels), 2)])
 
 
-def cooccurrence(counts: PairCounts, facet: ValueFacet, names: Sequence[str]) -> pa.Table:
-    """The table `cooccurrence` of one facet: observed pairs, in alphabetical order.
+def cooccurrence(
+    counts: PairCounts, facet: ValueFacet, names: Sequence[str], least: int = 1
+) -> pa.Table:
+    """The table `cooccurrence` of one facet: pairs seen `least` times, in alphabetical order.
 
     `names` are sorted, one for each code.
     """
@@ -83,6 +85,7 @@ def cooccurrence(counts: PairCounts, facet: ValueFacet, names: Sequence[str]) ->
     else:
         keys = np.flatnonzero(counts.pairs)
         seen = counts.pairs[keys]
+    keys, seen = keys[seen >= least], seen[seen >= least]
     codes = np.arange(counts.size, dtype=np.int64)
     below = codes * (codes - 1) // 2
     b = np.searchsorted(below, keys, side="right") - 1

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
+from vitw_ray.gate import Mask
 from vitw_ray.intervals import Floats, share, wilson
 from vitw_ray.records import MIRRORING
 from vitw_ray.statistics.account_groups import t_interval
@@ -28,6 +29,7 @@ from vitw_ray.statistics.mirroring_chance import (
     summed,
     without,
 )
+from vitw_ray.statistics.suppression import is_small, numbers
 
 LEAST_MIRRORED = 5  # ours: with fewer, the logarithm of a share is far from normal
 
@@ -101,10 +103,18 @@ def _keys(group: Integers, facet: CodedFacet) -> Integers:
     return group * facet.size + facet.codes
 
 
-def mirroring(counts: MirroringCounts, response_type: Axis, values: int) -> pa.Table:
+def mirroring(
+    counts: MirroringCounts,
+    response_type: Axis,
+    values: int,
+    least: int = 1,
+    hidden: Mask | None = None,
+) -> pa.Table:
     """The table `mirroring` at `response_type.level`, one row per response type.
 
-    `values` is the size of the AI vocabulary at that level.
+    `values` is the size of the AI vocabulary at that level. A row is not written if its
+    conversations, those that are mirrored or the others are some and fewer than `least`, or if its
+    response type is `hidden` already.
     """
     types = len(response_type.names)
     conversations = _of_type(counts.conversations, types).sum(axis=0)
@@ -127,7 +137,9 @@ def mirroring(counts: MirroringCounts, response_type: Axis, values: int) -> pa.T
         "lift_low": pa.array(lift_low, from_pandas=True),
         "lift_high": pa.array(lift_high, from_pandas=True),
     }
-    return pa.table(columns, schema=MIRRORING)
+    small = [is_small(n, least) for n in (conversations, mirrored, conversations - mirrored)]
+    mask = np.any([*small, hidden if hidden is not None else small[0]], axis=0)
+    return pa.table(columns, schema=MIRRORING).take(pa.array(numbers(mask)))
 
 
 def _lift_interval(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from vitw_ray.gate import Support
 from vitw_ray.statistics.block import ConversationBlock
 from vitw_ray.statistics.contingency import Counts, GroupCounts
 from vitw_ray.statistics.cooccurrence import PairCounts
@@ -39,7 +40,12 @@ def unpack(packed: bytes) -> Partial:
 def count_block(block: ConversationBlock) -> Partial:
     """Count one block."""
     n, kind, task, human = block.conversations, block.response_type, block.task, block.human
+    periods = Support[int](block.vocabulary.thresholds.min_accounts)
+    accounts = block.table["account_id"].to_pylist()
+    for row, code in zip(block.period.rows.tolist(), block.period.codes.tolist(), strict=True):
+        periods.count(code, accounts[row])
     partial: Partial = {
+        "period support": periods,
         "types x models": Counts.of(kind, block.model, n),
         "types x tasks": Counts.of(kind, task, n),
         "types x human": Counts.of(kind, human, n),

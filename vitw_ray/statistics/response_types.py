@@ -7,34 +7,48 @@ base of a share is the conversations of its group that have a response type.
 import numpy as np
 import pyarrow as pa
 
+from vitw_ray.gate import Mask
 from vitw_ray.intervals import share, wilson
 from vitw_ray.records import RESPONSE_TYPE_SHARES
 from vitw_ray.statistics.contingency import Axis, Counts, Integers
+from vitw_ray.statistics.suppression import hide_lines, hide_parts, numbers
 
 
-def by_model(counts: Counts, response_type: Axis, model: Axis) -> pa.Table:
+def by_model(counts: Counts, response_type: Axis, model: Axis, least: int = 1) -> pa.Table:
     """The response types of all assistants together (`model` is null), then of each.
 
-    The first group holds every conversation, including those with an unknown assistant.
+    The first group holds every conversation, including those with an unknown assistant. Cells with
+    fewer than `least` conversations are not written.
     """
     groups = np.column_stack([counts.rows, counts.both])
     nothing = [None] * groups.shape[1]
-    return _rows(groups, response_type, [None, *model.names], nothing, nothing)
+    whole = hide_lines(counts.rows[None, :], least).T
+    hidden = np.column_stack([whole, hide_parts(counts.rows, counts.both, least)])
+    return _rows(groups, hidden, response_type, [None, *model.names], nothing, nothing)
 
 
-def by_category(counts: Counts, response_type: Axis, over: Axis) -> pa.Table:
+def by_category(
+    counts: Counts, response_type: Axis, over: Axis, least: int = 1, *, exclusive: bool = False
+) -> pa.Table:
     """The response types within each task, or each human value, over all assistants.
 
-    A conversation with several human values is in several groups.
+    A conversation with several human values is in several groups. With `exclusive`, as with tasks,
+    it is in one, so that the groups add up to all conversations.
     """
     groups = len(over.names)
-    return _rows(
-        counts.both, response_type, [None] * groups, [over.facet] * groups, list(over.names)
+    _check(counts.both, response_type, groups)
+    hidden = (
+        hide_parts(counts.rows, counts.both, least)
+        if exclusive
+        else hide_lines(counts.both.T, least).T
     )
+    facets: list[str | None] = [over.facet] * groups
+    return _rows(counts.both, hidden, response_type, [None] * groups, facets, list(over.names))
 
 
 def _rows(
     groups: Integers,
+    hidden: Mask,
     response_type: Axis,
     model: list[str | None],
     over_facet: list[str | None],
@@ -42,8 +56,7 @@ def _rows(
 ) -> pa.Table:
     """One row per group and response type, from `groups` [response types, groups]."""
     types = len(response_type.names)
-    if groups.shape != (types, len(over)):
-        raise ValueError(f"{groups.shape} counts for {types} response types x {len(over)} groups")
+    _check(groups, response_type, len(over))
     conversations = groups.T.ravel()
     of_group = np.repeat(groups.sum(axis=0), types)
     low, high = wilson(conversations, of_group)
@@ -58,4 +71,11 @@ def _rows(
         "low": pa.array(low, from_pandas=True),
         "high": pa.array(high, from_pandas=True),
     }
-    return pa.table(columns, schema=RESPONSE_TYPE_SHARES)
+    table = pa.table(columns, schema=RESPONSE_TYPE_SHARES)
+    return table.take(pa.array(numbers(hidden.T)))
+
+
+def _check(groups: Integers, response_type: Axis, size: int) -> None:
+    types = len(response_type.names)
+    if groups.shape != (types, size):
+        raise ValueError(f"{groups.shape} counts for {types} response types x {size} groups")

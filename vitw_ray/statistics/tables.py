@@ -9,10 +9,12 @@ import pyarrow as pa
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.records import TABLES
 from vitw_ray.statistics.assistants import (
+    Hidden,
     compare,
     compare_paired,
     groups_of_assistants,
     groups_of_periods,
+    hidden_labels,
     task_mix,
 )
 from vitw_ray.statistics.block import STATED, period_name
@@ -25,6 +27,7 @@ from vitw_ray.statistics.paired import PairedCounts
 from vitw_ray.statistics.partials import Partial
 from vitw_ray.statistics.residuals import associations, whole_table
 from vitw_ray.statistics.response_types import by_category, by_model
+from vitw_ray.statistics.suppression import hide_parts
 from vitw_ray.statistics.variation import variation
 
 TYPES = Axis("response_types", RESPONSE_TYPES)
@@ -39,16 +42,19 @@ def compute(
     """All tables of the stage, from the counts of all parts and of all prompts."""
     label = Axis("ai_values", vocabulary.ai_levels[0])
     human, tasks = Axis("human_values", vocabulary.human), Axis("tasks", vocabulary.tasks)
+    least = vocabulary.thresholds.min_conversations
+    stated = merged["types x stated"]
+    said = hide_parts(stated.rows, stated.both, least)[:, STATED.index("stated")]
     found: dict[str, list[pa.Table]] = {
         "response_types": [
-            by_model(merged["types x models"], TYPES, Axis("models", vocabulary.models)),
-            by_category(merged["types x tasks"], TYPES, tasks),
-            by_category(merged["types x human"], TYPES, human),
-            by_category(merged["types x stated"], TYPES, Axis("any_human_value", STATED)),
+            by_model(merged["types x models"], TYPES, Axis("models", vocabulary.models), least),
+            by_category(merged["types x tasks"], TYPES, tasks, least, exclusive=True),
+            by_category(merged["types x human"], TYPES, human, least),
+            by_category(stated, TYPES, Axis("any_human_value", STATED), least, exclusive=True),
         ],
         "associations": list(_associations(merged, vocabulary, alpha)),
         "cooccurrence": [
-            cooccurrence(merged[f"{facet} pairs"], facet, labels)
+            cooccurrence(merged[f"{facet} pairs"], facet, labels, least)
             for facet, labels in vocabulary.labels.items()
         ],
         "variation": [
@@ -58,12 +64,18 @@ def compute(
         ],
         "mirroring": [
             mirroring(
-                merged[f"mirroring_{level}"], Axis(TYPES.facet, TYPES.names, level), len(names)
+                merged[f"mirroring_{level}"],
+                Axis(TYPES.facet, TYPES.names, level),
+                len(names),
+                least,
+                said,
             )
             for level, names in enumerate(vocabulary.ai_levels)
         ],
         "explicitness": [
-            explicitness(merged["ai_0 x types"], merged["explicit x types"], TYPES, label.names)
+            explicitness(
+                merged["ai_0 x types"], merged["explicit x types"], TYPES, label.names, least
+            )
         ],
         "model_comparison": list(_comparisons(merged, paired, vocabulary)),
     }
@@ -93,6 +105,8 @@ def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterat
                 comparisons=max(len(names), 1),  # paper, 2: one family per column
                 alpha=alpha,
                 least_observed=1,
+                least=vocabulary.thresholds.min_conversations,
+                exclusive=name != "human",
             )
 
 
@@ -109,12 +123,24 @@ def _comparisons(
     columns = {kind: merged[f"{kind}: types"].columns for kind in ("models", "periods")}
     models = groups_of_assistants(columns["models"], strata, vocabulary.models)
     name_of = bind(period_name, period=vocabulary.period)
-    for groups in (models, groups_of_periods(columns["periods"], strata, name_of)):
+    support = merged["period support"]
+    thresholds = vocabulary.thresholds
+    shown = support.shown(any(support.accounts.values()), thresholds)
+    least, hidden = thresholds.min_conversations, dict[str, Hidden]()
+    for groups in (models, groups_of_periods(columns["periods"], strata, name_of, shown)):
         for name, axis in axes.items():
-            yield compare(merged[f"{groups.kind}: {name}"], strata, groups, axis)
-        yield task_mix(columns[groups.kind], groups, tasks)
+            counts = merged[f"{groups.kind}: {name}"]
+            found = hidden_labels(counts, strata, groups, axis, least, exclusive=name == "types")
+            if groups is models and name == "types":  # what `response_types` hides stays hidden
+                of_model = merged["types x models"]
+                also = hide_parts(of_model.rows, of_model.both, least)
+                found = {code: mask | also[:, code] for code, mask in found.items()}
+            yield compare(counts, strata, groups, axis, least, found)
+            if groups is models:
+                hidden[name] = found
+        yield task_mix(columns[groups.kind], groups, tasks, least)
     for name, counts in paired.items():
-        yield compare_paired(counts, models, axes[name])
+        yield compare_paired(counts, models, axes[name], least, hidden[name])
 
 
 def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:

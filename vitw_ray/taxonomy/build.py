@@ -18,7 +18,7 @@ from vitw_ray.facets import LABEL_TREES, TREE_FACETS, ValueFacet
 from vitw_ray.inference.embedder_files import describe_embedder
 from vitw_ray.progress import Progress
 from vitw_ray.records import TAXONOMY
-from vitw_ray.run_folder import StageReport, read_table
+from vitw_ray.run_folder import FileEntry, StageReport, read_table
 from vitw_ray.stages import StageContext
 from vitw_ray.taxonomy.grow import Grown, Leaves, ValueGrower
 from vitw_ray.taxonomy.hierarchy import Parents
@@ -78,6 +78,12 @@ def _leaves(context: StageContext) -> dict[ValueFacet, Leaves]:
     }
 
 
+def _parts_with_accounts(context: StageContext) -> Sequence[FileEntry] | None:
+    """The parts of `extractions`, if any conversation names its account."""
+    named = context.manifests["labels"]["details"]["with_account"]
+    return context.tables["extractions"].files if named else None
+
+
 def _grow(
     context: StageContext, leaves: Mapping[ValueFacet, Leaves], embedded: Embedded
 ) -> tuple[dict[ValueFacet, Grown], TaskTree]:
@@ -87,7 +93,12 @@ def _grow(
     growers = {
         "values": ValueGrower(config, storage, leaves, embedded.blocks["values"], by_model),
         "tasks": TaskGrower(
-            config, storage, context.keyed, embedded.blocks["tasks"], scratch(context)
+            config,
+            storage,
+            context.keyed,
+            embedded.blocks["tasks"],
+            scratch(context),
+            parts=_parts_with_accounts(context),
         ),
     }
 

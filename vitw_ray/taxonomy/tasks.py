@@ -2,7 +2,7 @@
 
 A worker reads texts and vectors from storage, builds the tree, names it and writes the result. The
 driver sees only clusters and keyed hashes of texts. Task texts appear in the tree only as cluster
-names with enough support.
+names with enough support, and the clusters of the tree have enough support themselves.
 """
 
 import io
@@ -29,10 +29,11 @@ from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
 from vitw_ray.taxonomy.kmeans.ray_shards import RayShards
 from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Shard
-from vitw_ray.taxonomy.naming.member_naming import name_clusters
+from vitw_ray.taxonomy.naming.member_naming import Named, Public, name_clusters
+from vitw_ray.taxonomy.task_support import Gated, TaskSupport, merge_rare, read_support
 from vitw_ray.taxonomy.tree import build_tree, cluster_id
 from vitw_ray.taxonomy.vectors.texts import tasks_of
-from vitw_ray.taxonomy.vectors.vector_files import TextBlock, read_blocks, shares
+from vitw_ray.taxonomy.vectors.vector_files import EmbeddedTexts, TextBlock, read_blocks, shares
 
 ROWS_PER_SHARD = 250_000  # ours: 0.4 GB of vectors of 384 numbers
 SHARD_CPUS = 0.1  # ours: the worker that waits reserves a whole CPU, and all shards must fit beside
@@ -69,6 +70,8 @@ class TaskGrower:
     blocks: Sequence[TextBlock]
     folder: str
     rows_per_shard: int = ROWS_PER_SHARD
+    parts: Sequence[FileEntry] | None = None
+    """Of `extractions`, to read accounts from; None where no conversation names its account."""
 
     def __call__(self) -> TaskTree:
         """Build the tree; the weight of a task is the number of its conversations."""
@@ -79,7 +82,32 @@ class TaskGrower:
             levels = grow_levels(
                 self.config.taxonomy, "tasks", tasks.vectors, tasks.conversations, shards=shards
             )
-        names = [
+        quality = grown_quality(
+            self.config.taxonomy, "tasks", tasks.vectors, levels, tasks.conversations
+        )
+        support = self._support(tasks)
+        gated = merge_rare(levels, support)
+        if gated is None:
+            return NO_TASKS
+        names = self._names(tasks, gated, support)
+        levels = gated.levels
+        key = self.keyed.digest("task cluster", b"")  # ids are keyed: their members are private
+        tree = build_tree("tasks", tasks.texts, tasks.conversations, levels, names, key=key)
+        members: list[list[str]] = [[] for _ in range(int(levels[0].max()) + 1)]
+        for text, node in zip(tasks.texts, levels[0].tolist(), strict=True):
+            members[node].append(text)
+        ids = tuple(cluster_id("tasks", 1, under, key) for under in members)
+        return TaskTree(tree, ids, self._write(tasks.texts, levels[0]), quality)
+
+    def _support(self, tasks: EmbeddedTexts) -> TaskSupport:
+        texts, conversations, labels = tasks.texts, tasks.conversations, self.config.labels
+        if self.parts is None:
+            return TaskSupport(texts, conversations, labels)
+        return read_support(self.storage, self.parts, texts, conversations, labels)
+
+    def _names(self, tasks: EmbeddedTexts, gated: Gated, support: TaskSupport) -> list[list[Named]]:
+        public = Public(support.phrases, support.words)
+        return [
             name_clusters(
                 tasks.texts,
                 tasks.vectors,
@@ -87,19 +115,11 @@ class TaskGrower:
                 nodes,
                 noun="tasks",
                 min_conversations=self.config.labels.min_conversations,
+                public=public,
+                unnamed=merged,
             )
-            for nodes in nodes_of_leaves(levels)
+            for nodes, merged in zip(nodes_of_leaves(gated.levels), gated.merged, strict=True)
         ]
-        key = self.keyed.digest("task cluster", b"")  # ids are keyed: their members are private
-        tree = build_tree("tasks", tasks.texts, tasks.conversations, levels, names, key=key)
-        members: list[list[str]] = [[] for _ in range(int(levels[0].max()) + 1)]
-        for text, node in zip(tasks.texts, levels[0].tolist(), strict=True):
-            members[node].append(text)
-        ids = tuple(cluster_id("tasks", 1, under, key) for under in members)
-        quality = grown_quality(
-            self.config.taxonomy, "tasks", tasks.vectors, levels, tasks.conversations
-        )
-        return TaskTree(tree, ids, self._write(tasks.texts, levels[0]), quality)
 
     @contextmanager
     def _shards(self) -> Iterator[Sequence[Shard] | None]:
@@ -150,7 +170,7 @@ def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
 
     def assign(unit: cluster.Unit) -> FileEntry:
         keys, numbers, ids = cluster.get_shared(shared[0])
-        rows = list(tasks_of(storage, parts[unit["part"]]))
+        rows = list(tasks_of(storage, parts[unit["part"]])) if ids else []
         wanted = _keys(keyed, [task for _, task in rows])
         places = np.searchsorted(keys, wanted)
         if len(wanted) and not np.array_equal(keys[places.clip(max=len(keys) - 1)], wanted):

@@ -8,7 +8,8 @@ written, never becomes public, neither as a whole nor word by word.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count, islice
 from typing import Literal
 
@@ -39,6 +40,22 @@ Named = tuple[str, str]
 """Name and description of a cluster."""
 
 
+class _Everything:
+    def __contains__(self, text: object) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Public:
+    """The phrases and the words that may be shown; by default all."""
+
+    phrases: Container[str] = _Everything()
+    words: Container[str] = _Everything()
+
+
+ALL = Public()
+
+
 def is_name(text: str) -> bool:
     """Whether a text is a valid cluster name: at most ten words in the allowed alphabet."""
     words = text.split()
@@ -54,6 +71,8 @@ def name_clusters(
     noun: Noun,
     min_conversations: int = 1,
     taken: Iterable[str] = (),
+    public: Public = ALL,
+    unnamed: Container[int] = (),
 ) -> list[Named]:
     """Name every cluster of one level.
 
@@ -63,9 +82,11 @@ def name_clusters(
         conversations: (n,) number of conversations of each phrase.
         clusters: (n,) cluster of each phrase, from 0 without gaps.
         noun: kind of the members, for descriptions and for clusters without a name.
-        min_conversations: conversations that a phrase or a word needs to be shown. Labels have
-            already passed a threshold, so 1 shows all; for tasks this is the only threshold.
+        min_conversations: conversations that a phrase or a word needs in its cluster to be shown.
+            Labels have already passed a threshold, so 1 shows all.
         taken: names of other clusters of the level, which are not named here.
+        public: the phrases and words that may be shown at all.
+        unnamed: clusters that are only lettered, for what they hold has nothing in common.
 
     Returns:
         Name and description of each cluster. Names are unique, not taken, at most ten words, and
@@ -75,15 +96,17 @@ def name_clusters(
     starts = np.searchsorted(clusters[order], np.arange(1, clusters.max(initial=-1) + 1))
     names: list[Named] = []
     used = {name.casefold() for name in taken}
-    for members in np.split(order, starts) if len(order) else []:
+    for number, members in enumerate(np.split(order, starts) if len(order) else []):
         support = {phrases[i]: int(conversations[i]) for i in map(int, members)}
         scores = _representativeness(support, vectors[members])
         shown = {
             phrase: score
             for phrase, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
             if support[phrase] >= min_conversations and PLAIN.fullmatch(phrase)
+            if phrase in public.phrases and number not in unnamed
         }
-        words = _common_words(support, min_conversations)
+        common = _common_words(support, min_conversations) if number not in unnamed else []
+        words = [word for word in common if word in public.words]
         candidates = _names(shown, words, noun)
         name = next(name for name in candidates if name.casefold() not in used)
         used.add(name.casefold())
@@ -101,11 +124,16 @@ def _representativeness(support: dict[str, int], vectors: NDArray[np.float32]) -
     return dict(zip(support, scores.tolist(), strict=True))
 
 
+def content_words(phrase: str) -> set[str]:
+    """The words of a phrase that carry meaning."""
+    return set(_WORD.findall(phrase.lower())) - _EMPTY_WORDS
+
+
 def _common_words(support: dict[str, int], min_conversations: int) -> list[str]:
     """Words of a cluster's phrases with enough conversations in it, most frequent first."""
     totals: Counter[str] = Counter()
     for phrase, conversations in support.items():
-        for word in set(_WORD.findall(phrase.lower())) - _EMPTY_WORDS:
+        for word in content_words(phrase):
             totals[word] += conversations
     enough = [word for word, total in totals.items() if total >= min_conversations]
     return sorted(enough, key=lambda word: (-totals[word], word))
@@ -125,6 +153,11 @@ def _names(shown: dict[str, float], words: Sequence[str], noun: Noun) -> Iterato
     for length in range(min(NAME_WORDS, len(words)), 0, -1):
         yield _capitalised(_listed(words[:length]))
     yield from (f"Other {noun} {_letters(number)}" for number in count())
+
+
+def describe(members: Sequence[str], noun: Noun) -> str:
+    """A description made of members that may be shown, of which the first are named."""
+    return _description(members[:DESCRIBED_MEMBERS], [], noun)
 
 
 def _description(phrases: Sequence[str], words: Sequence[str], noun: Noun) -> str:

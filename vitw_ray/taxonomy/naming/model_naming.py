@@ -5,6 +5,9 @@ All clusters of a level are requested concurrently. Names are unique within a le
 an answer is missing, invalid or a name that is taken, the request is retried once, and then the
 cluster is named by its members.
 
+A name is invalid if a word of it is neither of a kept label nor of a fixed list, so a model cannot
+carry into a name what few conversations hold.
+
 Tasks are not named here. Their texts are private, and no threshold applies to them before they
 would reach the model. Naming by members only uses what enough conversations share.
 """
@@ -22,14 +25,16 @@ from vitw_ray.facets import ValueFacet
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.naming.group_question import group_question
 from vitw_ray.taxonomy.naming.group_requests import INVALID, BoundedModel
+from vitw_ray.taxonomy.naming.known_words import is_of_known_words, words_of
 from vitw_ray.taxonomy.naming.listing import Clustered, Shown, listing, show_level
-from vitw_ray.taxonomy.naming.member_naming import Named, name_clusters
+from vitw_ray.taxonomy.naming.member_naming import Named, describe, name_clusters
 
 Place = tuple[ValueFacet, int]
 """A cluster of the current level: facet and index."""
 Reply = Named | str
 """A valid answer, or a short code if there is none."""
 DUPLICATE = "duplicate"
+UNKNOWN_WORDS = "unknown_words"
 
 
 @dataclass
@@ -150,7 +155,7 @@ def fail_if_unanswered(found: ModelNames) -> None:
         StageFailed: every request failed.
     """
     no_names = found.refused and found.clusters == found.by_members
-    if no_names and not found.refused.keys() & {INVALID, DUPLICATE}:
+    if no_names and not found.refused.keys() & {INVALID, DUPLICATE, UNKNOWN_WORDS}:
         codes = ", ".join(f"{code} {n}" for code, n in sorted(found.refused.items()))
         raise StageFailed(
             f"the model gave no answer for any of {found.clusters} clusters ({codes})",
@@ -171,13 +176,14 @@ async def name_level(
         for number, one in enumerate(show_level(clustered, level, below)):
             shown[facet, number] = one
     listings = {place: listing(one) for place, one in shown.items() if one.members or one.groups}
-    first = await _ask_all(model, listings, attempt=0)
+    known = {facet: words_of(clustered.labels) for facet, clustered in facets.items()}
+    first = _checked(await _ask_all(model, listings, attempt=0), known, shown)
     accepted, refused = give_names(first, {})
     again = {
         place: listing(shown[place], names_to_avoid(place, shown[place], first[place], accepted))
         for place in refused
     }
-    second = await _ask_all(model, again, attempt=1)
+    second = _checked(await _ask_all(model, again, attempt=1), known, shown)
     accepted, refused_again = give_names(second, accepted)
     for facet, clustered in facets.items():
         of_facet = {number: named for (other, number), named in accepted.items() if other == facet}
@@ -186,6 +192,25 @@ async def name_level(
     found.asked_again += len(again)
     found.by_members += len(shown) - len(accepted)
     found.refused.update([*refused.values(), *refused_again.values()])
+
+
+def _checked(
+    replies: Mapping[Place, Reply],
+    known: Mapping[ValueFacet, frozenset[str]],
+    shown: Mapping[Place, Shown],
+) -> dict[Place, Reply]:
+    """Replies whose names have only known words; another description is one of the labels."""
+    checked = dict[Place, Reply]()
+    for place, reply in replies.items():
+        if isinstance(reply, str):
+            checked[place] = reply
+        elif not is_of_known_words(reply[0], known[place[0]]):
+            checked[place] = UNKNOWN_WORDS
+        elif is_of_known_words(reply[1], known[place[0]]):
+            checked[place] = reply
+        else:
+            checked[place] = reply[0], describe(shown[place].members, "values")
+    return checked
 
 
 async def _ask_all(

@@ -1,0 +1,101 @@
+"""Which cells of a table are not written, so that none rests on fewer conversations than a label.
+
+Cells with 1 to `least` - 1 conversations are hidden. Where cells add up to a number that is public,
+a hidden cell could be found by subtraction. Such a line also hides its smaller cells, zeros
+included, and the smallest of the others, until at least two cells that are not 0 are hidden and
+they have `least` conversations together. A hidden cell then may be 0, and may be larger than it is.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vitw_ray.gate import Mask
+from vitw_ray.statistics.contingency import Integers
+
+
+def is_small(counts: ArrayLike, least: int) -> Mask:
+    """Whether a cell rests on some conversations, and on too few."""
+    counts = np.asarray(counts)
+    return (counts > 0) & (counts < least)
+
+
+def hide_lines(counts: Integers, least: int, hidden: Mask | None = None) -> Mask:
+    """Cells to hide if each line of the last axis adds up to a public number.
+
+    Args:
+        counts: [lines, cells].
+        least: conversations that a cell needs.
+        hidden: cells that are hidden for another reason.
+    """
+    small = is_small(counts, least)
+    mask = small if hidden is None else small | hidden
+    mask = mask | (small.any(axis=1, keepdims=True) & (counts < least))
+    while True:
+        held = np.where(mask, counts, 0)
+        exposed = held.any(axis=1) & (
+            (held.sum(axis=1) < least) | (np.count_nonzero(held, axis=1) < 2)
+        )
+        open_cells = np.where(mask | (counts == 0), np.iinfo(np.int64).max, counts)
+        (lines,) = np.nonzero(exposed & ~mask.all(axis=1))
+        if not lines.size:
+            return mask
+        smallest = open_cells[lines].argmin(axis=1)
+        has_other = open_cells[lines, smallest] < np.iinfo(np.int64).max
+        mask[lines[has_other], smallest[has_other]] = True
+        mask[lines[~has_other]] = True
+
+
+def hide_table(counts: Integers, least: int, hidden: Mask | None = None) -> Mask:
+    """As `hide_lines`, if the columns add up to public numbers as well."""
+    mask = hide_lines(counts, least, hidden)
+    while True:
+        across = hide_lines(counts.T, least, mask.T).T
+        wider = hide_lines(counts, least, across)
+        if np.array_equal(wider, mask):
+            return mask
+        mask = wider
+
+
+def hide_parts(whole: Integers, parts: Integers, least: int) -> Mask:
+    """Cells to hide in `parts` [cells, groups], whose groups add up to `whole` [cells].
+
+    The cells of each group, and those of `whole`, also add up to public numbers.
+    """
+    hidden = np.zeros(parts.shape, bool)
+    (rows,) = np.nonzero(hide_lines(whole[None, :], least)[0])
+    if parts.shape[1] == 1:
+        hidden[rows] = True
+        return hide_lines(parts.T, least, hidden.T).T
+    for row in rows.tolist():
+        (some,) = np.nonzero(parts[row])
+        if some.size:
+            hidden[row, some[parts[row, some].argmin()]] = True
+    return hide_table(parts, least, hidden)
+
+
+def hide_splits(one: Integers, other: Integers, least: int, hidden: Mask) -> Mask:
+    """Cells to hide where each is split in two numbers, and so is the sum of each line.
+
+    Args:
+        one: [lines, 1 + cells], the first column the sum of the line.
+        other: the same for the second number.
+        least: conversations that each number needs, unless it is 0.
+        hidden: cells that are hidden for another reason.
+    """
+    mask = hidden | is_small(one, least) | is_small(other, least)
+    cells, sums = mask[:, 1:], mask[:, 0]
+    both = one + other
+    while True:
+        held = [np.where(cells, n[:, 1:], 0) for n in (one, other)]
+        exposed = np.any([is_small(n.sum(axis=1), least) for n in held], axis=0)
+        exposed |= np.count_nonzero(held[0] + held[1], axis=1) == 1
+        open_cells = np.where(cells | (both[:, 1:] == 0), np.iinfo(np.int64).max, both[:, 1:])
+        (lines,) = np.nonzero(exposed & ~sums & (open_cells.min(axis=1) < np.iinfo(np.int64).max))
+        if not lines.size:
+            return mask
+        cells[lines, open_cells[lines].argmin(axis=1)] = True
+
+
+def numbers(mask: Mask) -> NDArray[np.intp]:
+    """Indices of the rows of a table that are written, from a mask in the order of the table."""
+    return np.flatnonzero(~mask.ravel())
