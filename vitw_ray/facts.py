@@ -110,7 +110,7 @@ def run_facts(context: StageContext) -> RunFacts:
         ),
         stages=tuple(_stage_facts(manifest) for manifest in context.manifests.values()),
         versions=versions(),
-        intake=tuple(oddities(read["details"])),
+        intake=tuple(oddities(context.manifests["conversations"]["details"])),
         answers_repaired=details.get("repaired", {}),
     )
 
