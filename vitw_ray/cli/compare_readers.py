@@ -45,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     set_up_logging()
     from vitw_ray.cli.reader_runs import read_all
     from vitw_ray.comparison.readers.compared import Ways
+    from vitw_ray.comparison.readers.headline import sign_count
     from vitw_ray.comparison.readers.leaderboard import leaderboard
     from vitw_ray.comparison.readers.page import render
     from vitw_ray.comparison.readers.tree_levels import clusters_of
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
             "readers": [reader["name"] for reader in board["readers"]],
             "sample": board["sample"],
             "known": {known["name"]: known["conversations"] for known in board["known"]},
-            "signs": {r["name"]: len(r["signs"]) for r in board["readers"]},
+            "signs": {r["name"]: sign_count(r) for r in board["readers"]},
             "leaderboard": f"{base.execution.output}/leaderboard.json",
             "page": f"{base.execution.output}/leaderboard.html",
         }
@@ -102,7 +103,7 @@ def cosines(
 
 def table(board: Mapping[str, Any]) -> list[str]:
     """The leaderboard for a terminal: a row per reader, and a block per set with known truth."""
-    from vitw_ray.comparison.readers.headline import QUALITY, quality_of
+    from vitw_ray.comparison.readers.headline import QUALITY, quality_of, sign_count
 
     lines = [
         "",
@@ -119,7 +120,7 @@ def table(board: Mapping[str, Any]) -> list[str]:
                 percent(levels["yes"] / answered if answered else None, 0),
                 decimal(reader["values_per_conversation"]["ai_values"]["value"], 1),
                 decimal(reader["costs"]["rows_per_s"], 1),
-                count(len(reader["signs"])),
+                count(sign_count(reader)),
             )
         )
     for truth in ("labelled", "planted"):

@@ -7,6 +7,12 @@ QUALITY = ("subj. kappa", "level AUC", "type kappa", "3-group", "AI F1", "human 
 NOTHING = {"value": None, "low": None, "high": None, "conversations": 0}
 
 
+def sign_count(reader: Mapping[str, Any]) -> int:
+    """Signs that a reader does not read: in the sample, and in the check before it."""
+    check = reader["reader_check"]
+    return len(reader["signs"]) + (len(check["signs"]) if check else 0)
+
+
 def quality_of(measured: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The headline measures of a pair of readings, of which one may be the truth.
 

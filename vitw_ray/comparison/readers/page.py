@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vitw_ray import wording
-from vitw_ray.comparison.readers.headline import QUALITY, quality_of
+from vitw_ray.comparison.readers.headline import QUALITY, quality_of, sign_count
 from vitw_ray.comparison.readers.leaderboard import TRUTHS
 from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS
 from vitw_ray.reader_check import check_lines, sign_line
@@ -57,6 +57,7 @@ def render(board: Mapping[str, Any]) -> str:
         signs=[(r["name"], sign_line(sign)) for r in readers for sign in r["signs"]],
         checked=[(r["name"], r["reader_check"]) for r in readers if r["reader_check"]],
         check_lines=check_lines,
+        sign_count=sign_count,
         reliable={truth: list(_reliable(readers, truth)) for truth in truths},
         errors=[(r["name"], code, n) for r in readers for code, n in r["errors"].items()],
         response_types=RESPONSE_TYPES,
