@@ -75,7 +75,7 @@ def constant_reader(count=64, bias=6.0, seed=0):
     rng = np.random.default_rng(seed)
     scores = rng.normal(size=count) * 2
     levels = [int(np.digitize(score, [-1.5, 0, 1.5])) + 1 for score in scores]
-    types = ["strong_support" if score > 0 else None for score in scores]
+    types = ["strong_support" if score > 0 else "no_values" for score in scores]
     return rows_of(scores, bias), levels, types
 
 
@@ -88,10 +88,7 @@ def test_a_reader_whose_answers_are_constant_is_read_by_its_probabilities():
         for row, level in zip(rows, levels, strict=True)
     ]
     assert np.mean(right) > 0.95
-    responses = [
-        fitted.response_type(row) == (kind or "no_values")
-        for row, kind in zip(rows, types, strict=True)
-    ]
+    responses = [fitted.response_type(row) == kind for row, kind in zip(rows, types, strict=True)]
     assert np.mean(responses) > 0.95
 
 
@@ -156,6 +153,15 @@ def test_what_judges_a_labelled_conversation_has_not_seen_it():
         after = held_out(rows, other, types)
         assert after[n] == before[n]
         assert sum(one != other for one, other in zip(after, before, strict=True)) >= 18
+
+
+def test_objective_conversations_say_nothing_about_the_response_type():
+    rows, levels, types = constant_reader(count=24)
+    more, _, _ = constant_reader(count=24, seed=9)
+    fitted = calibrate(rows, levels, types)
+    beside = calibrate(rows + more, levels + [1] * 24, types + [None] * 24)
+    assert beside.response == fitted.response
+    assert beside.at_least != fitted.at_least
 
 
 def test_labels_of_one_kind_alone_are_no_error():

@@ -121,11 +121,11 @@ class Curve:
 def fit_curve(evidence: Evidence, rows: Sequence[Logprobs], truth: Sequence[bool]) -> Curve:
     """Fit a decision to labelled conversations.
 
-    Where all of them have one answer, or there are none, nothing can be learnt from the evidence:
-    the curve is flat, at the share of yes.
+    Where all of them have one answer, nothing can be learnt from the evidence: the curve is flat,
+    at that answer. Where there are none, it is a no.
     """
     if not rows:
-        return Curve(evidence, (0.0,) * len(evidence), (1.0,) * len(evidence), 0.0, 0.0)
+        return Curve(evidence, (0.0,) * len(evidence), (1.0,) * len(evidence), 0.0, -9.0)
     odds = np.stack([_odds(row, evidence) for row in rows])
     centre, scale = odds.mean(axis=0), odds.std(axis=0)
     scale[scale < 1e-6] = 1.0  # a question that is always answered alike tells nothing
@@ -226,13 +226,13 @@ def calibrate(
     Args:
         rows: log-probabilities of labelled conversations.
         levels: their levels.
-        responses: their response types; conversations without one count as `no_values`.
+        responses: their response types. Conversations without one, which are objective, say nothing
+            about the others: the response type is asked past the gate alone.
     """
-    kinds: list[ResponseType] = [kind or "no_values" for kind in responses]
     response = {}
     for name, decision in RESPONSE_DECISIONS.items():
-        among = [n for n, kind in enumerate(kinds) if kind in decision.yes | decision.no]
-        truth = [kinds[n] in decision.yes for n in among]
+        among = [n for n, kind in enumerate(responses) if kind in decision.yes | decision.no]
+        truth = [responses[n] in decision.yes for n in among]
         response[name] = fit_curve(decision.evidence, [rows[n] for n in among], truth)
     return Calibration(
         {
