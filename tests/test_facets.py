@@ -143,8 +143,8 @@ def extended(tmp_path_factory) -> Path:
     )
     edit(
         package / "extraction" / "answers.py",
-        "from vitw_ray.facets import AI_VALUES, HUMAN_VALUES, ResponseType",
-        "from vitw_ray.facets import AI_VALUES, CONCERNS, HUMAN_VALUES, ResponseType, Tone",
+        "from vitw_ray.facets import AI_VALUES, FACETS, HUMAN_VALUES, ResponseType",
+        "from vitw_ray.facets import AI_VALUES, CONCERNS, FACETS, HUMAN_VALUES, ResponseType, Tone",
     )
     prompts = package / "extraction" / "prompts" / "instructions_first"
     (prompts / "concerns.md").write_text("`concerns`: what the user is afraid of.\n")
@@ -204,9 +204,9 @@ def test_quotes_of_a_new_facet_are_looked_up_in_its_speakers_words(found):
     assert [value["grounded"] for value in found["row"]["concerns"]] == [True, False]
 
 
-def test_a_reply_that_breaks_the_form_of_a_new_facet_is_an_error_row(read):
-    assert [found["error"] for found in read] == [None, "invalid_answer", "invalid_answer"]
-    assert [found["row"]["concerns"] for found in read[1:]] == [[], []]
+def test_a_value_too_many_of_a_new_facet_costs_itself_and_a_wrong_code_the_row(read):
+    assert [found["error"] for found in read] == [None, None, "invalid_answer"]
+    assert [len(found["row"]["concerns"]) for found in read] == [2, 1, 0]
 
 
 def test_a_new_value_facet_is_counted_has_a_tree_and_is_named_in_words(found):

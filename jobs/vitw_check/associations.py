@@ -161,6 +161,8 @@ def check_variation(run: CheckedRun) -> Problems:
         cv = spread / mean if mean and len(parts) > 1 else None
         expected = {"share": shares.get((facet, label)), "coefficient_of_variation": cv}
         yield from differ(f"row {number}", row, expected)
+        if row["corrected"] is not None and not row["corrected"] >= 0:
+            yield f"row {number}: corrected {row['corrected']}"
         ends = [row[name] for name in ("low", "corrected", "high")]
         if None not in ends and not 0 <= ends[0] <= ends[1] <= ends[2]:
             yield f"row {number}: corrected {ends[1]} is not in its interval {ends[0]} {ends[2]}"
