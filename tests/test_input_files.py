@@ -205,3 +205,17 @@ def test_an_inspection_needs_no_cluster_and_no_output(write, tmp_path, monkeypat
     before = sorted(tmp_path.iterdir())
     assert main(["inspect", "--input", path]) == 0
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_inspection_joins_messages_and_follows_a_map(write, tmp_path, capsys):
+    turn = {"conversation_id": "c", "turn": 0, "role": "user", "content": SECRET}
+    reply = {**turn, "turn": 1, "role": "assistant", "content": "b"}
+    path = write("rows.jsonl", as_lines([turn, reply]))
+    assert main(["inspect", "--input", path, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["shapes"].values()
+    assert (found["rows"], found["conversations"]) == (2, 1)
+    other = write("own.jsonl", as_lines([{"log": {"t": [{"who": "user", "x": SECRET}] * 2}}]))
+    words = ["inspect", "--input", other, "--json"]
+    assert main([*words, "--map", "messages=log.t,role=who,content=x"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["shapes"].values()
+    assert found["rejects"] == {"no_assistant_turn": 1}

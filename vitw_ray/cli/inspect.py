@@ -19,6 +19,8 @@ class Arguments:
     """Files, folders or globs, local or s3://."""
     source_format: str = "auto"
     """Shape of the rows; auto detects it."""
+    map: str | None = None
+    """Where the fields of other rows are, as messages=PATH,role=KEY,content=KEY,..."""
     rows: int = 100_000
     """Read up to this many rows, the same number of each file."""
     json: bool = False
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     """Inspect an input."""
     config = (tyro.conf.FlagCreatePairsOff,)
     asked = tyro.cli(Arguments, args=arguments, prog="vitw inspect", config=config)
+    from vitw_ray.config import ConversationsConfig
     from vitw_ray.conversations.inspection import inspect_input, lines
     from vitw_ray.conversations.shapes import SHAPES
     from vitw_ray.errors import ConfigError
@@ -40,7 +43,10 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(
             f"--source-format {asked.source_format} does not exist", f"choose {', '.join(SHAPES)}"
         )
-    found = inspect_input(asked.input, asked.source_format, asked.rows)
+    shape = asked.source_format
+    if asked.map is not None:
+        shape = ConversationsConfig(map=asked.map).shape
+    found = inspect_input(asked.input, shape, asked.rows)
     passed_over = found.survey.passed_over
     if asked.json:
         shapes = {name: counted.as_json() for name, counted in found.shapes.items()}

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from vitw_ray.conversations.fields import Parsed, RowRejected
+from vitw_ray.conversations.grouping import grouped
 from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.opening import shown
-from vitw_ray.conversations.shapes import parse
+from vitw_ray.conversations.shapes import SHAPES, parse
 from vitw_ray.conversations.sources import Reject, iter_rows, safe_columns
 from vitw_ray.conversations.survey import Survey, survey
+from vitw_ray.stages import SourceFile
 
 FIELDS = ("conversation_id", "prompt_id", "account", "model", "language", "source", "created_at")
 _EXAMPLES = 5  # ours: conversations of which the form is shown
@@ -117,13 +119,16 @@ def inspect_input(inputs: tuple[str, ...], shape: str, rows: int) -> Inspection:
         counted.files += 1
         if (look := found.looks.get(file.name)) is not None:
             counted.not_read.update(safe_columns(look.unread()))
-        read = 0
-        for _, raw in islice(iter_rows(file, name), each + 1):
-            read += 1
-            if read <= each:
-                _count(counted, name, raw)
-        counted.files_read_in_part += read > each
+        counted.files_read_in_part += _count_file(counted, file, name, each)
     return Inspection(found, dict(sorted(counts.items())))
+
+
+def _count_file(counted: ShapeCounts, file: SourceFile, shape: str, most: int) -> bool:
+    """Count the first rows of a file; whether it has more."""
+    rows = iter_rows(file, shape)
+    for _, raw in grouped(SHAPES[shape], islice(rows, most)):
+        _count(counted, shape, raw)
+    return next(rows, None) is not None
 
 
 def _count(counted: ShapeCounts, shape: str, raw: dict[str, Any] | Reject) -> None:
