@@ -110,7 +110,7 @@ def test_the_command_prints_every_two_assistants_and_ends_with_their_number(
     ]
     assert main(["compare-assistants", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[-1] for line in lines[4:11]] == ["done"] * 7
+    assert [line.split()[-1] for line in lines[5:12]] == ["done"] * 7
     heads = [line for line in lines if line.endswith("of the commonest values shared")]
     pairs = {frozenset(name for name in MODELS if f"{name} (" in line) for line in heads}
     assert pairs == {frozenset(pair) for pair in combinations(MODELS, 2)}

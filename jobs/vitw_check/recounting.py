@@ -75,7 +75,7 @@ class CheckedRun(RunFolder):
         columns = ("conversation_id", "account_id", "model", "is_subjective", "error", "task")
         columns += ("prompt_id", "created_at")
         least = self.setting("labels", "min_salience")
-        shown = self.manifests["labels"]["details"].get("models")
+        shown = self.manifests.get("labels", {}).get("details", {}).get("models")
         extractions = self.rows("extractions", (*columns, *VALUE_FACETS, "response_type"))
         tasks = self.rows("task_assignments") if "taxonomy" in self.manifests else iter(())
         for row, task in side_by_side(extractions, tasks):

@@ -85,7 +85,7 @@ def hide_splits(one: Integers, other: Integers, least: int, hidden: Mask) -> Mas
     mask = hidden | is_small(one, least) | is_small(other, least)
     cells, sums = mask[:, 1:], mask[:, 0]
     both = one + other
-    while True:
+    while cells.size:
         held = [np.where(cells, n[:, 1:], 0) for n in (one, other)]
         exposed = np.any([is_small(n.sum(axis=1), least) for n in held], axis=0)
         exposed |= np.count_nonzero(held[0] + held[1], axis=1) == 1
@@ -94,6 +94,7 @@ def hide_splits(one: Integers, other: Integers, least: int, hidden: Mask) -> Mas
         if not lines.size:
             return mask
         cells[lines, open_cells[lines].argmin(axis=1)] = True
+    return mask
 
 
 def numbers(mask: Mask) -> NDArray[np.intp]:
