@@ -219,3 +219,14 @@ def test_an_inspection_joins_messages_and_follows_a_map(write, tmp_path, capsys)
     assert main([*words, "--map", "messages=log.t,role=who,content=x"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["shapes"].values()
     assert found["rejects"] == {"no_assistant_turn": 1}
+
+
+def test_a_page_of_messages_that_name_their_conversation_is_read_as_rows(write, tmp_path):
+    said = [("t1", "user", "a"), ("t1", "assistant", "b"), ("t2", "user", "c")]
+    rows = [{"id": f"{t}{r}", "thread_id": t, "role": r, "content": c} for t, r, c in said]
+    write("page.json", json.dumps({"object": "list", "data": rows}))
+    (file,) = find_files([str(tmp_path)])
+    assert rows_of(file) == rows
+    write("page.json", json.dumps({"data": [{"role": "user", "content": "a"}] * 2}))
+    (file,) = find_files([str(tmp_path)])
+    assert len(rows_of(file)) == 1

@@ -66,6 +66,7 @@ _WRAPPERS |= {"dialogues", "threads", "sessions", "samples", "examples", "logs",
 _WRAPPERS |= {"traces", "objects", "documents", "hits"}
 _PAGED = ("data", "rows", "records", "results")
 _OF_A_MESSAGE = {"role", "from", "sender", "author", "speaker", "human"}
+_OF_ITS_CONVERSATION = {"thread_id", "conversation_id", "conversationId", "chat_id", "session_id"}
 _OF_A_ROW = {"id", "uuid", "conversation_id", "model", "title", "messages"}
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -257,11 +258,16 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _begins_a_row(text: str) -> bool:
-    """Whether the first element of a list is an object, and no message of a conversation."""
+    """Whether the first element of a list is an object, and no message of one conversation.
+
+    A message that names its conversation is a row: messages of many may stand in the list.
+    """
     if not text.startswith("{"):
         return False
     try:
-        return _OF_A_MESSAGE.isdisjoint(DECODER.raw_decode(text)[0])
+        first = DECODER.raw_decode(text)[0]
+        named = not _OF_ITS_CONVERSATION.isdisjoint(first)
+        return named or _OF_A_MESSAGE.isdisjoint(first)
     except (ValueError, RecursionError):  # longer than what was read of it
-        first = re.match(r'\{\s*"(\w*)"', text)
-        return bool(first) and first[1] not in {*_OF_A_MESSAGE, "value", "content", "text"}
+        key = re.match(r'\{\s*"(\w*)"', text)
+        return bool(key) and key[1] not in {*_OF_A_MESSAGE, "value", "content", "text"}
