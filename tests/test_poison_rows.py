@@ -66,13 +66,14 @@ def scratch() -> Iterator[Path]:
 
 
 def poisoned(rows: list[Row], kinds: Mapping[int, Kind]) -> list[Row]:
-    """The rows with the messages of some replaced by poison."""
-    return [
-        {**row, "messages": [{"role": "user", "content": kinds[number].said}]}
-        if number in kinds
-        else row
-        for number, row in enumerate(rows)
-    ]
+    """The rows with the messages of some replaced by poison, and a reply to what is said."""
+    changed = list(rows)
+    for number, kind in kinds.items():
+        messages = [{"role": "user", "content": kind.said}]
+        if kind.said.strip():
+            messages.append({"role": "assistant", "content": "I see."})
+        changed[number] = {**rows[number], "messages": messages}
+    return changed
 
 
 def outcomes(job: Job, rows: list[Row]) -> list[str]:
