@@ -28,7 +28,8 @@ def refusals(real_data, tmp_path_factory, local_ray):
         file.writelines(json.dumps(row) + "\n" for row in rows)
     config = RunConfig(
         conversations=ConversationsConfig(input=(str(folder / "xstest.jsonl.gz"),)),
-        labels=LabelsConfig(min_conversations=3, min_accounts=1),
+        # One assistant moralizes twice; hiding that would hide another's cell, too.
+        labels=LabelsConfig(min_conversations=2, min_accounts=1),
         execution=Execution(output=str(folder / "out")),
     )
     called = {row["conversation_id"]: row["labels"]["refusal_human"] for row in rows}
