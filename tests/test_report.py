@@ -515,3 +515,17 @@ def test_the_page_says_what_was_odd_in_the_input_and_in_answers():
 def test_an_input_without_oddities_has_none_on_the_page(page):
     assert oddities({}) == []
     assert "odd in the input" not in page
+
+
+def test_what_is_hidden_makes_no_total_smaller():
+    rows = fake_tables()["response_types"].to_pylist()
+    whole = {mix.name: mix.conversations for mix in sections.by_model(rows)}
+    for name, total in whole.items():
+        mine = [r for r in rows if r["model"] == name and r["over_facet"] is None]
+        summed = sum(r["conversations"] for r in mine)
+        assert total == pytest.approx(summed, abs=2)  # the invented counts are rounded
+    hidden = [row for row in rows if row["response_type"] != "mild_resistance"]
+    assert {mix.name: mix.conversations for mix in sections.by_model(hidden)} == whole
+    assert sections.silence(hidden) == sections.silence(rows) is not None
+    silent = {"over_facet": "any_human_value", "response_type": "no_values", "over": "stated"}
+    assert sections.silence([row for row in rows if not silent.items() <= row.items()]) is None

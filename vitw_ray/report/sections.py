@@ -99,15 +99,29 @@ class Silence(NamedTuple):
 
 
 def silence(table: Sequence[Row]) -> Silence | None:
-    """Counts of both disagreements; None if the table has no such rows."""
-    mine = [row for row in table if row["over_facet"] == "any_human_value"]
-    counts: dict[tuple[str, bool], int] = defaultdict(int)
-    for row in mine:
-        counts[row["over"], row["response_type"] == "no_values"] += row["conversations"]
-    if not sum(counts.values()):
+    """Counts of both disagreements; None if the table has no such rows, or does not show them."""
+    over: dict[str, list[Row]] = defaultdict(list)
+    for row in table:
+        if row["over_facet"] == "any_human_value":
+            over[row["over"]].append(row)
+    silent = {
+        row["over"]: row["conversations"]
+        for rows in over.values()
+        for row in rows
+        if row["response_type"] == "no_values"
+    }
+    stated, none = _base(over["stated"]), _base(over["none"])
+    if not silent.keys() >= {"stated", "none"} or not stated + none:
         return None
-    sums = {over: counts[over, True] + counts[over, False] for over in ("stated", "none")}
-    return Silence(counts["stated", True], sums["stated"], counts["none", False], sums["none"])
+    return Silence(silent["stated"], stated, none - silent["none"], none)
+
+
+def _base(rows: Sequence[Row]) -> int:
+    """The conversations that the shares of some rows are of; rows may be hidden, so no sum."""
+    largest = max(rows, key=lambda row: row["conversations"], default=None)
+    if largest is None or not largest["share"]:
+        return 0
+    return round(largest["conversations"] / largest["share"])
 
 
 class Mix(NamedTuple):
@@ -140,8 +154,7 @@ def _mixes(rows: Iterable[Row], name_of: Callable[[Row], str]) -> list[Mix]:
         kinds = {row["response_type"]: row for row in in_order(members)}
         parts = [Part(plain(kind), row["share"] or 0.0, kind) for kind, row in kinds.items()]
         spoken = ", ".join(f"{part.name} {percent(part.share)}" for part in parts)
-        total = sum(row["conversations"] for row in members)
-        mixes.append(Mix(name, total, kinds, stacked(parts, label=spoken)))
+        mixes.append(Mix(name, _base(members), kinds, stacked(parts, label=spoken)))
     return sorted(mixes, key=lambda mix: (-mix.conversations, mix.name))
 
 
