@@ -529,3 +529,20 @@ def test_what_is_hidden_makes_no_total_smaller():
     assert sections.silence(hidden) == sections.silence(rows) is not None
     silent = {"over_facet": "any_human_value", "response_type": "no_values", "over": "stated"}
     assert sections.silence([row for row in rows if not silent.items() <= row.items()]) is None
+
+
+def test_a_hidden_share_of_an_assistant_is_no_share_of_0():
+    table = fake_tables()["model_comparison"]
+    view = assistants_view(table, alpha=0.05, top=5)
+    assert not [bar for _, bars in view.values for bar in bars if "too few" in bar]
+    label, column = view.values[0][0], view.columns[0].name
+    rows = [
+        row
+        for row in table.to_pylist()
+        if row["label"] != label or column not in (row["model_a"], row["model_b"])
+    ]
+    hidden = assistants_view(pa.Table.from_pylist(rows, table.schema), alpha=0.05, top=50)
+    bars = {name: bars for name, bars in hidden.values}[label]
+    where = [one.name for one in hidden.columns].index(column)
+    assert "too few to show" in bars[where]
+    assert all("svg" in bar for n, bar in enumerate(bars) if n != where)

@@ -11,6 +11,7 @@ from vitw_ray.report.figures import bar
 from vitw_ray.side_by_side import Pair, Row, pairs
 from vitw_ray.wording import percent
 
+NOT_SHOWN = '<span class="soft small">too few to show</span>'
 COLUMNS = 4  # ours: assistants whose bars fit next to each other
 NAMED = 4  # ours: values listed for each side of a pair
 MATCHED = {
@@ -86,12 +87,15 @@ def _bars(
         for label, share in shares.get(column.name, {}).items():
             highest[label] = max(share, highest.get(label, 0.0))
     labels = sorted(highest, key=lambda label: (-highest[label], label))[:top]
-    rows = []
+    rows: list[tuple[str, list[tuple[float, float, float] | None]]] = []
     scale = 0.0
     for label in labels:
-        cells = []
+        cells: list[tuple[float, float, float] | None] = []
         for column in columns:
-            share = shares.get(column.name, {}).get(label, 0.0)
+            share = shares.get(column.name, {}).get(label)
+            if share is None:  # hidden: too few conversations
+                cells.append(None)
+                continue
             low, high = (
                 float(end) for end in wilson(share * column.conversations, column.conversations)
             )
@@ -99,7 +103,7 @@ def _bars(
             cells.append((share, low, high))
         rows.append((label, cells))
     return [
-        (label, [_bar(share, low, high, scale) for share, low, high in cells])
+        (label, [_bar(*cell, scale) if cell else Markup(NOT_SHOWN) for cell in cells])
         for label, cells in rows
     ]
 
