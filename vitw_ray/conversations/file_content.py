@@ -67,6 +67,7 @@ _WRAPPERS |= {"traces", "objects", "documents", "hits"}
 _PAGED = ("data", "rows", "records", "results")
 _OF_A_MESSAGE = {"role", "from", "sender", "author", "speaker", "human"}
 _OF_ITS_CONVERSATION = {"thread_id", "conversation_id", "conversationId", "chat_id", "session_id"}
+_OF_ITS_CONVERSATION |= {"message_tree_id"}
 _OF_A_ROW = {"id", "uuid", "conversation_id", "model", "title", "messages"}
 _SPACE = re.compile(r"[ \t\r\n]*")
 

@@ -26,7 +26,7 @@ def grouped(shape: Shape, rows: Iterable[Row]) -> Iterator[Row]:
         yield from rows
         return
     by = paths(shape.grouped_by)
-    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    groups: dict[str, list[tuple[int, Raw]]] = {}
     chars = count = 0
     for number, raw in rows:
         name = None if isinstance(raw, Reject) else first(raw, by)
@@ -38,7 +38,7 @@ def grouped(shape: Shape, rows: Iterable[Row]) -> Iterator[Row]:
         if chars > MAX_GROUPED_CHARS or count > MAX_GROUPED_ROWS:
             yield number, Reject("too_many_messages_to_join")
             continue
-        groups.setdefault(str(name), []).append((number, raw))
+        groups.setdefault(str(name), []).append((number, shape.as_values(raw)))
     for members in groups.values():
         messages = _in_order([raw for _, raw in members])
         joined: dict[str, Any] = {}
@@ -49,7 +49,7 @@ def grouped(shape: Shape, rows: Iterable[Row]) -> Iterator[Row]:
             yield number, Reject("joined")
 
 
-def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _in_order(rows: list[Raw]) -> list[Raw]:
     """By a number of the turn, else by time, else as in the file."""
     for name in _PLACES:
         places = [row.get(name) for row in rows]

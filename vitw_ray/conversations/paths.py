@@ -12,6 +12,7 @@ from typing import Any
 from vitw_ray.conversations.fields import Raw
 
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # NaN and Infinity are read as null
+_TRUTH = {"True": "true", "False": "false"}  # as pandas writes CSV
 Steps = tuple[str, ...]
 
 
@@ -57,3 +58,12 @@ def opened_json(value: Any) -> Any:
         return _DECODER.decode(value)
     except (ValueError, RecursionError):
         return value
+
+
+def scalar(text: str) -> Any:
+    """A number or truth value that is written as text; other text as it is."""
+    try:
+        value = _DECODER.decode(_TRUTH.get(text, text))
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, int | float) else text

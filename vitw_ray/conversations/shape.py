@@ -12,7 +12,7 @@ from vitw_ray.conversations.exports import Told
 from vitw_ray.conversations.fields import Parsed, Raw, Repairs, RowRejected, parsed
 from vitw_ray.conversations.forms import FORMS, listed
 from vitw_ray.conversations.messages import read_turns
-from vitw_ray.conversations.paths import Steps, first, paths
+from vitw_ray.conversations.paths import Steps, first, opened_json, paths, scalar
 from vitw_ray.conversations.prompts import prompt_turns
 
 _FIELDS = (
@@ -57,6 +57,10 @@ class Shape:
     """Reads rows that are no list of messages; fields that it returns replace those of a path."""
     further_columns: str = ""
     """Columns that only `turns` reads."""
+    opened: str = ""
+    """Columns that hold lists or objects; where a table has them as JSON text, they are opened."""
+    scalars: str = ""
+    """Columns that hold numbers or truth values, which a table may have as text."""
     grouped_by: str = ""
     """Path to the id that the rows of one conversation share; such rows are read together."""
     role: str = ""
@@ -85,6 +89,13 @@ class Shape:
         return [(name, p) for name, p in self._paths.items() if name not in plain]
 
     @cached_property
+    def _from_text(self) -> list[tuple[str, Callable[[str], Any]]]:
+        return [
+            *((name, opened_json) for name in self.opened.split()),
+            *((name, scalar) for name in self.scalars.split()),
+        ]
+
+    @cached_property
     def _told(self) -> tuple[Steps, ...]:
         return paths(f"{self.messages} {self.answer} {self.current}")
 
@@ -96,12 +107,18 @@ class Shape:
     def _answer(self) -> tuple[Steps, ...]:
         return paths(self.answer)
 
+    def as_values(self, raw: Raw) -> Raw:
+        """A row in which the columns that are no text have their values, if they were text."""
+        found = {k: read(raw[k]) for k, read in self._from_text if isinstance(raw.get(k), str)}
+        return {**raw, **found} if found else raw
+
     def read(self, raw: Raw) -> Parsed:
         """The conversation of a row.
 
         Raises:
             RowRejected: the row is not a conversation of this shape; nothing else is raised.
         """
+        raw = self.as_values(raw)
         repairs: Repairs = Counter()
         told = self.turns(raw, repairs) if self.turns else self._read_messages(raw, repairs)
         fields: dict[str, Any] = {}

@@ -30,6 +30,7 @@ TABLE = (  # most specific first
         conversation_id="conversation_id id",
         created_at="create_time",
         updated_at="update_time",
+        opened="mapping",
     ),
     Shape(
         "claude-export",
@@ -74,12 +75,14 @@ TABLE = (  # most specific first
         model="model",
         created_at="createdAt",
         updated_at="updatedAt",
+        opened="_id userId createdAt",
     ),
     Shape(
         "grok-export",
         ("responses:turns conversation:object", "conversations.0.responses:turns"),
         turns=exports.grok,
         further_columns="responses conversation conversations",
+        opened="responses conversation conversations",
     ),
     Shape(
         "ai-studio",
@@ -87,6 +90,7 @@ TABLE = (  # most specific first
         turns=exports.ai_studio,
         further_columns="chunkedPrompt",
         model="runSettings.model",
+        opened="chunkedPrompt",
     ),
     Shape(
         "gemini-takeout",
@@ -94,6 +98,7 @@ TABLE = (  # most specific first
         turns=exports.gemini_takeout,
         further_columns="title safeHtmlItem",
         created_at="time",
+        opened="safeHtmlItem",
     ),
     Shape(
         "claude-code",
@@ -103,6 +108,8 @@ TABLE = (  # most specific first
         conversation_id="sessionId",
         created_at="timestamp",
         grouped_by="sessionId",
+        opened="message",
+        scalars="isMeta isSidechain",
     ),
     # --- data sets
     Shape(
@@ -114,6 +121,7 @@ TABLE = (  # most specific first
         account="prompt.user_id",
         language="prompt.lang",
         created_at="prompt.created_date",
+        opened="prompt",
     ),
     Shape(
         "oasst-messages",
@@ -123,6 +131,7 @@ TABLE = (  # most specific first
         conversation_id="message_tree_id",
         language="lang",
         grouped_by="message_tree_id",
+        scalars="rank",
     ),
     Shape(
         "hh-rlhf",
@@ -178,6 +187,7 @@ TABLE = (  # most specific first
         further_columns="messages body response",
         conversation_id="custom_id",
         grouped_by="custom_id",
+        opened="body response",
     ),
     Shape(
         "helicone",
@@ -266,6 +276,7 @@ TABLE = (  # most specific first
         further_columns="attributes",
         conversation_id="traceId trace_id",
         created_at="startTimeUnixNano start_time startTime",
+        opened="attributes",
     ),
     Shape(
         "vllm-log",
@@ -276,6 +287,7 @@ TABLE = (  # most specific first
         conversation_id="request_id",
         model="model",
         created_at="timestamp",
+        opened="outputs",
     ),
     Shape(
         "inspect",
@@ -323,6 +335,7 @@ TABLE = (  # most specific first
         created_at="created_at",
         model="model",
         grouped_by="thread_id",
+        opened="content",
     ),
     Shape(
         "message-rows",
@@ -339,6 +352,7 @@ TABLE = (  # most specific first
         language="language",
         created_at="created_at timestamp",
         grouped_by="conversation_id session_id chat_id conversationId",
+        scalars="turn turn_index index position",
     ),
     # --- one question and its answer
     Shape(
