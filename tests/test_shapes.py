@@ -605,3 +605,20 @@ def test_shapes_parse_values_converted_by_arrow():
     table = pa.Table.from_pylist([SAMPLES["vitw"] | {"created_at": NOON}])
     assert parse("vitw", table.to_pylist()[0])["created_at"] == NOON
     assert not isinstance(table.to_pylist()[0]["messages"], np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ("odd", "lost"),
+    [
+        ({}, []),
+        ({"created_at": "last spring"}, ["created_at"]),
+        ({"created_at": None, "language": ""}, []),
+        ({"account_id": ["a"], "created_at": "2024-05-01"}, ["account"]),
+        ({"userId": "a"}, []),  # named as not read
+    ],
+)
+def test_a_field_that_a_row_holds_and_that_comes_out_null_is_named(odd, lost):
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    row = {"conversation_id": "c", "messages": messages, **odd}
+    shape = SHAPES["vitw"]
+    assert shape.came_out_null(row, shape.read(row)) == lost

@@ -9,7 +9,7 @@ from typing import Any
 
 from vitw_ray import cluster
 from vitw_ray.config import ConversationsConfig
-from vitw_ray.conversations.fields import Parsed, Raw, RowRejected
+from vitw_ray.conversations.fields import Parsed, RowRejected
 from vitw_ray.conversations.grouping import grouped
 from vitw_ray.conversations.histories import OpeningWriter
 from vitw_ray.conversations.identity import Identities
@@ -22,14 +22,6 @@ from vitw_ray.stages import StageContext
 
 COLUMNS = ("conversation_id", "prompt_id", "model", "language", "created_at", "updated_at")
 """Columns of a run that are taken from the parsed row as they are."""
-NAMED_IN_FILES: dict[str, tuple[str, ...]] = {
-    "conversation_id": ("conversation_id", "conversation_hash", "uuid", "id"),
-    "account": ("account_id", "account", "user_id", "hashed_ip"),
-    "model": ("model", "model_a"),
-    "language": ("language", "lang"),
-    "created_at": ("created_at", "create_time", "timestamp", "tstamp", "created_date"),
-}
-"""Names under which files hold a field, to notice a field that is there and comes out null."""
 
 
 class RowMaker:
@@ -110,7 +102,7 @@ class FileReader:
                 writer.add({**place, "reason": rejected.reason})
                 continue
             repaired.update(parsed["repairs"])
-            lost.update(_lost(parsed, raw))
+            lost.update(SHAPES[shape].came_out_null(raw, parsed))
             spoken, between = columns.pop("spoken"), columns.pop("between")
             columns |= place
             writer.add(columns)
@@ -125,12 +117,3 @@ class FileReader:
             "repaired": repaired,
             "lost": lost,
         }
-
-
-def _lost(parsed: Parsed, raw: Raw) -> list[str]:
-    """Fields that the raw row seems to hold and that came out null."""
-    return [
-        field
-        for field, names in NAMED_IN_FILES.items()
-        if parsed.get(field) is None and any(raw.get(name) not in (None, "") for name in names)
-    ]

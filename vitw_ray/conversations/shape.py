@@ -131,6 +131,14 @@ class Shape:
         fields |= told.fields
         return parsed(told.turns, repairs, regenerated=told.regenerated, **fields)
 
+    def came_out_null(self, raw: Raw, parsed: Parsed) -> list[str]:
+        """Fields for which the row holds a value, and that are null all the same."""
+        return [
+            name
+            for name, steps in self._paths.items()
+            if parsed.get(name) is None and first(raw, steps) not in (None, "")
+        ]
+
     def _read_messages(self, raw: Raw, repairs: Repairs) -> Told:
         value = first(raw, self._messages)
         if not self.prompted or not isinstance(value, str) or FORMS["turns"](value):
