@@ -139,7 +139,7 @@ def test_old_answers_of_one_range_are_committed_when_another_range_gets_one(stor
     assert not found(storage, [0], parts=4).missing.any()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.lists(st.integers(0, 4095), min_size=1, max_size=120),
     st.sampled_from([1, 2, 8, 64, 4096]),
@@ -230,7 +230,7 @@ def test_rows_of_one_content_share_an_answer_where_they_are_neighbours(storage):
     assert answers.row.tolist() == [0, 0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     written=st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 12)), min_size=1, max_size=80),
     rows=st.integers(1, 30),
@@ -322,7 +322,7 @@ def test_a_larger_run_opens_each_segment_of_a_smaller_one_for_its_own_parts_only
 def write_undivided(storage, name: str, given_answers: dict[int, Extracted]) -> None:
     """As versions before the division wrote it: directly in the folder, places not in the name."""
     other = Storage(f"{storage.root}/elsewhere-{name}")
-    commit(other, given_answers)
+    commit(other, given_answers, rows=len(given_answers))
     (written,) = other.list("answers")
     storage.write(f"answers/{name}.parquet", other.read(written.path))
 
