@@ -72,8 +72,12 @@ def count_answers(config: RunConfig, storage: Storage) -> int:
 
 def _read_all(context: StageContext, reading: Reading) -> Assembled:
     """Have the reader answer what has no answer yet, and build the table."""
-    pending = pending_rows(context, reading.answers(), reading.key)
-    reading.answer(pending.rows, context.tables["conversations"].rows)
+    answers, rows = reading.answers(), context.tables["conversations"].rows
+    pending = pending_rows(context, answers, reading.key)
+    of_none = not answers.is_new and sum(map(len, pending.rows)) == rows
+    if of_none and (kept := count_committed(context.storage, answers.path)):
+        log.info("extractions: %s answers are there, to other conversations", f"{kept:,}")
+    reading.answer(pending.rows, rows)
     return assemble(context, reading.answers(), reading.key)
 
 
