@@ -65,14 +65,12 @@ def main() -> None:
         result.rows.append((phase, f"{rows:,}", *cells(counts, rows)))
         result.work[f"{phase.replace(' ', '_')}_{rows}"] = as_record(counts)
     for rows, phase in itertools.product(SCALED, PHASES):
-        counts, measured = found[sizes[-1]][phase], sizes[-1]
-        opens = counts.requests["open"] / measured * rows / SMALLER
-        read = counts.bytes["read"] / measured * rows
-        result.rows.append(
-            (f"{phase}, computed", f"{rows:,}", f"{opens:,.0f} in all", "", "",
-             f"{read / 1e9:,.1f} GB in all", "", f"{counts.held * SMALLER:,}", "")
-        )  # fmt: skip
-        result.work[f"{phase.replace(' ', '_')}_opens_at_{rows}"] = round(opens)
+        requests, times = found[sizes[-1]][phase].requests, rows / sizes[-1] / SMALLER
+        computed = {name: round(requests[name] * times) for name in ("open", "list", "write")}
+        held = found[sizes[-1]][phase].held * SMALLER
+        cells_of = (*(f"{n:,} in all" for n in computed.values()), "", "", f"{held:,}", "")
+        result.rows.append((f"{phase}, computed", f"{rows:,}", *cells_of))
+        result.work[f"{phase.replace(' ', '_')}_at_{rows}"] = computed
     for phase in PHASES:
         small, large = (found[rows][phase] for rows in (sizes[0], sizes[-1]))
         growth = sizes[-1] / sizes[0]
