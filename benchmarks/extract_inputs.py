@@ -17,6 +17,7 @@ from vitw_ray.conversations.sources import find_files, iter_rows
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.extraction.assemble import as_conversations
 from vitw_ray.extraction.extractors import extractor_key
+from vitw_ray.extraction.segments import open_answers
 from vitw_ray.extraction.unit_extractor import UnitExtractor
 from vitw_ray.extraction.units import schedule
 from vitw_ray.facets import FACETS
@@ -84,7 +85,7 @@ def through_actors(
             actor,
             arguments={
                 "storage": storage,
-                "answers": answers,
+                "answers": open_answers(storage, answers, len(parts)),
                 "parts": parts,
                 "config": config,
                 "keyed": load_secret(storage, None),

@@ -157,7 +157,7 @@ class NotedUnits(UnitExtractor):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._extractor: Any = _Noted(self._extractor)
-        self._notes = notes_of(arguments["config"], arguments["answers"])
+        self._notes = notes_of(arguments["config"], arguments["answers"].path)
         self._notes.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:

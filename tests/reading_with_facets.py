@@ -16,8 +16,9 @@ from scripted_model import ScriptedModel, completion
 from vitw_ray.config import ExtractionConfig, LabelsConfig
 from vitw_ray.extraction.asking import extract_one
 from vitw_ray.extraction.assemble import extraction_rows
+from vitw_ray.extraction.committed import find_answers
 from vitw_ray.extraction.questions import questions_for
-from vitw_ray.extraction.segments import SegmentWriter, as_keys, read_answers, read_index
+from vitw_ray.extraction.segments import SegmentWriter, open_answers, places_of
 from vitw_ray.facets import LABEL_TREES, TREE_FACETS
 from vitw_ray.labels.counting import label_rows, spellings_of
 from vitw_ray.records import CONVERSATIONS, EXTRACTIONS, Message
@@ -41,10 +42,10 @@ def read(folder: str, reply: str) -> dict:
     model = ScriptedModel(lambda *_: completion(reply))
     found = asyncio.run(extract_one(model, model.read(MESSAGES), questions, gate=3))
     key = hashlib.md5(reply.encode()).digest()
-    writer = SegmentWriter(Storage(folder), "answers", epoch=1, rows=1, seconds=60.0)
-    writer.add(key, found)
-    index = read_index(Storage(folder), "answers")
-    answers = read_answers(Storage(folder), index, index.find(as_keys([key])))
+    folder_of_answers, places = open_answers(Storage(folder), "answers", 1), places_of("c")
+    writer = SegmentWriter(folder_of_answers, epoch=1, rows=1, seconds=60.0)
+    writer.add(key, int(places[0]), found)
+    answers = find_answers(folder_of_answers, [key], places, columns=None).answers
     origin = {"conversation_id": "c", "source": "s", "messages": []}
     table = extraction_rows(pa.Table.from_pylist([origin], CONVERSATIONS), answers, "x@y", 3)
     spellings = Counter(pair for _, found in spellings_of(table, 1) for pair in found)

@@ -14,7 +14,7 @@ from vitw_ray import cluster
 from vitw_ray.errors import Stopped
 from vitw_ray.extraction.answers import Extracted
 from vitw_ray.extraction.extract import answers_folder
-from vitw_ray.extraction.segments import SegmentWriter
+from vitw_ray.extraction.segments import SegmentWriter, open_answers
 from vitw_ray.interruption import SIGNALS, interruptible
 from vitw_ray.lease import EXPIRY_S, acquire
 from vitw_ray.pipeline import run
@@ -93,11 +93,11 @@ def config(tmp_path, monkeypatch):
     ],
 )
 def test_a_stopped_run_says_how_many_committed_answers_stand(config, answered, failed, line):
-    storage = Storage(config.execution.output)
-    writer = SegmentWriter(storage, answers_folder(config), 1, 500, 1e9)
+    folder = open_answers(Storage(config.execution.output), answers_folder(config), 4)
+    writer = SegmentWriter(folder, 1, 500, 1e9)
     for number in range(answered + failed):
         error = "time_out" if number < failed else None
-        writer.add(number.to_bytes(16, "big"), Extracted(None, error))
+        writer.add(number.to_bytes(16, "big"), number << 53, Extracted(None, error))
     writer.commit()
     stopped = interrupted(config)
     assert stopped.problem == line

@@ -13,6 +13,7 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.extraction import extract as extract_module
 from vitw_ray.extraction import reading as reading_module
 from vitw_ray.extraction.extractors import extractor_key, settings_without_start
+from vitw_ray.extraction.segments import open_answers
 from vitw_ray.extraction.unit_extractor import UnitExtractor
 from vitw_ray.keys import Keyed
 from vitw_ray.records import CONVERSATIONS
@@ -105,7 +106,7 @@ def test_an_actor_with_other_code_than_the_driver_refuses_and_names_both(tmp_pat
     with pytest.raises(ConfigError) as caught:
         UnitExtractor(
             storage=Storage(str(tmp_path)),
-            answers="private/answers-0",
+            answers=open_answers(Storage(str(tmp_path)), "private/answers-0", 1),
             parts=(),
             config=config,
             keyed=Keyed(b"a secret that is long enough for the tests"),
@@ -163,7 +164,7 @@ def test_an_actor_reports_the_rows_of_a_unit_before_the_unit_is_done(tmp_path):
     reports = []
     actor = UnitExtractor(
         storage=storage,
-        answers="private/answers-0",
+        answers=open_answers(storage, "private/answers-0", 1),
         parts=(part,),
         config=config,
         keyed=Keyed(b"a secret that is long enough for the tests"),

@@ -289,7 +289,7 @@ def test_a_screen_that_the_audit_rejects_is_withdrawn_and_the_model_reads_all(wh
     record["head"]["bias"] = [-50.0]
     record["certificate"] |= {"threshold": 11.0, "alpha": 0.0001}
     screen.write_text(json.dumps(record))
-    for pattern in ("answers-*/*.parquet", "screen-*/decided/*.parquet"):
+    for pattern in ("answers-*/**/*.parquet", "screen-*/decided/**/*.parquet"):
         for segment in output.glob(f"private/{pattern}"):
             segment.unlink()
     run_quietly(again, until="extractions")

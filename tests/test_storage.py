@@ -83,6 +83,15 @@ def test_a_listing_of_a_folder_leaves_out_folders_with_a_longer_name(storage):
     assert paths(storage, "private/answers-a") == []
 
 
+def test_the_children_of_a_folder_are_its_own_files_and_folders(storage):
+    assert storage.children("a") == []
+    for path in ("a/1", "a/b/2", "a/b/c/3", "ab/4"):
+        storage.write(path, b"")
+    assert storage.children("a") == ["1", "b"]
+    storage.write("a/d/5", b"")
+    assert storage.children("a") == ["1", "b", "d"]
+
+
 def test_the_version_of_a_file_changes_with_its_content_only(storage):
     storage.write("a", b"one")
     first = storage.list()

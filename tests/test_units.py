@@ -146,7 +146,7 @@ def answered_by_actor(output: Path) -> Counter[str]:
 
 def segments_by_actor(output: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
-    for file in output.glob("private/answers-*/*.parquet"):
+    for file in output.glob("private/answers-*/**/*.parquet"):
         found.setdefault(file.stem.split("-")[2], []).append(file)
     return found
 

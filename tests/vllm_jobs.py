@@ -91,7 +91,7 @@ class Job:
         return [row for file in files for row in pq.read_table(self.output / file).to_pylist()]
 
     def segments(self) -> int:
-        return len(list(self.output.glob("private/answers-*/*.parquet")))
+        return len(list(self.output.glob("private/answers-*/**/*.parquet")))
 
     def repeated_calls(self) -> int:
         """Number of repeated requests, without the two test requests at each engine start."""

@@ -95,7 +95,7 @@ def wait_for_segments(output: Path, wanted: int, job: subprocess.Popen) -> None:
     """Return once a running job has committed some answers; fail when it ends before."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and job.poll() is None:
-        if len(list(output.glob("private/answers-*/*.parquet"))) >= wanted:
+        if len(list(output.glob("private/answers-*/**/*.parquet"))) >= wanted:
             return
         time.sleep(0.02)
     raise AssertionError(f"no {wanted} segments were committed; exit status {job.poll()}")

@@ -123,6 +123,16 @@ class Storage:
             key=lambda stat: stat.path,
         )
 
+    def children(self, prefix: str) -> "list[str]":
+        """Names of the files and folders directly in a folder; empty if there is no such folder."""
+        with self._explained("list", prefix, reading=False):
+            try:
+                found = self.fs.ls(self.address(prefix), detail=False)
+            except FileNotFoundError:
+                return []
+        names = (path.rstrip("/").rsplit("/", 1)[-1] for path in found)
+        return sorted(name for name in names if not name.endswith(_TEMPORARY))
+
     def write(self, path: str, data: bytes) -> None:
         """Write a file atomically: on failure, the previous content stays."""
         with self._explained("write", path, reading=False):

@@ -7,7 +7,6 @@ The bytes therefore depend on the answers only, not on which actor produced them
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +14,9 @@ import pyarrow.compute as pc
 
 from vitw_ray import cluster
 from vitw_ray.errors import StageFailed
+from vitw_ray.extraction.committed import Found, find_answers
 from vitw_ray.extraction.screen.audit import is_audited
-from vitw_ray.extraction.segments import AnswerIndex, as_keys, read_answers
+from vitw_ray.extraction.segments import AnswerFolder, places_of
 from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.keys import Keyed, message_bytes
 from vitw_ray.progress import Progress
@@ -35,33 +35,31 @@ SCREEN_COUNTS = ("screened", "audited", "audited_subjective", "kept_subjective",
 class Decided:
     """What a screen has decided in the reader's place; `name` is screen@key."""
 
-    index: AnswerIndex
+    answers: AnswerFolder
     name: str
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """The parts of `extractions`, counts over their rows, and the answers that they hold."""
+    """The parts of `extractions`, and counts over their rows."""
 
     files: list[FileEntry]
     counts: Counter[str]
-    index: AnswerIndex
 
 
 def assemble(
-    context: StageContext, index: AnswerIndex, key: str, decided: Decided | None = None
+    context: StageContext, answers: AnswerFolder, key: str, decided: Decided | None = None
 ) -> Assembled:
     """Write all parts.
 
     Args:
         context: the stage.
-        index: the reader's answers.
+        answers: of the reader.
         key: of the reader.
         decided: by a screen, if there is one. The reader's own answer comes first.
     """
     parts = context.tables["conversations"].files
-    shared = [cluster.put_shared((index, decided))]
-    assembler = _Assembler(context, shared, key)
+    assembler = Assembler(context, answers, key, decided)
     files, counts = [], Counter[str]()
     rows = context.tables["conversations"].rows
     with Progress("extractions: put together", rows) as progress:
@@ -69,56 +67,57 @@ def assemble(
             files.append(result["file"])
             counts.update(result["counts"])
             progress.add(result["file"].rows)
-    return Assembled(sorted(files, key=lambda file: file.path), counts, index)
+    return Assembled(sorted(files, key=lambda file: file.path), counts)
 
 
-class _Assembler:
-    """Builds one part of `extractions`."""
+class Assembler:
+    """Builds one part of `extractions` from the answers of its range."""
 
-    def __init__(self, context: StageContext, shared: list[Any], key: str) -> None:
+    def __init__(
+        self,
+        context: StageContext,
+        answers: AnswerFolder,
+        key: str,
+        decided: Decided | None = None,
+    ) -> None:
         self.storage, self.folder = context.storage, context.folder
         self.parts, self.keyed = context.tables["conversations"].files, context.keyed
         self.subjective_from = context.config.extraction.subjective_from
-        self.shared, self.key = shared, key.encode()
+        self.answers, self.decided, self.key = answers, decided, key.encode()
         self.extractor = f"{context.config.extraction.extractor}@{key}"
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
-        conversations = read_part(self.storage, self.parts[unit["part"]])
-        digests = answer_keys(self.keyed, self.key, as_conversations(conversations))
-        keys = as_keys(digests)
-        index, decided = cluster.get_shared(self.shared[0])
-        places = index.find(keys)
-        screened = np.zeros(len(keys), bool) if decided is None else decided.index.find(keys) >= 0
-        failed = np.array([place < 0 or index.failed[place] for place in places], bool)
-        skipped = screened & failed
-        missing = int((places[~skipped] < 0).sum())
+        """Write the part that the unit names."""
+        table = read_part(self.storage, self.parts[unit["part"]])
+        conversations = as_conversations(table)
+        keys = answer_keys(self.keyed, self.key, conversations)
+        places = places_of(one.conversation_id for one in conversations)
+        found = find_answers(self.answers, keys, places, columns=None)
+        by_screen = None
+        screened = np.zeros(len(keys), bool)
+        if self.decided is not None:
+            by_screen = find_answers(self.decided.answers, keys, places, columns=None)
+            screened = ~by_screen.missing
+        skipped = screened & found.unanswered
+        missing = int((found.missing & ~skipped).sum())
         if missing:
             raise StageFailed(
                 f"{missing} conversations of part {unit['part']} have no answer",
                 "run again: committed answers are kept",
             )
-        answers = read_answers(self.storage, index, places[~skipped])
+        answers = found.take(~skipped)
         extractors = np.full(len(keys), self.extractor, dtype=object)
-        if decided is not None:
-            answers = self._filled_in(answers, decided, keys, skipped)
-            extractors[skipped] = decided.name
-        table = extraction_rows(conversations, answers, extractors, self.subjective_from)
-        file = self.folder.write_table("extractions", table, unit["part"], private=True)
-        counts = _count(table)
+        if self.decided is not None and by_screen is not None:
+            answers = _filled_in(answers, by_screen, skipped)
+            extractors[skipped] = self.decided.name
+        rows = extraction_rows(table, answers, extractors, self.subjective_from)
+        file = self.folder.write_table("extractions", rows, unit["part"], private=True)
+        counts = _count(rows)
         for name, column in COUNTED.items():
             counts[name] = int(answers[column].to_numpy().sum())
-        if decided is not None:
-            counts.update(self._count_screened(digests, table, screened, skipped))
+        if self.decided is not None:
+            counts.update(self._count_screened(keys, rows, screened, skipped))
         return {"file": file, "counts": counts}
-
-    def _filled_in(
-        self, answers: pa.Table, decided: Decided, keys: np.ndarray, skipped: np.ndarray
-    ) -> pa.Table:
-        """The reader's answers, and between them those of the screen, in the order of the keys."""
-        places = decided.index.find(keys[skipped])
-        by_screen = read_answers(self.storage, decided.index, places)
-        order = np.argsort(np.concatenate([np.flatnonzero(~skipped), np.flatnonzero(skipped)]))
-        return pa.concat_tables([answers, by_screen]).take(pa.array(order))
 
     def _count_screened(
         self, keys: Sequence[bytes], table: pa.Table, screened: np.ndarray, skipped: np.ndarray
@@ -129,6 +128,12 @@ class _Assembler:
         audited = screened & ~skipped & chosen
         counted = (screened, audited, audited & subjective, ~screened & subjective, skipped)
         return Counter(dict(zip(SCREEN_COUNTS, (int(of.sum()) for of in counted), strict=True)))
+
+
+def _filled_in(answers: pa.Table, by_screen: Found, skipped: np.ndarray) -> pa.Table:
+    """The reader's answers, and between them those of the screen, in the order of the rows."""
+    order = np.argsort(np.concatenate([np.flatnonzero(~skipped), np.flatnonzero(skipped)]))
+    return pa.concat_tables([answers, by_screen.take(skipped)]).take(pa.array(order))
 
 
 def extraction_rows(

@@ -8,17 +8,15 @@ answers, in the row order of its part of `conversations`.
 
 from collections import Counter
 
-import numpy as np
-
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import StageFailed
 from vitw_ray.extraction.assemble import REPAIRS, Assembled, assemble
+from vitw_ray.extraction.committed import count_committed
 from vitw_ray.extraction.extractors import extractor_key
 from vitw_ray.extraction.health import health_details
 from vitw_ray.extraction.pending import pending_rows
 from vitw_ray.extraction.reading import Reading
 from vitw_ray.extraction.screen.steps import read_screened
-from vitw_ray.extraction.segments import compact, read_index
 from vitw_ray.progress import log
 from vitw_ray.run_folder import StageReport
 from vitw_ray.stages import StageContext
@@ -42,7 +40,6 @@ def extract(context: StageContext) -> StageReport:
     counts = table.counts
     repaired = {name: n for name in REPAIRS if (n := counts.pop(name, 0))}
     _check_failed_share(counts, rows, config.extraction.max_error_share)
-    compact(context.storage, reading.answers, table.index)
     failed = {code.removeprefix("error:"): n for code, n in counts.items() if "error:" in code}
     return StageReport(
         files=table.files,
@@ -70,16 +67,18 @@ def answers_folder(config: RunConfig) -> str:
 
 def count_answers(config: RunConfig, storage: Storage) -> int:
     """Committed answers that no later run of this extractor asks for again."""
-    index = read_index(storage, answers_folder(config))
-    return int(np.count_nonzero(~index.failed))
+    return count_committed(storage, answers_folder(config))
 
 
 def _read_all(context: StageContext, reading: Reading) -> Assembled:
     """Have the reader answer what has no answer yet, and build the table."""
-    index = read_index(context.storage, reading.answers)
-    pending = pending_rows(context, index, reading.key)
-    reading.answer(pending.rows, context.tables["conversations"].rows)
-    return assemble(context, read_index(context.storage, reading.answers), reading.key)
+    answers, rows = reading.answers(), context.tables["conversations"].rows
+    pending = pending_rows(context, answers, reading.key)
+    of_none = not answers.is_new and sum(map(len, pending.rows)) == rows
+    if of_none and (kept := count_committed(context.storage, answers.path)):
+        log.info("extractions: %s answers are there, to other conversations", f"{kept:,}")
+    reading.answer(pending.rows, rows)
+    return assemble(context, reading.answers(), reading.key)
 
 
 def _check_failed_share(counts: Counter[str], rows: int, limit: float) -> None:

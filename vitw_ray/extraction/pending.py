@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from vitw_ray import cluster
 from vitw_ray.extraction.assemble import Decided, answer_keys, as_conversations
+from vitw_ray.extraction.committed import find_answers, segments_of
 from vitw_ray.extraction.screen.audit import is_audited
-from vitw_ray.extraction.segments import AnswerIndex, as_keys
+from vitw_ray.extraction.segments import AnswerFolder, places_of
 from vitw_ray.progress import Progress
 from vitw_ray.run_folder import read_part
 from vitw_ray.stages import StageContext
@@ -31,20 +31,20 @@ class Pending:
 
 
 def pending_rows(
-    context: StageContext, index: AnswerIndex, key: str, decided: Decided | None = None
+    context: StageContext, answers: AnswerFolder, key: str, decided: Decided | None = None
 ) -> Pending:
     """Find them. Without any answer nothing is read.
 
     Args:
         context: the stage.
-        index: the reader's answers.
+        answers: of the reader.
         key: of the reader.
         decided: by a screen, if there is one.
     """
     table = context.tables["conversations"]
     found = Pending([range(part.rows) for part in table.files], [()] * len(table.files))
-    if not index.failed.all() or decided is not None:
-        finder = _Finder(context, cluster.put_shared((index, decided)), key)
+    if not answers.is_new or decided is not None:
+        finder = Finder(context, answers, key, decided)
         units = [{"part": number} for number in range(len(table.files))]
         with Progress("extractions: looks for answers that are there", table.rows) as progress:
             for part, rows, left_out in cluster.stream(units, finder):
@@ -53,28 +53,35 @@ def pending_rows(
     return found
 
 
-class _Finder:
+class Finder:
     """Finds the pending rows of one part."""
 
-    def __init__(self, context: StageContext, shared: Any, key: str) -> None:
+    def __init__(
+        self,
+        context: StageContext,
+        answers: AnswerFolder,
+        key: str,
+        decided: Decided | None = None,
+    ) -> None:
         self.storage, self.keyed = context.storage, context.keyed
         self.parts = context.tables["conversations"].files
-        self.shared, self.key = [shared], key.encode()
+        self.answers, self.decided, self.key = answers, decided, key.encode()
 
     def __call__(self, unit: cluster.Unit) -> tuple[int, np.ndarray, np.ndarray]:
-        table = read_part(self.storage, self.parts[unit["part"]], _READ)
+        """The part that the unit names, its rows to be answered, and those that are left out."""
+        part = self.parts[unit["part"]]
+        ids = read_part(self.storage, part, ["conversation_id"])
+        places = places_of(ids["conversation_id"].to_pylist())
+        if self.decided is None and not segments_of(self.answers, places):
+            everything = np.arange(part.rows, dtype=np.int32)
+            return unit["part"], everything, everything[:0]
+        table = read_part(self.storage, part, _READ)
         keys = answer_keys(self.keyed, self.key, as_conversations(table))
-        index, decided = cluster.get_shared(self.shared[0])
-        found = unanswered(index, keys).astype(np.int32)
+        found = np.flatnonzero(find_answers(self.answers, keys, places).unanswered)
+        found = found.astype(np.int32)
         out = np.zeros(len(found), bool)
-        if decided is not None:
+        if self.decided is not None:
             wanted = [keys[n] for n in found]
-            audited = [is_audited(self.keyed, key) for key in wanted]
-            out = (decided.index.find(as_keys(wanted)) >= 0) & ~np.array(audited, bool)
+            audited = np.array([is_audited(self.keyed, key) for key in wanted], bool)
+            out = ~find_answers(self.decided.answers, wanted, places[found]).missing & ~audited
         return unit["part"], found[~out], found[out]
-
-
-def unanswered(index: AnswerIndex, keys: Sequence[bytes]) -> np.ndarray:
-    """Positions of the keys that have no answer, or a failed one."""
-    places = index.find(as_keys(keys))
-    return np.flatnonzero([place < 0 or index.failed[place] for place in places])

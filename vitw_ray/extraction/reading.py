@@ -13,6 +13,7 @@ from vitw_ray import cluster
 from vitw_ray.extraction.extractors import settings_without_start
 from vitw_ray.extraction.health import new_watch, tell_check
 from vitw_ray.extraction.screen.screener import Screening
+from vitw_ray.extraction.segments import AnswerFolder, open_answers
 from vitw_ray.extraction.unit_extractor import UnitExtractor
 from vitw_ray.extraction.units import schedule
 from vitw_ray.extractor_kinds import EXTRACTORS
@@ -25,7 +26,6 @@ class Reading:
     """Has the reader answer rows, and knows what all passes counted.
 
     Attributes:
-        answers: folder of the reader's answers.
         key: of the reader.
         answered: conversations that it was asked about.
         rate: rows/s since the first extractor was ready, of the pass with most rows. The time to
@@ -33,15 +33,21 @@ class Reading:
         watch: signs of a reader that does not read.
     """
 
-    def __init__(self, context: StageContext, answers: str, key: str) -> None:
-        self.answers, self.key = answers, key
+    def __init__(self, context: StageContext, folder: str, key: str) -> None:
+        """Read for a stage; `folder` is that of the reader's answers."""
+        self.key = key
         self.answered = 0
         self.rate: float | None = None
         self.watch = new_watch(context.config)
-        self._context = context
+        self._context, self._folder = context, folder
         self._told = False  # how well the reader read the calibration set
         self._most = 0  # rows of the pass that the rate is of
         self._described: dict[str, dict[str, Any]] = {}  # by actor
+
+    def answers(self) -> AnswerFolder:
+        """The folder of the reader's answers, as it is now."""
+        parts = len(self._context.tables["conversations"].files)
+        return open_answers(self._context.storage, self._folder, parts)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -111,7 +117,7 @@ class Reading:
         context = self._context
         return {
             "storage": context.storage,
-            "answers": self.answers,
+            "answers": self.answers(),
             "parts": context.tables["conversations"].files,
             "config": context.config,
             "keyed": context.keyed,

@@ -5,17 +5,29 @@ request under a unique name and never modified: when the file exists, its answer
 The key of an answer is an HMAC of the conversation's bytes and the extractor key, so the answer is
 found again whichever input file the conversation comes from next time.
 
+A segment lies in a folder for one range of the ring of hashes of conversation ids (its *place*),
+which also orders the tables: a part, or a unit of it, finds its answers in the few folders of its
+own places. The number of ranges is a power of two, about the number of parts. A later run over
+more input divides the ring further and still looks into the folders of the earlier divisions.
+
+    <folder>/of-<ranges>/<range>/e<epoch>-<ms>-<actor>-<unique>-<first>-<last>-<answers>.parquet
+
+The name ends with the first and the last place (32 bits of each) and the number of answers that no
+later run asks for again, so that most segments need not be opened to see what is not in them.
+Segments directly in the folder, without places in their names, are of versions before the division.
+
 If several answers share a key, the one committed first is used: file names sort by the driver's
 epoch, then by time. A failed answer is used only while there is no other; the next run asks again.
 """
 
 import io
+import re
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,13 +35,15 @@ import pyarrow.parquet as pq
 
 from vitw_ray.extraction.answers import Extracted
 from vitw_ray.facets import FACETS
+from vitw_ray.keys import RING_BITS, id_hash
 from vitw_ray.records import EXTRACTIONS
-from vitw_ray.storage import Storage
+from vitw_ray.storage import FileStat, Storage
 
 KEY_BYTES = 16
-LISTING_THREADS = 16  # ours: reading one column of a small file is mostly storage latency
-COMPACT_FROM = 64  # ours: fewer segments than this are listed in one request and read quickly
-COMPACT_ROWS = 65_536  # ours: about 10 MB per compacted segment
+NAMED_BITS = 32  # ours: of a place in a name; two answers share them once in four billion pairs
+_COARSE = RING_BITS - NAMED_BITS
+_DIVISION = re.compile(r"of-(\d+)")
+_NAME = re.compile(r".*-(?P<first>[0-9a-f]{8})-(?P<last>[0-9a-f]{8})-(?P<answers>\d+)\.parquet")
 
 SEGMENT = pa.schema(
     [
@@ -55,51 +69,174 @@ SEGMENT = pa.schema(
 )
 
 
-class SegmentWriter:
-    """Buffers an actor's answers and commits them as a segment every `rows` or `seconds`.
+@dataclass(frozen=True)
+class AnswerFolder:
+    """A folder of segments. Small, and can be sent to actors.
 
-    Thread-safe.
+    Attributes:
+        storage: of the run folder.
+        path: of the folder.
+        ranges: into which new segments are sorted; a power of two.
+        found: numbers of ranges that are there, of runs over more or less input.
+        undivided: segments that lie in no range.
+    """
+
+    storage: Storage
+    path: str
+    ranges: int
+    found: tuple[int, ...] = ()
+    undivided: tuple[FileStat, ...] = ()
+
+    @property
+    def divisions(self) -> tuple[int, ...]:
+        """All numbers of ranges under which answers may lie."""
+        return tuple(sorted({self.ranges, *self.found}))
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there was no segment when the folder was opened."""
+        return not self.found and not self.undivided
+
+    def range_of(self, place: int) -> int:
+        """The range of new answers that a place is in."""
+        return place * self.ranges >> RING_BITS
+
+    def range_path(self, number: int, ranges: int | None = None) -> str:
+        """Where the segments of a range are."""
+        return f"{self.path}/of-{ranges or self.ranges:05d}/{number:05d}"
+
+
+def open_answers(storage: Storage, path: str, parts: int) -> AnswerFolder:
+    """Find what divisions there are in a folder, which need not exist.
+
+    Args:
+        storage: of the run folder.
+        path: of the folder.
+        parts: of the table that is read, which decides how new answers are divided.
+    """
+    ranges = 1 << max(parts - 1, 0).bit_length()
+    names = storage.children(path)
+    found = [int(match[1]) for name in names if (match := _DIVISION.fullmatch(name))]
+    undivided: list[FileStat] = []
+    if any(name.endswith(".parquet") for name in names):
+        undivided = [s for s in storage.list(path) if s.path.count("/") == path.count("/") + 1]
+    return AnswerFolder(storage, path, ranges, tuple(found), tuple(undivided))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment as its name describes it.
+
+    Attributes:
+        stat: its path and size.
+        first: its first place, as far as the name says it.
+        last: its last place.
+        answers: that are not failed; None: the name does not say.
+    """
+
+    stat: FileStat
+    first: int = 0
+    last: int = (1 << NAMED_BITS) - 1
+    answers: int | None = None
+
+    @property
+    def order(self) -> str:
+        """Sorts by the time of commit, in whatever division."""
+        return self.stat.path.rsplit("/", 1)[-1]
+
+
+def described(stat: FileStat) -> Segment:
+    """What a name says."""
+    match = _NAME.fullmatch(stat.path)
+    if match is None:
+        return Segment(stat)
+    return Segment(stat, int(match["first"], 16), int(match["last"], 16), int(match["answers"]))
+
+
+def places_of(conversation_ids: Iterable[str]) -> np.ndarray:
+    """The place of each conversation: the hash of its id, which also decides its part."""
+    return np.fromiter(map(id_hash, conversation_ids), np.int64)
+
+
+def coarse(places: np.ndarray) -> np.ndarray:
+    """Places as names of segments have them."""
+    return places >> _COARSE
+
+
+@dataclass
+class _Buffer:
+    """Answers of one range that are not committed yet."""
+
+    since: float
+    rows: list[dict[str, object]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+
+
+class SegmentWriter:
+    """Buffers an actor's answers by range and commits them every `rows` or `seconds`.
+
+    At most `rows` answers are buffered in all; then the largest buffer is committed. The number of
+    segments thus grows with the ranges that are written at once, not with all. Thread-safe.
     """
 
     def __init__(
         self,
-        storage: Storage,
-        folder: str,
+        folder: AnswerFolder,
         epoch: int,
         rows: int,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._storage, self._folder, self._epoch = storage, folder, epoch
+        self._folder, self._epoch = folder, epoch
         self._rows, self._seconds, self._clock = rows, seconds, clock
         self._actor = uuid.uuid4().hex[:8]
-        self._pending: list[dict[str, object]] = []
-        self._since = clock()
+        self._buffers: dict[int, _Buffer] = {}
         self._lock = threading.RLock()
 
-    def add(self, key: bytes, extracted: Extracted) -> None:
-        """Add one answer; commit if the buffer is full or old enough."""
+    def add(self, key: bytes, place: int, extracted: Extracted) -> None:
+        """Add one answer; commit what is full or old enough."""
         with self._lock:
-            if not self._pending:
-                self._since = self._clock()
-            self._pending.append(_columns(key, extracted))
-            if len(self._pending) >= self._rows or self._clock() - self._since >= self._seconds:
-                self.commit()
+            now = self._clock()
+            buffer = self._buffers.setdefault(self._folder.range_of(place), _Buffer(now))
+            buffer.rows.append(_columns(key, extracted))
+            buffer.places.append(place)
+            due = [n for n, held in self._buffers.items() if now - held.since >= self._seconds]
+            if not due and sum(len(b.rows) for b in self._buffers.values()) >= self._rows:
+                due = [max(self._buffers, key=lambda n: len(self._buffers[n].rows))]
+            self._commit(due)
 
-    def commit(self) -> None:
-        """Write the buffered answers as one segment with a unique name."""
+    def commit(self, places: Sequence[int] | np.ndarray | None = None) -> None:
+        """Write what is buffered, or what is buffered for the ranges of these places."""
         with self._lock:
-            if not self._pending:
-                return
-            milliseconds = time.time_ns() // 1_000_000
-            unique = uuid.uuid4().hex[:8]
-            name = f"e{self._epoch:08d}-{milliseconds:013d}-{self._actor}-{unique}.parquet"
-            table = pa.Table.from_pylist(self._pending, SEGMENT)
-            _write(self._storage, f"{self._folder}/{name}", table)
-            self._pending = []
+            due = list(self._buffers)
+            if places is not None:
+                ranges = {self._folder.range_of(int(place)) for place in places}
+                due = [number for number in due if number in ranges]
+            self._commit(due)
+
+    def _commit(self, ranges: Iterable[int]) -> None:
+        """Write each of these ranges as one segment with a unique name."""
+        for number in ranges:
+            buffer = self._buffers[number]
+            table = pa.Table.from_pylist(buffer.rows, SEGMENT)
+            written = io.BytesIO()
+            pq.write_table(table, written, compression="zstd")
+            name = self._name(buffer.places, table["error"].null_count)
+            self._folder.storage.write(
+                f"{self._folder.range_path(number)}/{name}", written.getvalue()
+            )
+            del self._buffers[number]
+
+    def _name(self, places: Sequence[int], answers: int) -> str:
+        milliseconds = time.time_ns() // 1_000_000
+        first, last = min(places) >> _COARSE, max(places) >> _COARSE
+        return (
+            f"e{self._epoch:08d}-{milliseconds:013d}-{self._actor}-{uuid.uuid4().hex[:8]}"
+            f"-{first:08x}-{last:08x}-{answers}.parquet"
+        )
 
 
-def _columns(key: bytes, extracted: Extracted) -> dict[str, object]:
+def _columns(key: bytes, extracted: Extracted) -> dict[str, Any]:
     answer = extracted.answer.model_dump() if extracted.answer else {}
     return {
         "key": key,
@@ -114,90 +251,3 @@ def _columns(key: bytes, extracted: Extracted) -> dict[str, object]:
         "labels_dropped": extracted.labels_dropped,
         "lists_cut": extracted.lists_cut,
     }
-
-
-def _write(storage: Storage, path: str, table: pa.Table) -> None:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    storage.write(path, buffer.getvalue())
-
-
-def as_keys(keys: Iterable[bytes]) -> np.ndarray:
-    """Keys as a numpy array (n,) of 16-byte strings, which sort in the order of the bytes."""
-    return np.array(list(keys), dtype=f"S{KEY_BYTES}")
-
-
-@dataclass(frozen=True)
-class AnswerIndex:
-    """Where each key's answer is stored: parallel arrays, sorted by key."""
-
-    segments: tuple[str, ...]
-    keys: np.ndarray  # (n,) S16
-    segment: np.ndarray  # (n,) int32: position in `segments`
-    row: np.ndarray  # (n,) int32: row in that segment
-    failed: np.ndarray  # (n,) bool: only errors were committed for the key
-
-    def find(self, keys: np.ndarray) -> np.ndarray:
-        """Position of each key in the index; -1 if it is not there."""
-        if not len(self.keys):
-            return np.full(len(keys), -1)
-        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where(self.keys[place] == keys, place, -1)
-
-
-def read_index(storage: Storage, folder: str) -> AnswerIndex:
-    """Index all committed answers of a folder."""
-    names = tuple(segment.path for segment in storage.list(folder))
-
-    def columns(path: str) -> pa.Table:
-        with storage.open(path) as handle:
-            return pq.read_table(handle, columns=["key", "error"])
-
-    with ThreadPoolExecutor(LISTING_THREADS) as pool:
-        tables = list(pool.map(columns, names))
-    keys = as_keys(key for table in tables for key in table["key"].to_pylist())
-    failed = np.array(
-        [error is not None for table in tables for error in table["error"].to_pylist()], dtype=bool
-    )
-    sizes = [table.num_rows for table in tables]
-    segment = np.repeat(np.arange(len(names), dtype=np.int32), sizes)
-    row = np.concatenate([np.arange(n, dtype=np.int32) for n in sizes] or [np.empty(0, np.int32)])
-    # Names sort by time of commit, so the lowest segment number was committed first.
-    order = np.lexsort((row, segment, failed, keys))
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = keys[order[1:]] != keys[order[:-1]]
-    chosen = order[first]
-    return AnswerIndex(names, keys[chosen], segment[chosen], row[chosen], failed[chosen])
-
-
-def read_answers(storage: Storage, index: AnswerIndex, places: np.ndarray) -> pa.Table:
-    """The answers at these positions of the index, in this order."""
-    found, positions = [SEGMENT.empty_table()], []
-    for number in np.unique(index.segment[places]):
-        wanted = np.flatnonzero(index.segment[places] == number)
-        with storage.open(index.segments[number]) as handle:
-            found.append(pq.read_table(handle).take(pa.array(index.row[places[wanted]])))
-        positions.append(wanted)
-    order = np.argsort(np.concatenate(positions or [np.empty(0, np.int64)]), kind="stable")
-    return pa.concat_tables(found).take(pa.array(order))
-
-
-def compact(storage: Storage, folder: str, index: AnswerIndex) -> None:
-    """Merge many segments into a few, keeping one answer per key.
-
-    Safe to interrupt: names of compacted segments sort first, and old segments are deleted last.
-    """
-    if len(index.segments) < COMPACT_FROM:
-        return
-    new = []
-    for start in range(0, len(index.keys), COMPACT_ROWS):
-        places = np.arange(start, min(start + COMPACT_ROWS, len(index.keys)))
-        path = f"{folder}/compacted-{uuid.uuid4().hex}.parquet"
-        _write(storage, path, read_answers(storage, index, places))
-        new.append(path)
-    _delete(storage, [name for name in index.segments if name not in new])
-
-
-def _delete(storage: Storage, paths: Sequence[str]) -> None:
-    with ThreadPoolExecutor(LISTING_THREADS) as pool:
-        list(pool.map(storage.delete, paths))

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from vitw_ray import cluster
@@ -12,11 +13,11 @@ from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction.answers import Extracted, as_judged
 from vitw_ray.extraction.assemble import answer_keys, as_conversations
+from vitw_ray.extraction.committed import find_answers
 from vitw_ray.extraction.extractors import extractor_key, make_extractor
 from vitw_ray.extraction.health import check_reader, new_tallies
-from vitw_ray.extraction.pending import unanswered
 from vitw_ray.extraction.screen.screener import Screener, Screening
-from vitw_ray.extraction.segments import SegmentWriter, read_index
+from vitw_ray.extraction.segments import AnswerFolder, SegmentWriter, places_of
 from vitw_ray.extraction.watching import Group
 from vitw_ray.keys import Keyed
 from vitw_ray.records import Conversation
@@ -35,7 +36,7 @@ class UnitExtractor:
         self,
         *,
         storage: Storage,
-        answers: str,
+        answers: AnswerFolder,
         parts: Sequence[FileEntry],
         config: RunConfig,
         keyed: Keyed,
@@ -49,9 +50,8 @@ class UnitExtractor:
         self._name = uuid.uuid4().hex
         self._storage, self._parts, self._keyed = storage, parts, keyed
         self._extractor_key, self._tally = key.encode(), tally
-        self._done = read_index(storage, answers)  # also from before a restart
+        self._answers = answers
         self._segment = SegmentWriter(
-            storage,
             answers,
             epoch,
             config.execution.segment_rows,
@@ -60,26 +60,30 @@ class UnitExtractor:
         self._extractor = make_extractor(config)
         check_reader(config, storage, self._extractor, epoch)
         self._tallies = new_tallies(config)
-        self._screener = Screener(screening, storage, keyed, epoch) if screening else None
+        self._screener = Screener(screening, keyed, epoch) if screening else None
         self._ready = time.time()  # wall clock: compared with other machines
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
         """Answer a unit; all its answers are committed when this returns."""
         conversations, groups = read_unit(self._storage, self._parts[unit["part"]], unit)
         keys = answer_keys(self._keyed, self._extractor_key, conversations)
-        without_answer = wanted = unanswered(self._done, keys).tolist()
+        places = places_of(one.conversation_id for one in conversations)
+        done = find_answers(self._answers, keys, places)  # also from before a restart
+        without_answer = wanted = np.flatnonzero(done.unanswered).tolist()
         if self._screener is not None:
-            wanted = self._screener.for_the_model(unit, keys, conversations, without_answer)
+            wanted = self._screener.for_the_model(unit, keys, places, conversations, without_answer)
         name, thread = _name(unit), f"{self._name}-{threading.get_ident()}"
         failed = 0
         seen: list[tuple[Group, Extracted]] = []
         for n, extracted in self._extractor.extract([conversations[n] for n in wanted]):
-            self._segment.add(keys[wanted[n]], as_judged(conversations[wanted[n]], extracted))
+            row = wanted[n]
+            judged = as_judged(conversations[row], extracted)
+            self._segment.add(keys[row], int(places[row]), judged)
             failed += extracted.error is not None
-            seen.append((groups[wanted[n]], extracted))
+            seen.append((groups[row], extracted))
             if self._tally:
                 self._tally.report(thread, name, len(seen))
-        self._segment.commit()
+        self._segment.commit(places[wanted])
         return {
             "counts": {
                 "rows": len(conversations),

@@ -1,16 +1,16 @@
 """The answered sample: what trains and certifies the screen."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from vitw_ray import cluster
 from vitw_ray.errors import StageFailed
 from vitw_ray.extraction.assemble import answer_keys
+from vitw_ray.extraction.committed import STATUS, find_answers
 from vitw_ray.extraction.screen.features import features_of
 from vitw_ray.extraction.screen.ranges import Ranges
-from vitw_ray.extraction.segments import AnswerIndex, as_keys, read_answers
+from vitw_ray.extraction.segments import AnswerFolder, places_of
 from vitw_ray.extraction.unit_extractor import read_unit
 from vitw_ray.inference.embedder import load_embedder
 from vitw_ray.stages import StageContext
@@ -27,7 +27,7 @@ class Sample:
 
 
 def read_sample(
-    context: StageContext, ranges: Ranges, index: AnswerIndex, reader_key: str
+    context: StageContext, ranges: Ranges, answers: AnswerFolder, reader_key: str
 ) -> Sample:
     """Features of the sample and what the reader says of it; rows that failed are left out."""
     units = [
@@ -36,7 +36,7 @@ def read_sample(
         for start, stop in of_part
         for first in range(start, stop, _UNIT_ROWS)
     ]
-    gather = _Gather(context, cluster.put_shared(index), reader_key)
+    gather = _Gather(context, answers, reader_key)
     found = sorted(cluster.stream(units, gather), key=lambda one: (one["part"], one["start"]))
     if not found:
         return Sample(np.empty((0, 1), np.float32), np.empty(0, bool))
@@ -49,24 +49,25 @@ def read_sample(
 class _Gather:
     """Computes features of one unit, next to its answers."""
 
-    def __init__(self, context: StageContext, index: Any, reader_key: str) -> None:
+    def __init__(self, context: StageContext, answers: AnswerFolder, reader_key: str) -> None:
         self.storage, self.keyed = context.storage, context.keyed
         self.parts = context.tables["conversations"].files
-        self.index, self.reader_key = [index], reader_key.encode()
+        self.answers, self.reader_key = answers, reader_key.encode()
         self.embedder = context.config.extraction.screen_embedder
         self.subjective_from = context.config.extraction.subjective_from
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
         conversations, _ = read_unit(self.storage, self.parts[unit["part"]], unit)
-        index: AnswerIndex = cluster.get_shared(self.index[0])
-        places = index.find(as_keys(answer_keys(self.keyed, self.reader_key, conversations)))
-        if (places < 0).any():
+        keys = answer_keys(self.keyed, self.reader_key, conversations)
+        places = places_of(one.conversation_id for one in conversations)
+        found = find_answers(self.answers, keys, places, (*STATUS, "subjectivity"))
+        if found.missing.any():
             raise StageFailed(
-                f"{int((places < 0).sum())} conversations of part {unit['part']} have no answer",
+                f"{int(found.missing.sum())} conversations of part {unit['part']} have no answer",
                 "run again: committed answers are kept",
             )
-        answered = np.flatnonzero(~index.failed[places])
-        levels = read_answers(self.storage, index, places[answered])["subjectivity"].to_numpy()
+        answered = np.flatnonzero(~found.unanswered)
+        levels = found.take(answered)["subjectivity"].to_numpy()
         embedder = load_embedder(self.embedder)
         return {
             "part": unit["part"],

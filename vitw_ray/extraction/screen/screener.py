@@ -8,18 +8,19 @@ alone; a conversation that was not screened out before a restart is not screened
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from vitw_ray import cluster
 from vitw_ray.extraction.answers import Answer, Extracted
+from vitw_ray.extraction.committed import find_answers
 from vitw_ray.extraction.screen.audit import is_audited
 from vitw_ray.extraction.screen.features import features_of
 from vitw_ray.extraction.screen.head import Head
 from vitw_ray.extraction.screen.ranges import Ranges, in_sample
-from vitw_ray.extraction.screen.stored import decided_folder
-from vitw_ray.extraction.segments import SegmentWriter, as_keys, read_index
+from vitw_ray.extraction.segments import AnswerFolder, SegmentWriter
 from vitw_ray.inference.embedder import load_embedder
 from vitw_ray.keys import Keyed
 from vitw_ray.records import Conversation
-from vitw_ray.storage import Storage
 
 OBJECTIVE = 2  # the level of a screened conversation (paper, A.2: mostly objective)
 COMMIT_ROWS, COMMIT_SECONDS = 4096, 3600.0  # ours: in effect one segment a unit
@@ -30,7 +31,7 @@ class Screening:
     """What an actor needs to screen. Sent to actors.
 
     Attributes:
-        folder: of the screen, in the run folder.
+        decided: what was screened out.
         head: whose score decides.
         threshold: conversations below it are screened out.
         embedder: name of the embedder that computes the features.
@@ -38,7 +39,7 @@ class Screening:
         sample: rows that the model reads in any case.
     """
 
-    folder: str
+    decided: AnswerFolder
     head: Head
     threshold: float
     embedder: str
@@ -49,17 +50,15 @@ class Screening:
 class Screener:
     """Holds the embedder and the head. Thread-safe."""
 
-    def __init__(self, screening: Screening, storage: Storage, keyed: Keyed, epoch: int) -> None:
-        self._screening, self._keyed = screening, keyed
-        decided = decided_folder(screening.folder)
-        self._decided = read_index(storage, decided)  # also from before a restart
-        self._storage, self._epoch = storage, epoch
+    def __init__(self, screening: Screening, keyed: Keyed, epoch: int) -> None:
+        self._screening, self._keyed, self._epoch = screening, keyed, epoch
         self._embedder = load_embedder(screening.embedder)
 
     def for_the_model(
         self,
         unit: cluster.Unit,
         keys: Sequence[bytes],
+        places: np.ndarray,
         conversations: Sequence[Conversation],
         wanted: Sequence[int],
     ) -> list[int]:
@@ -68,21 +67,27 @@ class Screener:
         Args:
             unit: its rows.
             keys: of its answers.
+            places: of its conversations.
             conversations: of it.
             wanted: positions of those that have no answer yet.
 
         Returns:
             Positions that the model is to read: not screened out, or audited.
         """
-        known = self._decided.find(as_keys(keys)) >= 0
+        # Also from before a restart.
+        known = ~find_answers(self._screening.decided, keys, places).missing
         rows = range(unit["start"], unit["stop"])
         sampled = in_sample(self._screening.sample, unit["part"], rows)
         new = [n for n in wanted if not (known[n] or sampled[n])]
-        out = {n for n in wanted if known[n]} | self._screen_out(keys, conversations, new)
+        out = {n for n in wanted if known[n]} | self._screen_out(keys, places, conversations, new)
         return [n for n in wanted if n not in out or is_audited(self._keyed, keys[n])]
 
     def _screen_out(
-        self, keys: Sequence[bytes], conversations: Sequence[Conversation], new: Sequence[int]
+        self,
+        keys: Sequence[bytes],
+        places: np.ndarray,
+        conversations: Sequence[Conversation],
+        new: Sequence[int],
     ) -> set[int]:
         features = features_of(self._embedder, [conversations[n] for n in new])
         scores = self._screening.head.scores(features)[:, 0]
@@ -90,15 +95,9 @@ class Screener:
             n for n, score in zip(new, scores, strict=True) if score < self._screening.threshold
         ]
         answer = Extracted(Answer(subjectivity=self._screening.level))
-        segment = SegmentWriter(
-            self._storage,
-            decided_folder(self._screening.folder),
-            self._epoch,
-            COMMIT_ROWS,
-            COMMIT_SECONDS,
-        )
+        segment = SegmentWriter(self._screening.decided, self._epoch, COMMIT_ROWS, COMMIT_SECONDS)
         for n in below:
-            segment.add(keys[n], answer)
+            segment.add(keys[n], int(places[n]), answer)
         segment.commit()
         return set(below)
 

@@ -18,7 +18,7 @@ from vitw_ray.extraction.screen.stored import (
     store_screen,
 )
 from vitw_ray.extraction.screen.training import make_screen
-from vitw_ray.extraction.segments import read_index
+from vitw_ray.extraction.segments import AnswerFolder, open_answers
 from vitw_ray.progress import log
 from vitw_ray.stages import StageContext
 
@@ -39,21 +39,19 @@ def read_screened(context: StageContext, reading: Reading) -> tuple[Assembled, d
         screen = _new_screen(context, reading, folder, ranges)
     _tell(screen)
     decided = _decided(context, folder)
-    index = read_index(context.storage, reading.answers)
-    pending = pending_rows(context, index, key, decided).rows
+    pending = pending_rows(context, reading.answers(), key, decided).rows
     if is_new:  # the sample was read just now; of an older one, failed rows are asked about again
         _, pending = split_rows(pending, ranges)
-    screening = _screening(context, screen, folder, ranges)
+    screening = _screening(context, screen, decided.answers, ranges)
     reading.answer(pending, conversations.rows, screening=screening)
     decided = _decided(context, folder)
-    index = read_index(context.storage, reading.answers)
-    table = assemble(context, index, key, decided)
+    table = assemble(context, reading.answers(), key, decided)
     audit = _audit_of(table, screen)
     if audit.rejects:
         _tell_withdrawn(audit)
-        left_out = pending_rows(context, index, key, decided).left_out
+        left_out = pending_rows(context, reading.answers(), key, decided).left_out
         reading.answer(left_out, conversations.rows, is_random=False)
-        table = assemble(context, read_index(context.storage, reading.answers), key)
+        table = assemble(context, reading.answers(), key)
     details = _details(screen, audit, table.counts["skipped"])
     for name in SCREEN_COUNTS:
         del table.counts[name]
@@ -62,23 +60,21 @@ def read_screened(context: StageContext, reading: Reading) -> tuple[Assembled, d
 
 def _new_screen(context: StageContext, reading: Reading, folder: str, ranges: Ranges) -> Screen:
     """Have the reader answer the sample, and make a screen of it."""
-    index = read_index(context.storage, reading.answers)
-    wanted, _ = split_rows(pending_rows(context, index, reading.key).rows, ranges)
+    wanted, _ = split_rows(pending_rows(context, reading.answers(), reading.key).rows, ranges)
     reading.answer(wanted, rows_of(ranges))
-    index = read_index(context.storage, reading.answers)
-    sample = read_sample(context, ranges, index, reading.key)
+    sample = read_sample(context, ranges, reading.answers(), reading.key)
     return store_screen(context.storage, folder, make_screen(sample, context.config))
 
 
 def _screening(
-    context: StageContext, screen: Screen, folder: str, ranges: Ranges
+    context: StageContext, screen: Screen, decided: AnswerFolder, ranges: Ranges
 ) -> Screening | None:
     """What actors need; None if no threshold could be certified, so that nothing is screened."""
     extraction, threshold = context.config.extraction, screen.certificate.threshold
     if threshold is None:
         return None
     return Screening(
-        folder=folder,
+        decided=decided,
         head=screen.head,
         threshold=threshold,
         embedder=extraction.screen_embedder,
@@ -90,7 +86,8 @@ def _screening(
 def _decided(context: StageContext, folder: str) -> Decided:
     """All conversations that were screened out, also before a restart."""
     name = f"screen@{folder.rsplit('-', 1)[1]}"
-    return Decided(read_index(context.storage, decided_folder(folder)), name)
+    parts = len(context.tables["conversations"].files)
+    return Decided(open_answers(context.storage, decided_folder(folder), parts), name)
 
 
 def _audit_of(table: Assembled, screen: Screen) -> Audit:
