@@ -118,5 +118,6 @@ def opendp() -> Any:
             "--kind strict draws its noise with OpenDP, which is not installed",
             f"pip install '{EXTRA}', or publish with --kind threshold",
         ) from None
-    dp.enable_features("contrib")
-    return dp
+    library: Any = dp  # some of its names are made at run time
+    library.enable_features("contrib")
+    return library

@@ -7,7 +7,7 @@ conversation and of the name, never by codes or counts: the choice within an acc
 on other accounts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ class Pairs:
 
     rows: Integers
     codes: Integers
-    names: Sequence[str]
+    names: list[str]
     keys: Hashes
 
     def take(self, chosen: NDArray[np.bool_] | Integers) -> "Pairs":
