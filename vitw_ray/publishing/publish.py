@@ -27,7 +27,7 @@ from vitw_ray.release.ledger import FOLDER, Spent, read_ledger, spend, totals
 from vitw_ray.release.settings import ReleaseSettings, StrictSettings, ThresholdSettings, kind_of
 from vitw_ray.release.strict import tables as strict_tables
 from vitw_ray.release.strict.committed import from_json, to_json
-from vitw_ray.release.strict.measure import Bounds, Findings, measure
+from vitw_ray.release.strict.measure import HEAD, Bounds, Findings, measure
 from vitw_ray.release.strict.noise import Budget, ExactNoise, rho_of
 from vitw_ray.release.tables import FREQUENCIES_COLUMNS, csv_text, values_frequencies, values_tree
 from vitw_ray.run_folder import TableRef, read_part, read_table, tables_of
@@ -260,7 +260,11 @@ def _utility(found: Findings) -> dict[str, Any]:
     errors = 100 * strict_tables.share_errors(measured, found)
     return {
         "certain_of_top_100": strict_tables.certain_of_top(found),
-        "error_head_points": round(float(errors[:5].max(initial=0)), 4),
-        "error_points": round(float(errors[5:].max(initial=0)), 4),
+        "error_head_points": _largest(errors[:HEAD]),
+        "error_points": _largest(errors[HEAD:]),
         "sure_from": {facet: int(np.ceil(size)) for facet, size in found.sure_from.items()},
     }
+
+
+def _largest(errors: np.ndarray) -> float | None:
+    return round(float(errors.max()), 4) if errors.size else None

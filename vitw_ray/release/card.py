@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vitw_ray import reader_check
@@ -79,6 +80,7 @@ def _environment() -> Environment:
         "text": _text,
         "yaml": _yaml,
         "count": count,
+        "plain": _plain,
         "score": reader_check.number,
         "facet_words": reader_check.facet_words,
         "set_name": reader_check.set_name,
@@ -96,3 +98,10 @@ def _text(text: str) -> str:
 def _yaml(text: str) -> str:
     """Text as a quoted YAML scalar; every JSON string is one."""
     return json.dumps(inert(text))
+
+
+def _plain(value: float | str | None) -> str:
+    """A setting without exponent, which YAML would take for text."""
+    if isinstance(value, float):
+        return np.format_float_positional(value, trim="-")
+    return "-" if value is None else str(value)

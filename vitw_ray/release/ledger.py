@@ -99,10 +99,14 @@ def refuse_second(
         return
     spent = totals(entries)["epsilon"]
     budget = settings.epsilon if budget_epsilon is None else budget_epsilon
-    if spent + settings.epsilon > budget * (1 + 1e-9):
-        raise ConfigError(
-            f"--epsilon {settings.epsilon:g}: releases of this run folder have spent {spent:g}"
-            f" before, and the budget is {budget:g}",
-            f"a --budget-epsilon of {spent + settings.epsilon:g} allows it; all releases together"
-            " then protect an account by that much only",
-        )
+    if spent + settings.epsilon <= budget * (1 + 1e-9):
+        return
+    allowed = f"the budget is {budget:g}"
+    if budget_epsilon is None:
+        allowed = "without --budget-epsilon there is one release only"
+    raise ConfigError(
+        f"--epsilon {settings.epsilon:g}: releases of this run folder have spent {spent:g} before,"
+        f" and {allowed}",
+        f"--budget-epsilon {spent + settings.epsilon:g} allows it; all releases together then"
+        " protect an account by that much only",
+    )
