@@ -204,7 +204,7 @@ def _crossed(
         counts = np.bincount(cells, minlength=len(rows.names) * width).astype(np.int64)
         share = SPLIT[f"{AI} x {name}"]
         sensitivity = bounds.norm(AI)  # a pair of an AI value is in one cell
-        noisy = np.maximum(budget.measure(counts, sensitivity, share), 0)
+        noisy = budget.measure(counts, sensitivity, share)  # may be negative: cut, it were biased
         scale = budget.scale(sensitivity, share)
         found[name] = Crossed(rows, columns, noisy.reshape(len(rows.names), width), scale)
     return found
