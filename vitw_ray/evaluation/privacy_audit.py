@@ -96,7 +96,8 @@ def _best_event(more: Samples, less: Samples) -> Event:
     events: list[Event] = [lambda x, cut=cut: x >= cut for cut in cuts]
     events += [lambda x, cut=cut: x <= cut for cut in cuts]
     values, times = np.unique(more, return_counts=True)
-    events.append(lambda x, value=values[times.argmax()]: x == value)
+    commonest = values[times.argmax()]
+    events.append(lambda x: x == commonest)
 
     def score(event: Event) -> float:
         return float(np.log((event(more).sum() + 1) / (event(less).sum() + 1)))

@@ -168,7 +168,7 @@ def _threshold(run: _Run, settings: ThresholdSettings) -> dict[str, bytes]:
     }
     details = run.finished.manifests["labels"]["details"]
     subjective = details["subjective_conversations"]
-    labels = threshold.rounded_labels(read["labels"], subjective, base)
+    labels = threshold.rounded_labels(read["labels"], subjective, base, run.finished.config.labels)
     tables = {"labels": labels, "taxonomy": read["taxonomy"]}
     frequencies, tree = values_frequencies(tables), values_tree(tables)
     names = {

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from vitw_ray import paper
 from vitw_ray.config import LabelsConfig
 from vitw_ray.errors import ConfigError
+from vitw_ray.gate import may_be_shown
 from vitw_ray.release.strict.population import Integers
 
 RESPONSES = pa.schema([("response_type", pa.string()), ("conversations", pa.int64())])
@@ -52,15 +53,19 @@ def rounded(counts: Integers, base: int) -> Integers:
     return (counts + base // 2) // base * base
 
 
-def rounded_labels(labels: pa.Table, subjective: int, base: int) -> pa.Table:
-    """The kept rows of `labels` with rounded counts, and shares computed from rounded counts."""
+def rounded_labels(
+    labels: pa.Table, subjective: int, base: int, thresholds: LabelsConfig
+) -> pa.Table:
+    """The rows of `labels` with support: rounded counts, and shares computed from these."""
     kept = labels.filter(pc.field("kept"))
+    accounts = kept["accounts"].fill_null(thresholds.min_accounts).to_numpy()
+    passes = may_be_shown(kept["conversations"].to_numpy(), accounts, thresholds)
+    kept = kept.filter(pa.array(passes))
     total = int(rounded(np.array([subjective]), base)[0])
     counts = rounded(kept["conversations"].to_numpy(), base)
-    accounts = pa.nulls(kept.num_rows, pa.int64())  # not published, so nothing to round
     columns = {
         "conversations": pa.array(counts),
-        "accounts": accounts,
+        "accounts": pa.nulls(kept.num_rows, pa.int64()),  # not published, so nothing to round
         "share": pa.array(counts / max(total, 1)),
     }
     arrays = [columns.get(name, kept[name]) for name in labels.schema.names]
