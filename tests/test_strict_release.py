@@ -141,6 +141,12 @@ def test_noise_is_discrete_has_its_scale_and_differs_from_draw_to_draw():
     assert (draws[0] != draws[1]).mean() > 0.9
 
 
+def test_noise_is_added_to_numbers_of_any_size_that_a_release_has():
+    pytest.importorskip("opendp")
+    large = np.array([10**12, -(10**12)], np.int64)
+    assert np.abs(ExactNoise().add(large, 10.0) - large).max() < 200
+
+
 @pytest.mark.parametrize("scale", [0.3, 1.0, 30.0])
 def test_names_of_one_account_pass_the_threshold_with_probability_delta_at_most(scale):
     limit = names.threshold(scale * names.UNIT, 12, 1e-4) / names.UNIT

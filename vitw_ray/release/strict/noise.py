@@ -93,14 +93,14 @@ def epsilon_of(rho: float, delta: float) -> float:
 
 
 def _scalar(dp: Any, scale: float) -> Any:
-    return dp.m.make_gaussian(dp.atom_domain(T=int), dp.absolute_distance(T=float), scale=scale)
+    return dp.m.make_gaussian(dp.atom_domain(T=dp.i64), dp.absolute_distance(T=float), scale=scale)
 
 
 @cache
 def _gaussian(scale: float) -> Any:
     dp = opendp()
     return dp.m.make_gaussian(
-        dp.vector_domain(dp.atom_domain(T=int)), dp.l2_distance(T=float), scale=scale
+        dp.vector_domain(dp.atom_domain(T=dp.i64)), dp.l2_distance(T=float), scale=scale
     )
 
 
