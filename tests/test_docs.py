@@ -36,6 +36,9 @@ TAKES_RUN_FLAGS = re.compile(
 COMPARES_READERS = re.compile(r"(?:vitw compare-readers|python jobs/compare_readers\.py)(?= )")
 RUN_BY_A_TEST = {
     r"vitw inspect --input \S+": "test_input_files.py::test_an_inspection_counts_without_text",
+    r"vitw publish \S+ --kind (threshold|strict.*)": (
+        "test_publish.py::test_a_strict_release_is_drawn_once_and_checked_from_its_files"
+    ),
     r"vitw check \S+": "test_check.py::test_the_job_ends_with_one_line_of_json_and_status_0",
 }
 NOT_RUN_HERE = {
@@ -128,7 +131,7 @@ def test_every_page_is_linked_from_the_readme(page):
 
 
 NOT_FILES_OF_THE_REPOSITORY = re.compile(
-    r"_SUCCESS\.json|run\.json|leaderboard\.json|driver\.json|conversations\.json|answers\.jsonl\.gz|.*[*<]"
+    r"_SUCCESS\.json|run\.json|release\.json|(?:private/releases/)?ledger\.json|leaderboard\.json|driver\.json|conversations\.json|answers\.jsonl\.gz|.*[*<]"
 )
 FILES = [
     path.relative_to(ROOT).as_posix()

@@ -10,6 +10,8 @@
     DIR/private/reader-checks/                how well a reader read the calibration set
     DIR/private/screen-<key>/                 head, certificate, and what was screened out
     DIR/private/vectors-<embedder key>/       vectors of labels and tasks, kept from run to run
+    DIR/releases/<kind>-<number>/             what `vitw publish` has written
+    DIR/private/releases/                     the ledger of releases, and strict ones as drawn
     DIR/private/secret                        the key of all keyed hashes
 
 A stage's key is a hash of all that decides its content, so a finished folder can be skipped,

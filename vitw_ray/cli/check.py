@@ -1,12 +1,19 @@
-"""`vitw check`: the checker, a package of its own that shares no code with this one."""
+"""`vitw check`: the checker, a package of its own that shares no code with this one.
+
+A release, which has no run beside it, is checked from its own files.
+"""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from vitw_ray.errors import ConfigError
+from vitw_ray.cli.printing import say, say_json
+from vitw_ray.errors import ConfigError, OutputError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check a finished run folder; 1 when a check failed."""
+    """Check a finished run folder, or a release; 1 when a check failed."""
+    if len(arguments) == 1 and not arguments[0].startswith("-") and _is_release(arguments[0]):
+        return _check_release(arguments[0])
     try:
         from vitw_check.verdict import main as check
     except ModuleNotFoundError as error:
@@ -17,3 +24,25 @@ def main(arguments: Sequence[str]) -> int:
             "pip install . in it, or call python jobs/check.py RUN from there",
         ) from None
     return check(arguments, program="vitw check")
+
+
+def _is_release(address: str) -> bool:
+    from vitw_ray.release.check import is_release
+    from vitw_ray.storage import Storage
+
+    with suppress(OutputError):  # the checker says what is wrong with an address
+        return is_release(Storage(address))
+    return False
+
+
+def _check_release(address: str) -> int:
+    from vitw_ray.release.check import check_release
+    from vitw_ray.storage import Storage
+
+    found = check_release(Storage(address))
+    for name, problems in found.items():
+        shown = f"FAILED  {'; '.join(problems[:3])}" if problems else "ok"
+        say(f"{name:<12}{shown}")
+    failed = [name for name, problems in found.items() if problems]
+    say_json({"release": address, "checks": len(found), "failed": failed})
+    return 1 if failed else 0

@@ -48,6 +48,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "report": Command(
             "write the page of a finished run again, from its tables", "vitw_ray.cli.report"
         ),
+        "publish": Command(
+            "write a release of a finished run: by thresholds, or with differential privacy",
+            "vitw_ray.cli.publish",
+        ),
         "check": Command(
             "check a finished run folder with a program that shares no code", "vitw_ray.cli.check"
         ),

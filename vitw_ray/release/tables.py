@@ -67,7 +67,7 @@ def values_frequencies(tables: Mapping[str, pa.Table]) -> ReleaseTable:
     released, withheld = _released(tables)
     rows = [(label, _pct(100 * row["share"])) for label, row in released.items()]
     rows.sort(key=lambda row: (-row[1], row[0]))
-    return ReleaseTable(_csv(FREQUENCIES_COLUMNS, rows), len(rows), withheld)
+    return ReleaseTable(csv_text(FREQUENCIES_COLUMNS, rows), len(rows), withheld)
 
 
 def values_tree(tables: Mapping[str, pa.Table]) -> ReleaseTable:
@@ -104,7 +104,7 @@ def values_tree(tables: Mapping[str, pa.Table]) -> ReleaseTable:
         pct = _pct(100 * pairs[cluster_id] / total)
         rows.append((cluster_id, description, name, group["level"], parent, pct))
     rows.sort(key=lambda row: (row[3], row[4], row[2], row[0]))
-    return ReleaseTable(_csv(TREE_COLUMNS, rows), len(rows), withheld)
+    return ReleaseTable(csv_text(TREE_COLUMNS, rows), len(rows), withheld)
 
 
 def _released(tables: Mapping[str, pa.Table]) -> tuple[dict[str, Row], Counter[str]]:
@@ -140,7 +140,8 @@ def _pct(percent: float) -> float:
     return round(percent, DECIMALS)
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows as the published files have them."""
     # the published files end lines with \n, quote only cells with a comma, and print numbers
     # without trailing zeros (16.58, 1.0), as Python's repr does
     text = io.StringIO()

@@ -1,0 +1,1 @@
+"""`vitw publish`: a release from the tables of a finished run."""

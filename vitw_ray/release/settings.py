@@ -1,0 +1,54 @@
+"""The two kinds of release, and what each of them may be asked for."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from vitw_ray.setting_checks import at_least, between
+
+UnknownAccounts = Literal["refuse", "own"]
+BASES = (5, 10, 20, 50, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdSettings:
+    """A heuristic release: what enough conversations and accounts share, in rounded counts."""
+
+    round_to: int = 10
+    """Counts are multiples of this number."""
+
+    def __post_init__(self) -> None:
+        """Reject invalid values, naming the field."""
+        at_least("round_to", self.round_to, BASES[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrictSettings:
+    """A release with differential privacy for accounts."""
+
+    epsilon: float = 1.0
+    """Privacy loss of the release."""
+    delta: float = 1e-6
+    """Probability that the loss is larger."""
+    account_conversations: int = 1
+    """Conversations that one account contributes at most."""
+    account_pairs: int = 12
+    """(conversation, value) pairs that one account contributes at most, of each facet."""
+    unknown_accounts: UnknownAccounts = "refuse"
+    """own: a conversation without account counts as an account of its own."""
+
+    def __post_init__(self) -> None:
+        """Reject invalid values, naming the field."""
+        between("epsilon", self.epsilon, 0.01, 20.0)
+        between("delta", self.delta, 1e-12, 1e-3)
+        between("account_conversations", self.account_conversations, 1, 100)
+        between("account_pairs", self.account_pairs, self.account_conversations, 1000)
+
+
+ReleaseSettings: TypeAlias = ThresholdSettings | StrictSettings
+Kind = Literal["threshold", "strict"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def kind_of(settings: ReleaseSettings) -> Kind:
+    """The kind of release that settings are of."""
+    return "strict" if isinstance(settings, StrictSettings) else "threshold"

@@ -1,0 +1,1 @@
+"""The strict release: names and counts with differential privacy for accounts."""
