@@ -2,18 +2,16 @@
 
 import pyarrow as pa
 import pytest
-from counted_reads import CountedReads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitw_ray import cluster, hash_buckets
-from vitw_ray.hash_buckets import bucket_count, power_of_two, write_buckets
+from vitw_ray.hash_buckets import bucket_count, write_buckets
 from vitw_ray.hash_runs import write_sorted_run
-from vitw_ray.keys import RING_BITS, id_hash, range_bounds
+from vitw_ray.keys import RING_BITS, range_bounds
 from vitw_ray.storage import Storage
 
 NUMBERS = pa.schema([("hash", pa.int64()), ("name", pa.string()), ("text", pa.string())])
-RUN_ROWS = 64
 
 
 @pytest.fixture(autouse=True)
@@ -48,27 +46,6 @@ def test_every_row_is_in_the_bucket_of_its_hash_once(tmp_path_factory, pieces, c
         assert sorted(alone) == sorted(row["hash"] for row in rows)
         read += [row["hash"] for row in rows]
     assert sorted(read) == sorted(h for piece in pieces for h in piece)
-
-
-def per_row(monkeypatch, folder, rows):
-    """Opens and rows read, for each of `rows`, to write buckets and to read them all."""
-    storage = Storage(str(folder))
-    hashes = [id_hash(str(number)) for number in range(rows)]
-    runs = [run_of(storage, hashes[at : at + RUN_ROWS]) for at in range(0, rows, RUN_ROWS)]
-    with CountedReads(monkeypatch) as counted:
-        count = bucket_count(len(runs), len(runs), power_of_two(rows / 32))
-        buckets = write_buckets(storage, "pieces", runs, len(runs), count)
-        found = sum(buckets.read(number, NUMBERS).num_rows for number in range(count))
-    assert found == rows
-    return counted.opens / rows, counted.rows / rows
-
-
-def test_opens_and_rows_read_per_row_are_the_same_at_any_size(monkeypatch, tmp_path):
-    opens, read = zip(
-        *(per_row(monkeypatch, tmp_path / str(n), n) for n in (2_560, 5_120, 10_240)), strict=True
-    )
-    assert max(opens) <= 1.1 * min(opens)
-    assert max(read) <= 2.0
 
 
 def test_few_runs_are_not_merged_and_nothing_is_written(tmp_path):

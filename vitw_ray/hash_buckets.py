@@ -100,6 +100,14 @@ def bucket_count(runs: int, size: float, most: int) -> int:
     return min(power_of_two(PIECES_IN_A_RUN * size / groups), most)
 
 
+def group_count(runs: int, size: float, buckets: int) -> int:
+    """In how many groups runs are merged into buckets; 0: they are read as they are."""
+    if runs <= DIRECT_RUNS:
+        return 0
+    wanted = min(runs, int(PIECES_IN_A_RUN * size / buckets))
+    return max(1, wanted, -(-runs // MOST_RUNS_IN_A_GROUP))
+
+
 def write_buckets(
     storage: Storage,
     folder: str,
@@ -119,10 +127,9 @@ def write_buckets(
         alone: columns that can be read without the others; default: all.
     """
     runs = sorted(runs)
-    if len(runs) <= DIRECT_RUNS:
+    groups = group_count(len(runs), size, count)
+    if not groups:
         return Buckets(storage, count, tuple(runs))
-    wanted = min(len(runs), int(PIECES_IN_A_RUN * size / count))
-    groups = max(1, wanted, -(-len(runs) // MOST_RUNS_IN_A_GROUP))
     units = [{"runs": group.tolist()} for group in np.array_split(np.array(runs), groups)]
     merger = _Merger(storage, folder, count, tuple(alone))
     found = list(cluster.stream(units, merger))

@@ -1,11 +1,13 @@
 """Counts what is read from storage: files opened, bytes, and rows of sorted runs and pieces."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Self
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
-import pytest
 
-from vitw_ray import hash_buckets
+from vitw_ray.hash_buckets import Buckets
 from vitw_ray.storage import Storage
 
 
@@ -13,21 +15,18 @@ class CountedReads:
     """Counts within a `with` block, in this process.
 
     Attributes:
-        opens: files opened, and pieces read.
+        opens: files opened, and parts of files read by one request.
         bytes: read from them.
         rows: of row groups and pieces read.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
-        self._patch = monkeypatch or pytest.MonkeyPatch()
+    def __init__(self) -> None:
         self.opens = self.bytes = self.rows = 0
+        self._patches = ExitStack()
 
     def __enter__(self) -> Self:
-        self._context = self._patch.context()
-        patch = self._context.__enter__()
+        """Count from now on."""
         open_, read = Storage.open, Storage.read
-        one, several = pq.ParquetFile.read_row_group, pq.ParquetFile.read_row_groups
-        piece = hash_buckets.Buckets._piece
 
         def counted_open(storage: Storage, path: str) -> Any:
             self.opens += 1
@@ -39,23 +38,30 @@ class CountedReads:
             self.bytes += len(data)
             return data
 
-        def counted(function: Any) -> Any:
-            def call(*arguments: Any, **options: Any) -> Any:
-                table = function(*arguments, **options)
-                self.rows += table.num_rows
-                return table
-
-            return call
-
-        patch.setattr(Storage, "open", counted_open)
-        patch.setattr(Storage, "read", counted_read)
-        patch.setattr(pq.ParquetFile, "read_row_group", counted(one))
-        patch.setattr(pq.ParquetFile, "read_row_groups", counted(several))
-        patch.setattr(hash_buckets.Buckets, "_piece", counted(piece))
+        self._replace(Storage, "open", counted_open)
+        self._replace(Storage, "read", counted_read)
+        for owner, name in (
+            (pq.ParquetFile, "read_row_group"),
+            (pq.ParquetFile, "read_row_groups"),
+            (Buckets, "_piece"),
+        ):
+            self._replace(owner, name, self._with_rows(getattr(owner, name)))
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self._context.__exit__(*error)
+    def _replace(self, owner: type, name: str, function: Callable[..., Any]) -> None:
+        self._patches.enter_context(patch.object(owner, name, function))
+
+    def _with_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            table = function(*arguments, **options)
+            self.rows += table.num_rows
+            return table
+
+        return call
+
+    def __exit__(self, *_: object) -> None:
+        """Count no longer."""
+        self._patches.close()
 
 
 class _CountedFile:
