@@ -1,13 +1,20 @@
 """Labels in one block of extractions: which values count, each once per conversation."""
 
+from collections import Counter
+from types import SimpleNamespace
+
 import pyarrow as pa
 import pytest
 
+from vitw_ray import cluster, hash_buckets
 from vitw_ray.config import LabelsConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.facets import VALUE_FACETS
+from vitw_ray.labels import counting
 from vitw_ray.labels.counting import spellings_of
 from vitw_ray.records import EXTRACTIONS
+from vitw_ray.run_folder import StageFolder
+from vitw_ray.storage import Storage
 
 
 def extractions(values) -> pa.Table:
@@ -47,3 +54,22 @@ def test_a_value_counts_if_one_of_its_mentions_is_salient_enough():
 def test_a_salience_off_the_scale_is_refused_by_field_name(min_salience):
     with pytest.raises(ConfigError, match="--min-salience"):
         LabelsConfig(min_salience=min_salience)
+
+
+@pytest.mark.parametrize("direct", [0, 1000])
+def test_the_accounts_of_a_label_are_counted_once_however_their_pairs_lie(
+    monkeypatch, tmp_path, direct
+):
+    monkeypatch.setattr(cluster, "stream", lambda units, function: map(function, units))
+    monkeypatch.setattr(hash_buckets, "DIRECT_RUNS", direct)
+    monkeypatch.setattr(counting, "PAIR_RUN_ROWS", 8)
+    monkeypatch.setattr(counting, "MOST_UNITS", 5)
+    storage = Storage(str(tmp_path))
+    folder = StageFolder(storage, "3_labels-test")
+    pairs = counting.Pairs(storage, "private/3_labels-test/accounts/pairs")
+    written = [{(f"p{n % 17}", "ai_values", f"label {n * n % 11}")} for n in range(90)]
+    for first in range(0, 90, 6):
+        pairs.write(set().union(*written[first : first + 6]))
+    found = counting.count_accounts(SimpleNamespace(storage=storage, folder=folder), pairs)
+    assert found == Counter((facet, label) for _, facet, label in set().union(*written))
+    assert not storage.list("private")

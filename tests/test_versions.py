@@ -230,6 +230,9 @@ def test_no_order_of_rows_and_no_split_into_files_changes_a_byte(rows, data):
     files = {f"{n}.jsonl.gz": shuffled[a:b] for n, (a, b) in enumerate(bounds) if a < b}
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         one = read_stage(patch, Path(folder) / "one", {"all.jsonl": rows}, **options)
+        patch.setattr("vitw_ray.conversations.runs.RUN_ROWS", 2)
+        patch.setattr("vitw_ray.conversations.histories.OPENING_ROWS", 2)
+        patch.setattr("vitw_ray.hash_buckets.DIRECT_RUNS", 1)
         many = read_stage(patch, Path(folder) / "many", files, **options)
         assert one.bytes == many.bytes
         assert one.report.rejected == many.report.rejected

@@ -105,7 +105,8 @@ class ConversationsConfig:
     """Rows without an id that are equal in every column that is read: keep makes each of them a
     conversation (a column that is not read may tell them apart), drop leaves one."""
     rows_per_part: int = 4096
-    """Rows per file of a table (ours: about 25 MB of chat text per file)."""
+    """Most rows per file of a table, about, and twice the least: the number of files is a power of
+    two (ours: about 25 MB of chat text per file)."""
 
     def __post_init__(self) -> None:
         """Reject invalid values, naming the field."""

@@ -89,10 +89,10 @@ class Storage:
             raise ValueError(f"{path} is not below the root")
         return f"{self.root}/{path}" if path else self.root
 
-    def read(self, path: str) -> bytes:
-        """Content of a file."""
+    def read(self, path: str, start: int | None = None, stop: int | None = None) -> bytes:
+        """Content of a file, or its bytes from `start` to before `stop` (one request)."""
         with self._explained("read", path):
-            return cast(bytes, self.fs.cat_file(self.address(path)))
+            return cast(bytes, self.fs.cat_file(self.address(path), start=start, end=stop))
 
     def open(self, path: str) -> BinaryIO:
         """A seekable file that fetches only the bytes that are read."""

@@ -20,17 +20,18 @@ import pyarrow as pa
 
 from vitw_ray import cluster
 from vitw_ray.conversations.identity import Identities, Spoken
-from vitw_ray.conversations.runs import OUTGROWN, RUN, RunWriter
+from vitw_ray.conversations.runs import INDEX, OUTGROWN, RUN, RunWriter
 from vitw_ray.conversations.sampling import sample_hash
-from vitw_ray.hash_runs import read_range, write_sorted_run
-from vitw_ray.keys import RING_BITS, range_bounds
+from vitw_ray.hash_buckets import Buckets, bucket_count, power_of_two, write_buckets
+from vitw_ray.hash_runs import write_sorted_run
+from vitw_ray.keys import RING_BITS
 from vitw_ray.progress import Progress
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
 
 OPENING_ROWS = 65_536  # ours: rows per run, about 5 MB
 OPENING_HASHES = 1_000_000  # ours: limit that keeps conversations of many turns from filling it
-RANGE_ROWS = 500_000  # ours: rows that one worker compares, about 200 MB
+LEAST_RANGE_ROWS = 32_768  # ours: rows that one worker compares, if they are so many
 
 OPENINGS = pa.schema(
     [
@@ -46,13 +47,19 @@ OPENINGS = pa.schema(
 
 
 class OpeningWriter:
-    """Buffers the hashes of rows and writes them as sorted runs."""
+    """Buffers the hashes of rows and writes them as sorted runs.
+
+    Attributes:
+        paths: of the runs.
+        size: of all rows, in full runs.
+    """
 
     def __init__(self, storage: Storage, folder: str) -> None:
         self._storage, self._folder = storage, folder
         self._columns: dict[str, list[Any]] = {name: [] for name in OPENINGS.names}
         self._hashes = 0
         self.paths: list[str] = []
+        self.size = 0.0
 
     def add(self, row: Mapping[str, Any], spoken: Spoken, between: int) -> None:
         """Add a row of `RUN` that has its `hash`."""
@@ -74,6 +81,7 @@ class OpeningWriter:
             return
         table = pa.table(self._columns, schema=OPENINGS)
         self.paths.append(write_sorted_run(self._storage, self._folder, table))
+        self.size += max(table.num_rows / OPENING_ROWS, self._hashes / OPENING_HASHES)
         self._columns, self._hashes = {name: [] for name in OPENINGS.names}, 0
 
 
@@ -86,37 +94,59 @@ class Repeats:
         copies: runs with hash and content of rows without an id that others equal.
         counts: `same_messages`: conversations whose messages another one has too. `identical`:
             rows without an id that equal another one in every column.
+        rows: in the runs, by their kind.
     """
 
     outgrown: list[str] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+
+    def buckets(self, storage: Storage, runs: str, kind: str, count: int) -> Buckets:
+        """The runs of one kind as `count` buckets."""
+        size = self.rows[kind] / OPENING_ROWS
+        return write_buckets(storage, f"{runs}/{kind}-buckets", getattr(self, kind), size, count)
 
 
-def find_repeats(context: StageContext, runs: str, openings: list[str], rows: int) -> Repeats:
-    """Compare the rows of each opening."""
-    ranges = max(1, -(-rows // RANGE_ROWS))
+def find_repeats(
+    context: StageContext, runs: str, openings: list[str], size: float, rows: int
+) -> Repeats:
+    """Compare the rows of each opening.
+
+    Args:
+        context: of the stage.
+        runs: folder of all runs.
+        openings: runs of `OPENINGS`.
+        size: of all openings, in full runs.
+        rows: that were read.
+    """
     storage = context.storage
     histories = context.config.conversations.growing_histories == "longest"
+    count = bucket_count(len(openings), size, power_of_two(rows / LEAST_RANGE_ROWS))
+    buckets = write_buckets(storage, f"{runs}/opening-buckets", openings, size, count)
 
     def compare_range(unit: cluster.Unit) -> cluster.Unit:
-        table = read_range(storage, openings, range_bounds(unit["range"], ranges), OPENINGS)
+        table = buckets.read(unit["bucket"], OPENINGS)
         outgrown = beginnings(table) if histories else np.zeros(table.num_rows, dtype=bool)
         copies = copied(table) & ~outgrown
         named = {
-            name: write_sorted_run(storage, runs, _named(table, chosen)) if chosen.any() else None
+            name: write_sorted_run(storage, f"{runs}/{name}", _named(table, chosen))
+            if chosen.any()
+            else None
             for name, chosen in (("outgrown", outgrown), ("copies", copies))
         }
         identical = int(copies.sum()) - len(np.unique(table["content"].to_numpy()[copies]))
         counts = {"identical": identical, "same_messages": same_messages(table)}
-        return {**named, "counts": counts}
+        rows = {"outgrown": int(outgrown.sum()), "copies": int(copies.sum())}
+        return {**named, "counts": counts, "rows": rows}
 
     found = Repeats()
     with Progress("conversations: compare"):
-        for result in cluster.stream([{"range": n} for n in range(ranges)], compare_range):
+        for result in cluster.stream(buckets.units(), compare_range):
             found.outgrown += [result["outgrown"]] if result["outgrown"] else []
             found.copies += [result["copies"]] if result["copies"] else []
             found.counts.update(result["counts"])
+            found.rows.update(result["rows"])
     return found
 
 
@@ -166,24 +196,21 @@ def _named(table: pa.Table, chosen: np.ndarray) -> pa.Table:
     return pa.table({"hash": rows["row"], "content": rows["content"]}, schema=OUTGROWN)
 
 
-def number_copies(
-    context: StageContext, runs: str, paths: list[str], copies: list[str], ranges: int
-) -> list[str]:
+def number_copies(context: StageContext, runs: str, rows: Buckets, copies: Buckets) -> Buckets:
     """Give equal rows without an id an id each; the first keeps its own.
 
     Returns:
-        Further runs with the renamed rows. `runs.divide` leaves them out where they were.
+        The renamed rows. `runs.divide` leaves them out where they were.
     """
     storage = context.storage
     seed, identities = context.config.conversations.sample_seed, Identities(context.keyed)
 
     def number_range(unit: cluster.Unit) -> cluster.Unit:
-        bounds = range_bounds(unit["range"], ranges)
-        named = read_range(storage, copies, bounds, OUTGROWN)
-        writer = RunWriter(storage, runs)
+        named = copies.read(unit["bucket"], OUTGROWN)
+        writer = RunWriter(storage, f"{runs}/renamed")
         if not named.num_rows:
-            return {"runs": []}
-        table = read_range(storage, paths, bounds, RUN)
+            return {"runs": [], "size": 0.0}
+        table = rows.read(unit["bucket"], RUN)
         invented = table["invented"].fill_null(False).to_numpy()
         contents = table["content"].fill_null(0).to_numpy()
         table = table.filter(pa.array(invented & np.isin(contents, named["content"].to_numpy())))
@@ -197,7 +224,10 @@ def number_copies(
                 row["draw"] = sample_hash(row["conversation_id"], seed)
                 writer.add(row)
         writer.flush()
-        return {"runs": writer.paths}
+        return {"runs": writer.paths, "size": writer.size}
 
-    units = [{"range": n} for n in range(ranges)]
-    return sorted(path for result in cluster.stream(units, number_range) for path in result["runs"])
+    found, size = list[str](), 0.0
+    for result in cluster.stream(rows.units(), number_range):
+        found += result["runs"]
+        size += result["size"]
+    return write_buckets(storage, f"{runs}/renamed-buckets", found, size, rows.count, INDEX.names)

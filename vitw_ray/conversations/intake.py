@@ -1,9 +1,10 @@
-"""Read one input file into sorted runs: parse, validate and hash every row.
+"""Read input files, or ranges of them, into sorted runs: parse, validate and hash every row.
 
 Rows excluded by the settings are rejected with a reason, as unreadable rows are.
 """
 
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from vitw_ray.conversations.fields import Parsed, RowRejected
 from vitw_ray.conversations.grouping import grouped
 from vitw_ray.conversations.histories import OpeningWriter
 from vitw_ray.conversations.identity import Identities
+from vitw_ray.conversations.reading_units import Span
 from vitw_ray.conversations.runs import RunWriter
 from vitw_ray.conversations.sampling import sample_hash
 from vitw_ray.conversations.shapes import SHAPES, parse
@@ -75,7 +77,7 @@ def _check_date(created: datetime | None, first: date | None, last: date | None)
 
 
 class FileReader:
-    """Reads one input file into runs."""
+    """Reads the spans of a unit into runs."""
 
     def __init__(self, context: StageContext, runs: str) -> None:
         self.storage, self.runs = context.storage, runs
@@ -83,37 +85,61 @@ class FileReader:
         self.row = RowMaker(context.config.conversations, context.keyed)
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
-        """Write the runs of one file; return their paths, and what was counted."""
-        file = self.inputs[unit["file"]]
+        """Write the runs of a unit; return their paths, and what was counted."""
+        found = _Unit(
+            RunWriter(self.storage, f"{self.runs}/rows"),
+            OpeningWriter(self.storage, f"{self.runs}/openings"),
+        )
+        spans = []
+        for span in (Span(*values) for values in unit["spans"]):
+            rows = self._read(span, found)
+            spans.append((self.inputs[span.file].name, span.row, rows))
+        found.writer.flush()
+        found.openings.flush()
+        return {
+            "spans": spans,
+            "good": found.good,
+            "runs": found.writer.paths,
+            "size": found.writer.size,
+            "openings": found.openings.paths,
+            "opening_size": found.openings.size,
+            "repaired": found.repaired,
+            "lost": found.lost,
+        }
+
+    def _read(self, span: Span, found: "_Unit") -> int:
+        """Read one span; return its number of rows."""
+        file = self.inputs[span.file]
         shape = self.shapes[file.name]
-        writer = RunWriter(self.storage, self.runs)
-        openings = OpeningWriter(self.storage, self.runs)
-        rows, repaired, lost = 0, Counter[str](), Counter[str]()
-        for number, raw in grouped(SHAPES[shape], iter_rows(file, shape)):
+        rows = 0
+        for number, raw in grouped(SHAPES[shape], iter_rows(file, shape, span)):
             rows += 1
             place = {"file": file.name, "row": number}
             if isinstance(raw, Reject):
-                writer.add({**place, "reason": raw.reason})
+                found.writer.add({**place, "reason": raw.reason})
                 continue
             try:
                 parsed = parse(shape, raw)
                 columns = self.row.columns(parsed, SHAPES[shape].name)
             except RowRejected as rejected:
-                writer.add({**place, "reason": rejected.reason})
+                found.writer.add({**place, "reason": rejected.reason})
                 continue
-            repaired.update(parsed["repairs"])
-            lost.update(SHAPES[shape].came_out_null(raw, parsed))
+            found.repaired.update(parsed["repairs"])
+            found.lost.update(SHAPES[shape].came_out_null(raw, parsed))
             spoken, between = columns.pop("spoken"), columns.pop("between")
             columns |= place
-            writer.add(columns)
-            openings.add(columns, spoken, between)
-        writer.flush()
-        openings.flush()
-        return {
-            "name": file.name,
-            "rows": rows,
-            "runs": writer.paths,
-            "openings": openings.paths,
-            "repaired": repaired,
-            "lost": lost,
-        }
+            found.writer.add(columns)
+            found.openings.add(columns, spoken, between)
+            found.good += 1
+        return rows
+
+
+@dataclass
+class _Unit:
+    """What the spans of a unit are written to, and what is counted."""
+
+    writer: RunWriter
+    openings: OpeningWriter
+    good: int = 0
+    repaired: Counter[str] = field(default_factory=Counter)  # by kind
+    lost: Counter[str] = field(default_factory=Counter)  # by field

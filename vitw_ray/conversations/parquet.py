@@ -33,11 +33,15 @@ _TEXT_TYPES = frozenset(
 )
 _BYTES = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
 _UUID_BYTES = 16
+ALL_GROUPS = slice(None)
 _DAMAGE = (pa.ArrowException, OSError, ValueError)  # ValueError: column names that are not UTF-8
 
 
 def read_parquet(
-    stream: io.BufferedIOBase, columns: Collection[str] | None, place: float = 0.0
+    stream: io.BufferedIOBase,
+    columns: Collection[str] | None,
+    place: float = 0.0,
+    groups: slice = ALL_GROUPS,
 ) -> Iterator[tuple[int, Raw | Reject]]:
     """Yield row numbers and rows of a Parquet file; with `columns`, only these columns.
 
@@ -47,6 +51,7 @@ def read_parquet(
         stream: the file.
         columns: to be read; None for all.
         place: above 0, only the row group that holds this share of the file, if not the first.
+        groups: the row groups to read.
 
     Raises:
         FileBroken: the file is not Parquet, or has none of the columns.
@@ -69,14 +74,14 @@ def read_parquet(
         raise FileBroken("columns_missing")
     plain = _Plain.of(metadata, names)
     nanoseconds = any(pa.types.is_timestamp(kind) for kind in file.schema_arrow.types)
-    groups = metadata.num_row_groups
-    only = min(int(place * groups), groups - 1)
+    every = range(metadata.num_row_groups)
+    only = min(int(place * len(every)), len(every) - 1)
     first = 0
-    for group in range(groups):
+    for group in every:
         size = metadata.row_group(group)
         row = first
         first += size.num_rows
-        if place and (group != only or not only):
+        if group not in every[groups] or (place and (group != only or not only)):
             continue
         batch_rows = MAX_ROW_BYTES * size.num_rows // max(1, size.total_byte_size)
         batches = file.iter_batches(
@@ -90,6 +95,20 @@ def read_parquet(
                     row += 1
         except _DAMAGE:
             yield row, Reject("row_group_unreadable")
+
+
+def row_groups(stream: io.BufferedIOBase) -> list[tuple[int, int]]:
+    """Rows and uncompressed bytes of each row group, as the footer states them.
+
+    Raises:
+        FileBroken: the file is not Parquet.
+    """
+    try:
+        metadata = _metadata(stream)
+    except _DAMAGE:
+        raise FileBroken("file_unreadable") from None
+    found = (metadata.row_group(group) for group in range(metadata.num_row_groups))
+    return [(group.num_rows, group.total_byte_size) for group in found]
 
 
 def _inside_base64(text: bytes) -> list[bytes]:

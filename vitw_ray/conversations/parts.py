@@ -1,16 +1,21 @@
-"""Draw the sample and merge the sorted runs into parts of `conversations` and `rejects`.
+"""Draw the sample and write the parts of `conversations` and `rejects`, from rows in buckets.
 
-A sample is a cutoff on a hash of the id, so it needs a first pass over all ids. Each hash range is
+A sample is a cutoff on a hash of the id, so it needs a first pass over all ids. Each bucket is
 scanned separately and gives a sketch of bounded size.
+
+A part is a range of hashes, and there is a power of two of them, so that a few more rows do not
+move the borders of all parts: parts without a new row keep their bytes.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from vitw_ray import cluster
+from vitw_ray.conversations.reading_units import global_rows
 from vitw_ray.conversations.runs import (
     INDEX,
     OUTGROWN,
@@ -22,50 +27,51 @@ from vitw_ray.conversations.runs import (
     repeats,
 )
 from vitw_ray.conversations.sampling import Sketch, balanced_cutoffs
-from vitw_ray.hash_runs import read_range
+from vitw_ray.hash_buckets import Buckets, power_of_two
+from vitw_ray.hash_runs import within
 from vitw_ray.keys import range_bounds
 from vitw_ray.progress import Progress
 from vitw_ray.records import CONVERSATIONS, REJECTS
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
-from vitw_ray.storage import Storage
+
+REJECT_ROWS = 262_144  # ours: most rejects that a worker holds, about 50 MB
 
 
 @dataclass(frozen=True)
-class Runs:
-    """The sorted runs of a stage: those of all rows, and those that name `OUTGROWN` rows."""
+class Rows:
+    """All rows of a stage, in buckets: what was read, and rows that were given another id."""
 
-    rows: list[str]
-    outgrown: list[str]
+    by_hash: tuple[Buckets, ...]
+    outgrown: Buckets
 
-    def range(
-        self, storage: Storage, bounds: tuple[int, int], schema: pa.Schema
-    ) -> tuple[pa.Table, pa.Table]:
-        """The rows of a hash range, and which of them are the beginning of another."""
-        outgrown = read_range(storage, self.outgrown, bounds, OUTGROWN)
-        return read_range(storage, self.rows, bounds, schema), outgrown
+    @property
+    def buckets(self) -> int:
+        """Their number, a power of two."""
+        return self.outgrown.count
+
+    def read(self, bucket: int, schema: pa.Schema) -> tuple[pa.Table, pa.Table]:
+        """The rows of a bucket, and which of them are the beginning of another."""
+        rows = pa.concat_tables([buckets.read(bucket, schema) for buckets in self.by_hash])
+        return rows, self.outgrown.read(bucket, OUTGROWN)
 
 
-def draw(context: StageContext, runs: Runs, ranges: int) -> Cutoffs:
+def draw(context: StageContext, rows: Rows) -> Cutoffs:
     """Cutoffs of the account cap and of the sample; each needs a pass over all rows."""
     config = context.config.conversations
     cutoffs = Cutoffs(balanced=config.balance_assistants)
     if config.max_per_account is not None:
-        sketch = _sketch(context, runs, ranges, cutoffs, "account", config.max_per_account)
+        sketch = _sketch(rows, cutoffs, "account", config.max_per_account)
         cutoffs = replace(cutoffs, by_account=sketch.cutoffs())
     if config.sample is not None:
-        sketch = _sketch(context, runs, ranges, cutoffs, "group", config.sample)
+        sketch = _sketch(rows, cutoffs, "group", config.sample)
         cutoffs = replace(cutoffs, by_group=balanced_cutoffs(sketch, config.sample))
     return cutoffs
 
 
-def _sketch(
-    context: StageContext, runs: Runs, ranges: int, cutoffs: Cutoffs, by: str, keep: int
-) -> Sketch:
-    storage = context.storage
-
-    def sketch_range(unit: cluster.Unit) -> Sketch:
-        rows, outgrown = runs.range(storage, range_bounds(unit["range"], ranges), INDEX)
+def _sketch(of: Rows, cutoffs: Cutoffs, by: str, keep: int) -> Sketch:
+    def sketch_bucket(unit: cluster.Unit) -> Sketch:
+        rows, outgrown = of.read(unit["bucket"], INDEX)
         good = rows["reason"].is_null().to_numpy()
         stays = good & ~is_given(repeats(rows, outgrown))
         capped, unsampled = draws(rows, stays, cutoffs)
@@ -80,7 +86,7 @@ def _sketch(
         return Sketch.of(hashes[named], names, keep)
 
     merged = Sketch.of(np.zeros(0, np.uint64), [], keep)
-    for sketch in cluster.stream([{"range": n} for n in range(ranges)], sketch_range):
+    for sketch in cluster.stream(of.outgrown.units(), sketch_bucket):
         merged = merged.merge(sketch)
     return merged
 
@@ -93,18 +99,33 @@ class Merged:
     rejected: Counter[str]
 
 
-def merge(context: StageContext, runs: Runs, rows: int, cutoffs: Cutoffs) -> Merged:
-    """Write all parts."""
+def merge(
+    context: StageContext,
+    rows: Rows,
+    cutoffs: Cutoffs,
+    read: int,
+    good: int,
+    starts: Mapping[str, Sequence[int]],
+) -> Merged:
+    """Write all parts.
+
+    Args:
+        context: of the stage.
+        rows: all rows.
+        cutoffs: of the sample.
+        read: number of rows that were read.
+        good: number of those that can be conversations.
+        starts: of files that were read in ranges; see `global_rows`.
+    """
     config = context.config.conversations
-    kept_rows = min(rows, config.sample or rows)
-    parts = max(1, -(-kept_rows // config.rows_per_part))
-    # With a small sample a part covers many input rows: read them in steps to bound the memory.
-    steps = max(1, -(-rows // (parts * config.rows_per_part)))
-    writer = _PartWriter(context, runs, cutoffs, parts, steps)
+    parts = power_of_two(min(good, config.sample or good) / config.rows_per_part)
+    reject_parts = max(parts, power_of_two(read / REJECT_ROWS))
+    writer = _PartWriter(context, rows, cutoffs, parts, reject_parts, starts)
+    units = [{"unit": n, "of": writer.units} for n in range(writer.units)]
     files: list[FileEntry] = []
     rejected = Counter[str]()
-    with Progress("conversations: sort", rows) as progress:
-        for result in cluster.stream([{"part": n} for n in range(parts)], writer):
+    with Progress("conversations: sort", read) as progress:
+        for result in cluster.stream(units, writer):
             files += result["files"]
             rejected.update(result["reasons"])
             progress.add(sum(file.rows for file in result["files"]))
@@ -113,33 +134,69 @@ def merge(context: StageContext, runs: Runs, rows: int, cutoffs: Cutoffs) -> Mer
 
 @dataclass(frozen=True)
 class _PartWriter:
-    """Reads one hash range from the runs and writes its part of both tables."""
+    """Reads buckets and writes their parts of both tables.
+
+    All numbers of buckets and parts are powers of two. A part may hold several buckets, as where a
+    sample is drawn, and a bucket several parts.
+    """
 
     context: StageContext
-    runs: Runs
+    rows: Rows
     cutoffs: Cutoffs
     parts: int
-    steps: int
+    reject_parts: int
+    starts: Mapping[str, Sequence[int]]
+
+    @property
+    def units(self) -> int:
+        """How many units there are: of whole buckets and whole parts."""
+        return min(self.rows.buckets, self.parts)
 
     def __call__(self, unit: cluster.Unit) -> cluster.Unit:
-        part, storage = unit["part"], self.context.storage
+        steps = max(self.rows.buckets, self.reject_parts)
+        in_bucket, in_unit = steps // self.rows.buckets, steps // self.units
+        kept, rejects = list[pa.Table](), list[pa.Table]()
+        files, reasons = list[FileEntry](), Counter[str]()
+        rows = outgrown = None
+        for step in range(unit["unit"] * in_unit, (unit["unit"] + 1) * in_unit):
+            if step % in_bucket == 0:
+                rows = outgrown = None  # before the next bucket comes into memory
+                rows, outgrown = self.rows.read(step // in_bucket, RUN)
+            assert rows is not None
+            assert outgrown is not None
+            good, bad = self._divide(rows, outgrown, range_bounds(step, steps))
+            kept.append(good)
+            rejects.append(bad)
+            part, rest = divmod(step + 1, steps // self.parts)
+            if rest == 0:
+                files.append(self._write("conversations", kept, part - 1))
+                kept = []
+            part, rest = divmod(step + 1, steps // self.reject_parts)
+            if rest == 0:
+                reasons.update(_counted(rejects))
+                files.append(self._write("rejects", rejects, part - 1))
+                rejects = []
+        return {"files": files, "reasons": reasons}
+
+    def _divide(
+        self, bucket: pa.Table, outgrown: pa.Table, bounds: tuple[int, int]
+    ) -> tuple[pa.Table, pa.Table]:
         keep_identical = self.context.config.conversations.identical_rows == "keep"
-        kept, rejects = [CONVERSATIONS.empty_table()], [REJECTS.empty_table()]
-        for step in range(part * self.steps, (part + 1) * self.steps):
-            bounds = range_bounds(step, self.parts * self.steps)
-            rows, outgrown = self.runs.range(storage, bounds, RUN)
-            good, bad = divide(rows, self.cutoffs, outgrown, keep_identical=keep_identical)
-            kept.append(good.cast(CONVERSATIONS))
-            rejects.append(bad.cast(REJECTS))
-        conversations = pa.concat_tables(kept)
-        # Each range is sorted and the ranges are in order. Rejects are sorted by file and row.
-        rejected = pa.concat_tables(rejects).sort_by([("file", "ascending"), ("row", "ascending")])
-        folder = self.context.folder
-        files = [
-            folder.write_table("conversations", conversations, part, private=True),
-            folder.write_table("rejects", rejected, part, private=True),
-        ]
-        return {
-            "files": files,
-            "reasons": Counter(rejected["reason"].to_pylist()),
-        }
+        rows = within(bucket, bounds) if self.reject_parts > self.rows.buckets else bucket
+        good, bad = divide(rows, self.cutoffs, outgrown, keep_identical=keep_identical)
+        return good.cast(CONVERSATIONS), bad.cast(REJECTS)
+
+    def _write(self, name: str, tables: list[pa.Table], part: int) -> FileEntry:
+        """Write one part. Each range is sorted by hash and the ranges are in order."""
+        table = pa.concat_tables(tables)
+        if name == "rejects":
+            table = global_rows(
+                table.sort_by([("file", "ascending"), ("row", "ascending")]), self.starts
+            )
+        return self.context.folder.write_table(name, table, part, private=True)
+
+
+def _counted(rejects: Sequence[pa.Table]) -> Counter[str]:
+    """Rejects by reason."""
+    counted = pa.concat_tables(rejects)["reason"].value_counts()
+    return Counter({pair["values"]: pair["counts"] for pair in counted.to_pylist()})

@@ -1,19 +1,22 @@
 """Stage 1: files -> `conversations` (sorted hash-range parts) and `rejects`.
 
-There are four passes: read files into sorted runs (`intake`), compare rows that begin alike
-(`histories`), compute the cutoffs of the sample (`parts.draw`), and merge hash ranges of the runs
-into parts (`parts.merge`). Every row that was read ends up in one of the two tables; a reject has a
-reason.
+There are five passes: read files into sorted runs (`intake`), compare rows that begin alike
+(`histories`), merge the runs into buckets where they are many (`hash_buckets`), compute the cutoffs
+of the sample (`parts.draw`), and write the buckets as parts (`parts.merge`). Every row that was
+read ends up in one of the two tables; a reject has a reason.
 """
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 from vitw_ray import cluster
-from vitw_ray.conversations.histories import find_repeats, number_copies
+from vitw_ray.conversations.histories import Repeats, find_repeats, number_copies
 from vitw_ray.conversations.intake import FileReader
-from vitw_ray.conversations.parts import Runs, draw, merge
+from vitw_ray.conversations.parts import Rows, draw, merge
+from vitw_ray.conversations.reading_units import reading_units, starts_of
+from vitw_ray.conversations.runs import INDEX
 from vitw_ray.errors import InputError, StageFailed
+from vitw_ray.hash_buckets import bucket_count, power_of_two, write_buckets
 from vitw_ray.progress import Progress
 from vitw_ray.run_folder import StageReport
 from vitw_ray.stages import StageContext
@@ -26,13 +29,10 @@ def read_conversations(context: StageContext) -> StageReport:
     context.storage.delete_prefix(folder)  # left by an attempt that was killed
     read = _read_files(context, folder)
     rows_in = sum(read.rows.values())
-    ranges = max(1, -(-rows_in // context.config.conversations.rows_per_part))
-    repeats = find_repeats(context, folder, sorted(read.openings), rows_in)
-    paths = sorted(read.runs)
-    if repeats.copies and context.config.conversations.identical_rows == "keep":
-        paths += number_copies(context, folder, paths, repeats.copies, ranges)
-    runs = Runs(paths, sorted(repeats.outgrown))
-    merged = merge(context, runs, rows_in, draw(context, runs, ranges))
+    repeats = find_repeats(context, folder, read.openings, read.opening_size, rows_in)
+    rows = _by_hash(context, folder, read, repeats)
+    cutoffs = draw(context, rows)
+    merged = merge(context, rows, cutoffs, rows_in, read.good, starts_of(read.spans))
     files, rejected = merged.files, merged.rejected
     context.storage.delete_prefix(folder)
     rows_out = sum(file.rows for file in files if file.table == "conversations")
@@ -71,26 +71,44 @@ class _Read:
     """What reading the files left: runs, and counts."""
 
     rows: Counter[str] = field(default_factory=Counter)  # by file
+    good: int = 0
+    spans: list[tuple[str, int, int]] = field(default_factory=list)  # file, first row, rows
     runs: list[str] = field(default_factory=list)
+    size: float = 0.0  # of the rows, in full runs
     openings: list[str] = field(default_factory=list)
+    opening_size: float = 0.0
     repaired: Counter[str] = field(default_factory=Counter)  # by kind
     lost: Counter[str] = field(default_factory=Counter)  # by field
 
 
 def _read_files(context: StageContext, folder: str) -> _Read:
-    units = [
-        {"file": n, "name": file.name}
-        for n, file in enumerate(context.inputs)
-        if file.name in context.shapes
-    ]
     reader = FileReader(context, folder)
-    read = _Read()
+    read = _Read(Counter({name: 0 for name in context.shapes}))
     with Progress("conversations: read") as progress:
-        for result in cluster.stream(units, reader):
-            read.runs += result["runs"]
-            read.openings += result["openings"]
-            read.rows[result["name"]] = result["rows"]
+        for result in cluster.stream(reading_units(context.inputs, context.shapes), reader):
+            for name in ("runs", "size", "openings", "opening_size", "good", "spans"):
+                setattr(read, name, getattr(read, name) + result[name])
+            for name, _, rows in result["spans"]:
+                read.rows[name] += rows
+                progress.add(rows)
             read.repaired.update(result["repaired"])
             read.lost.update(result["lost"])
-            progress.add(result["rows"])
     return read
+
+
+def _by_hash(context: StageContext, folder: str, read: _Read, repeats: Repeats) -> Rows:
+    """All rows in buckets."""
+    storage, config = context.storage, context.config.conversations
+    most = power_of_two(sum(read.rows.values()) / config.rows_per_part)
+    count = bucket_count(len(read.runs), read.size, most)
+    with Progress("conversations: merge"):
+        rows = write_buckets(
+            storage, f"{folder}/row-buckets", read.runs, read.size, count, INDEX.names
+        )
+    if not rows.runs:
+        storage.delete_prefix(f"{folder}/rows")
+    outgrown = repeats.buckets(storage, folder, "outgrown", count)
+    if not (repeats.copies and config.identical_rows == "keep"):
+        return Rows((rows,), outgrown)
+    copies = repeats.buckets(storage, folder, "copies", count)
+    return Rows((rows, number_copies(context, folder, rows, copies)), outgrown)

@@ -71,7 +71,9 @@ def _decoded(data: bytes) -> Any:
         return Reject("too_deep")
 
 
-def read_json(stream: io.BufferedIOBase, layout: str) -> Iterator[Raw | Reject]:
+def read_json(
+    stream: io.BufferedIOBase, layout: str, start: int = 0, stop: int | None = None
+) -> Iterator[Raw | Reject]:
     """Yield the rows of a JSON file; what is blank is skipped.
 
     Args:
@@ -79,6 +81,8 @@ def read_json(stream: io.BufferedIOBase, layout: str) -> Iterator[Raw | Reject]:
         layout: `lines`, one value a line; `pages`, the same where each value holds a list of rows;
             `values`, values that follow each other in any way; `array`, whose elements are rows;
             or `array@N`, an array that starts at byte N of one object.
+        start: with `lines` and `pages`, read the lines that begin at this byte or later ...
+        stop: ... and before this one.
 
     Raises:
         FileBroken: the file ends inside an array or a value.
@@ -86,9 +90,9 @@ def read_json(stream: io.BufferedIOBase, layout: str) -> Iterator[Raw | Reject]:
     name, _, offset = layout.partition("@")
     try:
         if name == "lines":
-            yield from _lines(stream)
+            yield from _lines(stream, start, stop)
         elif name == "pages":
-            for row in _lines(stream):
+            for row in _lines(stream, start, stop):
                 yield from _page(row)
         elif name == "values":
             for piece in split(stream, 0, MAX_ROW_BYTES):
@@ -99,11 +103,15 @@ def read_json(stream: io.BufferedIOBase, layout: str) -> Iterator[Raw | Reject]:
         raise FileBroken("file_truncated") from None
 
 
-def _lines(stream: io.BufferedIOBase) -> Iterator[Raw | Reject]:
-    while line := stream.readline(MAX_ROW_BYTES + 1):
+def _lines(stream: io.BufferedIOBase, start: int, stop: int | None) -> Iterator[Raw | Reject]:
+    at = start
+    if start:  # a line that began before belongs to the range before
+        stream.seek(start - 1)
+        at += _skip_line(stream) - 1
+    while (stop is None or at < stop) and (line := stream.readline(MAX_ROW_BYTES + 1)):
+        at += len(line)
         if len(line) > MAX_ROW_BYTES and not line.endswith(b"\n"):
-            while line and not line.endswith(b"\n"):
-                line = stream.readline(CHUNK_BYTES)
+            at += _skip_line(stream)
             yield Reject("row_too_long")
         elif line.strip(BLANK):
             row = decode_row(line)
@@ -111,6 +119,16 @@ def _lines(stream: io.BufferedIOBase) -> Iterator[Raw | Reject]:
                 yield row
             else:
                 yield from _odd_line(line, row)
+
+
+def _skip_line(stream: io.BufferedIOBase) -> int:
+    """Read on to the end of the line; the number of its bytes."""
+    skipped = 0
+    while piece := stream.readline(CHUNK_BYTES):
+        skipped += len(piece)
+        if piece.endswith(b"\n"):
+            break
+    return skipped
 
 
 def _odd_line(line: bytes, found: Reject) -> Iterator[Raw | Reject]:

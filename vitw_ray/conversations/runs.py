@@ -1,7 +1,7 @@
 """Sorted runs of rows, and the choice of the rows to keep within one hash range.
 
-Each input file is written as sorted runs (`hash_runs`) of good and bad rows. `divide` splits the
-rows of one hash range into `conversations` and `rejects`; each reject has a reason.
+The input is written as sorted runs (`hash_runs`) of good and bad rows. `divide` splits the rows of
+one hash range into `conversations` and `rejects`; each reject has a reason.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,12 @@ NONE_OUTGROWN = OUTGROWN.empty_table()
 
 
 class RunWriter:
-    """Buffers the rows of one input file and writes them as sorted runs."""
+    """Buffers rows and writes them as sorted runs.
+
+    Attributes:
+        paths: of the runs.
+        size: of all rows, in full runs.
+    """
 
     def __init__(self, storage: Storage, folder: str) -> None:
         self._storage = storage
@@ -52,6 +57,7 @@ class RunWriter:
         self._rows: list[dict[str, Any]] = []
         self._chars = 0
         self.paths: list[str] = []
+        self.size = 0.0
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row with the columns of `RUN`; `hash` is set here."""
@@ -68,6 +74,7 @@ class RunWriter:
             return
         table = pa.Table.from_pylist(self._rows, schema=RUN)
         self.paths.append(write_sorted_run(self._storage, self._folder, table))
+        self.size += max(len(self._rows) / RUN_ROWS, self._chars / RUN_CHARS)
         self._rows, self._chars = [], 0
 
 

@@ -16,6 +16,7 @@ from vitw_ray.conversations.file_content import Content
 from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.opening import opened
 from vitw_ray.conversations.parquet import read_parquet
+from vitw_ray.conversations.reading_units import Span
 from vitw_ray.conversations.rows import FileBroken, Raw, Reject, read_json
 from vitw_ray.conversations.shapes import SHAPES
 from vitw_ray.conversations.tabular import read_table
@@ -36,20 +37,24 @@ def find_files(inputs: Sequence[str]) -> list[SourceFile]:
     return list(list_input(inputs).files)
 
 
-def iter_rows(file: SourceFile, shape: str | None = None) -> Iterator[tuple[int, Raw | Reject]]:
+def iter_rows(
+    file: SourceFile, shape: str | None = None, span: Span | None = None
+) -> Iterator[tuple[int, Raw | Reject]]:
     """Yield row numbers (from 0) and rows.
 
-    With `shape`, only the columns that the shape needs are read from a columnar file. A row that
-    cannot be read is a `Reject`. A file that breaks off gives one `Reject` for its remaining rows.
+    With `shape`, only the columns that the shape needs are read from a columnar file, and with
+    `span` only a range of the rows. A row that cannot be read is a `Reject`. A file that breaks off
+    gives one `Reject` for its remaining rows.
 
     Raises:
         InputError: the storage fails.
     """
-    number = -1
+    span = span or Span(0)
+    number = span.row - 1
     columns = SHAPES[shape].columns.split() if shape else None
     partitions = _partitions(file.name, columns)
     try:
-        for number, row in _numbered_rows(file, columns):
+        for number, row in _numbered_rows(file, columns, span):
             if partitions and isinstance(row, dict):
                 row.update({k: v for k, v in partitions.items() if row.get(k) is None})
             yield number, row
@@ -60,17 +65,18 @@ def iter_rows(file: SourceFile, shape: str | None = None) -> Iterator[tuple[int,
 
 
 def _numbered_rows(
-    file: SourceFile, columns: Sequence[str] | None
+    file: SourceFile, columns: Sequence[str] | None, span: Span
 ) -> Iterator[tuple[int, Raw | Reject]]:
     layout = Content.parse(file.content).layout
     with opened(file) as stream:
         if layout == "parquet":
             with _seekable(stream, file) as whole:
-                yield from read_parquet(whole, columns)
+                yield from read_parquet(whole, columns, groups=slice(span.start, span.stop))
         elif layout.startswith("csv"):
             yield from enumerate(read_table(stream, chr(int(layout.removeprefix("csv")))))
         else:
-            yield from enumerate(read_json(stream, layout))
+            rows = read_json(stream, layout, span.start, span.stop)
+            yield from enumerate(rows, span.row)
 
 
 def _seekable(stream: io.BufferedIOBase, file: SourceFile) -> io.BufferedIOBase:

@@ -4,11 +4,13 @@ A label counts once per conversation, however often and in however many spelling
 first pass counts spellings, which decide the merges. The second pass counts merged labels, so that
 a conversation with two spellings of a label counts once. Partial counts are integers that merge by
 addition, in any order. Distinct accounts do not add, so (account, label) pairs are partitioned by
-the hash of the account first.
+the hash of the account first. Units of work grow with the input, so that the driver adds up a
+bounded number of counts.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -18,8 +20,9 @@ from vitw_ray import cluster
 from vitw_ray.config import LabelsConfig
 from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.gate import may_be_shown
-from vitw_ray.hash_runs import read_range, write_sorted_run
-from vitw_ray.keys import id_hash, range_bounds
+from vitw_ray.hash_buckets import bucket_count, write_buckets
+from vitw_ray.hash_runs import write_sorted_run
+from vitw_ray.keys import id_hash
 from vitw_ray.labels import groups
 from vitw_ray.labels.groups import Groups
 from vitw_ray.labels.normalize import merge_labels
@@ -30,6 +33,9 @@ from vitw_ray.storage import PRIVATE, Storage
 
 Spelling = tuple[str, str]  # facet, label
 COLUMNS = ("is_subjective", "account_id", *VALUE_FACETS)
+MOST_UNITS = 256  # ours: the driver adds up the counts of so many units
+PAIR_RUN_ROWS = 131_072  # ours: pairs that a worker holds, about 50 MB of Python objects
+MOST_BUCKETS = 4096  # ours: more than needed, as a bucket has at least a twentieth of a run
 PAIR = pa.schema(
     [("hash", pa.int64()), ("account", pa.string()), ("facet", pa.string()), ("label", pa.string())]
 )
@@ -44,7 +50,7 @@ def count_labels(context: StageContext) -> StageReport:
         for facet in VALUE_FACETS
     }
     conversations, pairs = _count_merged(context, parts, merges)
-    accounts = _count_accounts(context, pairs, len(parts)) if with_account else None
+    accounts = count_accounts(context, pairs) if with_account else None
     labels = label_rows(conversations, accounts, subjective, context.config.labels)
     folder = context.folder
     files = [
@@ -100,75 +106,100 @@ def _count_spellings(
 ) -> tuple[Counter[Spelling], int, int, Groups]:
     storage, labels = context.storage, context.config.labels
 
-    def count_part(unit: cluster.Unit) -> tuple[Counter[Spelling], int, int, Groups]:
+    def count_parts(unit: cluster.Unit) -> tuple[Counter[Spelling], int, int, Groups]:
         counts, subjective, with_account = Counter[Spelling](), 0, 0
         columns = dict.fromkeys([*COLUMNS, *groups.COLUMNS])
-        extractions = read_part(storage, parts[unit["part"]], [*columns])
-        for account, found in spellings_of(extractions, labels.min_salience):
-            counts.update(found)
-            subjective += 1
-            with_account += account is not None
-        return counts, subjective, with_account, groups.count_groups(extractions, labels)
+        of_unit: Groups = {}
+        for part in parts[unit["first"] : unit["stop"]]:
+            extractions = read_part(storage, part, [*columns])
+            for account, found in spellings_of(extractions, labels.min_salience):
+                counts.update(found)
+                subjective += 1
+                with_account += account is not None
+            of_unit = groups.add_groups(of_unit, groups.count_groups(extractions, labels))
+        return counts, subjective, with_account, of_unit
 
     counts, subjective, with_account, merged = Counter[Spelling](), 0, 0, Groups()
-    for found, rows, named, of_part in cluster.stream(_units(parts), count_part):
+    for found, rows, named, of_unit in cluster.stream(_units(len(parts)), count_parts):
         counts.update(found)
         subjective += rows
         with_account += named
-        merged = groups.add_groups(merged, of_part)
+        merged = groups.add_groups(merged, of_unit)
     return counts, subjective, with_account, merged
+
+
+@dataclass
+class Pairs:
+    """The pairs of accounts and labels, as sorted runs; `size` is of all, in full runs."""
+
+    storage: Storage
+    folder: str
+    runs: list[str] = field(default_factory=list)
+    size: float = 0.0
+
+    def write(self, pairs: set[tuple[str, str, str]]) -> None:
+        """Write a run."""
+        rows = [
+            {"hash": id_hash(account), "account": account, "facet": f, "label": label}
+            for account, f, label in pairs
+        ]
+        table = pa.Table.from_pylist(rows, PAIR)
+        self.runs.append(write_sorted_run(self.storage, self.folder, table))
+        self.size += table.num_rows / PAIR_RUN_ROWS
 
 
 def _count_merged(
     context: StageContext, parts: Sequence[FileEntry], merges: dict[str, dict[str, tuple[str, str]]]
-) -> tuple[Counter[Spelling], list[str]]:
+) -> tuple[Counter[Spelling], Pairs]:
     storage, shared = context.storage, [cluster.put_shared(merges)]
     min_salience = context.config.labels.min_salience
     runs = f"{PRIVATE}/{context.folder.name}/accounts"
     storage.delete_prefix(runs)
 
-    def count_part(unit: cluster.Unit) -> tuple[Counter[Spelling], str]:
+    def count_parts(unit: cluster.Unit) -> tuple[Counter[Spelling], Pairs]:
         merged = cluster.get_shared(shared[0])
         counts = Counter[Spelling]()
-        pairs: set[tuple[str, str, str]] = set()
-        extractions = read_part(storage, parts[unit["part"]], COLUMNS)
-        for account, found in spellings_of(extractions, min_salience):
-            labels = apply_merges(found, merged)
-            counts.update(labels)
-            if account is not None:
-                pairs.update((account, f, label) for f, label in labels)
-        return counts, _write_pairs(storage, runs, pairs) if pairs else ""
+        written, pairs = Pairs(storage, f"{runs}/pairs"), set[tuple[str, str, str]]()
+        for part in parts[unit["first"] : unit["stop"]]:
+            for account, found in spellings_of(read_part(storage, part, COLUMNS), min_salience):
+                labels = apply_merges(found, merged)
+                counts.update(labels)
+                if account is not None:
+                    pairs.update((account, f, label) for f, label in labels)
+            if len(pairs) >= PAIR_RUN_ROWS:
+                written.write(pairs)
+                pairs = set[tuple[str, str, str]]()
+        if pairs:
+            written.write(pairs)
+        return counts, written
 
-    counts, written = Counter[Spelling](), []
-    for found, run in cluster.stream(_units(parts), count_part):
+    counts, written = Counter[Spelling](), Pairs(storage, f"{runs}/pairs")
+    for found, of_unit in cluster.stream(_units(len(parts)), count_parts):
         counts.update(found)
-        written += [run] if run else []
-    return counts, sorted(written)
+        written.runs += of_unit.runs
+        written.size += of_unit.size
+    return counts, written
 
 
-def _write_pairs(storage: Storage, folder: str, pairs: set[tuple[str, str, str]]) -> str:
-    rows = [
-        {"hash": id_hash(account), "account": account, "facet": f, "label": label}
-        for account, f, label in pairs
-    ]
-    return write_sorted_run(storage, folder, pa.Table.from_pylist(rows, PAIR))
+def count_accounts(context: StageContext, pairs: Pairs) -> Counter[Spelling]:
+    """Distinct accounts of each label; all pairs of an account lie in one bucket."""
+    storage, folder = context.storage, f"{PRIVATE}/{context.folder.name}/accounts"
+    count = bucket_count(len(pairs.runs), pairs.size, MOST_BUCKETS)
+    buckets = write_buckets(storage, f"{folder}/buckets", pairs.runs, pairs.size, count)
 
-
-def _count_accounts(context: StageContext, runs: list[str], ranges: int) -> Counter[Spelling]:
-    """Distinct accounts of each label; all pairs of an account lie in one hash range."""
-    storage = context.storage
-
-    def count_range(unit: cluster.Unit) -> Counter[Spelling]:
-        pairs = read_range(storage, runs, range_bounds(unit["range"], ranges), PAIR)
-        distinct = pairs.group_by(["account", "facet", "label"]).aggregate([])
-        return Counter(
-            zip(distinct["facet"].to_pylist(), distinct["label"].to_pylist(), strict=True)
-        )
+    def count_buckets(unit: cluster.Unit) -> Counter[Spelling]:
+        counts = Counter[Spelling]()
+        for bucket in range(unit["first"], unit["stop"]):
+            found = buckets.read(bucket, PAIR)
+            distinct = found.group_by(["account", "facet", "label"]).aggregate([])
+            names = (distinct[name].to_pylist() for name in ("facet", "label"))
+            counts.update(zip(*names, strict=True))
+        return counts
 
     counts = Counter[Spelling]()
-    for found in cluster.stream([{"range": n} for n in range(ranges)], count_range):
+    for found in cluster.stream(_units(count), count_buckets):
         counts.update(found)
-    storage.delete_prefix(f"{PRIVATE}/{context.folder.name}/accounts")
+    storage.delete_prefix(folder)
     return counts
 
 
@@ -217,5 +248,7 @@ def _of_facet(counts: Mapping[Spelling, int], facet: str) -> dict[str, int]:
     return {label: n for (f, label), n in counts.items() if f == facet}
 
 
-def _units(parts: Sequence[FileEntry]) -> list[cluster.Unit]:
-    return [{"part": number} for number in range(len(parts))]
+def _units(count: int) -> list[cluster.Unit]:
+    """Units of a few parts or buckets each."""
+    size = max(1, -(-count // MOST_UNITS))
+    return [{"first": first, "stop": min(first + size, count)} for first in range(0, count, size)]
