@@ -10,6 +10,7 @@
     DIR/private/reader-checks/                how well a reader read the calibration set
     DIR/private/screen-<key>/                 head, certificate, and what was screened out
     DIR/private/vectors-<embedder key>/       vectors of labels and tasks, kept from run to run
+    DIR/private/inputs.json                   the input files by name
     DIR/private/secret                        the key of all keyed hashes
 
 A stage's key is a hash of all that decides its content, so a finished folder can be skipped,
@@ -38,6 +39,7 @@ from vitw_ray.storage import PRIVATE, Storage
 from vitw_ray.versions import versions
 
 RUN_FILE = "run.json"
+INPUTS_FILE = f"{PRIVATE}/inputs.json"
 SUCCESS = "_SUCCESS.json"
 ROW_GROUP_ROWS = 256  # ours: what an actor reads at once; small, as chats are long
 
@@ -248,6 +250,11 @@ def write_run_file(storage: Storage, run: Mapping[str, Any]) -> None:
     _rewrite(storage, RUN_FILE, pretty_json(run))
     if run["report"] is not None:
         _rewrite(storage, "report.html", storage.read(run["report"]))
+
+
+def write_inputs_file(storage: Storage, inputs: Mapping[str, Any]) -> None:
+    """Rewrite `private/inputs.json` when its content changes."""
+    _rewrite(storage, INPUTS_FILE, pretty_json(inputs))
 
 
 def _rewrite(storage: Storage, path: str, data: bytes) -> None:
