@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from functools import partial as bind
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.gate import Mask
 from vitw_ray.records import TABLES
 from vitw_ray.statistics.assistants import (
     Hidden,
@@ -27,7 +29,7 @@ from vitw_ray.statistics.paired import PairedCounts
 from vitw_ray.statistics.partials import Partial
 from vitw_ray.statistics.residuals import associations, whole_table
 from vitw_ray.statistics.response_types import by_category, by_model
-from vitw_ray.statistics.suppression import hide_parts
+from vitw_ray.statistics.suppression import hide_levels, hide_parts
 from vitw_ray.statistics.variation import variation
 
 TYPES = Axis("response_types", RESPONSE_TYPES)
@@ -95,7 +97,24 @@ def column_axis(name: str, vocabulary: Codebook) -> Axis:
     return axes[name]
 
 
+def _hidden_associations(merged: Partial, vocabulary: Codebook) -> dict[str, list[Mask]]:
+    """Cells of each level that are hidden, by the name of the columns."""
+    least, ancestors = vocabulary.thresholds.min_conversations, vocabulary.ai_ancestors
+    sizes = [len(names) for names in vocabulary.ai_levels]
+    parents = [np.zeros(size, np.int32) for size in sizes[:-1]]
+    for below, parent in enumerate(parents):
+        parent[ancestors[below]] = ancestors[below + 1]
+    return {
+        name: hide_levels(
+            [merged[f"ai_{level} x {name}"].both for level in range(len(sizes))], parents, least
+        )
+        for name in COLUMN_NAMES
+        if name != "human"  # a conversation may have several
+    }
+
+
 def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterator[pa.Table]:
+    hidden = _hidden_associations(merged, vocabulary)
     for level, names in enumerate(vocabulary.ai_levels):
         for name in COLUMN_NAMES:
             yield associations(
@@ -106,7 +125,7 @@ def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterat
                 alpha=alpha,
                 least_observed=1,
                 least=vocabulary.thresholds.min_conversations,
-                exclusive=name != "human",
+                hidden=hidden[name][level] if name in hidden else None,
             )
 
 
