@@ -51,25 +51,27 @@ def hide_lines(counts: Integers, least: int, hidden: Mask | None = None) -> Mask
 
 def hide_table(counts: Integers, least: int, hidden: Mask | None = None) -> Mask:
     """As `hide_lines`, if the columns add up to public numbers as well."""
+    given = np.zeros(counts.shape, bool) if hidden is None else hidden & (counts > 0)
     mask = hide_lines(counts, least, hidden)
     while True:
         across = hide_lines(counts.T, least, mask.T).T
         wider = hide_lines(counts, least, across)
         if not np.array_equal(wider, mask):
             mask = wider
-        elif not _hide_beside_narrow(counts, least, mask):
+        elif not _hide_beside_narrow(counts, least, mask, given):
             return mask
 
 
-def _hide_beside_narrow(counts: Integers, least: int, mask: Mask) -> bool:
-    """Hide more if the sums of lines and columns keep a hidden small cell below `least`.
+def _hide_beside_narrow(counts: Integers, least: int, mask: Mask, given: Mask) -> bool:
+    """Hide more if the sums keep a small cell below `least`, or give away a cell of `given`.
 
     Returns whether anything was added to the mask.
     """
-    for row, column in np.argwhere(mask & is_small(counts, least)).tolist():
-        if counts[row].sum() < least or counts[:, column].sum() < least:
+    for row, column in np.argwhere(given | (mask & is_small(counts, least))).tolist():
+        enough = max(least, int(counts[row, column]) + 1)
+        if counts[row].sum() < enough or counts[:, column].sum() < enough:
             continue  # the sum itself says it, whatever is hidden
-        if counts[row, column] + _room(counts, mask, row, column, least) >= least:
+        if counts[row, column] + _room(counts, mask, row, column, enough) >= enough:
             continue
         for line, cells in ((mask[row], counts[row]), (mask[:, column], counts[:, column])):
             if (~line & (cells > 0)).any():
@@ -141,13 +143,21 @@ def hide_levels(
             return masks
 
 
-def hide_parts(whole: Integers, parts: Integers, least: int) -> Mask:
+def hide_parts(
+    whole: Integers,
+    parts: Integers,
+    least: int,
+    hidden_whole: Mask | None = None,
+    hidden_parts: Mask | None = None,
+) -> Mask:
     """Cells to hide in `parts` [cells, groups], whose groups add up to `whole` [cells].
 
-    The cells of each group, and those of `whole`, also add up to public numbers.
+    The cells of each group, and those of `whole`, also add up to public numbers. `hidden_whole` and
+    `hidden_parts` are hidden for another reason.
     """
-    hidden = np.zeros(parts.shape, bool)
-    (rows,) = np.nonzero(hide_lines(whole[None, :], least)[0])
+    hidden = np.zeros(parts.shape, bool) if hidden_parts is None else hidden_parts.copy()
+    of_whole = None if hidden_whole is None else hidden_whole[None, :]
+    (rows,) = np.nonzero(hide_lines(whole[None, :], least, of_whole)[0])
     if parts.shape[1] == 1:
         hidden[rows] = True
         return hide_lines(parts.T, least, hidden.T).T

@@ -60,7 +60,7 @@ def _members(data: bytes) -> list[bytes]:
 
 
 _UNPACK: dict[bytes, Callable[[bytes], list[bytes]]] = {
-    b"\x1f\x8b": _whole(gzip.GzipFile),
+    b"\x1f\x8b": lambda data: [gzip.decompress(data)[:MOST_BYTES]],
     b"\x28\xb5\x2f\xfd": _whole(lambda stream: pa.CompressedInputStream(stream, "zstd")),
     b"BZh": _whole(bz2.BZ2File),
     b"\xfd7zXZ": _whole(lzma.LZMAFile),
