@@ -8,7 +8,7 @@ from vitw_ray.release.attacks.findings import Outcome
 from vitw_ray.release.attacks.folder import PublicFolder, Row
 
 _COUNT = re.compile(
-    r"(conversations?|counts?|n|size|num|number|total|observed|mirrored|explicit|implicit|freq\w*"
+    r"(conversations?|counts?|n|size|num|total|observed|mirrored|explicit|implicit|freq\w*"
     r"|chats?|records|items|n_\w+|num_\w+|\w+_count|\w+_size|count_\w+|conversations_[ab]"
     r"|number_of_\w+)",
     re.IGNORECASE,
