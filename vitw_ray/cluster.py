@@ -33,10 +33,13 @@ _ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+# A Ray of one machine listens on loopback, as it does on Windows and macOS; read at its import.
+_ON_LOOPBACK = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 # One thread per worker for arithmetic, as one worker runs on each core.
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 _connection: Literal["joined", "started"] | None = None  # what `connect` did; None: nothing
+_temporary: tempfile.TemporaryDirectory[str] | None = None  # of the Ray that was started
 _unfinished: list[Generator[Unit, None, None]] = []  # rows of executions that somebody still reads
 
 
@@ -44,6 +47,8 @@ def connect(execution: Execution) -> None:
     """Join the cluster that the job was submitted to, or start Ray on this machine."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if "RAY_ADDRESS" not in os.environ:
+        os.environ.setdefault(*_ON_LOOPBACK)
     import ray
 
     if ray.is_initialized():
@@ -77,7 +82,7 @@ def _init(execution: Execution) -> None:
             log_to_driver=False,
             logging_level=logging.WARNING,
             runtime_env=runtime_env,
-            _temp_dir=_short_temp_dir(),
+            _temp_dir=_private_temp_dir(),
         )
         _connection = "started"
 
@@ -107,7 +112,7 @@ def _own_sigterm() -> Iterator[None]:
 
 def disconnect() -> None:
     """Leave the cluster that `connect` joined, or end the Ray that it started."""
-    global _connection
+    global _connection, _temporary
     for results in tuple(_unfinished):  # Ray Data's own threads must not outlive the connection
         results.close()
     if _connection is not None:
@@ -115,6 +120,9 @@ def disconnect() -> None:
 
         ray.shutdown()
         _connection = None
+    if _temporary is not None:
+        _temporary.cleanup()
+        _temporary = None
 
 
 def is_local() -> bool:
@@ -333,6 +341,11 @@ def _without_text(error: Exception, unit: Unit) -> StageFailed:
     )
 
 
-def _short_temp_dir() -> str:
-    """A short path: Ray creates sockets in it, and the path of a socket has at most 107 bytes."""
-    return os.path.join(tempfile.gettempdir(), "ray")  # noqa: PTH118
+def _private_temp_dir() -> str:
+    """A folder for Ray's logs and sockets, inside one that no other user can enter.
+
+    Its path is short: Ray creates sockets in it, and the path of a socket has at most 107 bytes.
+    """
+    global _temporary
+    _temporary = tempfile.TemporaryDirectory(prefix="vitw-", ignore_cleanup_errors=True)
+    return os.path.join(_temporary.name, "ray")  # noqa: PTH118  # Ray lets anybody write to this

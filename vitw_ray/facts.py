@@ -118,7 +118,8 @@ def run_facts(context: StageContext) -> RunFacts:
 def oddities(details: Mapping[str, Any]) -> list[str]:
     """What was odd in the input of a stage and cost no row, from the details of its manifest."""
     repaired, lost = details.get("repaired", {}), details.get("came_out_null", {})
-    not_read = details.get("not_read", ())
+    not_read, others = list(details.get("not_read", ())), details.get("other_not_read", 0)
+    not_read += [f"{others} of the input's own"] if others else []
     identical, same = details.get("identical", 0), details.get("same_messages", 0)
     told = (
         (repaired, f"repaired: {_counted(repaired)}"),

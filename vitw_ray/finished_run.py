@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -10,7 +10,6 @@ from pydantic import TypeAdapter, ValidationError
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import OutputError
 from vitw_ray.run_folder import RUN_FILE, SUCCESS, read_run_file
-from vitw_ray.stages import SourceFile
 from vitw_ray.storage import Storage
 
 
@@ -20,9 +19,6 @@ class FinishedRun:
 
     config: RunConfig
     secret_fingerprint: str
-    inputs: tuple[SourceFile, ...]
-    shapes: Mapping[str, str]
-    passed_over: Mapping[str, str]
     manifests: Mapping[str, dict[str, Any]]
     """Stage -> manifest, in order."""
 
@@ -53,9 +49,6 @@ def read_finished(storage: Storage) -> FinishedRun:
         return FinishedRun(
             config=_recorded(RunConfig, record["config"]),
             secret_fingerprint=record["secret_fingerprint"],
-            inputs=tuple(_recorded(SourceFile, entry) for entry in record["inputs"]),
-            shapes={entry["name"]: entry["shape"] for entry in record["inputs"] if entry["shape"]},
-            passed_over=record.get("passed_over", {}),
             manifests={
                 stage["name"]: json.loads(storage.read(f"{stage['folder']}/{SUCCESS}"))
                 for stage in record["stages"]
@@ -78,9 +71,6 @@ def _recorded(kind: Any, record: Mapping[str, Any]) -> Any:
     made = object.__new__(kind)
     types = get_type_hints(kind)
     for field in fields(kind):
-        if field.name not in record and field.default is not MISSING and kind is SourceFile:
-            object.__setattr__(made, field.name, field.default)  # older versions did not record it
-            continue
         value, expected = record[field.name], types[field.name]
         restored = (
             _recorded(expected, value)

@@ -6,7 +6,6 @@ conversations -> extractions -> labels -> taxonomy -> statistics -> report, rele
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +20,7 @@ from vitw_ray.extraction.extractors import extractor_key, extractor_settings
 from vitw_ray.facts import oddities
 from vitw_ray.inference.embedder_files import embedder_key
 from vitw_ray.interruption import interruptible
+from vitw_ray.keys import LostSecret
 from vitw_ray.labels.counting import count_labels
 from vitw_ray.lease import Lease, acquire
 from vitw_ray.planning import describe, plan, stage_folder
@@ -30,12 +30,18 @@ from vitw_ray.purge import refuse_after_purge
 from vitw_ray.release.publish import publish
 from vitw_ray.report.write import TABLES as READ_BY_REPORT
 from vitw_ray.report.write import write_report
-from vitw_ray.run_folder import TableRef, entries, tables_of, write_run_file
+from vitw_ray.run_folder import (
+    TableRef,
+    entries,
+    tables_of,
+    write_inputs_file,
+    write_run_file,
+)
 from vitw_ray.run_secret import load_secret
 from vitw_ray.stages import RunSetup, Stage, StageContext, without
 from vitw_ray.statistics.analyze import analyze
 from vitw_ray.storage import Storage
-from vitw_ray.summary import folder_name, summarise
+from vitw_ray.summary import folder_name, inputs_of, public_settings, summarise
 from vitw_ray.taxonomy.build import build_taxonomy
 from vitw_ray.versions import versions
 
@@ -173,6 +179,8 @@ def _run(
             tables.update(tables_of(manifest))
         result = summarise(setup, manifests, tables)
         write_run_file(storage, result)
+        if not isinstance(keyed, LostSecret):  # else private/ was purged
+            write_inputs_file(storage, inputs_of(setup))
     return result
 
 
@@ -198,7 +206,7 @@ def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, An
             "number": stage.number,
             "key": context.folder.name.rsplit("-", 1)[1],
             "inputs": stage.inputs(context.tables),
-            "config": asdict(context.config),
+            "config": public_settings(context.config),
             "rows_in": report.rows_in,
             "rows_out": report.rows_out,
             "rejected": dict(report.rejected),

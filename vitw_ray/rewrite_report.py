@@ -32,7 +32,7 @@ def rewrite_report(storage: Storage, top: int | None = None) -> dict[str, Any]:
         OutputError: no run folder, or a run that ended before it had all tables of the page.
         RunLocked: a run is going on in it.
     """
-    read_record(storage)  # before the lease, which writes: is it a run folder at all?
+    record = read_record(storage)  # before the lease, which writes: is it a run folder at all?
     with acquire(storage) as lease:
         finished = read_finished(storage)
         config = finished.config
@@ -52,13 +52,13 @@ def rewrite_report(storage: Storage, top: int | None = None) -> dict[str, Any]:
             storage,
             keyed,
             lease.epoch,
-            finished.inputs,
-            finished.shapes,
-            passed_over=finished.passed_over,
+            inputs=(),  # a page reads tables only
+            shapes={},
         )
         folder = stage_folder(setup, STAGE, tables, [folder_name(m) for m in before.values()])
         context = StageContext(**vars(setup), folder=folder, tables=tables, manifests=before)
         manifest = folder.manifest() or run_stage(STAGE, context, lease)
         result = summarise(setup, {**before, STAGE.name: manifest, **after}, tables)
+        result |= {name: record[name] for name in ("inputs", "passed_over") if name in record}
         write_run_file(storage, result)
     return result

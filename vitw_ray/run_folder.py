@@ -12,6 +12,7 @@
     DIR/private/vectors-<embedder key>/       vectors of labels and tasks, kept from run to run
     DIR/releases/<kind>-<number>/             what `vitw publish` has written
     DIR/private/releases/                     the ledger of releases, and strict ones as drawn
+    DIR/private/inputs.json                   the input files by name
     DIR/private/secret                        the key of all keyed hashes
 
 A stage's key is a hash of all that decides its content, so a finished folder can be skipped,
@@ -40,6 +41,7 @@ from vitw_ray.storage import PRIVATE, Storage
 from vitw_ray.versions import versions
 
 RUN_FILE = "run.json"
+INPUTS_FILE = f"{PRIVATE}/inputs.json"
 SUCCESS = "_SUCCESS.json"
 ROW_GROUP_ROWS = 256  # ours: what an actor reads at once; small, as chats are long
 
@@ -250,6 +252,11 @@ def write_run_file(storage: Storage, run: Mapping[str, Any]) -> None:
     _rewrite(storage, RUN_FILE, pretty_json(run))
     if run["report"] is not None:
         _rewrite(storage, "report.html", storage.read(run["report"]))
+
+
+def write_inputs_file(storage: Storage, inputs: Mapping[str, Any]) -> None:
+    """Rewrite `private/inputs.json` when its content changes."""
+    _rewrite(storage, INPUTS_FILE, pretty_json(inputs))
 
 
 def _rewrite(storage: Storage, path: str, data: bytes) -> None:

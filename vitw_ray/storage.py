@@ -215,7 +215,9 @@ class Storage:
         name = Path(self.address(path))
         private = PurePosixPath(path).parts[0] == PRIVATE
         if private:
-            Path(self.address(PRIVATE)).mkdir(mode=0o700, parents=True, exist_ok=True)
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            for folder in [*PurePosixPath(path).parents][-2::-1]:  # from private/ down
+                Path(self.address(str(folder))).mkdir(mode=0o700, exist_ok=True)
         name.parent.mkdir(parents=True, exist_ok=True)
         new = name.with_name(f".{name.name}.{secrets.token_hex(8)}{_TEMPORARY}")
         try:

@@ -1,12 +1,20 @@
-"""`run.json`: what a run was made of, and what it counted."""
+"""`run.json`: what a run was made of, and what it counted.
 
+Names of files, folders and columns are the user's own and may name people: those of the input stand
+in `private/inputs.json`, in the order in which `run.json` describes the files.
+"""
+
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from vitw_ray.config import RunConfig
 from vitw_ray.run_folder import TableRef, tables_of
 from vitw_ray.stages import RunSetup
 from vitw_ray.versions import versions
+
+NOT_NAMED = "(see private/inputs.json)"
 
 
 def summarise(
@@ -20,9 +28,12 @@ def summarise(
     return {
         "vitw_ray": versions()["vitw_ray"],
         "secret_fingerprint": setup.keyed.fingerprint,
-        "config": asdict(setup.config),
-        "inputs": [{**asdict(f), "shape": setup.shapes.get(f.name)} for f in setup.inputs],
-        "passed_over": dict(setup.passed_over),
+        "config": public_settings(setup.config),
+        "inputs": [
+            {"content": f.content, "size_bytes": f.size_bytes, "shape": setup.shapes.get(f.name)}
+            for f in setup.inputs
+        ],
+        "passed_over": dict(sorted(Counter(setup.passed_over.values()).items())),
         "stages": [
             {"name": m["stage"], "folder": folder_name(m), "details": m["details"]}
             | {name: m[name] for name in shown}
@@ -48,6 +59,23 @@ def summarise(
         "report": report["files"][0]["path"] if report else None,
         "versions": versions(),
     }
+
+
+def inputs_of(setup: RunSetup) -> dict[str, Any]:
+    """The content of `private/inputs.json`: the files of the input by name."""
+    return {
+        "input": list(setup.config.conversations.input),
+        "files": [asdict(file) for file in setup.inputs],
+        "passed_over": dict(setup.passed_over),
+        "not_read": list(setup.not_read),
+    }
+
+
+def public_settings(config: RunConfig) -> dict[str, Any]:
+    """All settings, but for what `--input` names."""
+    settings = asdict(config)
+    settings["conversations"]["input"] = [NOT_NAMED] * bool(config.conversations.input)
+    return settings
 
 
 def folder_name(manifest: Mapping[str, Any]) -> str:

@@ -21,7 +21,8 @@ def check_associations(run: CheckedRun) -> Problems:
     levels = {(f, n): level for (f, _), path in run.above.items() for level, n in enumerate(path)}
     pairs = {cell_of(row)[::2] for row in run.rows("associations")}
     both = run.grid.both
-    lines = {cell[:3] for cell, n in both.items() if run.is_small(n)}  # what they hide, and beside
+    # what they hide, and beside and above and below
+    facets = {cell[2] for cell, n in both.items() if run.is_small(n)}
     missing = {cell for cell in both if cell[::2] in pairs}
     for number, row in enumerate(run.rows("associations")):
         cell = cell_of(row)
@@ -33,8 +34,8 @@ def check_associations(run: CheckedRun) -> Problems:
         missing.discard(cell)
         if run.is_small(row["observed"]):
             yield f"row {number}: too few conversations to be public"
-    alone = {c for c in missing if not run.is_small(both[c])}
-    if alone := {c for c in alone if c[2] in VALUE_FACETS or c[:3] not in lines}:
+    alone = {c for c in missing if not run.may_be_hidden(both[c])}
+    if alone := {c for c in alone if c[2] in VALUE_FACETS or c[2] not in facets}:
         yield f"{len(alone)} pairs that occur together have no row"
 
 
@@ -85,7 +86,7 @@ def check_cooccurrence(run: CheckedRun) -> Problems:
         yield from off(f"row {number}: conversations", row["conversations"], counted.pop(pair, 0))
         if run.is_small(row["conversations"]):
             yield f"row {number}: too few conversations to be public"
-    if missing := sum(not run.is_small(n) for n in counted.values()):
+    if missing := sum(not run.may_be_hidden(n) for n in counted.values()):
         yield f"{missing} pairs that occur together have no row, or two"
 
 
@@ -133,7 +134,7 @@ def check_explicitness(run: CheckedRun) -> Problems:
             least[line] = min(n, least.get(line, n))
     if missing := sum(
         cell not in seen
-        and not run.is_small(n, said[cell], n - said[cell])
+        and not run.may_be_hidden(n, said[cell], n - said[cell])
         and ((cell[1] and cell[0] not in hidden) or n > least.get(cell[1] and cell[0], n))
         for cell, n in shown.items()
     ):

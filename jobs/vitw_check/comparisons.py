@@ -117,7 +117,7 @@ def check_model_comparison(run: CheckedRun) -> Problems:
     models = [
         name
         for (kind, name), sizes in tallies.sizes.items()
-        if kind == "models" and name != "other" and not run.is_small(sizes.total())
+        if kind == "models" and name != "other" and not run.may_be_hidden(sizes.total())
     ]
     wanted = {("models", frozenset(pair)) for pair in combinations(models, 2)}
     if len(models) <= MOST_MODELS and wanted - compared:

@@ -121,7 +121,7 @@ def check_raw(run: CheckedRun) -> Problems:
         if found is not None and found.fate == "lost":
             found.fate, found.found = "kept", row
     skipped = set(run.manifests["conversations"]["details"].get("not_read", ()))
-    read = run.manifests["conversations"]["details"]["rows_by_file"]
+    read = run.rows_by_file
     by_file: dict[str, list[_Sampled]] = defaultdict(list)
     for row in sampled.values():
         by_file[row.file].append(row)
@@ -138,7 +138,7 @@ def check_raw(run: CheckedRun) -> Problems:
 
 def _sample(run: CheckedRun) -> Iterator[tuple[str, _Sampled]]:
     taken: dict[str, _Sampled] = {}
-    for source in run.run["inputs"]:
+    for source in run.inputs:
         for raw in raw_rows(source):
             names = [str(value) for value in map(_plain_id, map(raw.get, IDS)) if value is not None]
             if not names or not any(isinstance(raw.get(name), list) for name in MESSAGES):

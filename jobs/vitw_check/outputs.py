@@ -100,8 +100,7 @@ def packing(source: Row) -> tuple[str | None, str | None]:
 
 def check_inputs(run: CheckedRun) -> Problems:
     """The input files that are still there have as many rows as were read."""
-    read = run.manifests["conversations"]["details"]["rows_by_file"]
-    sources = run.run["inputs"]
+    read, sources = run.rows_by_file, run.inputs
     if unknown := len(set(read) - {source["name"] for source in sources}):
         yield f"{unknown} files were read that run.json does not name"
     counted = [(source["name"], input_rows(source)) for source in sources]

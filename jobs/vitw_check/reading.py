@@ -87,6 +87,28 @@ class RunFolder:
         places = {s["name"]: f"{self.root}/{s['folder']}/_SUCCESS.json" for s in self.run["stages"]}
         return {name: json.loads(self.fs.cat_file(path)) for name, path in places.items()}
 
+    @cached_property
+    def inputs(self) -> list[Row]:
+        """The input files by name. Older versions named them in `run.json`.
+
+        Raises:
+            Purged: their names were deleted with all of `private/`.
+        """
+        described = self.run["inputs"]
+        if all("name" in source for source in described):
+            return described
+        with self.open(f"{PRIVATE}inputs.json") as handle:
+            named = json.load(handle)["files"]
+        return [{**source, **name} for source, name in zip(described, named, strict=True)]
+
+    @cached_property
+    def rows_by_file(self) -> dict[str, int]:
+        """Rows that were read of each input file, by its name."""
+        rows = self.manifests["conversations"]["details"]["rows_by_file"]
+        if isinstance(rows, dict):  # of a version that named them
+            return rows
+        return {source["name"]: n for source, n in zip(self.inputs, rows, strict=True)}
+
     def digest_of(self, entry: Row) -> Any:
         """An empty digest of a file: keyed with the secret of the run for a private one."""
         secret = f"{self.root}/{PRIVATE}secret"

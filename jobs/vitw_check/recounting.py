@@ -61,6 +61,16 @@ class CheckedRun(RunFolder):
         return any(0 < n < self.setting("labels", "min_conversations") for n in counts)
 
     @cached_property
+    def counts_accounts(self) -> bool:
+        """Whether a cell may also be hidden because it is of too few accounts."""
+        known = any(row["accounts"] is not None for row in self.labels)
+        return known and self.setting("labels", "min_accounts") > 1
+
+    def may_be_hidden(self, *counts: int) -> bool:
+        """Whether a cell may be missing: it is small, or perhaps of too few accounts."""
+        return self.counts_accounts or self.is_small(*counts)
+
+    @cached_property
     def grid(self) -> "Grid":
         """The counts that associations and variation are made of."""
         return Grid.of(self)

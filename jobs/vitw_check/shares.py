@@ -32,7 +32,7 @@ def check_response_types(run: CheckedRun) -> Problems:
             yield f"row {number}: too few conversations to be public"
     if missing := _needless(run, table, counted):
         yield f"{missing} response types that occur in a group have no row, or two"
-    if (None, None, None) not in groups and not run.is_small(run.grid.total):
+    if (None, None, None) not in groups and not run.may_be_hidden(run.grid.total):
         yield "no row for all conversations of all models"
 
 
@@ -60,7 +60,7 @@ def check_mirroring(run: CheckedRun) -> Problems:
             yield f"{where}: too few conversations to be public"
     for group in [*counted]:
         n, met = counted[group], mirrored[group]
-        if run.is_small(n, met, n - met) or group[1] in _hidden_types(run):
+        if run.may_be_hidden(n, met, n - met) or group[1] in _hidden_types(run):
             counted.pop(group)
     if missing := sum(kind is not None for _, kind in counted):
         yield f"{missing} response types with human values have no row, or two"
@@ -79,7 +79,7 @@ def _needless(run: CheckedRun, table: list[Row], missing: Counter[tuple]) -> int
                 least[line] = min(row["conversations"], least.get(line, row["conversations"]))
     beside = Counter(line for cell in missing for line in (cell[:3], (cell[1], cell[3])))
     return sum(
-        not run.is_small(n)
+        not run.may_be_hidden(n)
         and not any(
             beside[line] > 1 and n <= least.get(line, n) for line in (cell[:3], (cell[1], cell[3]))
         )

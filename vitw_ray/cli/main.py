@@ -55,6 +55,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "check": Command(
             "check a finished run folder with a program that shares no code", "vitw_ray.cli.check"
         ),
+        "attack": Command(
+            "look for what a published folder gives away about few people", "vitw_ray.cli.attack"
+        ),
         "distill": Command(
             "keep heads of a run's answers, with which the next run screens", "vitw_ray.cli.distill"
         ),

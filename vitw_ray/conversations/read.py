@@ -7,7 +7,9 @@ read ends up in one of the two tables; a reject has a reason.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from vitw_ray import cluster
 from vitw_ray.conversations.histories import Repeats, find_repeats, number_copies
@@ -15,6 +17,7 @@ from vitw_ray.conversations.intake import FileReader
 from vitw_ray.conversations.parts import Rows, draw, merge
 from vitw_ray.conversations.reading_units import reading_units, starts_of
 from vitw_ray.conversations.runs import INDEX
+from vitw_ray.conversations.shapes import KNOWN_COLUMNS
 from vitw_ray.errors import InputError, StageFailed
 from vitw_ray.hash_buckets import bucket_count, power_of_two, write_buckets
 from vitw_ray.progress import Progress
@@ -49,7 +52,7 @@ def read_conversations(context: StageContext) -> StageReport:
         )
     intake = {
         "repaired": dict(sorted(read.repaired.items())),
-        "not_read": list(context.not_read),
+        **_not_read(context.not_read),
         "came_out_null": dict(sorted(read.lost.items())),
         **{name: repeats.counts[name] for name in ("identical", "same_messages")},
     }
@@ -59,11 +62,20 @@ def read_conversations(context: StageContext) -> StageReport:
         rows_out=rows_out,
         rejected=dict(sorted(rejected.items())),
         details={
-            "rows_by_file": dict(sorted(read.rows.items())),
+            "rows_by_file": [read.rows[file.name] for file in context.inputs],
             **intake,
             "passed_over": dict(sorted(Counter(context.passed_over.values()).items())),
         },
     )
+
+
+def _not_read(columns: Sequence[str]) -> dict[str, Any]:
+    """Columns that were not read: by name if a known shape has them, the others as a number.
+
+    A key of the input may be anything, a name or an address too.
+    """
+    known = [name for name in columns if name in KNOWN_COLUMNS]
+    return {"not_read": known, "other_not_read": len(columns) - len(known)}
 
 
 @dataclass

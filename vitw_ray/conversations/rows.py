@@ -6,7 +6,9 @@ bounded by `MAX_ROW_BYTES` and `MAX_ROW_VALUES`, not by the size of the file.
 
 import io
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,9 @@ MAX_ROW_VALUES = 2_500_000  # ours: half a gigabyte of Python objects
 CHUNK_BYTES = 64 << 10  # ours: the most that is lost before the break of a damaged compressed file
 _SMALL_BYTES = 1 << 20  # ours: a row of this size cannot hold too many values
 _TAIL_BYTES = 64 << 10  # ours: what may follow the rows of a document, such as the next page's link
+
+LARGE_AT_ONCE = 3  # ours: large rows of a process, of all its threads: 2 GB at most
+_large_rows = threading.BoundedSemaphore(LARGE_AT_ONCE)
 
 Raw = dict[str, Any]
 
@@ -96,11 +101,18 @@ def read_json(
                 yield from _page(row)
         elif name == "values":
             for piece in split(stream, 0, MAX_ROW_BYTES):
-                yield from _rows_of(piece)
+                with _turn(piece):
+                    yield from _rows_of(piece)
         else:
             yield from _array(stream, int(offset or 0), inside=bool(offset))
     except Truncated:
         raise FileBroken("file_truncated") from None
+
+
+def _turn(data: bytes | None) -> AbstractContextManager[object]:
+    """Wait for a turn to decode a large row, and keep it until the reader asks for the next."""
+    is_large = data is not None and len(data) > _SMALL_BYTES
+    return _large_rows if is_large else nullcontext()
 
 
 def _lines(stream: io.BufferedIOBase, start: int, stop: int | None) -> Iterator[Raw | Reject]:
@@ -114,11 +126,13 @@ def _lines(stream: io.BufferedIOBase, start: int, stop: int | None) -> Iterator[
             at += _skip_line(stream)
             yield Reject("row_too_long")
         elif line.strip(BLANK):
-            row = decode_row(line)
-            if isinstance(row, dict):
-                yield row
-            else:
-                yield from _odd_line(line, row)
+            with _turn(line):
+                row = decode_row(line)
+                if isinstance(row, dict):
+                    yield row
+                else:
+                    yield from _odd_line(line, row)
+                del row
 
 
 def _skip_line(stream: io.BufferedIOBase) -> int:
@@ -185,7 +199,8 @@ def _array(stream: io.BufferedIOBase, offset: int, inside: bool) -> Iterator[Raw
         except StopIteration as end:
             rest = end.value
             break
-        yield _row(piece)
+        with _turn(piece):
+            yield _row(piece)
     if inside:
         tail = rest + stream.read(_TAIL_BYTES)
         if len(tail) < _TAIL_BYTES and not isinstance(decode_row(b'{"":0' + tail), dict):

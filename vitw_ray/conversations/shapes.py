@@ -40,6 +40,14 @@ def _mapped(text: str) -> Shape:
 SHAPES: dict[str, Shape] = _Shapes((shape.name, shape) for shape in TABLE)
 
 
+KNOWN_COLUMNS = frozenset(
+    {column for shape in TABLE for column in shape.columns.split()}
+    | {"finish_reason", "metadata", "moderation", "rating", "redacted", "score", "status", "tags"}
+    | {"temperature", "title", "tokens", "toxic", "turn", "type", "updated_at", "usage", "user"}
+)
+"""Names of columns that published data sets have, and that therefore tell nothing of anybody."""
+
+
 def parse(shape: str, raw: Raw) -> Parsed:
     """Parse one row of a shape.
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "OPENAI_API_KEY"
 CONNECT_S = 10.0  # ours: a host that is up accepts within a few round trips, even when busy
 MOST_TOKENS = 1 << 31  # ours: no model reads or writes as many for one request
+OTHER_MODEL = "another name"
+_VERSION = r"(?:[-@:.](?:latest|v?\d[\d.-]{0,9}))?"  # a date at most
 MAX_RETRIES = 12  # ours: at 0.5 to 8 s between retries, this outlasts a rate limit of one minute
 
 
@@ -124,6 +126,16 @@ def logprobs_of(response: "ChatCompletion", question: Question) -> tuple[float, 
     except (AttributeError, LookupError, TypeError, OverflowError):  # responses are not validated
         pass
     return None
+
+
+def served_name(response: "ChatCompletion", asked: str | None) -> str:
+    """The model that a server says it is, if that is a version of the one that was asked for.
+
+    The name is published with the run, and a server may write anything there.
+    """
+    said = getattr(response, "model", None)
+    version = isinstance(said, str) and re.fullmatch(re.escape(asked or "") + _VERSION, said)
+    return said if asked and version else OTHER_MODEL  # type: ignore[return-value]
 
 
 def failure_code(error: "OpenAIError") -> str:

@@ -26,6 +26,7 @@ from vitw_ray.inference.openai_client import (
     failure_code,
     logprobs_of,
     make_client,
+    served_name,
     start_problem,
     without_secrets,
     wrong_key,
@@ -222,7 +223,7 @@ class OpenAIServer:
         completion = completion_of(response)
         if question.codes:
             completion = replace(completion, code_logprobs=logprobs_of(response, question))
-        self._served_model = self._served_model or response.model
+        self._served_model = self._served_model or served_name(response, self._config.model)
         return completion
 
 

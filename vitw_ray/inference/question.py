@@ -1,5 +1,7 @@
 """A question to a language model: the text around a conversation, and the answer's schema."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -7,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from vitw_ray.records import Message
+from vitw_ray.records import ROLES, Message
 
 FENCE = "===================="
 
@@ -63,19 +65,38 @@ def turn_mark(role: str) -> str:
 
 
 def set_off(content: str) -> str:
-    """Escape the lines of `content` that look like a mark or a fence."""
-    if "[" not in content and FENCE not in content:
+    """Escape the lines of `content` that look like a mark or a fence.
+
+    A line ends wherever Unicode ends one, and what is not seen, or is written in another form of
+    the same letters, does not hide a mark.
+    """
+    if not _MAY_IMITATE.search(_seen(content)):
         return content
-    lines = content.split("\n")
-    return "\n".join(f"| {line}" if _imitates(line) else line for line in lines)
+    lines = _LINES.findall(content)
+    return "".join(f"| {line}" if _IMITATION.match(_seen(line)) else line for line in lines)
 
 
-def _imitates(line: str) -> bool:
-    start = line.strip()
-    return start.startswith(FENCE) or start.upper() in _MARKS
+def _seen(text: str) -> str:
+    """The text in compatible letters, without accents and what is not seen; brackets are square."""
+    if text.isascii():
+        return text.translate(_CONTROLS)
+    plain = unicodedata.normalize("NFKD", text).translate(_CONTROLS | _BRACKETS)
+    return "".join(c for c in plain if c.isascii() or unicodedata.category(c) not in _NOT_SEEN)
 
 
-_MARKS = frozenset(turn_mark(role).strip() for role in ("user", "assistant", "system", "tool"))
+_ENDS = "\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
+_LINES = re.compile(rf"[^{_ENDS}]*(?:\r\n|[{_ENDS}]|$)")
+_NOT_SEEN = frozenset(("Cf", "Cn", "Co", "Me", "Mn"))
+_CONTROLS = dict.fromkeys((*range(9), *range(0xE, 0x1C), 0x1F, 0x7F, 0x115F, 0x1160, 0x3164))
+_BRACKETS = {
+    **dict.fromkeys(map(ord, "\u3010\u3014\u3016\u27e6\u2772\u2045"), "["),
+    **dict.fromkeys(map(ord, "\u3011\u3015\u3017\u27e7\u2773\u2046"), "]"),
+}
+_ROLE = "|".join(ROLES)
+_MARK = rf"\[\s*(?:{_ROLE})\s*\]"
+_MAY_IMITATE = re.compile(rf"{FENCE}|{_MARK}", re.IGNORECASE)
+# behind what is no word and no bar; text may follow a mark that has no colon
+_IMITATION = re.compile(rf"(?:[^\w|\[]|_)*(?:{FENCE}|{_MARK}(?!\s*\w))", re.IGNORECASE)
 
 
 def conversation_text(messages: Sequence[Message]) -> str:

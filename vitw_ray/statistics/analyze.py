@@ -7,7 +7,7 @@ are counted again per group of accounts.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ def analyze(context: StageContext) -> StageReport:
     """Count each part, add the counts and compute the tables once."""
     models = context.manifests["labels"]["details"]["models"]
     vocabulary = read_codebook(context.storage, context.tables, context.config, models)
+    if not context.manifests["labels"]["details"]["with_account"]:
+        vocabulary = replace(vocabulary, thresholds=replace(vocabulary.thresholds, min_accounts=1))
     shared = [cluster.put_shared(vocabulary)]
     parts = context.tables["extractions"].files
     blocks = Blocks(context.storage, parts, context.tables["task_assignments"].files, shared)

@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 
 from vitw_ray.gate import OTHER, Mask
 from vitw_ray.records import MODEL_COMPARISON
+from vitw_ray.statistics.cell_accounts import CellAccounts
 from vitw_ray.statistics.contingency import Axis, GroupCounts, Integers, SparseCounts
 from vitw_ray.statistics.differences import (
     Difference,
@@ -85,41 +86,71 @@ def hidden_labels(
     groups: Groups,
     label: Axis,
     least: int,
+    accounts: CellAccounts | None = None,
     *,
     exclusive: bool = False,
 ) -> Hidden:
     """Labels that would show fewer than `least` conversations of a group, by subtraction as well.
 
     The groups and what is in no compared one add up to the label, which is public; with
-    `exclusive`, the labels add up to the group.
+    `exclusive`, the labels add up to the group. `accounts`: of each label in each group.
     """
     codes = sorted({code for pair in groups.pairs for code in pair})
     held = _by_group(counts, strata, set(codes), label)
     columns = [np.asarray(held[code].sum(axis=1)).ravel() for code in codes]
     labels = counts.both.keys // counts.width
     total = np.bincount(labels, counts.both.counts, minlength=len(label.names)).astype(np.int64)
-    return _hidden(columns, total, codes, least, exclusive)
+    few = _few(accounts, columns, codes, counts.width // strata)
+    return _hidden(columns, total, codes, least, exclusive, few)
 
 
 def _hidden(
-    columns: Sequence[Integers], total: Integers, codes: Sequence[int], least: int, exclusive: bool
+    columns: Sequence[Integers],
+    total: Integers,
+    codes: Sequence[int],
+    least: int,
+    exclusive: bool,
+    few: Mask | None = None,
 ) -> Hidden:
     """Hidden cells of a table with a column for each group and one for all others."""
     if not codes:
         return {}
     of_groups = np.column_stack(columns)
     table = np.column_stack([of_groups, total - of_groups.sum(axis=1)])
-    mask = (hide_table if exclusive else hide_lines)(table, least)
+    if few is not None:  # of the groups; the rest of them has no name
+        few = np.column_stack([few & (of_groups > 0), np.zeros(len(table), bool)])
+    mask = (hide_table if exclusive else hide_lines)(table, least, few)
     return {code: mask[:, number] for number, code in enumerate(codes)}
 
 
-def task_mix(columns: SparseCounts, groups: Groups, tasks: Axis, least: int = 1) -> pa.Table:
-    """Comparison of the tasks: what people ask each assistant."""
+def _few(
+    accounts: CellAccounts | None, columns: Sequence[Integers], codes: Sequence[int], groups: int
+) -> Mask | None:
+    """Labels of each group with too few accounts, [labels, groups]."""
+    if accounts is None or not codes:
+        return None
+    labels = np.arange(columns[0].size)
+    return np.column_stack([accounts.few_of(labels * groups + code) for code in codes])
+
+
+def task_mix(
+    columns: SparseCounts,
+    groups: Groups,
+    tasks: Axis,
+    least: int = 1,
+    accounts: CellAccounts | None = None,
+    size: int = 0,
+) -> pa.Table:
+    """Comparison of the tasks: what people ask each assistant.
+
+    `accounts`: of each task in each of `size` groups.
+    """
     strata, rows = len(tasks.names) + 1, []
     codes = sorted({code for pair in groups.pairs for code in pair})
     of_groups = [_of_group(columns, code, strata) for code in codes]
     total = np.bincount(columns.keys % strata, columns.counts, minlength=strata).astype(np.int64)
-    hidden = _hidden(of_groups, total, codes, least, exclusive=True)
+    few = _few(accounts, of_groups, codes, size)
+    hidden = _hidden(of_groups, total, codes, least, True, few)
     for pair in groups.pairs:
         a, b = (_of_group(columns, code, strata) for code in pair)
         if is_small([a.sum(), b.sum()], least).any():

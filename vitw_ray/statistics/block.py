@@ -18,6 +18,7 @@ from vitw_ray.config import Period
 from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS, ValueFacet
 from vitw_ray.gate import OTHER
 from vitw_ray.statistics.account_groups import account_groups
+from vitw_ray.statistics.cell_accounts import hashes_of
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.contingency import CodedFacet, deduplicate, to_ancestors
 
@@ -122,6 +123,18 @@ class ConversationBlock:
         codes = period_codes(self.table["created_at"], self.vocabulary.period)
         rows = np.flatnonzero((codes >= 0) & (codes < PERIODS))
         return CodedFacet(*deduplicate(rows, codes[rows]), PERIODS)
+
+    @cached_property
+    def ai_implicit(self) -> CodedFacet:
+        """AI values that are not explicit."""
+        keys, explicit = (f.rows * f.size + f.codes for f in (self.ai, self.ai_explicit))
+        kept = ~np.isin(keys, explicit)
+        return CodedFacet(self.ai.rows[kept], self.ai.codes[kept], self.ai.size)
+
+    @cached_property
+    def accounts(self) -> NDArray[np.int64]:
+        """The account of each conversation, as a number."""
+        return hashes_of(self.table["account_id"].to_pylist())
 
     @cached_property
     def group(self) -> CodedFacet:

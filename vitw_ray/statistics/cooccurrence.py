@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from vitw_ray.facets import ValueFacet
 from vitw_ray.records import COOCCURRENCE
+from vitw_ray.statistics.cell_accounts import CellAccounts
 from vitw_ray.statistics.contingency import CodedFacet, Integers, SparseCounts, tally_into
 
 DENSE_LABELS = 4096  # ours: a triangle of 67 MB; the paper's 3,307 labels fit
@@ -72,11 +73,16 @@ def _pair_keys(facet: CodedFacet) -> Iterator[Integers]:
 
 
 def cooccurrence(
-    counts: PairCounts, facet: ValueFacet, names: Sequence[str], least: int = 1
+    counts: PairCounts,
+    facet: ValueFacet,
+    names: Sequence[str],
+    least: int = 1,
+    accounts: CellAccounts | None = None,
 ) -> pa.Table:
     """The table `cooccurrence` of one facet: pairs seen `least` times, in alphabetical order.
 
-    `names` are sorted, one for each code.
+    `names` are sorted, one for each code. With `accounts`, of all pairs of codes, pairs of too few
+    are left out.
     """
     if len(names) != counts.size:
         raise ValueError(f"{len(names)} names for {counts.size} labels")
@@ -90,6 +96,9 @@ def cooccurrence(
     below = codes * (codes - 1) // 2
     b = np.searchsorted(below, keys, side="right") - 1
     a = keys - below[b] if keys.size else keys
+    if accounts is not None:
+        enough = ~accounts.few_of(a * counts.size + b)
+        a, b, keys, seen = (n[enough] for n in (a, b, keys, seen))
     order = np.lexsort((b, a))
     labels = pa.array(names, pa.string())
     columns = {

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from vitw_ray.gate import Mask
 from vitw_ray.intervals import Floats
 from vitw_ray.records import EXPLICITNESS
 from vitw_ray.statistics.contingency import Axis, Counts, Integers
@@ -19,7 +20,12 @@ from vitw_ray.statistics.suppression import hide_lines, hide_splits, numbers
 
 
 def explicitness(
-    shown: Counts, said: Counts, response_type: Axis, labels: Sequence[str], least: int = 1
+    shown: Counts,
+    said: Counts,
+    response_type: Axis,
+    labels: Sequence[str],
+    least: int = 1,
+    few: tuple[Mask, Mask] | None = None,
 ) -> pa.Table:
     """The table `explicitness`: per label, a row over all response types, then one for each.
 
@@ -29,6 +35,7 @@ def explicitness(
         response_type: names of the columns.
         labels: names of the rows.
         least: conversations that each number needs, unless it is 0; other rows are not written.
+        few: rows whose explicit, and whose implicit conversations have too few accounts.
             Without the row over all types, the residuals of a label are null: they follow from it.
     """
     all_types = _residuals(said.rows, shown.rows, said.rows.sum(), shown.rows.sum())
@@ -42,6 +49,8 @@ def explicitness(
     one, other = (np.append(n.sum(), n)[None, :] for n in (explicit[:, 0], implicit[:, 0]))
     of_labels = hide_splits(one, other, least, np.zeros(one.shape, bool))[0, 1:]
     hidden = np.column_stack([of_labels, hide_lines(shown.both, least)])
+    for n, mask in zip((explicit, implicit), few or (), strict=False):
+        hidden |= (n > 0) & mask
     hidden = hide_splits(explicit, implicit, least, hidden)
     of_type[hidden[:, 0]] = np.nan
     columns = {

@@ -109,12 +109,13 @@ def mirroring(
     values: int,
     least: int = 1,
     hidden: Mask | None = None,
+    groups: int = 1,
 ) -> pa.Table:
     """The table `mirroring` at `response_type.level`, one row per response type.
 
     `values` is the size of the AI vocabulary at that level. A row is not written if its
     conversations, those that are mirrored or the others are some and fewer than `least`, or if its
-    response type is `hidden` already.
+    response type is `hidden` already; nor if they are of fewer `groups` of accounts.
     """
     types = len(response_type.names)
     conversations = _of_type(counts.conversations, types).sum(axis=0)
@@ -138,6 +139,8 @@ def mirroring(
         "lift_high": pa.array(lift_high, from_pandas=True),
     }
     small = [is_small(n, least) for n in (conversations, mirrored, conversations - mirrored)]
+    n, k = (_of_type(c, types) for c in (counts.conversations, counts.mirrored))
+    small += [is_small(np.count_nonzero(found, axis=0), groups) for found in (n, k, n - k)]
     mask = np.any([*small, hidden if hidden is not None else small[0]], axis=0)
     return pa.table(columns, schema=MIRRORING).take(pa.array(numbers(mask)))
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from vitw_ray.gate import Support
 from vitw_ray.statistics.block import ConversationBlock
+from vitw_ray.statistics.cell_accounts import CellAccounts
 from vitw_ray.statistics.contingency import Counts, GroupCounts
 from vitw_ray.statistics.cooccurrence import PairCounts
 from vitw_ray.statistics.mirroring import count_mirroring
@@ -67,4 +68,35 @@ def count_block(block: ConversationBlock) -> Partial:
         group = block.by_task(group)
         for name, values in compared.items():
             partial[f"{groups}: {name}"] = GroupCounts.of(values, group, n)
-    return partial
+    return partial | (_accounts(block) if block.vocabulary.thresholds.min_accounts > 1 else {})
+
+
+def accounts_of(name: str) -> str:
+    """The name of the accounts of a matrix."""
+    return f"accounts of {name}"
+
+
+def _accounts(block: ConversationBlock) -> Partial:
+    """The accounts of the cells that are published, by the name of the matrix."""
+    most, people = block.vocabulary.thresholds.min_accounts, block.accounts
+    kind, task, human, explicit = block.response_type, block.task, block.human, block.ai_explicit
+    pairs = {
+        "types x models": (kind, block.model),
+        "types x tasks": (kind, task),
+        "types x human": (kind, human),
+        "types x stated": (kind, block.stated),
+        "explicit x types": (explicit, kind),
+        "implicit x types": (block.ai_implicit, kind),
+        **{f"{facet} pairs": (values, values) for facet, values in block.values.items()},
+    }
+    compared = {"types": kind, "human": human, "tasks": task}
+    for level in range(len(block.vocabulary.ai_levels)):
+        values = compared[f"ai_{level}"] = block.ai_at(level)
+        columns = {"tasks": task, "human": human, "types": kind}
+        pairs |= {f"ai_{level} x {name}": (values, column) for name, column in columns.items()}
+    for groups, group in (("models", block.model), ("periods", block.period)):
+        pairs |= {f"{groups}: {name}": (values, group) for name, values in compared.items()}
+    codes = {"types": kind, "explicit": explicit, "implicit": block.ai_implicit}
+    found = {name: CellAccounts.of_pairs(most, *pair, people) for name, pair in pairs.items()}
+    found |= {name: CellAccounts.of_codes(most, facet, people) for name, facet in codes.items()}
+    return {accounts_of(name): accounts for name, accounts in found.items()}

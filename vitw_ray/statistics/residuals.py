@@ -20,10 +20,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfc, gammaln, xlog1py
 from scipy.stats import chi2_contingency, false_discovery_control
 
+from vitw_ray.gate import Mask
 from vitw_ray.intervals import Floats, odds_ratio
 from vitw_ray.records import ASSOCIATIONS
 from vitw_ray.statistics.contingency import Axis, Counts, Integers
-from vitw_ray.statistics.suppression import hide_lines, is_small
+from vitw_ray.statistics.suppression import is_small
 
 LEAST_EXPECTED = 5.0  # Cochran, 1954: below, the normal approximation of a 2 x 2 is not reliable
 REASONS = ("no_conversations", "row_never", "row_always", "column_never", "column_always")
@@ -43,15 +44,15 @@ def associations(
     alpha: float,
     least_observed: int = 0,
     least: int = 1,
-    exclusive: bool = False,
+    hidden: Mask | None = None,
 ) -> pa.Table:
     """The table `associations` of one pair of facets, in the order of the matrix.
 
     `comparisons` is the size of the Bonferroni family: with the number of row labels, 3,307 in the
     paper, cells are `significant` from |residual| = 4.33. `q_value` is Benjamini-Hochberg over all
     tested cells of this matrix. Cells with fewer than `least_observed` conversations are tested,
-    but are in the table only if significant. Cells with 1 to
-    `least` - 1 are not in the table; with `exclusive` columns, none follows from others of its row.
+    but are in the table only if significant. Cells with 1 to `least` - 1 are not in the table, nor
+    are those that are `hidden` so that these do not follow from them.
     """
     if counts.both.shape != (len(row.names), len(column.names)):
         raise ValueError(f"{counts.both.shape} counts for {len(row.names)} x {len(column.names)}")
@@ -59,8 +60,10 @@ def associations(
     q = _benjamini_hochberg(p)
     p_adjusted = np.minimum(p * comparisons, 1.0)  # NaN stays NaN, and is not significant
     significant = p_adjusted < alpha
-    hidden = hide_lines(counts.both, least) if exclusive else is_small(counts.both, least)
-    r, c = np.nonzero(((counts.both >= least_observed) | significant) & ~hidden)
+    shown = ~is_small(counts.both, least)
+    if hidden is not None:
+        shown &= ~hidden
+    r, c = np.nonzero(((counts.both >= least_observed) | significant) & shown)
     reasons = _reason_codes(counts.rows, counts.conversations, "row")[r]
     reasons = np.where(
         reasons >= 0, reasons, _reason_codes(counts.columns, counts.conversations, "column")[c]

@@ -14,21 +14,36 @@ from vitw_ray.statistics.contingency import Axis, Counts, Integers
 from vitw_ray.statistics.suppression import hide_lines, hide_parts, numbers
 
 
-def by_model(counts: Counts, response_type: Axis, model: Axis, least: int = 1) -> pa.Table:
+def by_model(
+    counts: Counts,
+    response_type: Axis,
+    model: Axis,
+    least: int = 1,
+    few: tuple[Mask, Mask] | None = None,
+) -> pa.Table:
     """The response types of all assistants together (`model` is null), then of each.
 
     The first group holds every conversation, including those with an unknown assistant. Cells with
-    fewer than `least` conversations are not written.
+    fewer than `least` conversations are not written, nor are those with `few` accounts: of all
+    assistants, and of each.
     """
     groups = np.column_stack([counts.rows, counts.both])
     nothing = [None] * groups.shape[1]
-    whole = hide_lines(counts.rows[None, :], least).T
-    hidden = np.column_stack([whole, hide_parts(counts.rows, counts.both, least)])
+    of_all, of_each = few or (None, None)
+    whole = hide_lines(counts.rows[None, :], least, None if few is None else few[0][None, :]).T
+    parts = hide_parts(counts.rows, counts.both, least, of_all, of_each)
+    hidden = np.column_stack([whole, parts])
     return _rows(groups, hidden, response_type, [None, *model.names], nothing, nothing)
 
 
 def by_category(
-    counts: Counts, response_type: Axis, over: Axis, least: int = 1, *, exclusive: bool = False
+    counts: Counts,
+    response_type: Axis,
+    over: Axis,
+    least: int = 1,
+    few: tuple[Mask, Mask] | None = None,
+    *,
+    exclusive: bool = False,
 ) -> pa.Table:
     """The response types within each task, or each human value, over all assistants.
 
@@ -38,9 +53,9 @@ def by_category(
     groups = len(over.names)
     _check(counts.both, response_type, groups)
     hidden = (
-        hide_parts(counts.rows, counts.both, least)
+        hide_parts(counts.rows, counts.both, least, *(few or ()))
         if exclusive
-        else hide_lines(counts.both.T, least).T
+        else hide_lines(counts.both.T, least, None if few is None else few[1].T).T
     )
     facets: list[str | None] = [over.facet] * groups
     return _rows(counts.both, hidden, response_type, [None] * groups, facets, list(over.names))

@@ -6,8 +6,12 @@ included, and the smallest of the others, until at least two cells that are not 
 they have `least` conversations together. A hidden cell then may be 0, and may be larger than it is.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
 
 from vitw_ray.gate import Mask
 from vitw_ray.statistics.contingency import Integers
@@ -47,22 +51,113 @@ def hide_lines(counts: Integers, least: int, hidden: Mask | None = None) -> Mask
 
 def hide_table(counts: Integers, least: int, hidden: Mask | None = None) -> Mask:
     """As `hide_lines`, if the columns add up to public numbers as well."""
+    given = np.zeros(counts.shape, bool) if hidden is None else hidden & (counts > 0)
     mask = hide_lines(counts, least, hidden)
     while True:
         across = hide_lines(counts.T, least, mask.T).T
         wider = hide_lines(counts, least, across)
-        if np.array_equal(wider, mask):
+        if not np.array_equal(wider, mask):
+            mask = wider
+        elif not _hide_beside_narrow(counts, least, mask, given):
             return mask
-        mask = wider
 
 
-def hide_parts(whole: Integers, parts: Integers, least: int) -> Mask:
+def _hide_beside_narrow(counts: Integers, least: int, mask: Mask, given: Mask) -> bool:
+    """Hide more if the sums keep a small cell below `least`, or give away a cell of `given`.
+
+    Returns whether anything was added to the mask.
+    """
+    for row, column in np.argwhere(given | (mask & is_small(counts, least))).tolist():
+        enough = max(least, int(counts[row, column]) + 1)
+        if counts[row].sum() < enough or counts[:, column].sum() < enough:
+            continue  # the sum itself says it, whatever is hidden
+        if counts[row, column] + _room(counts, mask, row, column, enough) >= enough:
+            continue
+        for line, cells in ((mask[row], counts[row]), (mask[:, column], counts[:, column])):
+            if (~line & (cells > 0)).any():
+                line[np.where(line | (cells == 0), np.iinfo(np.int64).max, cells).argmin()] = True
+                return True
+        if not mask.all():
+            mask[:] = True
+            return True
+    return False
+
+
+def _room(counts: Integers, mask: Mask, row: int, column: int, enough: int) -> int:
+    """By how much a hidden cell can grow while the sums and the open cells stay.
+
+    What it takes from its line and column, other hidden cells give to each other: the most is a
+    flow from the line to the column. Cycles over four cells come first: they mostly do.
+    """
+    down, across = (n.copy() for n in (mask[:, column], mask[row]))
+    down[row] = across[column] = False
+    (rows,), (columns,) = np.nonzero(down), np.nonzero(across)
+    taken = np.minimum.outer(counts[rows, column], counts[row, columns])
+    cycles = int(np.where(mask[np.ix_(rows, columns)], taken, 0).max(initial=0))
+    if counts[row, column] + cycles >= enough:
+        return cycles
+    hidden = mask.copy()
+    hidden[row, column] = False
+    r, c = np.nonzero(hidden)
+    size, ends = sum(counts.shape), c + counts.shape[0]
+    limits = np.concatenate([np.minimum(counts[r, c], enough), np.full(r.size, enough)])
+    graph = csr_array(
+        (limits.astype(np.int32), (np.append(r, ends), np.append(ends, r))), shape=(size, size)
+    )
+    return int(maximum_flow(graph, row, counts.shape[0] + column).flow_value)
+
+
+def hide_levels(
+    levels: Sequence[Integers],
+    parents: Sequence[NDArray[np.int32]],
+    least: int,
+    hidden: Sequence[Mask] | None = None,
+) -> list[Mask]:
+    """Cells to hide in the tables of a tree's levels, whose lines add up to public numbers.
+
+    A parent's cell lies between the largest and the sum of its children's. So none is public whose
+    only hidden child it would give away, and none is hidden that its children give away.
+
+    Args:
+        levels: [nodes, cells] of each level, from the lowest.
+        parents: of the nodes of each level but the highest.
+        least: conversations that a cell needs.
+        hidden: cells that are hidden for another reason, of each level.
+    """
+    given = hidden if hidden is not None else [np.zeros(n.shape, bool) for n in levels]
+    masks = [hide_lines(n, least, mask) for n, mask in zip(levels, given, strict=True)]
+    while True:
+        before = sum(int(mask.sum()) for mask in masks)
+        for below, parent in enumerate(parents):
+            children, above = levels[below], below + 1
+            found = np.zeros(levels[above].shape, np.int64)
+            np.add.at(found, parent, masks[below] & (children > 0))
+            masks[above] = hide_lines(levels[above], least, masks[above] | (found == 1))
+            lone = masks[above] & (levels[above] > 0) & (found == 0)
+            for node, cell in np.argwhere(lone).tolist():
+                some = np.flatnonzero((parent == node) & (children[:, cell] > 0))
+                if some.size:
+                    masks[below][some[children[some, cell].argmin()], cell] = True
+            masks[below] = hide_lines(children, least, masks[below])
+        if sum(int(mask.sum()) for mask in masks) == before:
+            return masks
+
+
+def hide_parts(
+    whole: Integers,
+    parts: Integers,
+    least: int,
+    hidden_whole: Mask | None = None,
+    hidden_parts: Mask | None = None,
+) -> Mask:
     """Cells to hide in `parts` [cells, groups], whose groups add up to `whole` [cells].
 
-    The cells of each group, and those of `whole`, also add up to public numbers.
+    The cells of each group, and those of `whole`, also add up to public numbers. `hidden_whole` and
+    `hidden_parts` are hidden for another reason.
     """
-    hidden = np.zeros(parts.shape, bool)
-    (rows,) = np.nonzero(hide_lines(whole[None, :], least)[0])
+    hidden = np.zeros(parts.shape, bool) if hidden_parts is None else hidden_parts.copy()
+    of_whole = None if hidden_whole is None else hidden_whole[None, :]
+    (rows,) = np.nonzero(hide_lines(whole[None, :], least, of_whole)[0])
     if parts.shape[1] == 1:
         hidden[rows] = True
         return hide_lines(parts.T, least, hidden.T).T

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from functools import partial as bind
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.gate import Mask
 from vitw_ray.records import TABLES
 from vitw_ray.statistics.assistants import (
     Hidden,
@@ -24,10 +26,10 @@ from vitw_ray.statistics.cooccurrence import cooccurrence
 from vitw_ray.statistics.explicitness import explicitness
 from vitw_ray.statistics.mirroring import mirroring
 from vitw_ray.statistics.paired import PairedCounts
-from vitw_ray.statistics.partials import Partial
+from vitw_ray.statistics.partials import Partial, accounts_of
 from vitw_ray.statistics.residuals import associations, whole_table
 from vitw_ray.statistics.response_types import by_category, by_model
-from vitw_ray.statistics.suppression import hide_parts
+from vitw_ray.statistics.suppression import hide_levels, hide_parts
 from vitw_ray.statistics.variation import variation
 
 TYPES = Axis("response_types", RESPONSE_TYPES)
@@ -44,17 +46,42 @@ def compute(
     human, tasks = Axis("human_values", vocabulary.human), Axis("tasks", vocabulary.tasks)
     least = vocabulary.thresholds.min_conversations
     stated = merged["types x stated"]
-    said = hide_parts(stated.rows, stated.both, least)[:, STATED.index("stated")]
+    of_stated = _few_types(merged, "types x stated")
+    said = hide_parts(stated.rows, stated.both, least, *(of_stated or ()))
     found: dict[str, list[pa.Table]] = {
         "response_types": [
-            by_model(merged["types x models"], TYPES, Axis("models", vocabulary.models), least),
-            by_category(merged["types x tasks"], TYPES, tasks, least, exclusive=True),
-            by_category(merged["types x human"], TYPES, human, least),
-            by_category(stated, TYPES, Axis("any_human_value", STATED), least, exclusive=True),
+            by_model(
+                merged["types x models"],
+                TYPES,
+                Axis("models", vocabulary.models),
+                least,
+                _few_types(merged, "types x models"),
+            ),
+            *(
+                by_category(
+                    merged[f"types x {name}"],
+                    TYPES,
+                    over,
+                    least,
+                    _few_types(merged, f"types x {name}"),
+                    exclusive=name != "human",
+                )
+                for name, over in (
+                    ("tasks", tasks),
+                    ("human", human),
+                    ("stated", Axis("any_human_value", STATED)),
+                )
+            ),
         ],
         "associations": list(_associations(merged, vocabulary, alpha)),
         "cooccurrence": [
-            cooccurrence(merged[f"{facet} pairs"], facet, labels, least)
+            cooccurrence(
+                merged[f"{facet} pairs"],
+                facet,
+                labels,
+                least,
+                merged.get(accounts_of(f"{facet} pairs")),
+            )
             for facet, labels in vocabulary.labels.items()
         ],
         "variation": [
@@ -68,13 +95,19 @@ def compute(
                 Axis(TYPES.facet, TYPES.names, level),
                 len(names),
                 least,
-                said,
+                said[:, STATED.index("stated")],
+                vocabulary.thresholds.min_accounts,
             )
             for level, names in enumerate(vocabulary.ai_levels)
         ],
         "explicitness": [
             explicitness(
-                merged["ai_0 x types"], merged["explicit x types"], TYPES, label.names, least
+                merged["ai_0 x types"],
+                merged["explicit x types"],
+                TYPES,
+                label.names,
+                least,
+                _few_spoken(merged),
             )
         ],
         "model_comparison": list(_comparisons(merged, paired, vocabulary)),
@@ -95,7 +128,62 @@ def column_axis(name: str, vocabulary: Codebook) -> Axis:
     return axes[name]
 
 
+def _few(merged: Partial, name: str) -> Mask | None:
+    """Cells of a matrix with too few accounts; None where accounts do not matter."""
+    accounts = merged.get(accounts_of(name))
+    return None if accounts is None else accounts.few(*merged[name].both.shape)
+
+
+def _few_types(merged: Partial, name: str) -> tuple[Mask, Mask] | None:
+    """Response types with too few accounts: of all conversations, and in each column."""
+    of_each = _few(merged, name)
+    if of_each is None:
+        return None
+    counts = merged[name]
+    of_all = merged[accounts_of("types")].few(len(TYPES.names))
+    return of_all & (counts.rows > 0), of_each & (counts.both > 0)
+
+
+def _few_spoken(merged: Partial) -> tuple[Mask, Mask] | None:
+    """Explicit and implicit rows with too few accounts, [labels, 1 + types]."""
+    if accounts_of("explicit") not in merged:
+        return None
+    labels, types = merged["explicit x types"].both.shape
+    explicit, implicit = (
+        np.column_stack(
+            [
+                merged[accounts_of(said)].few(labels),
+                merged[accounts_of(f"{said} x types")].few(labels, types),
+            ]
+        )
+        for said in ("explicit", "implicit")
+    )
+    return explicit, implicit
+
+
+def _hidden_associations(merged: Partial, vocabulary: Codebook) -> dict[str, list[Mask]]:
+    """Cells of each level that are hidden, by the name of the columns."""
+    least, ancestors = vocabulary.thresholds.min_conversations, vocabulary.ai_ancestors
+    sizes = [len(names) for names in vocabulary.ai_levels]
+    parents = [np.zeros(size, np.int32) for size in sizes[:-1]]
+    for below, parent in enumerate(parents):
+        parent[ancestors[below]] = ancestors[below + 1]
+    hidden: dict[str, list[Mask]] = {}
+    for name in COLUMN_NAMES:
+        matrices = [f"ai_{level} x {name}" for level in range(len(sizes))]
+        counts = [merged[matrix].both for matrix in matrices]
+        few = [_few(merged, matrix) for matrix in matrices]
+        masks = [
+            (n > 0) & mask if mask is not None else np.zeros(n.shape, bool)
+            for n, mask in zip(counts, few, strict=True)
+        ]
+        adds_up = name != "human"  # a conversation may have several
+        hidden[name] = hide_levels(counts, parents, least, masks) if adds_up else masks
+    return hidden
+
+
 def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterator[pa.Table]:
+    hidden = _hidden_associations(merged, vocabulary)
     for level, names in enumerate(vocabulary.ai_levels):
         for name in COLUMN_NAMES:
             yield associations(
@@ -106,7 +194,7 @@ def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterat
                 alpha=alpha,
                 least_observed=1,
                 least=vocabulary.thresholds.min_conversations,
-                exclusive=name != "human",
+                hidden=hidden[name][level],
             )
 
 
@@ -130,15 +218,21 @@ def _comparisons(
     for groups in (models, groups_of_periods(columns["periods"], strata, name_of, shown)):
         for name, axis in axes.items():
             counts = merged[f"{groups.kind}: {name}"]
-            found = hidden_labels(counts, strata, groups, axis, least, exclusive=name == "types")
+            people = merged.get(accounts_of(f"{groups.kind}: {name}"))
+            found = hidden_labels(
+                counts, strata, groups, axis, least, people, exclusive=name == "types"
+            )
             if groups is models and name == "types":  # what `response_types` hides stays hidden
                 of_model = merged["types x models"]
-                also = hide_parts(of_model.rows, of_model.both, least)
+                few = _few_types(merged, "types x models") or ()
+                also = hide_parts(of_model.rows, of_model.both, least, *few)
                 found = {code: mask | also[:, code] for code, mask in found.items()}
             yield compare(counts, strata, groups, axis, least, found)
             if groups is models:
                 hidden[name] = found
-        yield task_mix(columns[groups.kind], groups, tasks, least)
+        people = merged.get(accounts_of(f"{groups.kind}: tasks"))
+        width = merged[f"{groups.kind}: types"].width // strata
+        yield task_mix(columns[groups.kind], groups, tasks, least, people, width)
     for name, counts in paired.items():
         yield compare_paired(counts, models, axes[name], least, hidden[name])
 

@@ -1,0 +1,93 @@
+"""A cell of enough conversations and too few accounts stands in no table."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_analyze import VOCABULARY, tables
+
+from vitw_ray.config import LabelsConfig
+from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.statistics.block import ConversationBlock
+from vitw_ray.statistics.cell_accounts import UNKNOWN, CellAccounts
+from vitw_ray.statistics.partials import add, count_block
+from vitw_ray.statistics.tables import compute
+
+pairs = st.lists(st.tuples(st.integers(0, 4), st.integers(UNKNOWN, 6)), max_size=40)
+
+
+def of(found, most=3):
+    cells, accounts = (np.array([p[n] for p in found], np.int64) for n in (0, 1))
+    return CellAccounts.of(most, cells, accounts)
+
+
+@given(pairs, pairs)
+def test_cells_with_enough_accounts_are_those_that_a_set_would_count(some, others):
+    known = {(c, a) for c, a in some + others if a != UNKNOWN}
+    few = [len({a for c, a in known if c == cell}) < 3 for cell in range(5)]
+    total = of(some).add(of(others))
+    assert total.few(5).tolist() == few
+    assert total.few_of(np.arange(5)).tolist() == few
+    assert np.bincount(total.cells, minlength=5).max(initial=0) <= 3
+
+
+def conversations(accounts, number, **row):
+    """Conversations of some accounts in turn."""
+    row = {"is_subjective": True, "model": "m", "task": None, "human_values": []} | row
+    return [(row, accounts[n % len(accounts)]) for n in range(number)]
+
+
+def made(found, vocabulary):
+    extractions, tasks = tables([row for row, _ in found])
+    column = extractions.schema.get_field_index("account_id")
+    accounts = pa.array([account for _, account in found], pa.string())
+    extractions = extractions.set_column(column, extractions.schema.field(column), accounts)
+    half = len(found) // 2
+    blocks = (extractions.slice(0, half), extractions.slice(half))
+    merged = {}
+    for block in blocks:
+        merged = add(merged, count_block(ConversationBlock.of(block, tasks, vocabulary)))
+    return compute(merged, {}, vocabulary, 0.05)
+
+
+MANY = [f"a{n}" for n in range(8)]
+STRONG = RESPONSE_TYPES[0]
+RARE = {"ai_values": ["care", "clarity"], "human_values": ["speed"], "response_type": STRONG}
+RARE |= {"task": "tasks:l1:b"}
+USUAL = {"ai_values": ["care"], "human_values": ["honesty"], "response_type": RESPONSE_TYPES[1]}
+USUAL |= {"task": "tasks:l1:a"}
+OTHER = {"ai_values": ["clarity"], "human_values": ["honesty"], "response_type": RESPONSE_TYPES[2]}
+OTHER |= {"task": "tasks:l1:a", "model": "n"}
+
+
+@pytest.mark.parametrize("accounts", [["one"], ["one", "two", None]])
+def test_cells_of_one_account_are_in_no_table(accounts):
+    thresholds = LabelsConfig(min_conversations=10, min_accounts=3)
+    vocabulary = dataclasses.replace(VOCABULARY, thresholds=thresholds)
+    found = conversations(MANY, 40, **USUAL) + conversations(MANY, 40, **OTHER)
+    found += conversations(accounts, 30, **RARE)
+    loose = dataclasses.replace(thresholds, min_accounts=1)
+    shown = made(found, dataclasses.replace(VOCABULARY, thresholds=loose))
+    gated = made(found, vocabulary)
+
+    def cells(tables_, name):
+        counts = ("conversations", "observed", "explicit")
+        rows = [r for r in tables_[name].to_pylist() if any(r.get(c) for c in counts)]
+        return {tuple(v for v in row.values() if isinstance(v, str)) for row in rows}
+
+    of_rare = {
+        "response_types": lambda row: STRONG in row,
+        "associations": lambda row: STRONG in row or "tasks:l1:b" in row or row[-1] == "speed",
+        "cooccurrence": lambda row: True,
+        "mirroring": lambda row: STRONG in row,
+        "explicitness": lambda row: STRONG in row,
+    }
+    for name, is_rare in of_rare.items():
+        assert any(map(is_rare, cells(shown, name))), name
+        assert not any(map(is_rare, cells(gated, name))), name
+    compared = gated["model_comparison"].to_pylist()
+    assert not {row["label"] for row in compared} & {STRONG, "speed", "tasks:l1:b"}
+    assert any(RESPONSE_TYPES[1] in row for row in cells(gated, "response_types"))

@@ -1,0 +1,140 @@
+"""An exact solver that knows all public numbers finds no count below the threshold."""
+
+import numpy as np
+import pytest
+
+from vitw_ray.release.attacks.solver import System
+from vitw_ray.statistics import suppression
+from vitw_ray.statistics.suppression import hide_levels, hide_lines, hide_parts, hide_table
+
+LEAST = 5
+
+
+def system_of(table, hidden, *, rows=True, columns=True):
+    """A table with its open cells, and the sums of its lines."""
+    system = System()
+    system.known = {(r, c): int(table[r, c]) for r, c in np.argwhere(~hidden).tolist()}
+    cells = [[(r, c) for c in range(table.shape[1])] for r in range(table.shape[0])]
+    for line in [*(cells if rows else ()), *(zip(*cells, strict=True) if columns else ())]:
+        total = int(sum(table[cell] for cell in line))
+        system.add(list(line), total, total)
+    return system
+
+
+def exposed(system, table, least=LEAST):
+    """What is found, but for lines whose public sum says it itself."""
+    large_rows, large_columns = table.sum(axis=1) >= least, table.sum(axis=0) >= least
+    found = system.exposed(least)
+    return {c: b for c, b in found.items() if large_rows[c[0]] and large_columns[c[1]]}
+
+
+def random_table(made, most=9):
+    shape = tuple(made.integers(2, most - 2, 2))
+    scale = made.choice([2, 6, 20], shape)
+    return (made.poisson(scale) * (made.random(shape) < made.uniform(0.4, 1))).astype(np.int64)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_no_small_cell_of_a_cross_table_follows_from_its_margins(seed):
+    table = random_table(np.random.default_rng(seed))
+    hidden = hide_table(table, LEAST)
+    assert not (~hidden & (table > 0) & (table < LEAST)).any()
+    assert not exposed(system_of(table, hidden), table)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 350))
+def test_no_small_cell_of_further_cross_tables_follows(seed):
+    test_no_small_cell_of_a_cross_table_follows_from_its_margins(seed)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_no_small_cell_follows_from_all_and_the_groups(seed):
+    made = np.random.default_rng(seed)
+    parts = random_table(made)
+    whole = parts.sum(axis=1)
+    table = np.column_stack([whole, parts])
+    hidden = np.column_stack(
+        [hide_lines(whole[None, :], LEAST)[0], hide_parts(whole, parts, LEAST)]
+    )
+    system = system_of(table, hidden, rows=False)
+    for row in range(table.shape[0]):
+        system.add_equal([(row, c) for c in range(1, table.shape[1])], (row, 0))
+    assert not exposed(system, table)
+
+
+def random_levels(made):
+    """Conversations with labels and one column each, counted at three levels of a tree."""
+    labels, columns, n = made.integers(4, 9), made.integers(2, 6), int(made.integers(40, 300))
+    parents = [made.integers(0, 4, labels), made.integers(0, 2, 4)]
+    holds = made.random((n, labels)) < made.uniform(0.02, 0.4, labels)
+    column = made.integers(0, columns, n)
+    levels = []
+    for parent, size in [(None, labels), (parents[0], 4), (parents[1], 2)]:
+        if parent is not None:
+            above = np.zeros((n, size), bool)
+            for child, node in enumerate(parent.tolist()):
+                above[:, node] |= holds[:, child]
+            holds = above
+        counts = np.zeros((holds.shape[1], columns), np.int64)
+        np.add.at(counts, (np.nonzero(holds)[1], column[np.nonzero(holds)[0]]), 1)
+        levels.append(counts)
+    return levels, parents
+
+
+def solved_levels(levels, parents, masks):
+    system = System()
+    for at, (table, hidden) in enumerate(zip(levels, masks, strict=True)):
+        for r in range(table.shape[0]):
+            cells = [(at, r, c) for c in range(table.shape[1])]
+            # a cell that is not there may be hidden or 0
+            system.known |= {
+                cell: int(table[r, cell[2]])
+                for cell in cells
+                if not hidden[r, cell[2]] and table[r, cell[2]]
+            }
+            system.add(cells, int(table[r].sum()), int(table[r].sum()))
+    for below, parent in enumerate(parents):
+        for node in range(levels[below + 1].shape[0]):
+            children = np.flatnonzero(parent == node).tolist()
+            for c in range(levels[0].shape[1]):
+                whole, parts = (below + 1, node, c), [(below, child, c) for child in children]
+                system.add({**dict.fromkeys(parts, 1), whole: -1}, 0, np.inf)
+                for part in parts:
+                    system.add({whole: 1, part: -1}, 0, np.inf)
+    large = {(at, r) for at, t in enumerate(levels) for r in range(len(t)) if t[r].sum() >= LEAST}
+    return {cell: b for cell, b in system.exposed(LEAST).items() if cell[:2] in large}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_small_cell_follows_from_the_levels_of_a_tree(seed):
+    levels, parents = random_levels(np.random.default_rng(seed))
+    assert not solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20, 150))
+def test_no_small_cell_follows_from_the_levels_of_further_trees(seed):
+    test_no_small_cell_follows_from_the_levels_of_a_tree(seed)
+
+
+def test_the_solver_finds_what_is_hidden_level_by_level_only():
+    found = 0
+    for seed in (5, 11, 17):
+        levels, parents = random_levels(np.random.default_rng(seed))
+        found += len(solved_levels(levels, parents, [hide_lines(t, LEAST) for t in levels]))
+    assert found
+
+
+def test_a_cell_between_two_blocks_of_hidden_cells_does_not_follow(monkeypatch):
+    table = np.array([[3, 3, 2, 20], [3, 3, 20, 20], [20, 20, 3, 3], [20, 20, 3, 3]])
+    assert not exposed(system_of(table, hide_table(table, LEAST)), table)
+    monkeypatch.setattr(suppression, "_hide_beside_narrow", lambda *_: False)
+    found = exposed(system_of(table, hide_table(table, LEAST)), table)
+    assert found == {(0, 2): (2, 2)}  # line by line it is not alone
+
+
+def test_the_solver_finds_a_cell_that_is_hidden_alone():
+    table = np.array([[20, 3], [9, 11]])
+    alone = table == 3
+    assert system_of(table, alone).exposed(LEAST) == {(0, 1): (3, 3)}
