@@ -1,0 +1,171 @@
+"""Totals over all conversations, from a reviewed sample and the reader's answers to all of them.
+
+Every measure of stage 5 is a function of how many conversations are in which state, such as "not
+subjective", "subjective without the value" and "subjective with the value". The reader's state is
+known of all conversations, the true one (that of people) of a probability sample. The totals
+
+    T = tuning x reader over all + sum over reviewed of weight x (people - tuning x reader)
+
+are unbiased whatever errors the reader makes, because only the design of the sample is assumed:
+the difference estimator of survey sampling, known as prediction-powered inference (Angelopoulos et
+al., 2023), and with `tuning` = 1 as design-based supervised learning (Egami et al., 2023). `tuning`
+minimises the variance (PPI++, Angelopoulos, Duchi and Zrnic, 2023): a reader that is of no use
+gets 0, which leaves the estimate of people alone.
+
+All of it needs counts of the reader's states and the reviewed rows, never the population itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vitw_ray.intervals import Floats
+from vitw_ray.statistics.contingency import Integers
+
+ROUNDS = (
+    5  # ours: tuning and gradient depend on each other; the third round changes nothing visible
+)
+
+Measure = Callable[[Floats], tuple[float, Floats]]
+"""From totals [groups, states]: the value and its gradient [groups, states]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reviewed:
+    """The reviewed conversations, in rows; all arrays have their length.
+
+    `group` is a known property, such as the assistant. States are codes; of a sample that covers a
+    part of the population only, leave the other rows out of both.
+    """
+
+    probability: Floats  # of being in the sample
+    stratum: Integers
+    account: Integers  # rows of one account are not independent
+    group: Integers
+    people: Integers  # true state
+    reader: Integers  # state by the reader
+
+    @property
+    def rows(self) -> int:
+        """Number of reviewed conversations."""
+        return self.probability.size
+
+    def of_states(self, group: Integers, people: Integers, reader: Integers) -> "Reviewed":
+        """The same sample with other states."""
+        return replace(self, group=group, people=people, reader=reader)
+
+    @cached_property
+    def weight(self) -> Floats:
+        """How many conversations a row stands for."""
+        return 1 / self.probability
+
+    @cached_property
+    def scale(self) -> Floats:
+        """Factor of a deviation from the mean of its stratum: rows of the stratum, finite size."""
+        n = np.bincount(self._pooled)[self._pooled]
+        size = np.bincount(self._pooled, self.weight)[self._pooled]
+        left = np.clip(1 - n / size, 0.0, 1.0)
+        return np.sqrt(left * n / np.maximum(n - 1, 1))
+
+    @cached_property
+    def _pooled(self) -> Integers:
+        """Strata with at least two rows; single rows are one stratum, or join another one."""
+        _, codes, sizes = np.unique(self.stratum, return_inverse=True, return_counts=True)
+        single = sizes[codes] == 1
+        if single.sum() == 1:
+            nearest = int(np.argmin(np.where(single, np.inf, np.abs(codes - codes[single][0]))))
+            return np.where(single, codes[nearest], codes)
+        return np.where(single, sizes.size, codes)
+
+    def deviations(self, contributions: Floats) -> Floats:
+        """Scaled deviations by account: their squares add up to the variance of the sum."""
+        n = np.bincount(self._pooled)
+        with np.errstate(invalid="ignore"):
+            mean = np.bincount(self._pooled, contributions) / n
+        scaled = self.scale * (contributions - mean[self._pooled])
+        return np.bincount(self._accounts, scaled)
+
+    @cached_property
+    def _accounts(self) -> Integers:
+        return np.unique(self.account, return_inverse=True)[1].astype(np.int64)
+
+    def totals(self, states: Integers, shape: tuple[int, int]) -> Floats:
+        """Weighted totals [groups, states] of the people's or the reader's states."""
+        keys = self.group * shape[1] + states
+        return np.bincount(keys, self.weight, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A measure with its variance.
+
+    `freedom` is the number of independent rows that the variance rests on, in effect: few if few
+    rows disagree with the reader (Satterthwaite). NaN: the totals are out of the measure's domain.
+    """
+
+    value: float
+    variance: float
+    freedom: float
+    tuning: float
+
+
+def estimate(
+    reviewed: Reviewed, population: ArrayLike, measure: Measure, tuning: float | None = None
+) -> Estimate:
+    """Estimate a measure of the true states.
+
+    The variance has two parts: of the review, and of the conversations themselves, as if they were
+    drawn from more of the kind.
+
+    Args:
+        reviewed: the sample.
+        population: [groups, states], conversations by the reader's state.
+        measure: what to estimate.
+        tuning: weight of the reader; by default the best.
+    """
+    found = np.asarray(population, float)
+    people = reviewed.totals(reviewed.people, found.shape)
+    surplus = found - reviewed.totals(reviewed.reader, found.shape)
+    used = 0.0 if tuning is None else tuning
+    for _ in range(ROUNDS if tuning is None else 1):
+        value, gradient = measure(people + used * surplus)
+        true = gradient[reviewed.group, reviewed.people]
+        read = gradient[reviewed.group, reviewed.reader]
+        by_people = reviewed.deviations(reviewed.weight * true)
+        by_reader = reviewed.deviations(reviewed.weight * read)
+        if tuning is None:
+            used = _tuned(by_people, by_reader)
+    if tuning is None:
+        value, gradient = measure(people + used * surplus)
+    residual = (by_people - used * by_reader) / (1 - _leverage(by_reader, tuning))
+    sampling = float(np.sum(reviewed.weight * true**2))
+    variance = float(np.sum(residual**2))
+    freedom = _freedom(residual) * ((variance + sampling) / variance) ** 2 if variance else 0.0
+    return Estimate(value, variance + sampling, freedom, used)
+
+
+def _tuned(by_people: Floats, by_reader: Floats) -> float:
+    """Least squares, from 0 (a reader of no use) to 1."""
+    square = float(by_reader @ by_reader)
+    best = float(by_people @ by_reader) / square if square > 0 else 0.0
+    return float(np.clip(best, 0.0, 1.0)) if np.isfinite(best) else 0.0
+
+
+def _leverage(by_reader: Floats, tuning: float | None) -> Floats:
+    """How much a row has decided the tuning; the residual without it is larger by 1 / (1 - h)."""
+    square = float(by_reader @ by_reader)
+    if tuning is not None or square == 0:
+        return np.zeros_like(by_reader)
+    return np.minimum(by_reader**2 / square, 0.9)
+
+
+def _freedom(residual: Floats) -> float:
+    squares = residual**2
+    total, fourth = float(squares.sum()), float((squares**2).sum())
+    spread = fourth - total**2 / residual.size
+    if total == 0 or not np.isfinite(spread):
+        return 0.0
+    return float(min(2 * total**2 / spread if spread > 0 else np.inf, residual.size - 1))
