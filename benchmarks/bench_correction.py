@@ -240,8 +240,8 @@ def main() -> None:
     )
     for name, every in checks.items():
         told = [one for one in every if one.found.reason is None]
-        covered = _covered(one.ends + (one.truth,) for one in told)
-        naive = _covered(one.naive + (one.truth,) for one in every)
+        covered = _covered((*one.ends, one.truth) for one in told)
+        naive = _covered((*one.naive, one.truth) for one in every)
         result.ratios |= {f"{name}_coverage": covered, f"{name}_naive_coverage": naive}
         result.work[f"{name}_told"] = [len(told), len(every)]
         result.rows.append((f"coverage: {name}", f"{covered:.3f}", f"{naive:.3f}"))

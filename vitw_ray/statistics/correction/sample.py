@@ -25,9 +25,9 @@ from numpy.typing import ArrayLike
 from vitw_ray.intervals import Floats
 from vitw_ray.statistics.contingency import Integers
 
-ROUNDS = (
-    5  # ours: tuning and gradient depend on each other; the third round changes nothing visible
-)
+ROUNDS = 5  # ours: tuning and gradient depend on each other; later rounds change nothing visible
+MOST_LEVERAGE = 0.9  # ours: a bound on a division by almost 0
+LEAST_FREEDOM = 2.0  # of one disagreement
 
 Measure = Callable[[Floats], tuple[float, Floats]]
 """From totals [groups, states]: the value and its gradient [groups, states]."""
@@ -74,6 +74,7 @@ class Reviewed:
     def _pooled(self) -> Integers:
         """Strata with at least two rows; single rows are one stratum, or join another one."""
         _, codes, sizes = np.unique(self.stratum, return_inverse=True, return_counts=True)
+        codes = codes.astype(np.int64)
         single = sizes[codes] == 1
         if single.sum() == 1:
             nearest = int(np.argmin(np.where(single, np.inf, np.abs(codes - codes[single][0]))))
@@ -95,7 +96,8 @@ class Reviewed:
     def totals(self, states: Integers, shape: tuple[int, int]) -> Floats:
         """Weighted totals [groups, states] of the people's or the reader's states."""
         keys = self.group * shape[1] + states
-        return np.bincount(keys, self.weight, minlength=shape[0] * shape[1]).reshape(shape)
+        sums = np.bincount(keys, self.weight, minlength=shape[0] * shape[1])
+        return np.asarray(sums, np.float64).reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ class Estimate:
     """A measure with its variance.
 
     `freedom` is the number of independent rows that the variance rests on, in effect: few if few
-    rows disagree with the reader (Satterthwaite). NaN: the totals are out of the measure's domain.
+    rows disagree with the reader (Satterthwaite). `value` is NaN if the totals are out of the
+    domain of the measure.
     """
 
     value: float
@@ -129,40 +132,54 @@ def estimate(
     found = np.asarray(population, float)
     people = reviewed.totals(reviewed.people, found.shape)
     surplus = found - reviewed.totals(reviewed.reader, found.shape)
-    used = 0.0 if tuning is None else tuning
-    for _ in range(ROUNDS if tuning is None else 1):
+    used, leverage = (0.0 if tuning is None else tuning), 0.0
+    value, gradient = measure(people + used * surplus)
+    for _ in range(ROUNDS if tuning is None else 0):
+        by_people, by_reader = _deviations(reviewed, gradient)
+        used, leverage = _tuned(by_people, by_reader)
         value, gradient = measure(people + used * surplus)
-        true = gradient[reviewed.group, reviewed.people]
-        read = gradient[reviewed.group, reviewed.reader]
-        by_people = reviewed.deviations(reviewed.weight * true)
-        by_reader = reviewed.deviations(reviewed.weight * read)
-        if tuning is None:
-            used = _tuned(by_people, by_reader)
-    if tuning is None:
-        value, gradient = measure(people + used * surplus)
-    residual = (by_people - used * by_reader) / (1 - _leverage(by_reader, tuning))
-    sampling = float(np.sum(reviewed.weight * true**2))
-    variance = float(np.sum(residual**2))
-    freedom = _freedom(residual) * ((variance + sampling) / variance) ** 2 if variance else 0.0
-    return Estimate(value, variance + sampling, freedom, used)
+    by_people, by_reader = _deviations(reviewed, gradient)
+    residual = (by_people - used * by_reader) / (1 - leverage)
+    of_review = max(float(residual @ residual), _one_disagreement(reviewed, gradient))
+    true = gradient[reviewed.group, reviewed.people]
+    variance = of_review + float(reviewed.weight @ true**2)
+    freedom = max(_freedom(residual), LEAST_FREEDOM)
+    if of_review:
+        freedom *= (variance / of_review) ** 2  # the part of the conversations is known well
+    return Estimate(value, variance, freedom, used)
 
 
-def _tuned(by_people: Floats, by_reader: Floats) -> float:
-    """Least squares, from 0 (a reader of no use) to 1."""
+def _one_disagreement(reviewed: Reviewed, gradient: Floats) -> float:
+    """What one row would add to the variance if people and reader differed there.
+
+    The least that is assumed: a reader that agrees on all of 100 rows may still err on one in 100.
+    """
+    return float(np.mean(reviewed.weight) * np.max(np.ptp(gradient, axis=1))) ** 2
+
+
+def _deviations(reviewed: Reviewed, gradient: Floats) -> tuple[Floats, Floats]:
+    """What each account adds to the measure, by people and by the reader."""
+    true = gradient[reviewed.group, reviewed.people]
+    read = gradient[reviewed.group, reviewed.reader]
+    weight = reviewed.weight
+    return reviewed.deviations(weight * true), reviewed.deviations(weight * read)
+
+
+def _tuned(by_people: Floats, by_reader: Floats) -> tuple[float, Floats | float]:
+    """The tuning by least squares, and the leverage of each row.
+
+    The tuning lies between 0 (a reader of no use) and 1. A row has decided a part of it, its
+    leverage h: its residual by the other rows alone is larger by 1 / (1 - h).
+    """
     square = float(by_reader @ by_reader)
-    best = float(by_people @ by_reader) / square if square > 0 else 0.0
-    return float(np.clip(best, 0.0, 1.0)) if np.isfinite(best) else 0.0
-
-
-def _leverage(by_reader: Floats, tuning: float | None) -> Floats:
-    """How much a row has decided the tuning; the residual without it is larger by 1 / (1 - h)."""
-    square = float(by_reader @ by_reader)
-    if tuning is not None or square == 0:
-        return np.zeros_like(by_reader)
-    return np.minimum(by_reader**2 / square, 0.9)
+    if square == 0:
+        return 0.0, 0.0
+    best = float(by_people @ by_reader) / square
+    return float(np.clip(best, 0.0, 1.0)), np.minimum(by_reader**2 / square, MOST_LEVERAGE)
 
 
 def _freedom(residual: Floats) -> float:
+    """How many equal residuals would tell the variance as well as these do."""
     squares = residual**2
     total, fourth = float(squares.sum()), float((squares**2).sum())
     spread = fourth - total**2 / residual.size
