@@ -63,8 +63,20 @@ def count_block(block: ConversationBlock) -> Partial:
         partial[f"mirroring_{level}"] = count_mirroring(
             human, values, twins(level), kind, task, block.group
         )
-    for groups, group in (("models", block.model), ("periods", block.period)):
-        group = block.by_task(group)
+    groupings = {"models": block.by_task(block.model), "periods": block.by_task(block.period)}
+    if block.vocabulary.languages:
+        groupings["languages"] = block.language
+        partial["language support"] = _language_support(block)
+    for groups, group in groupings.items():
         for name, values in compared.items():
             partial[f"{groups}: {name}"] = GroupCounts.of(values, group, n)
     return partial
+
+
+def _language_support(block: ConversationBlock) -> Support[str]:
+    support = Support[str](block.vocabulary.thresholds.min_accounts)
+    columns = (block.table[name].to_pylist() for name in ("language", "account_id"))
+    for language, account in zip(*columns, strict=True):
+        if language is not None:
+            support.count(language, account)
+    return support

@@ -7,28 +7,60 @@ place.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vitw_ray.config import LabelsConfig
+from vitw_ray.gate import Mask
 from vitw_ray.statistics.correction import bounds
 from vitw_ray.statistics.correction.measures import (
-    CELLS,
+    BOTH,
+    FIRST,
     HOLDING,
     LACKING,
+    NEITHER,
     OUTSIDE,
+    SECOND,
     LogOddsRatio,
     Share,
     Slope,
 )
-from vitw_ray.statistics.correction.sample import Estimate, Reviewed, estimate
+from vitw_ray.statistics.correction.sample import Reviewed, estimate
 
 LEAST_REVIEWED = 10  # ours: with and without the label; simulated coverage holds from there
 LEAST_OF_CELL = 5  # ours: of each cell of a 2 x 2 table
 LEAST_PERIODS = 3  # ours: two periods are a difference, not a trend
 
 Reason = Literal["few_reviewed", "no_estimate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Reviewed conversations, and their accounts, that a corrected number must rest on."""
+
+    rows: int = LEAST_REVIEWED
+    cell: int = LEAST_OF_CELL
+    accounts: int = 1
+
+    @classmethod
+    def of(cls, thresholds: LabelsConfig) -> Self:
+        """At least what a label needs to be shown."""
+        least = thresholds.min_conversations
+        return cls(max(LEAST_REVIEWED, least), max(LEAST_OF_CELL, least), thresholds.min_accounts)
+
+    def suffices(self, reviewed: Reviewed, states: Sequence[int], least: int, group: int) -> bool:
+        """Whether people put enough rows of a group, or of all (-1), into each state."""
+        inside = np.ones(reviewed.rows, bool) if group < 0 else reviewed.group == group
+        for state in states:
+            accounts = reviewed.account[inside & (reviewed.people == state)]
+            if accounts.size < least or np.unique(accounts).size < self.accounts:
+                return False
+        return True
+
+
+USUAL = Evidence()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,63 +77,62 @@ class Corrected:
     reason: Reason | None = None
 
 
-def share(reviewed: Reviewed, population: ArrayLike, group: int = 0) -> Corrected:
+def share(
+    reviewed: Reviewed, population: ArrayLike, group: int = 0, least: Evidence = USUAL
+) -> Corrected:
     """The share of a label within a group; states as in `share_states`."""
-    lacking, holding = _states_of(reviewed, group)
-    if min(lacking, holding) < LEAST_REVIEWED:
-        return _nothing(lacking + holding, "few_reviewed")
-    found = estimate(reviewed, population, Share(group))
-    return _share_or_reason(found, lacking + holding)
-
-
-def difference(reviewed: Reviewed, population: ArrayLike, a: int, b: int) -> Corrected:
-    """The share within group `a` minus that within group `b`."""
-    states = [_states_of(reviewed, group) for group in (a, b)]
-    rows = int(np.sum(states))
-    if min(map(min, states)) < LEAST_REVIEWED:
+    rows = _base(reviewed, reviewed.group == group)
+    if not least.suffices(reviewed, (HOLDING, LACKING), least.rows, group):
         return _nothing(rows, "few_reviewed")
-    found = [estimate(reviewed, population, Share(group)) for group in (a, b)]
-    if not all(0 < one.value < 1 for one in found):
-        return _nothing(rows, "no_estimate")
-    low, high = bounds.of_difference(*found)
-    return Corrected(found[0].value - found[1].value, low, high, rows)
-
-
-def odds_ratio(reviewed: Reviewed, population: ArrayLike, group: int = 0) -> Corrected:
-    """The odds ratio of two labels; states as in `table_states`."""
-    mine = reviewed.people[reviewed.group == group]
-    cells = np.bincount(mine, minlength=CELLS)[OUTSIDE + 1 :]
-    if cells.min() < LEAST_OF_CELL:
-        return _nothing(int(cells.sum()), "few_reviewed")
-    found = estimate(reviewed, population, LogOddsRatio(group))
-    if np.isnan(found.value):
-        return _nothing(int(cells.sum()), "no_estimate")
-    low, high = np.exp(bounds.about(found)).tolist()
-    return Corrected(float(np.exp(found.value)), low, high, int(cells.sum()))
-
-
-def trend(reviewed: Reviewed, population: ArrayLike, times: Sequence[float]) -> Corrected:
-    """How much the share of a label grows per period; groups are periods, at `times`."""
-    held = np.bincount(reviewed.people, minlength=HOLDING + 1)
-    lacking, holding = int(held[LACKING]), int(held[HOLDING])
-    periods = np.unique(reviewed.group[reviewed.people != OUTSIDE]).size
-    if min(lacking, holding) < LEAST_REVIEWED or periods < LEAST_PERIODS:
-        return _nothing(lacking + holding, "few_reviewed")
-    found = estimate(reviewed, population, Slope(times))
-    if np.isnan(found.value):
-        return _nothing(lacking + holding, "no_estimate")
-    return Corrected(found.value, *bounds.about(found), lacking + holding)
-
-
-def _states_of(reviewed: Reviewed, group: int) -> tuple[int, int]:
-    mine = reviewed.people[reviewed.group == group]
-    return int(np.sum(mine == LACKING)), int(np.sum(mine == HOLDING))
-
-
-def _share_or_reason(found: Estimate, rows: int) -> Corrected:
+    found = estimate(reviewed, population, Share(group))
     if not 0 < found.value < 1:
         return _nothing(rows, "no_estimate")
     return Corrected(found.value, *bounds.of_share(found), rows)
+
+
+def difference(
+    reviewed: Reviewed, population: ArrayLike, a: int, b: int, least: Evidence = USUAL
+) -> Corrected:
+    """The share within group `a` minus that within group `b`."""
+    rows = _base(reviewed, np.isin(reviewed.group, (a, b)))
+    states = HOLDING, LACKING
+    if not all(least.suffices(reviewed, states, least.rows, group) for group in (a, b)):
+        return _nothing(rows, "few_reviewed")
+    one, other = (estimate(reviewed, population, Share(group)) for group in (a, b))
+    if not (0 < one.value < 1 and 0 < other.value < 1):
+        return _nothing(rows, "no_estimate")
+    return Corrected(one.value - other.value, *bounds.of_difference(one, other), rows)
+
+
+def odds_ratio(reviewed: Reviewed, population: ArrayLike, least: Evidence = USUAL) -> Corrected:
+    """The odds ratio of two labels, in a single group; states as in `table_states`."""
+    rows = _base(reviewed, reviewed.group == 0)
+    if not least.suffices(reviewed, (NEITHER, FIRST, SECOND, BOTH), least.cell, 0):
+        return _nothing(rows, "few_reviewed")
+    found = estimate(reviewed, population, LogOddsRatio())
+    if np.isnan(found.value):
+        return _nothing(rows, "no_estimate")
+    low, high = np.exp(bounds.about(found)).tolist()
+    return Corrected(float(np.exp(found.value)), low, high, rows)
+
+
+def trend(
+    reviewed: Reviewed, population: ArrayLike, times: Sequence[float], least: Evidence = USUAL
+) -> Corrected:
+    """How much the share of a label grows per unit of `times`, of which each group has one."""
+    rows = _base(reviewed, np.ones(reviewed.rows, bool))
+    periods = np.unique(reviewed.group[reviewed.people != OUTSIDE]).size
+    enough = least.suffices(reviewed, (HOLDING, LACKING), least.rows, -1)
+    if not enough or periods < LEAST_PERIODS:
+        return _nothing(rows, "few_reviewed")
+    found = estimate(reviewed, population, Slope(times))
+    if np.isnan(found.value):
+        return _nothing(rows, "no_estimate")
+    return Corrected(found.value, *bounds.about(found), rows)
+
+
+def _base(reviewed: Reviewed, inside: Mask) -> int:
+    return int(np.sum(inside & (reviewed.people != OUTSIDE)))
 
 
 def _nothing(rows: int, reason: Reason) -> Corrected:

@@ -87,7 +87,7 @@ class Reviewed:
         with np.errstate(invalid="ignore"):
             mean = np.bincount(self._pooled, contributions) / n
         scaled = self.scale * (contributions - mean[self._pooled])
-        return np.bincount(self._accounts, scaled)
+        return np.asarray(np.bincount(self._accounts, scaled), np.float64)
 
     @cached_property
     def _accounts(self) -> Integers:
