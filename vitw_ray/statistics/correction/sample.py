@@ -141,12 +141,18 @@ def estimate(
     by_people, by_reader = _deviations(reviewed, gradient)
     residual = (by_people - used * by_reader) / (1 - leverage)
     of_review = max(float(residual @ residual), _one_disagreement(reviewed, gradient))
-    true = gradient[reviewed.group, reviewed.people]
-    variance = of_review + float(reviewed.weight @ true**2)
+    variance = of_review + _of_conversations(reviewed, gradient)
     freedom = max(_freedom(residual), LEAST_FREEDOM)
     if of_review:
         freedom *= (variance / of_review) ** 2  # the part of the conversations is known well
     return Estimate(value, variance, freedom, used)
+
+
+def _of_conversations(reviewed: Reviewed, gradient: Floats) -> float:
+    """Variance of the true measure if the conversations are drawn from more of the kind."""
+    true, weight = gradient[reviewed.group, reviewed.people], reviewed.weight
+    squares = float(weight @ true**2) - float(weight @ true) ** 2 / float(weight.sum())
+    return max(squares, 0.0) * reviewed.rows / max(reviewed.rows - 1, 1)
 
 
 def _one_disagreement(reviewed: Reviewed, gradient: Floats) -> float:
