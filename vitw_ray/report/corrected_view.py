@@ -26,7 +26,7 @@ class CorrectedView:
 def corrected_view(table: pa.Table, names: Names, top: int) -> CorrectedView | None:
     """The `top` rows of each measure, by size; None without a reviewed sample.
 
-    A difference or a trend is listed if its interval leaves out 0, an odds ratio if it leaves out 1.
+    A difference or trend is listed if its interval leaves out 0, an odds ratio if it leaves out 1.
     """
     if not table.num_rows:
         return None
