@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vitw_ray.config import LabelsConfig
-from vitw_ray.intervals import Floats
+from vitw_ray.intervals import Floats, z_quantile
 from vitw_ray.statistics.correction import bounds, corrected
 from vitw_ray.statistics.correction.corrected import Evidence
 from vitw_ray.statistics.correction.measures import (
@@ -113,6 +113,47 @@ def test_a_mean_with_unequal_probabilities_is_that_of_glide(tuning, theirs):
 
     found = estimate(one, counted(), mean, tuning=tuning)
     assert found.value == pytest.approx(theirs, abs=1e-9)
+
+
+def tuned_as(theirs: float, part: float = REVIEWED / N) -> float:
+    """Our tuning for theirs."""
+    return theirs / (1 - part)
+
+
+@pytest.mark.parametrize(("tuning", "theirs"), [(1.0, 0.30625), (0.5, 0.295625)])
+def test_a_share_is_that_of_ppi_python(tuning, theirs):
+    found = estimate(EVENLY, counted(), Share(), tuned_as(tuning))
+    assert found.value == pytest.approx(theirs, abs=1e-9)
+
+
+def test_an_interval_is_that_of_ppi_python_where_both_samples_have_one_variance():
+    reader = np.concatenate([READER[:REVIEWED], ~READER[:REVIEWED]])
+    one = sample(np.arange(REVIEWED), 0.5, reader=reader)
+    found = estimate(one, counted(reader), Share(), tuned_as(0.5, part=0.5))
+    assert found.value == pytest.approx(0.445, abs=1e-9)
+    theirs = (0.5034508121299853 - 0.3865491878700147) / 2
+    of_n = np.sqrt(found.variance * (REVIEWED - 1) / REVIEWED)  # theirs divides by n
+    assert z_quantile() * of_n == pytest.approx(theirs, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("tuning", "ols", "logistic"),
+    [(1.0, -0.015682641154718083, -0.03869210664324856)]
+    + [(0.5, 0.02148198769331772, 0.12422007395672556)],
+)
+def test_regressions_on_a_group_are_those_of_ppi_python(tuning, ols, logistic):
+    group = drawn(N, 0.5, 3).astype(np.int64)
+    totals = counted(group=group).astype(float)
+    shares = [
+        estimate(sample(np.arange(REVIEWED), 0.2, group=group), totals, Share(g), tuned_as(tuning))
+        for g in (0, 1)
+    ]
+    assert shares[1].value - shares[0].value == pytest.approx(ols, abs=1e-9)
+    people, reader = (table_states(EVERY, group == 1, found) for found in (TRUTH, READER))
+    cells = np.bincount(reader, minlength=CELLS)[None]
+    one = EVENLY.of_states(EVENLY.group, people[:REVIEWED], reader[:REVIEWED])
+    found = estimate(one, cells, LogOddsRatio(), tuned_as(tuning))
+    assert found.value == pytest.approx(logistic, abs=1e-9)
 
 
 def test_people_alone_give_the_textbook_variance():
