@@ -216,8 +216,8 @@ def saved(
     return widths[0], widths[1], widths[2]
 
 
-def main() -> None:
-    quick = arguments(__doc__).quick
+def measure(quick: bool) -> Result:
+    """All runs, and what comes of them."""
     runs, rng = QUICK_RUNS if quick else RUNS, np.random.default_rng(0)
     checks: dict[str, list[Check]] = defaultdict(list)
     widths = []
@@ -251,7 +251,11 @@ def main() -> None:
         ("false or wrong-signed differences", *(f"{found:.3f}" for found in false.values()))
     )
     result.rows.append(("labels saved", f"{result.ratios['labels_saved']:.2f}", ""))
-    result.report(("measure", "corrected", "naive"))
+    return result
+
+
+def main() -> None:
+    measure(arguments(__doc__).quick).report(("measure", "corrected", "naive"))
 
 
 def _covered(intervals: Iterable[tuple[float, float, float]]) -> float:
