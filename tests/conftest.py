@@ -62,11 +62,14 @@ def local_ray() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def sample_run(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> "OpenedRun":
     """All stages over 400 planted conversations, in several parts; not to be changed."""
-    from whole_runs import plant_files, small_config
+    from whole_runs import plant_files, review_planted, small_config
 
     from vitw_ray import run
 
     folder = tmp_path_factory.mktemp("sample_run")
     inputs = plant_files(folder / "in", rows=400)
     config = small_config(inputs, folder / "run", folder / "secret")
-    return run(config, alpha=0.5)  # so few conversations show little at the usual level
+    reviewed = review_planted(folder / "reviewed.jsonl", rows=400, every=2)
+    return run(
+        config, alpha=0.5, reviewed=reviewed
+    )  # so few conversations show little at the usual level

@@ -14,6 +14,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import bench_correction  # noqa: E402
 import bench_embed  # noqa: E402
 import bench_extract  # noqa: E402
 import bench_kmeans  # noqa: E402
@@ -226,3 +227,14 @@ def test_random_trees_nest():
     for level in upper:
         assert len(set(zip(lower.tolist(), level.tolist(), strict=True))) == len(set(lower))
         lower = level
+
+
+@pytest.mark.slow
+def test_corrected_intervals_hold_the_truth_where_naive_ones_do_not():
+    found = bench_correction.measure(quick=True)
+    for name in ("shares", "differences", "odds_ratios"):
+        assert found.ratios[f"{name}_coverage"] > 0.9
+        assert found.ratios[f"{name}_naive_coverage"] < 0.5
+    assert found.ratios["false_differences_corrected"] <= 0.06
+    assert found.ratios["false_differences_naive"] >= 0.3
+    assert found.ratios["labels_saved"] >= 1.25

@@ -76,6 +76,7 @@ MOVES: dict[str, str] = {
     # statistics
     "alpha": "statistics report",
     "period": "statistics",
+    "reviewed": "statistics",  # by what the file says
     # report and release
     "top": "report",
     "release_name": "release",
@@ -199,11 +200,20 @@ def distilled_heads(folder: Path) -> str:
     return str(folder)
 
 
+def reviewed_file(folder: Path, level: int = 3, name: str = "reviewed.jsonl") -> str:
+    """People have judged one conversation."""
+    (folder / name).write_text(json.dumps({"conversation_id": "c", "subjectivity": level}))
+    return str(folder / name)
+
+
+FILES = {"screen_heads": distilled_heads, "reviewed": reviewed_file}
+
+
 @pytest.mark.parametrize("name", MOVES)
 def test_a_setting_moves_the_stages_that_it_decides_and_no_other(name, tmp_path):
     before = with_settings(laptop(), BESIDE.get(name, {}))
     value = settings(before)[name]
-    changed = distilled_heads(tmp_path) if name == "screen_heads" else other(name, value)
+    changed = FILES[name](tmp_path) if name in FILES else other(name, value)
     after = with_settings(before, {name: changed})
     assert settings(after)[name] != value
     old, new = keys(before), keys(after)
@@ -230,6 +240,21 @@ def test_settings_of_a_screen_that_is_off_move_nothing():
     plain = keys(laptop())
     for name, value in (("screen_loss", 0.05), ("screen_sample", 9), ("screen_embedder", "mpnet")):
         assert keys(with_settings(laptop(), {name: value})) == plain
+
+
+def test_a_reviewed_sample_is_known_by_what_it_says_and_not_by_its_name(tmp_path):
+    first, second, third = (
+        keys(with_settings(laptop(), {"reviewed": reviewed_file(tmp_path, level, name)}))
+        for level, name in ((3, "a.jsonl"), (3, "b.jsonl"), (4, "c.jsonl"))
+    )
+    assert first == second
+    assert first["statistics"] != third["statistics"]
+
+
+def test_where_the_gate_stands_decides_what_people_call_subjective(tmp_path):
+    reviewed = with_settings(laptop(), {"reviewed": reviewed_file(tmp_path)})
+    stricter = with_settings(reviewed, {"subjective_from": 4})
+    assert keys(reviewed)["statistics"] != keys(stricter)["statistics"]
 
 
 def test_a_screen_leaves_the_answers_of_the_reader_as_they_are():

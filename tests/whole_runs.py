@@ -40,6 +40,21 @@ def plant_files(folder: Path, rows: int, files: int = 2, shuffle: int | None = N
     return names
 
 
+def review_planted(file: Path, rows: int, every: int) -> str:
+    """Write what is true of some planted conversations, as people would have said it."""
+    with file.open("w", encoding="utf-8") as lines:
+        for number, (row, truth) in enumerate(plant(PlantedConfig(), 0, rows)):
+            if number % every == 0:
+                answer = {"stratum": "all", "probability": 1 / every, "labellers": 2}
+                answer |= {"conversation_id": row["conversation_id"]}
+                for name in ("subjectivity", "response_type", "human_values", "ai_values"):
+                    answer[name] = truth.get(name)
+                for name in ("human_values", "ai_values"):
+                    answer[name] = [value["label"] for value in answer[name] or ()]
+                lines.write(json.dumps(answer) + "\n")
+    return str(file)
+
+
 def small_config(
     inputs: list[str],
     output: Path | str,

@@ -315,13 +315,16 @@ Period = Literal["day", "week", "month"]
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsConfig:
-    """Stage 5: the significance level, and the periods that are compared."""
+    """Stage 5: the significance level, the periods that are compared, and a reviewed sample."""
 
     alpha: float = paper.ALPHA
     """Two-sided significance level before Bonferroni (paper, 2: |residual| > 4.33 for 3,307
     comparisons)."""
     period: Period = "week"
     """Each period is compared with the one before (ours: the paper covers a single week)."""
+    reviewed: str | None = None
+    """JSON lines with what people said of a sample of the conversations, as `vitw review score`
+    writes them, local or s3://: numbers are corrected for the reader's errors (`corrected`)."""
 
     def __post_init__(self) -> None:
         """Reject invalid values, naming the field."""

@@ -33,7 +33,7 @@ WRITTEN_BY: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("taxonomy", "task_assignments"), "taxonomy"),
         **dict.fromkeys(("response_types", "associations", "cooccurrence"), "statistics"),
         **dict.fromkeys(("variation", "mirroring", "explicitness"), "statistics"),
-        "model_comparison": "statistics",
+        **dict.fromkeys(("model_comparison", "corrected"), "statistics"),
     }
 )
 """Table -> the stage that writes it."""

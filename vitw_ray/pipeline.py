@@ -40,6 +40,7 @@ from vitw_ray.run_folder import (
 from vitw_ray.run_secret import load_secret
 from vitw_ray.stages import RunSetup, Stage, StageContext, without
 from vitw_ray.statistics.analyze import analyze
+from vitw_ray.statistics.correction.reviewed_file import reviewed_digest
 from vitw_ray.storage import Storage
 from vitw_ray.summary import folder_name, inputs_of, public_settings, summarise
 from vitw_ray.taxonomy.build import build_taxonomy
@@ -84,7 +85,9 @@ STAGES = (
         "statistics",
         analyze,
         settings=lambda c: (
-            c.statistics,
+            without(c.statistics, "reviewed"),  # by its content, below
+            reviewed_digest(c.statistics.reviewed),
+            c.extraction.subjective_from if c.statistics.reviewed else None,
             c.labels.min_salience,
             c.labels.min_conversations,
             c.labels.min_accounts,

@@ -15,6 +15,7 @@
            mirroring         how often the assistant shows the value that the user brought
            explicitness      which AI values are stated outright, which only shown
            model_comparison  two assistants, or two periods, side by side
+           corrected         the same numbers without the reader's errors, by a reviewed sample
 
 Stages pass on these tables, and counts in their manifests; nothing else. Each table has its schema
 here, and a column keeps its name from the first table to the last. Read `pipeline.py` next, which
@@ -272,6 +273,25 @@ MODEL_COMPARISON = pa.schema(
 )
 """Each pair of assistants, or each period and the one before: what either shows more."""
 
+CORRECTED = pa.schema(
+    [
+        _required("measure", _TEXT),  # share, difference, odds_ratio, trend
+        _required("facet", _TEXT),
+        _required("level", pa.int8()),
+        _required("label", _TEXT),  # label, cluster_id, response type, `subjective` or `mirrored`
+        pa.field("over_facet", _TEXT),  # models, languages, periods, or the facet of `over`
+        pa.field("over", _TEXT),
+        pa.field("versus", _TEXT),  # the group whose share is subtracted
+        pa.field("raw", _SHARE),  # by the reader alone
+        pa.field("corrected", _SHARE),  # null with a reason
+        pa.field("low", _SHARE),  # 95 % interval of `corrected`
+        pa.field("high", _SHARE),
+        _required("reviewed", _COUNT),  # conversations of the base by people, rounded down
+        pa.field("reason", _TEXT),  # why there is no number
+    ]
+)
+"""Measures without the reader's errors. Written only where `--reviewed` names a sample."""
+
 TABLES: dict[str, pa.Schema] = {
     "conversations": CONVERSATIONS,
     "rejects": REJECTS,
@@ -287,6 +307,7 @@ TABLES: dict[str, pa.Schema] = {
     "mirroring": MIRRORING,
     "explicitness": EXPLICITNESS,
     "model_comparison": MODEL_COMPARISON,
+    "corrected": CORRECTED,
 }
 
 

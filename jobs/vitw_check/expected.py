@@ -40,6 +40,9 @@ SCHEMAS = {
     "label string!; conversations_a int64!; conversations_b int64!; share_a double; "
     "share_b double; difference double; low double; high double; p_adjusted double; "
     "matched_on string!",
+    "corrected": "measure string!; facet string!; level int8!; label string!; over_facet string; "
+    "over string; versus string; raw double; corrected double; low double; high double; "
+    "reviewed int64!; reason string",
 }
 """Columns, types and `!` for "never null", as the documentation of the tables states them."""
 
@@ -60,6 +63,7 @@ STAGES = {  # in order: what a stage must have read, and what it must have writt
     "release": (("labels", "taxonomy"), RELEASE),
 }
 MADE_BY = {table: stage for stage, (_, tables) in STAGES.items() for table in tables}
+MADE_BY["corrected"] = "statistics"  # only of a run with a reviewed sample
 MANIFEST_FIELDS = {
     *("stage", "number", "key", "inputs", "config", "rows_in", "rows_out", "rejected", "failed"),
     *("seconds", "rows_per_s", "versions", "files", "details"),

@@ -66,6 +66,29 @@ def check_mirroring(run: CheckedRun) -> Problems:
         yield f"{missing} response types with human values have no row, or two"
 
 
+def check_corrected(run: CheckedRun) -> Problems:
+    """Corrected numbers: raw shares counted again, a number or a reason, in its interval."""
+    if "corrected" not in run.run["tables"]:
+        return
+    counted, whole, everything = Counter[tuple[str, str]](), 0, 0
+    for row in run.subjective():
+        whole += 1
+        everything += row["response_type"] is not None
+        for facet in ("ai_values", "human_values", "response_types"):
+            counted.update((facet, name) for name in run.members(row, facet))
+    for number, row in enumerate(run.rows("corrected")):
+        where, numbers = f"row {number}", [row[name] for name in ("corrected", "low", "high")]
+        if (None in numbers) != (row["reason"] is not None) or len({*map(type, numbers)}) != 1:
+            yield f"{where}: neither a number nor a reason, or both"
+        elif None not in numbers and not numbers[1] <= numbers[0] <= numbers[2]:
+            yield f"{where}: the number is outside its interval"
+        if row["measure"] == "share" and row["level"] == 0 and row["over_facet"] is None:
+            base = everything if row["facet"] == "response_types" else whole
+            hits = counted.get((row["facet"], row["label"]), 0)
+            if row["facet"] != "subjectivity":
+                yield from differ(where, row, {"raw": hits / base})
+
+
 def _needless(run: CheckedRun, table: list[Row], missing: Counter[tuple]) -> int:
     """Missing response types that are neither too few nor the smallest beside some that are.
 

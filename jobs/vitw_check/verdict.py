@@ -78,6 +78,7 @@ CHECKS: dict[str, Callable[[CheckedRun], Problems]] = {
     "mirroring": shares.check_mirroring,
     "explicitness": associations.check_explicitness,
     "model_comparison": comparisons.check_model_comparison,
+    "corrected": shares.check_corrected,
     "intervals": shares.check_intervals,
     # what people get, and the input
     "release_frequencies": outputs.check_release_frequencies,

@@ -1,1 +1,1 @@
-"""Evaluation of readers: planted conversations with known truth, agreement, prevalence."""
+"""Evaluation of readers: planted conversations with known truth, agreement."""

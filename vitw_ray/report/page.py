@@ -15,6 +15,7 @@ from vitw_ray.records import TABLES
 from vitw_ray.report import sections, tree_view
 from vitw_ray.report.assistants_view import assistants_view
 from vitw_ray.report.companions import spoken, together
+from vitw_ray.report.corrected_view import corrected_view
 from vitw_ray.report.html import environment
 from vitw_ray.report.pairings import pairings
 
@@ -69,4 +70,5 @@ def render(
         together=together(table("cooccurrence"), table("labels"), "ai_values", subjective, top),
         models=assistants_view(table("model_comparison"), alpha, FEW),
         spreads=sections.variation(table("variation").to_pylist(), top),
+        corrected=corrected_view(table("corrected"), names, top),
     )

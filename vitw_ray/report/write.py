@@ -16,16 +16,18 @@ TABLES = (
     "cooccurrence",
     "model_comparison",
 )
+OPTIONAL = ("corrected",)  # of a run with a reviewed sample; the key of its stage covers it
 
 
 def write_report(context: StageContext) -> StageReport:
     """Render the page from the manifests and the public tables of the previous stages."""
-    read = {name: context.tables[name].public for name in TABLES}
+    present = (*TABLES, *(name for name in OPTIONAL if name in context.tables))
+    read = {name: context.tables[name].public for name in present}
     tables = {name: read_table(context.storage, table) for name, table in read.items()}
     config = context.config
     page = render(tables, run_facts(context), config.report.top, config.statistics.alpha)
     return StageReport(
         files=[context.folder.write_text("report.html", page)],
-        rows_in=sum(context.tables[name].rows for name in TABLES),
+        rows_in=sum(context.tables[name].rows for name in present),
         rows_out=1,
     )

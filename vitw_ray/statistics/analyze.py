@@ -17,12 +17,17 @@ from vitw_ray import cluster
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.hash_runs import read_range, write_sorted_run
 from vitw_ray.keys import range_bounds
+from vitw_ray.records import EXTRACTIONS
 from vitw_ray.run_folder import FileEntry, StageReport, read_part
 from vitw_ray.stages import StageContext
 from vitw_ray.statistics.block import COLUMNS, ConversationBlock
 from vitw_ray.statistics.clustered import ClusteredCounts, residuals_by_account
 from vitw_ray.statistics.codebook import Codebook, read_codebook
 from vitw_ray.statistics.contingency import Integers
+from vitw_ray.statistics.correction.answers import Answers, put_together
+from vitw_ray.statistics.correction.correct import correct, languages_of, reviewed_rows
+from vitw_ray.statistics.correction.corrected import Evidence
+from vitw_ray.statistics.correction.reviewed_file import read_reviewed
 from vitw_ray.statistics.paired import ANSWERS, answers_of, count_paired
 from vitw_ray.statistics.partials import Partial, add, count_block, pack, unpack
 from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, compute, facts
@@ -38,6 +43,10 @@ def analyze(context: StageContext) -> StageReport:
     vocabulary = read_codebook(context.storage, context.tables, context.config, models)
     if not context.manifests["labels"]["details"]["with_account"]:
         vocabulary = replace(vocabulary, thresholds=replace(vocabulary.thresholds, min_accounts=1))
+    answers = _reviewed(context, vocabulary)
+    if answers is not None:
+        languages = languages_of(answers, Evidence.of(vocabulary.thresholds))
+        vocabulary = replace(vocabulary, languages=languages)
     shared = [cluster.put_shared(vocabulary)]
     parts = context.tables["extractions"].files
     blocks = Blocks(context.storage, parts, context.tables["task_assignments"].files, shared)
@@ -53,12 +62,35 @@ def analyze(context: StageContext) -> StageReport:
     tables = compute(merged, paired, vocabulary, context.config.statistics.alpha)
     if context.manifests["labels"]["details"]["with_account"]:
         tables["associations"] = _by_account(tables["associations"], blocks, vocabulary)
+    if answers is not None:
+        rows = context.tables["extractions"].rows
+        tables["corrected"] = correct(answers, merged, tables, rows, vocabulary)
     return StageReport(
         files=[context.folder.write_table(name, table) for name, table in tables.items()],
         rows_in=context.tables["extractions"].rows,
         rows_out=sum(table.num_rows for table in tables.values()),
-        details=facts(merged, vocabulary),
+        details=facts(merged, vocabulary) | dict(answers.details if answers else {}),
     )
+
+
+def _reviewed(context: StageContext, vocabulary: Codebook) -> Answers | None:
+    """What people and the reader said of the reviewed conversations; None without a sample."""
+    config, storage = context.config, context.storage
+    if config.statistics.reviewed is None:
+        return None
+    file = read_reviewed(config.statistics.reviewed)
+    ids = [row.conversation_id for row in file.rows]
+    parts = context.tables["extractions"].files
+
+    def collect(unit: cluster.Unit) -> list[dict[str, Any]]:
+        return reviewed_rows(read_part(storage, parts[unit["part"]], COLUMNS), ids).to_pylist()
+
+    units = [{"part": number} for number in range(len(parts))]
+    found = [row for rows in cluster.stream(units, collect) for row in rows]
+    schema = pa.schema([EXTRACTIONS.field(name) for name in COLUMNS])
+    table = pa.Table.from_pylist(found, schema=schema)
+    rows = context.tables["extractions"].rows
+    return put_together(file, table, rows, config.extraction.subjective_from, vocabulary)
 
 
 @dataclass(frozen=True)

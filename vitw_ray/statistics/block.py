@@ -118,6 +118,11 @@ class ConversationBlock:
         return single(list(names), self.vocabulary.models)
 
     @cached_property
+    def language(self) -> CodedFacet:
+        """Languages that are compared."""
+        return single(self.table["language"].to_pylist(), self.vocabulary.languages)
+
+    @cached_property
     def period(self) -> CodedFacet:
         """Days, weeks or months since 1970."""
         codes = period_codes(self.table["created_at"], self.vocabulary.period)

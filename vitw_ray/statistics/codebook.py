@@ -30,6 +30,7 @@ class Codebook:
     min_salience: int = 1  # values below it are not counted
     period: Period = "week"
     thresholds: LabelsConfig = EVERYTHING  # of what is written
+    languages: Sequence[str] = ()  # to compare; only with a reviewed sample
 
     @property
     def human(self) -> Sequence[str]:

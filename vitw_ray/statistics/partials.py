@@ -64,8 +64,11 @@ def count_block(block: ConversationBlock) -> Partial:
         partial[f"mirroring_{level}"] = count_mirroring(
             human, values, twins(level), kind, task, block.group
         )
-    for groups, group in (("models", block.model), ("periods", block.period)):
-        group = block.by_task(group)
+    groupings = {"models": block.by_task(block.model), "periods": block.by_task(block.period)}
+    if block.vocabulary.languages:
+        groupings["languages"] = block.language
+        partial["language support"] = _language_support(block)
+    for groups, group in groupings.items():
         for name, values in compared.items():
             partial[f"{groups}: {name}"] = GroupCounts.of(values, group, n)
     return partial | (_accounts(block) if block.vocabulary.thresholds.min_accounts > 1 else {})
@@ -94,9 +97,21 @@ def _accounts(block: ConversationBlock) -> Partial:
         values = compared[f"ai_{level}"] = block.ai_at(level)
         columns = {"tasks": task, "human": human, "types": kind}
         pairs |= {f"ai_{level} x {name}": (values, column) for name, column in columns.items()}
-    for groups, group in (("models", block.model), ("periods", block.period)):
+    groupings = {"models": block.model, "periods": block.period}
+    if block.vocabulary.languages:
+        groupings["languages"] = block.language
+    for groups, group in groupings.items():
         pairs |= {f"{groups}: {name}": (values, group) for name, values in compared.items()}
     codes = {"types": kind, "explicit": explicit, "implicit": block.ai_implicit}
     found = {name: CellAccounts.of_pairs(most, *pair, people) for name, pair in pairs.items()}
     found |= {name: CellAccounts.of_codes(most, facet, people) for name, facet in codes.items()}
     return {accounts_of(name): accounts for name, accounts in found.items()}
+
+
+def _language_support(block: ConversationBlock) -> Support[str]:
+    support = Support[str](block.vocabulary.thresholds.min_accounts)
+    columns = (block.table[name].to_pylist() for name in ("language", "account_id"))
+    for language, account in zip(*columns, strict=True):
+        if language is not None:
+            support.count(language, account)
+    return support
