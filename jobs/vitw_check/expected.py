@@ -26,8 +26,9 @@ SCHEMAS = {
     "conversations int64!; share double; low double; high double",
     "associations": "row_facet string!; row string!; column_facet string!; column string!; "
     "level int8!; observed int64!; expected double; residual double; p_value double; "
-    "p_adjusted double; q_value double; odds_ratio double; low double; high double; "
-    "cramers_v double; residual_by_account double; significant bool!; reason string",
+    "p_adjusted double; q_value double; q_tree double; odds_ratio double; low double; "
+    "high double; shrunken double; shrunken_low double; shrunken_high double; cramers_v double; "
+    "residual_by_account double; significant bool!; discovered bool!; reason string",
     "cooccurrence": "facet string!; label_a string!; label_b string!; conversations int64!",
     "variation": "facet string!; label string!; over_facet string!; share double!; "
     "coefficient_of_variation double; corrected double; low double; high double",

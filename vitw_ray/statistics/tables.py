@@ -25,7 +25,7 @@ from vitw_ray.statistics.explicitness import explicitness
 from vitw_ray.statistics.mirroring import mirroring
 from vitw_ray.statistics.paired import PairedCounts
 from vitw_ray.statistics.partials import Partial
-from vitw_ray.statistics.residuals import associations, whole_table
+from vitw_ray.statistics.residuals import associations, tests_of_tree, whole_table
 from vitw_ray.statistics.response_types import by_category, by_model
 from vitw_ray.statistics.suppression import hide_parts
 from vitw_ray.statistics.variation import variation
@@ -96,10 +96,16 @@ def column_axis(name: str, vocabulary: Codebook) -> Axis:
 
 
 def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterator[pa.Table]:
-    for level, names in enumerate(vocabulary.ai_levels):
-        for name in COLUMN_NAMES:
-            yield associations(
-                merged[f"ai_{level} x {name}"],
+    """By level, from the labels up, and within a level by column facet."""
+    levels = range(len(vocabulary.ai_levels))
+    found = {}
+    for name in COLUMN_NAMES:
+        counts = [merged[f"ai_{level} x {name}"] for level in levels]
+        tests = tests_of_tree(counts, vocabulary.ai_parents)
+        for level in levels:
+            names = vocabulary.ai_levels[level]
+            found[level, name] = associations(
+                counts[level],
                 Axis("ai_values", names, level),
                 column_axis(name, vocabulary),
                 comparisons=max(len(names), 1),  # paper, 2: one family per column
@@ -107,7 +113,9 @@ def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterat
                 least_observed=1,
                 least=vocabulary.thresholds.min_conversations,
                 exclusive=name != "human",
+                tests=tests[level],
             )
+    yield from (found[level, name] for level in levels for name in COLUMN_NAMES)
 
 
 def _comparisons(

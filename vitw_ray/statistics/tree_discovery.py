@@ -1,7 +1,6 @@
-"""False discoveries controlled over the tree of values (TreeBH; Bogomolov, Peterson, Benjamini and
-Sabatti, Biometrika 2021).
+"""TreeBH: false discoveries controlled over the tree of values.
 
-Every row of `associations`, on every level, is one test. Tests form families along the hierarchy:
+The procedure is that of Bogomolov, Peterson, Benjamini and Sabatti (Biometrika, 2021). Every row of `associations`, on every level, is one test. Tests form families along the hierarchy:
 the columns of a matrix; within a column, the clusters of the top level; within a cluster, its
 children and the test of the cluster as a whole. A cluster, and a column, stands for "some test
 inside": its p-value is Simes' combination of its family. Families are tested from the top, each by
