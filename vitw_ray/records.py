@@ -274,6 +274,7 @@ MODEL_COMPARISON = pa.schema(
         pa.field("high", _SHARE),
         pa.field("p_adjusted", _SHARE),  # Bonferroni; null where too few are expected to test
         _required("matched_on", _TEXT),  # nothing, tasks, prompts
+        pa.field("turned", pa.bool_()),  # the sign is the opposite without matching
     ]
 )
 """Each pair of assistants, or each period and the one before: what either shows more."""

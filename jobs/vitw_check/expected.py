@@ -40,7 +40,7 @@ SCHEMAS = {
     "model_comparison": "groups string!; model_a string!; model_b string!; facet string!; "
     "label string!; conversations_a int64!; conversations_b int64!; share_a double; "
     "share_b double; difference double; low double; high double; p_adjusted double; "
-    "matched_on string!",
+    "matched_on string!; turned bool",
 }
 """Columns, types and `!` for "never null", as the documentation of the tables states them."""
 

@@ -148,7 +148,8 @@ def _comparisons(
                 hidden[name] = found
         yield task_mix(columns[groups.kind], groups, tasks, least)
     for name, counts in paired.items():
-        yield compare_paired(counts, models, axes[name], least, hidden[name])
+        everything = merged[f"models: {name}"], strata
+        yield compare_paired(counts, models, axes[name], least, hidden[name], everything)
 
 
 def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """TreeBH: false discoveries controlled over the tree of values.
 
-The procedure is that of Bogomolov, Peterson, Benjamini and Sabatti (Biometrika, 2021). Every row of `associations`, on every level, is one test. Tests form families along the hierarchy:
-the columns of a matrix; within a column, the clusters of the top level; within a cluster, its
-children and the test of the cluster as a whole. A cluster, and a column, stands for "some test
-inside": its p-value is Simes' combination of its family. Families are tested from the top, each by
-Benjamini-Hochberg, and only inside what was rejected. The level of a family is that of the whole,
-times the shares rejected in the families above it.
+The procedure is that of Bogomolov, Peterson, Benjamini and Sabatti (Biometrika, 2021). Every row of
+`associations`, on every level, is one test. Tests form families along the hierarchy: the columns of
+a matrix; within a column, the clusters of the top level; within a cluster, its children and the
+test of the cluster as a whole. A cluster, and a column, stands for "some test inside": its p-value
+is Simes' combination of its family. Families are tested from the top, each by Benjamini-Hochberg,
+and only inside what was rejected. The level of a family is that of the whole, times the shares
+rejected in the families above it.
 
-A value therefore has few competitors where its cluster goes with the column, and none where nothing
-does. The smallest level at which a test is rejected is its `q_tree`.
+A value therefore has few competitors where its cluster goes with the column. The smallest level at
+which a test is rejected is its `q_tree`.
 """
 
 from collections.abc import Sequence
