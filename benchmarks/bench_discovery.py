@@ -1,4 +1,4 @@
-"""What the tests over the tree of values find, and what they find wrongly, where the truth is known.
+"""What the tests over the tree of values find, and find wrongly, where the truth is known.
 
 Each seed draws 308,210 subjective conversations (paper, 1.1) with the released frequencies of 3,307
 values, in a tree of 266, 26 and 5 clusters (paper, 1.5), over 300 tasks. Values of one cluster mean
@@ -9,11 +9,10 @@ values occur nearly only in a few tasks.
     python benchmarks/bench_discovery.py [--quick]
 
 A pair counts as false if nothing is planted in any task for the value, or for the cluster. Planting
-a value in one task makes it rarer in the others by comparison; such pairs count as neither. Accounts
-hold three conversations on average, and are split into halves at random.
+a value in one task makes it rarer in the others by comparison; such pairs count as neither.
+Accounts hold three conversations on average, and are split into halves at random.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,8 +23,8 @@ from paper_truth import frequencies
 
 from vitw_ray.report import sections
 from vitw_ray.statistics.contingency import Axis, CodedFacet, Counts, deduplicate, to_ancestors
+from vitw_ray.statistics.replication import TOP, count_half, replicated
 from vitw_ray.statistics.residuals import p_values
-from vitw_ray.statistics.shrunken import log_odds
 from vitw_ray.statistics.tree_discovery import q_tree
 from vitw_ray.statistics.variation import variation
 
@@ -38,7 +37,6 @@ TIMES = (1.5, 6.0)  # ours: how much more often they occur there
 PLANTED_TOPS = 3  # ours: top clusters with planted values; there are five
 BOUND, BOUND_TASKS, BOUND_TIMES = 5, 12, 15.0  # ours: values tied to few tasks
 BOUND_RANKS = range(60, 85, 5)  # ours: common enough to be known well
-TOP = 20
 
 
 @dataclass(frozen=True)
@@ -115,20 +113,6 @@ def found(planted: Planted, rejected: list[NDArray[np.bool_]]) -> list[tuple[int
     return hits
 
 
-def strongest(counts: Counts) -> set[int]:
-    """The first of the list: cells by the near end of the shrunken log odds."""
-    parts = counts.both, counts.rows[:, None], counts.columns[None, :]
-    low = log_odds(*np.broadcast_arrays(*parts), counts.conversations)[1]
-    return set(np.argsort(-np.nan_to_num(low.ravel(), nan=-np.inf), kind="stable")[:TOP].tolist())
-
-
-def half(rng: np.random.Generator, facet: CodedFacet, n: int) -> CodedFacet:
-    """The facet over the conversations of one half of the accounts."""
-    accounts = rng.integers(0, n // 3, n)
-    mine = (rng.random(n // 3) < 0.5)[accounts][facet.rows]
-    return CodedFacet(facet.rows[mine], facet.codes[mine], facet.size)
-
-
 @dataclass(frozen=True)
 class Seed:
     """What one draw gives."""
@@ -137,54 +121,35 @@ class Seed:
     by_bonferroni: list[tuple[int, int]]
     overlap: float  # of the strongest pairs in both halves
     bound_first: int  # planted context-bound values among the first five of their list
-    cost: float  # CPU with the tests over the tree and shrunken odds / without
 
 
-def one_seed(seed: int, shares: NDArray[np.float64], n: int, tasks: int, clusters) -> Seed:
+def one_seed(
+    seed: int, shares: NDArray[np.float64], n: int, tasks: int, clusters: Sequence[int]
+) -> Seed:
     """Draw, test, and compare with the truth."""
     rng = np.random.default_rng(seed)
     planted = plant(rng, shares.size, tasks, clusters)
     ai, task = draw(rng, planted, shares, n)
-    start = time.process_time()
     counts, ancestor = [], np.arange(shares.size)
     for level, size in enumerate((shares.size, *clusters)):
         ancestor = planted.parents[level - 1][ancestor] if level else ancestor
         counts.append(Counts.of(to_ancestors(ai, ancestor, size), task, n))
     p = [p_values(level) for level in counts]
-    before = time.process_time() - start
     q = q_tree(p, planted.parents)
-    strongest(counts[0])
-    after = time.process_time() - start
-    picked = half(rng, CodedFacet(np.arange(n), np.zeros(n, np.int32), 1), n).rows
-    first = Counts.of(_only(ai, picked, n), _only(task, picked, n), n)
-    sides = [Counts(picked.size, first.rows, first.columns, first.both)]
-    whole = counts[0]
-    sides.append(
-        Counts(
-            n - picked.size,
-            whole.rows - first.rows,
-            whole.columns - first.columns,
-            whole.both - first.both,
-        )
-    )
+    accounts = rng.integers(0, n // 3, n)
+    split = replicated(counts[0], count_half(ai, task, (rng.random(n // 3) < 0.5)[accounts]))
     names = [f"{value}" for value in range(shares.size)]
     over = Axis("tasks", [f"{code}" for code in range(tasks)])
-    spread = sections.variation(variation(whole, Axis("ai_values", names), over).to_pylist(), BOUND)
+    spread = sections.variation(
+        variation(counts[0], Axis("ai_values", names), over).to_pylist(), BOUND
+    )
     leading = {row["label"] for row in spread[0].dependent}
     return Seed(
         found(planted, [level <= ALPHA for level in q]),
         found(planted, [level * len(level) < ALPHA for level in p]),
-        len(strongest(sides[0]) & strongest(sides[1])) / TOP,
+        split["in_both"] / TOP,
         len(leading & {names[value] for value in planted.bound}),
-        after / before,
     )
-
-
-def _only(facet: CodedFacet, rows: NDArray[np.int64], n: int) -> CodedFacet:
-    mine = np.zeros(n, bool)
-    mine[rows] = True
-    kept = mine[facet.rows]
-    return CodedFacet(facet.rows[kept], facet.codes[kept], facet.size)
 
 
 def summary(seeds: Sequence[Seed], quick: bool) -> Result:
@@ -204,7 +169,6 @@ def summary(seeds: Sequence[Seed], quick: bool) -> Result:
         "power_over_bonferroni": float(power[0]),
         "top_20_in_both_halves": float(np.mean([seed.overlap for seed in seeds])),
         "bound_values_first": float(np.mean([seed.bound_first for seed in seeds])) / BOUND,
-        "cost_over_tests_alone": float(np.median([seed.cost for seed in seeds])),
     }
     for level in range(tree.shape[1]):
         row = [tree[:, level].sum(axis=0), plain[:, level].sum(axis=0)]

@@ -187,11 +187,8 @@ def test_undefined_cells_are_null_with_their_reason_and_never_significant():
     n, rows, columns = 10, np.array([0, 10, 4]), np.array([0, 10, 5])
     both = np.array([[0, 0, 0], [0, 10, 5], [0, 4, 2]])
     result = table(Counts(n, rows, columns, both), comparisons=3)
-    assert result["reason"].to_pylist() == (
-        ["row_never"] * 3
-        + ["row_always"] * 3
-        + ["column_never", "column_always", "few_conversations"]
-    )
+    last = ["column_never", "column_always", "few_conversations"]
+    assert result["reason"].to_pylist() == ["row_never"] * 3 + ["row_always"] * 3 + last
     for name in ("expected", "residual", "p_value", "p_adjusted", "q_value", "odds_ratio", "low"):
         assert result[name].is_null().to_pylist() == [True] * 8 + [False]
     assert result["significant"].to_pylist() == result["discovered"].to_pylist() == [False] * 9

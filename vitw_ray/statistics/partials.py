@@ -13,6 +13,7 @@ from vitw_ray.statistics.block import ConversationBlock
 from vitw_ray.statistics.contingency import Counts, GroupCounts
 from vitw_ray.statistics.cooccurrence import PairCounts
 from vitw_ray.statistics.mirroring import count_mirroring
+from vitw_ray.statistics.replication import count_half
 
 Partial = dict[str, Any]  # name -> a monoid
 
@@ -63,6 +64,9 @@ def count_block(block: ConversationBlock) -> Partial:
         partial[f"mirroring_{level}"] = count_mirroring(
             human, values, twins(level), kind, task, block.group
         )
+    half = block.first_half
+    for name, column in (("tasks", task), ("human", human), ("types", kind)):
+        partial[f"half: ai_0 x {name}"] = count_half(block.ai, column, half)
     for groups, group in (("models", block.model), ("periods", block.period)):
         group = block.by_task(group)
         for name, values in compared.items():

@@ -25,6 +25,7 @@ from vitw_ray.statistics.explicitness import explicitness
 from vitw_ray.statistics.mirroring import mirroring
 from vitw_ray.statistics.paired import PairedCounts
 from vitw_ray.statistics.partials import Partial
+from vitw_ray.statistics.replication import replicated
 from vitw_ray.statistics.residuals import associations, tests_of_tree, whole_table
 from vitw_ray.statistics.response_types import by_category, by_model
 from vitw_ray.statistics.suppression import hide_parts
@@ -153,7 +154,7 @@ def _comparisons(
 
 
 def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
-    """Details for the manifest: sizes, expected counts, and two disagreements of the reader.
+    """Details for the manifest: sizes, expected counts, replication, disagreements of the reader.
 
     These are conversations with a human value but response type `no_values`, and the reverse.
     """
@@ -171,7 +172,13 @@ def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
         "tables": {
             name: whole_table(counts, exclusive=name in EXCLUSIVE)
             for name, counts in merged.items()
-            if isinstance(counts, Counts)
+            if isinstance(counts, Counts) and not name.startswith("half: ")
+        },
+        "half_split": {
+            column_axis(name, vocabulary).facet: replicated(
+                merged[f"ai_0 x {name}"], merged[f"half: ai_0 x {name}"]
+            )
+            for name in COLUMN_NAMES
         },
         "answered_no_values_with_a_human_value": silent,
         "answered_a_value_without_a_human_value": int(unheard),
