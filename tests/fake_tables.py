@@ -1,6 +1,7 @@
 """Invented but plausible tables and run facts, for the tests of the report and of the release."""
 
 import itertools
+import math
 import random
 
 import pyarrow as pa
@@ -327,7 +328,12 @@ def _associations(ai, human, tree, rng):
                     "odds_ratio": factor if known else None,
                     "low": factor * 0.6 if known else None,
                     "high": factor * 1.7 if known else None,
+                    "q_tree": 0.01 if known and abs(residual) > 3 else None,
+                    "shrunken": math.log(factor) if known else None,
+                    "shrunken_low": math.log(factor * 0.6) if known else None,
+                    "shrunken_high": math.log(factor * 1.7) if known else None,
                     "significant": known and abs(residual) > 3.9,
+                    "discovered": known and abs(residual) > 3,
                     "reason": None if known else "expected_too_small",
                 }
 

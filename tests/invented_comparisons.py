@@ -76,6 +76,13 @@ def model_comparison_rows(facts: Facts) -> list[Row]:
     ordered = sorted(weeks)
     for early, late in pairwise(ordered):
         rows += plain("periods", (late, weeks[late]), (early, weeks[early]), facts)
+    apart = {}
+    for row in rows:
+        cell = tuple(row[name] for name in ("groups", "model_a", "model_b", "facet", "label"))
+        if row["matched_on"] == "nothing":
+            apart[cell] = row["difference"]
+        else:
+            row["turned"] = row["difference"] * apart.get(cell, 0.0) < 0
     return rows
 
 

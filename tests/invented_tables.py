@@ -121,7 +121,7 @@ class Facts:
         a, b, c = len(left & right), len(left - right), len(right - left)
         d = self.total - a - b - c
         row = {"row_facet": "ai_values", "row": name, "column_facet": facet, "column": column}
-        row |= {"level": level, "observed": a, "significant": False}
+        row |= {"level": level, "observed": a, "significant": False, "discovered": False}
         margins = (a + b) * (c + d) * (a + c) * (b + d)
         if not margins:
             return row | {"reason": "column_never"}
@@ -137,13 +137,15 @@ class Facts:
             "p_value": p,
             "p_adjusted": adjusted,
             "q_value": adjusted,
+            "q_tree": adjusted if adjusted <= 0.2 else None,
+            **shrunken(a, a + b, a + c, self.total),
             "odds_ratio": math.exp(log),
             "low": math.exp(log - half),
             "high": math.exp(log + half),
             "cramers_v": abs(residual) / math.sqrt(self.total),
             "residual_by_account": residual / 2 if adjusted < 0.05 else None,
             "significant": adjusted < 0.05,
-            "reason": None,
+            "discovered": adjusted <= 0.05,
         }
 
     def response_type_rows(self) -> list[Row]:
@@ -194,6 +196,19 @@ class Facts:
                 row |= {"share": len(mine) / self.total, "coefficient_of_variation": cv}
                 rows.append(row)
         return rows
+
+
+def shrunken(both: int, row: int, column: int, total: int) -> Row:
+    """Log odds with a prior of five conversations on both sides, and why there are none."""
+    if both < 5 and row * column / total < 5:
+        return {"reason": "few_conversations"}
+    share = row / total
+    sides = [(both, column), (row - both, total - column)]
+    odds = [(hits + 5, size - hits + 5 / share - 5) for hits, size in sides]
+    log = math.log(odds[0][0] * odds[1][1] / odds[0][1] / odds[1][0])
+    half = 1.959963984540054 * math.sqrt(sum(1 / x for side in odds for x in side))
+    ends = {"shrunken_low": log - half, "shrunken_high": log + half}
+    return {"shrunken": log, **ends, "reason": None}
 
 
 def node(facet: str, name: str, level: int, parent: str | None, title: str, size: int) -> Row:

@@ -289,18 +289,19 @@ def test_heat_maps_have_the_strongest_pair_and_fit_the_page():
         assert pairing.heat.count('class="head"') <= HEAT_COLUMNS
         assert 0 < len(pairing.more) <= 5
         assert len(pairing.less) <= 5
-        assert [r["high"] for r in pairing.less] == sorted(r["high"] for r in pairing.less)
-        assert [r["low"] for r in pairing.more] == sorted(r["low"] for r in pairing.more)[::-1]
+        below = [row["shrunken_high"] for row in pairing.less]
+        above = [row["shrunken_low"] for row in pairing.more]
+        assert (below, above) == (sorted(below), sorted(above)[::-1])
 
 
-def test_no_list_of_strongest_pairs_holds_one_that_is_not_significant():
+def test_no_list_of_strongest_pairs_holds_one_that_is_not_discovered():
     table = fake_tables()["associations"]
-    assert not all(table["significant"].to_pylist())
+    assert not all(table["discovered"].to_pylist())
     for pairing in pairings(table, {}, top=10_000):
-        assert all(row["significant"] for row in [*pairing.more, *pairing.less])
+        assert all(row["discovered"] for row in [*pairing.more, *pairing.less])
     unsure = table.set_column(
-        table.schema.get_field_index("significant"),
-        table.schema.field("significant"),
+        table.schema.get_field_index("discovered"),
+        table.schema.field("discovered"),
         pa.array([False] * table.num_rows),
     )
     for pairing in pairings(unsure, {}, top=10):

@@ -56,6 +56,8 @@ class RunFacts:
     `check` is how well it read the calibration set (see `reader_check`), if it did. `screen` says
     which conversations the reader did not get to see; empty if it has read all. `intake`: what was
     odd in the input, in sentences. `answers_repaired`: what was odd in answers and left out.
+    `half_split`: by column facet, how many of the strongest pairs of one half of the accounts
+    (`listed`) are among those of the other (`in_both`).
     """
 
     title: str
@@ -75,6 +77,7 @@ class RunFacts:
     intake: tuple[str, ...] = ()
     answers_repaired: Mapping[str, int] = field(default_factory=dict)
     screen: str = ""
+    half_split: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def reader(self) -> str:
@@ -112,6 +115,7 @@ def run_facts(context: StageContext) -> RunFacts:
         versions=versions(),
         intake=tuple(oddities(context.manifests["conversations"]["details"])),
         answers_repaired=details.get("repaired", {}),
+        half_split=context.manifests["statistics"]["details"].get("half_split", {}),
     )
 
 

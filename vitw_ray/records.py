@@ -187,13 +187,19 @@ ASSOCIATIONS = pa.schema(
         pa.field("p_value", _SHARE),
         pa.field("p_adjusted", _SHARE),  # Bonferroni
         pa.field("q_value", _SHARE),  # Benjamini-Hochberg
+        pa.field("q_tree", _SHARE),  # TreeBH over all levels; null above 0.2
         pa.field("odds_ratio", _SHARE),
         pa.field("low", _SHARE),  # 95 % interval of the odds ratio
         pa.field("high", _SHARE),
+        # log odds ratio drawn towards 0 by a prior, with its 95 % interval: to rank by
+        pa.field("shrunken", _SHARE),
+        pa.field("shrunken_low", _SHARE),
+        pa.field("shrunken_high", _SHARE),
         pa.field("cramers_v", _SHARE),  # effect size that does not grow with the conversations
         # residual over the spread between groups of accounts; of significant cells, where known
         pa.field("residual_by_account", _SHARE),
         _required("significant", pa.bool_()),
+        _required("discovered", pa.bool_()),  # q_tree is at most alpha
         pa.field("reason", _TEXT),  # why a number is null
     ]
 )
@@ -269,6 +275,7 @@ MODEL_COMPARISON = pa.schema(
         pa.field("high", _SHARE),
         pa.field("p_adjusted", _SHARE),  # Bonferroni; null where too few are expected to test
         _required("matched_on", _TEXT),  # nothing, tasks, prompts
+        pa.field("turned", pa.bool_()),  # the sign is the opposite without matching
     ]
 )
 """Each pair of assistants, or each period and the one before: what either shows more."""

@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import combinations
 
 from .expected import BOTTOM, VALUE_FACETS
-from .intervals import woolf
+from .intervals import Z_95, woolf
 from .problems import Problems, differ, off
 from .reading import Row
 from .recounting import CheckedRun
@@ -61,6 +61,32 @@ def check_residuals(run: CheckedRun) -> Problems:
             yield f"{where}: p_value {p}, p_adjusted {adjusted}"
         elif row["significant"] is not (adjusted < alpha):
             yield f"{where}: significant {row['significant']} at p_adjusted {adjusted}"
+        yield from differ(where, row, shrunken(observed, a, b, n))
+        yield from discovered(where, row, alpha)
+
+
+def shrunken(both: int, row: int, column: int, n: int) -> dict[str, float | None]:
+    """Log odds after five conversations more with the row's label, in the column and outside."""
+    names = ("shrunken", "shrunken_low", "shrunken_high")
+    if both < 5 and row * column < 5 * n:
+        return dict.fromkeys(names)
+    others = 5 * (n / row - 1)
+    inside = (both + 5, column - both + others)
+    outside = (row - both + 5, n - row - column + both + others)
+    middle = math.log(inside[0] / inside[1]) - math.log(outside[0] / outside[1])
+    half = Z_95 * math.sqrt(sum(1 / cell for cell in (*inside, *outside)))
+    return dict(zip(names, (middle, middle - half, middle + half), strict=True))
+
+
+def discovered(where: str, row: Row, alpha: float) -> Problems:
+    """A discovery has a small q_tree, which is never below the pair's own p-value."""
+    q = row["q_tree"]
+    if row["discovered"] is not (q is not None and q <= alpha):
+        yield f"{where}: discovered {row['discovered']} at q_tree {q}"
+    if q is not None and not row["p_value"] <= q * (1 + 1e-9):
+        yield f"{where}: q_tree {q} below p_value {row['p_value']}"
+    if row["reason"] != ("few_conversations" if row["shrunken"] is None else None):
+        yield f"{where}: shrunken {row['shrunken']}, reason {row['reason']}"
 
 
 def by_account(where: str, row: Row) -> Problems:

@@ -12,6 +12,7 @@ from .recounting import CheckedRun
 
 MOST_MODELS = 50  # beyond, only the largest are compared
 KEY = ("groups", "model_a", "model_b", "facet", "label", "matched_on")
+ROUNDING = 1e-12  # a difference of 0 may be off by this
 FACETS = ("ai_values", "human_values", "response_types", "tasks")
 Member = tuple[str, str]  # facet, label
 
@@ -88,10 +89,22 @@ def named(row: Row, period: str) -> str | None:
     return moment.date().isoformat()[: 10 if period == "day" else 7]
 
 
+def turned(where: str, row: Row, apart: dict[tuple, float]) -> Problems:
+    """Whether matching turns the sign; `apart` collects what it is without."""
+    cell = tuple(row[name] for name in KEY[:-1])
+    if row["matched_on"] == "nothing":
+        apart[cell] = row["difference"]
+    signs = row["difference"] * apart.get(cell, 0.0)
+    wanted = None if row["matched_on"] == "nothing" else signs < 0
+    if row["turned"] is not wanted and (wanted is None or abs(signs) > ROUNDING):
+        yield f"{where}: turned {row['turned']}"
+
+
 def check_model_comparison(run: CheckedRun) -> Problems:
     """Sizes, shares and plain intervals of every two models and periods, recounted."""
     tallies = Tallies(run)
     paired, seen, compared = tallies.pairs(), set(), set()
+    apart: dict[tuple, float] = {}  # differences without matching, which stand before the others
     for number, row in enumerate(run.rows("model_comparison")):
         where = f"row {number}"
         cell = tuple(row[name] for name in KEY)
@@ -112,6 +125,7 @@ def check_model_comparison(run: CheckedRun) -> Problems:
             ends = newcombe(hits[0], sizes[0], hits[1], sizes[1])
             expected |= dict(zip(("low", "high"), ends, strict=True))
         yield from differ(where, row, expected)
+        yield from turned(where, row, apart)
         if row["p_adjusted"] is not None and not 0 <= row["p_adjusted"] <= 1:
             yield f"{where}: p_adjusted {row['p_adjusted']}"
     models = [

@@ -26,8 +26,9 @@ SCHEMAS = {
     "conversations int64!; share double; low double; high double",
     "associations": "row_facet string!; row string!; column_facet string!; column string!; "
     "level int8!; observed int64!; expected double; residual double; p_value double; "
-    "p_adjusted double; q_value double; odds_ratio double; low double; high double; "
-    "cramers_v double; residual_by_account double; significant bool!; reason string",
+    "p_adjusted double; q_value double; q_tree double; odds_ratio double; low double; "
+    "high double; shrunken double; shrunken_low double; shrunken_high double; cramers_v double; "
+    "residual_by_account double; significant bool!; discovered bool!; reason string",
     "cooccurrence": "facet string!; label_a string!; label_b string!; conversations int64!",
     "variation": "facet string!; label string!; over_facet string!; share double!; "
     "coefficient_of_variation double; corrected double; low double; high double",
@@ -39,7 +40,7 @@ SCHEMAS = {
     "model_comparison": "groups string!; model_a string!; model_b string!; facet string!; "
     "label string!; conversations_a int64!; conversations_b int64!; share_a double; "
     "share_b double; difference double; low double; high double; p_adjusted double; "
-    "matched_on string!",
+    "matched_on string!; turned bool",
     "corrected": "measure string!; facet string!; level int8!; label string!; over_facet string; "
     "over string; versus string; raw double; corrected double; low double; high double; "
     "reviewed int64!; reason string",

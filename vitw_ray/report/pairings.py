@@ -1,7 +1,8 @@
 """The strongest associations, as heat maps and ranked lists for the page.
 
-Only significant pairs are listed. They are ranked by the end of the interval of the odds ratio that
-is nearer to 1, so that a pair seen twice where 0.03 were expected never leads a list.
+Only discoveries are listed, and of these only pairs whose shrunken odds ratio surely differs from
+1. They are ranked by the end of its interval that is nearer to 1, so that a pair seen twice where
+0.03 were expected never leads a list.
 
 The table may have millions of cells, so it is filtered in Arrow; only the cells that are shown
 become Python rows.
@@ -35,7 +36,7 @@ class Pairing(NamedTuple):
     title: str
     level: int
     seen: int
-    significant: int
+    discovered: int
     heat: Markup
     more: list[Row]
     less: list[Row]
@@ -57,9 +58,10 @@ def _pairing(table: pa.Table, kind: Row, names: Names, top: int) -> Pairing:
     mine = pc.field("row_facet") == kind["row_facet"]
     mine &= pc.field("column_facet") == kind["column_facet"]
     cells = table.filter(mine & (pc.field("level") == kind["level"]))
-    sure = cells.filter(pc.field("significant"))
-    more = _strongest(sure.filter(pc.field("residual") > 0), ("low", "descending"), names)
-    less = _strongest(sure.filter(pc.field("residual") < 0), ("high", "ascending"), names)
+    sure = cells.filter(pc.field("discovered"))
+    above, below = pc.field("shrunken_low") > 0, pc.field("shrunken_high") < 0
+    more = _strongest(sure.filter(above), ("shrunken_low", "descending"), names)
+    less = _strongest(sure.filter(below), ("shrunken_high", "ascending"), names)
     title = f"{facet_noun(kind['row_facet'])} {TIMES} {facet_noun(kind['column_facet'])}"
     return Pairing(
         first_up(title),

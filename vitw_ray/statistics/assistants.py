@@ -15,6 +15,7 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 
 from vitw_ray.gate import OTHER, Mask
+from vitw_ray.intervals import Floats, share
 from vitw_ray.records import MODEL_COMPARISON
 from vitw_ray.statistics.cell_accounts import CellAccounts
 from vitw_ray.statistics.contingency import Axis, GroupCounts, Integers, SparseCounts
@@ -48,6 +49,7 @@ class _Rows:
     labels: Integers
     conversations: tuple[int, int]
     difference: Difference
+    plain: Floats | None = None  # differences without matching, where these are matched
 
 
 def groups_of_assistants(columns: SparseCounts, strata: int, names: Sequence[str]) -> Groups:
@@ -189,13 +191,14 @@ def compare(
         )
         a, b = (x[labels].toarray() for x in (a, b))
         difference = unmatched(a.sum(axis=1), n[0], b.sum(axis=1), n[1])
+        apart = difference.share_a - difference.share_b
         plain.append(_Rows(pair, labels, n, difference))
         met = in_both(n_a, n_b)
         n = int(n_a[met].sum()), int(n_b[met].sum())
         if met.any() and not is_small(n, least).any():
             enough = ~np.any([is_small(x[:, met].sum(axis=1), least) for x in (a, b)], axis=0)
             difference = post_stratified(a[enough], n_a, b[enough], n_b)
-            matched.append(_Rows(pair, labels[enough], n, difference))
+            matched.append(_Rows(pair, labels[enough], n, difference, apart[enough]))
     tables = [_table(plain, groups, label, "nothing"), _table(matched, groups, label, "tasks")]
     return pa.concat_tables(tables)
 
@@ -206,10 +209,14 @@ def compare_paired(
     label: Axis,
     least: int = 1,
     hidden: Hidden | None = None,
+    everything: tuple[GroupCounts, int] | None = None,
 ) -> pa.Table:
-    """`model_comparison` of one facet over the prompts that both assistants of a pair answered."""
+    """`model_comparison` of one facet over the prompts that both assistants of a pair answered.
+
+    `everything` are the counts and strata of `compare`, to say which signs turn.
+    """
     shape = counts.answered.shape[0], len(label.names)
-    rows = []
+    rows, shares = [], _shares(everything, groups, label)
     for a, b in groups.pairs:
         n = int(counts.answered[a, b])
         if n and n >= least:
@@ -219,8 +226,25 @@ def compare_paired(
             small |= _hidden_of_pair(hidden, (a, b), label)
             labels = np.flatnonzero(((hits_a + hits_b) > 0) & ~small)
             difference = paired(hits_a[labels], hits_b[labels], both[labels], n)
-            rows.append(_Rows((a, b), labels, (n, n), difference))
+            apart = shares[a][labels] - shares[b][labels] if shares else None
+            rows.append(_Rows((a, b), labels, (n, n), difference, apart))
     return _table(rows, groups, label, "prompts")
+
+
+def _shares(
+    everything: tuple[GroupCounts, int] | None, groups: Groups, label: Axis
+) -> dict[int, Floats]:
+    """Per group, the share of its conversations that hold each label."""
+    if everything is None:
+        return {}
+    counts, strata = everything
+    held = _by_group(counts, strata, {code for pair in groups.pairs for code in pair}, label)
+    return {
+        code: share(
+            np.asarray(table.sum(axis=1)).ravel(), _of_group(counts.columns, code, strata).sum()
+        )
+        for code, table in held.items()
+    }
 
 
 def _hidden_of_pair(hidden: Hidden | None, pair: tuple[int, int], label: Axis) -> Mask:
@@ -262,6 +286,14 @@ def _shown(tally: SparseCounts, model: int, other: int, shape: tuple[int, int]) 
     return hits
 
 
+def _turned(row: _Rows) -> pa.Array:
+    """Whether the sign is the opposite of that without matching; null where nothing is matched."""
+    if row.plain is None:
+        return pa.nulls(row.labels.size, pa.bool_())
+    product = (row.difference.share_a - row.difference.share_b) * row.plain
+    return pa.array(product < 0, mask=np.isnan(product))
+
+
 def _table(rows: Sequence[_Rows], groups: Groups, label: Axis, matched_on: str) -> pa.Table:
     """The rows of all pairs, as one Bonferroni family."""
     tested = sum(int(np.sum(~np.isnan(row.difference.p_value))) for row in rows)
@@ -287,6 +319,7 @@ def _table(rows: Sequence[_Rows], groups: Groups, label: Axis, matched_on: str) 
             "conversations_b": pa.repeat(row.conversations[1], size),
             **{name: pa.array(array, from_pandas=True) for name, array in numbers.items()},
             "matched_on": pa.repeat(matched_on, size),
+            "turned": _turned(row),
         }
         tables.append(pa.table(columns, schema=MODEL_COMPARISON))
     return pa.concat_tables(tables)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vitw_ray.config import Period
 from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS, ValueFacet
-from vitw_ray.gate import OTHER
+from vitw_ray.gate import OTHER, Mask
 from vitw_ray.statistics.account_groups import account_groups
 from vitw_ray.statistics.cell_accounts import hashes_of
 from vitw_ray.statistics.codebook import Codebook
@@ -146,6 +146,11 @@ class ConversationBlock:
         """Groups of accounts."""
         accounts, ids = (self.table[c].to_pylist() for c in ("account_id", "conversation_id"))
         return account_groups(accounts, ids)
+
+    @property
+    def first_half(self) -> Mask:
+        """Whether each conversation is of the first half of the accounts."""
+        return self.group.codes % 2 == 0
 
     def by_task(self, facet: CodedFacet) -> CodedFacet:
         """A facet with one code per conversation x the task, where the last task is "none"."""

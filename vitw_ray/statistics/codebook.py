@@ -37,6 +37,16 @@ class Codebook:
         """Labels of human values."""
         return self.labels["human_values"]
 
+    @property
+    def ai_parents(self) -> list[NDArray[np.int32]]:
+        """Per level but the top one: code of each node's parent on the next level."""
+        parents = []
+        for level, above in enumerate(self.ai_ancestors[1:]):
+            parent = np.zeros(len(self.ai_levels[level]), np.int32)
+            parent[self.ai_ancestors[level]] = above
+            parents.append(parent)
+        return parents
+
     def ai_twins_of_human(self, level: int) -> NDArray[np.int32]:
         """For each human label, the AI label of the same name or its ancestor; -1 if none."""
         code_of = {name: code for code, name in enumerate(self.ai_levels[0])}

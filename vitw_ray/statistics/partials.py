@@ -14,6 +14,7 @@ from vitw_ray.statistics.cell_accounts import CellAccounts
 from vitw_ray.statistics.contingency import Counts, GroupCounts
 from vitw_ray.statistics.cooccurrence import PairCounts
 from vitw_ray.statistics.mirroring import count_mirroring
+from vitw_ray.statistics.replication import count_half
 
 Partial = dict[str, Any]  # name -> a monoid
 
@@ -64,6 +65,9 @@ def count_block(block: ConversationBlock) -> Partial:
         partial[f"mirroring_{level}"] = count_mirroring(
             human, values, twins(level), kind, task, block.group
         )
+    half = block.first_half
+    for name, column in (("tasks", task), ("human", human), ("types", kind)):
+        partial[f"half: ai_0 x {name}"] = count_half(block.ai, column, half)
     groupings = {"models": block.by_task(block.model), "periods": block.by_task(block.period)}
     if block.vocabulary.languages:
         groupings["languages"] = block.language

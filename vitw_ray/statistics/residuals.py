@@ -12,7 +12,8 @@ and needs one tail only. The residual of such cells is not changed.
 """
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,15 +25,28 @@ from vitw_ray.gate import Mask
 from vitw_ray.intervals import Floats, odds_ratio
 from vitw_ray.records import ASSOCIATIONS
 from vitw_ray.statistics.contingency import Axis, Counts, Integers
+from vitw_ray.statistics.shrunken import has_evidence, log_odds
 from vitw_ray.statistics.suppression import is_small
+from vitw_ray.statistics.tree_discovery import q_tree as q_of_tree
 
 LEAST_EXPECTED = 5.0  # Cochran, 1954: below, the normal approximation of a 2 x 2 is not reliable
 REASONS = ("no_conversations", "row_never", "row_always", "column_never", "column_always")
 """Why a cell has no test: a margin of its 2 x 2 table is empty. The first that applies is given."""
+FEW = "few_conversations"
+"""Why a cell that is tested has no shrunken odds ratio, so that no list is led by it."""
+
+SHRUNKEN = ("shrunken", "shrunken_low", "shrunken_high")
 
 _BLOCK_CELLS = 1 << 20  # ours: cells per block, 8 MB for each of about twenty temporaries
 _SMALL = 16  # Stirling's series is exact to 1e-14 from here on
 _RELATIVE_END = 1e-17  # a term below this share of its tail does not change a float64
+
+
+class Tested(NamedTuple):
+    """Of every cell of a matrix, [rows, columns]; NaN where untested."""
+
+    p: Floats
+    q_tree: Floats  # smallest level at which TreeBH rejects; NaN above `tree_discovery.MOST`
 
 
 def associations(
@@ -45,29 +59,34 @@ def associations(
     least_observed: int = 0,
     least: int = 1,
     hidden: Mask | None = None,
+    tests: Tested | None = None,
 ) -> pa.Table:
     """The table `associations` of one pair of facets, in the order of the matrix.
 
     `comparisons` is the size of the Bonferroni family: with the number of row labels, 3,307 in the
     paper, cells are `significant` from |residual| = 4.33. `q_value` is Benjamini-Hochberg over all
-    tested cells of this matrix. Cells with fewer than `least_observed` conversations are tested,
-    but are in the table only if significant. Cells with 1 to `least` - 1 are not in the table, nor
-    are those that are `hidden` so that these do not follow from them.
+    tested cells of this matrix. `tests` are those of this level among all of the tree; by default,
+    the matrix is a tree of one level. Cells with fewer than `least_observed` conversations are
+    tested, but are in the table only if significant or discovered. Cells with 1 to `least` - 1 are
+    not in the table, nor are those that are `hidden` so that these do not follow from them.
     """
     if counts.both.shape != (len(row.names), len(column.names)):
         raise ValueError(f"{counts.both.shape} counts for {len(row.names)} x {len(column.names)}")
-    p = p_values(counts)
+    p, q_tree = tests or tests_of_tree([counts], [])[0]
     q = _benjamini_hochberg(p)
     p_adjusted = np.minimum(p * comparisons, 1.0)  # NaN stays NaN, and is not significant
-    significant = p_adjusted < alpha
+    significant, discovered = p_adjusted < alpha, q_tree <= alpha
     shown = ~is_small(counts.both, least)
     if hidden is not None:
         shown &= ~hidden
-    r, c = np.nonzero(((counts.both >= least_observed) | significant) & shown)
+    r, c = np.nonzero(((counts.both >= least_observed) | significant | discovered) & shown)
     reasons = _reason_codes(counts.rows, counts.conversations, "row")[r]
     reasons = np.where(
         reasons >= 0, reasons, _reason_codes(counts.columns, counts.conversations, "column")[c]
     )
+    cell = counts.both[r, c], counts.rows[r], counts.columns[c], counts.conversations
+    reasons = np.where((reasons < 0) & ~has_evidence(*cell), len(REASONS), reasons)
+    shrunken = zip(SHRUNKEN, log_odds(*cell), strict=True)
     columns = {
         "row_facet": pa.repeat(row.facet, r.size),
         "row": pa.array(row.names, pa.string()).take(pa.array(r)),
@@ -75,19 +94,31 @@ def associations(
         "column": pa.array(column.names, pa.string()).take(pa.array(c)),
         "level": pa.repeat(pa.scalar(row.level, pa.int8()), r.size),
         "observed": counts.both[r, c],
-        **_effect_sizes(counts, r, c),
+        **_effect_sizes(*cell),
+        **dict(shrunken),
         "p_value": p[r, c],
         "p_adjusted": p_adjusted[r, c],
         "q_value": q[r, c],
+        "q_tree": q_tree[r, c],
         "residual_by_account": pa.nulls(r.size, pa.float64()),
         "significant": significant[r, c],
-        "reason": pa.array(REASONS).take(pa.array(reasons, mask=reasons < 0)),
+        "discovered": discovered[r, c],
+        "reason": pa.array([*REASONS, FEW]).take(pa.array(reasons, mask=reasons < 0)),
     }
     arrays = [
         value if isinstance(value, pa.Array) else pa.array(value, from_pandas=True)  # NaN is null
         for value in (columns[name] for name in ASSOCIATIONS.names)
     ]
     return pa.Table.from_arrays(arrays, schema=ASSOCIATIONS)
+
+
+def tests_of_tree(counts: Sequence[Counts], parents: Sequence[NDArray[np.integer]]) -> list[Tested]:
+    """The tests of one column facet by the rows of every level of a tree, from the labels up.
+
+    `parents` are, by level but the top one, the parent of each row.
+    """
+    p = [p_values(level) for level in counts]
+    return [Tested(*found) for found in zip(p, q_of_tree(p, parents), strict=True)]
 
 
 def whole_table(counts: Counts, *, exclusive: bool) -> dict[str, float | int | None]:
@@ -221,10 +252,11 @@ def _log_factorial_rest(k: NDArray[np.integer]) -> Floats:
     )
 
 
-def _effect_sizes(counts: Counts, r: Integers, c: Integers) -> dict[str, Floats]:
-    """Expected count, residual and odds ratio of the cells (r, c); NaN if a margin is empty."""
-    n, observed = counts.conversations, counts.both[r, c]
-    row, column = counts.rows[r], counts.columns[c]
+def _effect_sizes(
+    observed: Integers, row: Integers, column: Integers, conversations: int
+) -> dict[str, Floats]:
+    """Expected count, residual and odds ratio of cells; NaN if a margin is empty."""
+    n = conversations
     residual = adjusted_residual(observed, row, column, n)
     undefined = np.isnan(residual)
     ratios = odds_ratio(observed, row - observed, column - observed, n - row - column + observed)

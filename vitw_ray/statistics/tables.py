@@ -27,7 +27,8 @@ from vitw_ray.statistics.explicitness import explicitness
 from vitw_ray.statistics.mirroring import mirroring
 from vitw_ray.statistics.paired import PairedCounts
 from vitw_ray.statistics.partials import Partial, accounts_of
-from vitw_ray.statistics.residuals import associations, whole_table
+from vitw_ray.statistics.replication import replicated
+from vitw_ray.statistics.residuals import associations, tests_of_tree, whole_table
 from vitw_ray.statistics.response_types import by_category, by_model
 from vitw_ray.statistics.suppression import hide_levels, hide_parts
 from vitw_ray.statistics.variation import variation
@@ -163,14 +164,10 @@ def _few_spoken(merged: Partial) -> tuple[Mask, Mask] | None:
 
 def _hidden_associations(merged: Partial, vocabulary: Codebook) -> dict[str, list[Mask]]:
     """Cells of each level that are hidden, by the name of the columns."""
-    least, ancestors = vocabulary.thresholds.min_conversations, vocabulary.ai_ancestors
-    sizes = [len(names) for names in vocabulary.ai_levels]
-    parents = [np.zeros(size, np.int32) for size in sizes[:-1]]
-    for below, parent in enumerate(parents):
-        parent[ancestors[below]] = ancestors[below + 1]
+    least, parents = vocabulary.thresholds.min_conversations, vocabulary.ai_parents
     hidden: dict[str, list[Mask]] = {}
     for name in COLUMN_NAMES:
-        matrices = [f"ai_{level} x {name}" for level in range(len(sizes))]
+        matrices = [f"ai_{level} x {name}" for level in range(len(vocabulary.ai_levels))]
         counts = [merged[matrix].both for matrix in matrices]
         few = [_few(merged, matrix) for matrix in matrices]
         masks = [
@@ -183,11 +180,17 @@ def _hidden_associations(merged: Partial, vocabulary: Codebook) -> dict[str, lis
 
 
 def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterator[pa.Table]:
+    """By level, from the labels up, and within a level by column facet."""
     hidden = _hidden_associations(merged, vocabulary)
-    for level, names in enumerate(vocabulary.ai_levels):
-        for name in COLUMN_NAMES:
-            yield associations(
-                merged[f"ai_{level} x {name}"],
+    levels = range(len(vocabulary.ai_levels))
+    found = {}
+    for name in COLUMN_NAMES:
+        counts = [merged[f"ai_{level} x {name}"] for level in levels]
+        tests = tests_of_tree(counts, vocabulary.ai_parents)
+        for level in levels:
+            names = vocabulary.ai_levels[level]
+            found[level, name] = associations(
+                counts[level],
                 Axis("ai_values", names, level),
                 column_axis(name, vocabulary),
                 comparisons=max(len(names), 1),  # paper, 2: one family per column
@@ -195,7 +198,9 @@ def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterat
                 least_observed=1,
                 least=vocabulary.thresholds.min_conversations,
                 hidden=hidden[name][level],
+                tests=tests[level],
             )
+    yield from (found[level, name] for level in levels for name in COLUMN_NAMES)
 
 
 def _comparisons(
@@ -234,11 +239,12 @@ def _comparisons(
         width = merged[f"{groups.kind}: types"].width // strata
         yield task_mix(columns[groups.kind], groups, tasks, least, people, width)
     for name, counts in paired.items():
-        yield compare_paired(counts, models, axes[name], least, hidden[name])
+        everything = merged[f"models: {name}"], strata
+        yield compare_paired(counts, models, axes[name], least, hidden[name], everything)
 
 
 def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
-    """Details for the manifest: sizes, expected counts, and two disagreements of the reader.
+    """Details for the manifest: sizes, expected counts, replication, disagreements of the reader.
 
     These are conversations with a human value but response type `no_values`, and the reverse.
     """
@@ -256,7 +262,13 @@ def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
         "tables": {
             name: whole_table(counts, exclusive=name in EXCLUSIVE)
             for name, counts in merged.items()
-            if isinstance(counts, Counts)
+            if isinstance(counts, Counts) and not name.startswith("half: ")
+        },
+        "half_split": {
+            column_axis(name, vocabulary).facet: replicated(
+                merged[f"ai_0 x {name}"], merged[f"half: ai_0 x {name}"]
+            )
+            for name in COLUMN_NAMES
         },
         "answered_no_values_with_a_human_value": silent,
         "answered_a_value_without_a_human_value": int(unheard),
