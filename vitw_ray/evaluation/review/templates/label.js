@@ -360,6 +360,12 @@
 
   // --- Keys
 
+  function showRules() {
+    const rules = get("rules");
+    rules.open = !rules.open;
+    if (rules.open) rules.scrollIntoView({ block: "start" });
+  }
+
   function onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || get("work").hidden) return;
     const target = event.target;
@@ -378,7 +384,7 @@
       u: goOpen,
       x: () => get("skip").click(),
       t: () => get("note").focus(),
-      r: () => (get("rules").open = !get("rules").open),
+      r: showRules,
       ...(isRadio ? {} : { ArrowRight: () => go(place + 1), ArrowLeft: () => go(place - 1) }),
     };
     if (/^[1-4]$/.test(key)) setLevel(Number(key));
