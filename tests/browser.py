@@ -1,6 +1,5 @@
 """A headless Chromium that tests drive through its own protocol, over a pipe."""
 
-import base64
 import itertools
 import json
 import os
@@ -102,15 +101,25 @@ class Browser:
         urls = [e["params"]["request"]["url"] for e in asked]
         return told + [url for url in urls if not url.startswith(("file:", "blob:", "data:"))]
 
-    def screenshot(self, path: Path, width: int, height: int, *, dark: bool = False) -> None:
-        """Save a picture of the page at some size."""
-        self.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
-        )  # fmt: skip
+    def look(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Show the page at some size, in the light or the dark."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.send("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
-        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))
+
+    def choose_file(self, identity: str, path: Path) -> None:
+        """Give a file to an input."""
+        found = self.send("Runtime.evaluate", expression=f"document.getElementById({identity!r})")
+        self.send("DOM.setFileInputFiles", files=[str(path)], objectId=found["result"]["objectId"])
+
+    def until(self, script: str) -> bool:
+        """Whether an expression comes true."""
+        for _ in range(SECONDS * 10):
+            if self.run(script):
+                return True
+            time.sleep(0.1)
+        return False
 
     def _call(self, method: str, params: dict[str, Any], session: str | None = None) -> Any:
         number = next(self._ids)
