@@ -47,12 +47,14 @@ class Score:
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run folder that the sample was drawn from."""
-    labels: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="LABELS")]
+    labels: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="LABELS [LABELS ...]")
+    ]
     """Files that the labellers saved: JSON, local or s3://."""
     precision: float = 0.05
     """Wanted half width of intervals: how many more labels does it take?"""
     epsilon: float = 0.15
-    """Of the alt-test: what a labeller may be better than the reader. 0.2 for experts, 0.15 for
+    """Of the alt-test: how much better than the reader a labeller may be. 0.2 for experts, 0.15 for
     trained labellers, 0.1 for crowd workers."""
 
 

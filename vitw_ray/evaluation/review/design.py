@@ -18,6 +18,7 @@ from vitw_ray.agreement.estimates import FEWEST, ROUNDS, Additive, Estimate
 from vitw_ray.intervals import CONFIDENCE, Floats, wilson
 
 FEWEST_OF_STRATUM = 2  # a variance needs two
+NO_SPREAD = 1e-9  # ours: less is rounding
 LEAST_SHAPE = 0.05  # ours: of the gamma distribution, where a stratum has two clusters only
 
 
@@ -130,16 +131,19 @@ def estimate(
         return Estimate(value, None, None, told)
     found = coefficient.value(design.resampled(seed, rounds) @ coefficient.added)
     found = found[~np.isnan(found)]
+    if not found.size or np.ptp(found) < NO_SPREAD:  # all agree: resampling cannot tell how surely
+        return Estimate(value, None, None, told)
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(found, [tail, 100 - tail]) if found.size else (value, value)
+    low, high = np.percentile(found, [tail, 100 - tail])
     return Estimate(value, min(float(low), value), max(float(high), value), told)
 
 
 def share(part: NDArray[np.bool_], whole: NDArray[np.bool_], design: Design) -> Estimate:
-    """Weighted share of `part` in `whole`; its interval is Wilson's for the effective count.
+    """Weighted share of `part` in `whole`; its interval is Wilson's for an effective count.
 
-    The effective count (Kish, 1965) is that of an even sample of accounts with the same spread of
-    weights, so that 0 of n has a width too.
+    That count is of independent conversations with even weights: what the variance of the share
+    amounts to (Korn and Graubard, 1998), and no more than what the weights allow (Kish, 1965). So 0
+    of n has a width too.
     """
     weights = np.where(whole, design.weights, 0.0)
     total = weights.sum()
@@ -148,5 +152,16 @@ def share(part: NDArray[np.bool_], whole: NDArray[np.bool_], design: Design) -> 
     value = float(weights[part & whole].sum() / total)
     per_cluster = np.bincount(design.clusters, weights)
     effective = total**2 / (per_cluster**2).sum()
+    variance = _variance(weights * (part - value), design) / total**2
+    if variance > 0:
+        effective = min(effective, value * (1 - value) / variance)
     low, high = wilson(value * effective, effective)
     return Estimate(value, float(low), float(high), int(whole.sum()))
+
+
+def _variance(terms: Floats, design: Design) -> float:
+    """Variance of the sum of terms over a stratified sample of accounts."""
+    counts = np.maximum(design.counts, 2)
+    means = np.bincount(design.strata, terms, minlength=counts.size) / np.maximum(design.counts, 1)
+    centred = (terms - means[design.strata]) * np.sqrt(counts / (counts - 1))[design.strata]
+    return float((np.bincount(design.clusters, centred) ** 2).sum())

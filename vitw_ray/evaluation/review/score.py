@@ -110,6 +110,8 @@ def score(
 
 def open_review(run: OpenedRun, addresses: Sequence[str]) -> Review:
     """Read the sample that labels are of, the labels, and the reader's answers."""
+    if not addresses:
+        raise InputError("LABELS: no file is given", "name the files that the labellers saved")
     if twice := [address for address, n in Counter(addresses).items() if n > 1]:
         raise InputError(f"{twice[0]} is given twice", "name each file once")
     files = {address: read_labels(address) for address in addresses}

@@ -14,6 +14,7 @@ FACETS = {
     "response_group": "response type, three classes",
 }
 WAYS = {"exact": "same words", "normalised": "same but for spelling"}
+MEASURES = {"same": "same answer", "kappa": "kappa", "f1": "F1"}
 NARROW = 7  # columns of a cell of a confusion matrix
 
 
@@ -34,7 +35,7 @@ def lines(score: Mapping[str, Any]) -> Iterator[str]:
     yield from _gate(score["reader"]["gate"])
     yield from _confusion(score["reader"]["confusion"])
     yield from _alternative(score["alternative_test"])
-    yield from _more(score["more_labels"], score["labelled"])
+    yield from _more(score["more_labels"])
 
 
 def _closed(score: Mapping[str, Any]) -> Iterator[str]:
@@ -124,17 +125,15 @@ def _alternative(tests: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _more(more: Mapping[str, Any], labelled: int) -> Iterator[str]:
-    yield _row(f"For intervals of +-{more['precision']:g}", "now +-", "needed", "more labels")
+def _more(more: Mapping[str, Any]) -> Iterator[str]:
+    wide = LEFT + CELL - 1
+    heading = f"For intervals of +-{more['precision']:g}"
+    yield f"{heading:<{wide}}" + _cells("now +-", "needed", "more labels")
     for name, found in more["by_measure"].items():
         facet, _, measure = name.rpartition(" ")
-        title = f"  {_facet(facet)}, {'same answer' if measure == 'same' else measure}"
-        yield _row(
-            title[: LEFT - 1],
-            decimal(found["half_width"], 3),
-            count(found["needed"]),
-            count(found["more"]),
-        )
+        title = f"  {_facet(facet)}: {MEASURES[measure]}"
+        cells = decimal(found["half_width"], 3), count(found["needed"]), count(found["more"])
+        yield f"{title:<{wide}}" + _cells(*cells)
     yield ""
 
 
@@ -152,4 +151,8 @@ def _number(found: Mapping[str, Any] | None) -> str:
 
 
 def _row(name: str, *cells: str) -> str:
-    return f"{name:<{LEFT}}" + "".join(f"{cell:>{CELL}}" for cell in cells)
+    return f"{name:<{LEFT}}" + _cells(*cells)
+
+
+def _cells(*cells: str) -> str:
+    return "".join(f"{cell:>{CELL}}" for cell in cells)
