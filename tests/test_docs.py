@@ -36,6 +36,8 @@ TAKES_RUN_FLAGS = re.compile(
 COMPARES_READERS = re.compile(r"(?:vitw compare-readers|python jobs/compare_readers\.py)(?= )")
 RUN_BY_A_TEST = {
     r"vitw inspect --input \S+": "test_input_files.py::test_an_inspection_counts_without_text",
+    r"vitw review draw runs/mine .*": "test_review_page.py::test_an_error_of_people_is_found_again",
+    r"vitw review score runs/mine .*": "test_review_score.py::test_the_command_prints_a_table",
     r"vitw check \S+": "test_check.py::test_the_job_ends_with_one_line_of_json_and_status_0",
 }
 NOT_RUN_HERE = {

@@ -246,9 +246,7 @@ LOW_CONTRAST = """(() => {
 
 
 @needs_browser
-def test_people_of_known_error_label_through_the_page_and_the_error_is_found(
-    chromium, tmp_path, capsys
-):
+def test_an_error_of_people_is_found_again(chromium, tmp_path, capsys):
     error, rows = 0.15, a_population(400, seed=8)
     run = write_run(tmp_path / "run", rows)
     assert main(["review", "draw", run.address, "--size", "45", "--labellers", "3",

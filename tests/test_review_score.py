@@ -333,7 +333,7 @@ def test_the_order_of_the_files_changes_no_reviewed_row(review):
     assert run.storage.read(f"{drawn.folder}/reviewed.jsonl") == before
 
 
-def test_the_command_prints_a_table_and_one_line_of_json(review, capsys):
+def test_the_command_prints_a_table(review, capsys):
     run, _, addresses = review
     assert main(["review", "score", run.address, *addresses]) == 0
     *lines, last = capsys.readouterr().out.splitlines()

@@ -149,10 +149,10 @@ def share(part: NDArray[np.bool_], whole: NDArray[np.bool_], design: Design) -> 
     total = weights.sum()
     if not total:
         return Estimate(None, None, None, 0)
-    value = float(weights[part & whole].sum() / total)
+    value = min(float(weights[part & whole].sum() / total), 1.0)  # sums round
     per_cluster = np.bincount(design.clusters, weights)
     effective = total**2 / (per_cluster**2).sum()
-    variance = _variance(weights * (part - value), design) / total**2
+    variance = _variance(weights * (part.astype(float) - value), design) / total**2
     if variance > 0:
         effective = min(effective, value * (1 - value) / variance)
     low, high = wilson(value * effective, effective)
