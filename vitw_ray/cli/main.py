@@ -45,6 +45,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "read the same conversations with several readers; how good each is",
             "vitw_ray.cli.compare_readers",
         ),
+        "review": Command(
+            "people label a sample of a run, and are compared with the reader",
+            "vitw_ray.cli.review",
+        ),
         "report": Command(
             "write the page of a finished run again, from its tables", "vitw_ray.cli.report"
         ),
