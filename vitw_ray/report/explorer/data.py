@@ -15,14 +15,18 @@ from vitw_ray.report.explorer.pairs import associated, together
 from vitw_ray.report.explorer.sheets import sheets
 from vitw_ray.side_by_side import Pair
 
-MOST_BYTES = 950_000  # ours: with the page that reads without a script, below 1.5 MB
+MOST_BYTES = 850_000  # ours: with the page that reads without a script, below 1.5 MB
 MOST_ASSISTANTS = 100  # ours: that have a card
 
 
 def explorer_data(
-    tables: Mapping[str, pa.Table], run: RunFacts, pairs: Sequence[Pair], alpha: float
+    tables: Mapping[str, pa.Table],
+    public: Mapping[str, pa.Table],
+    run: RunFacts,
+    pairs: Sequence[Pair],
+    alpha: float,
 ) -> str:
-    """The JSON text. Its lists are cut by evidence; whole tables are added as long as they fit."""
+    """The JSON text. Its lists are cut by evidence; the `public` tables are added as they fit."""
     nodes = nodes_of(tables["labels"], tables["taxonomy"].to_pylist(), _others(tables))
     comparison = tables["model_comparison"]
     first, end = nodes.range_of(ASSISTANTS)
@@ -44,8 +48,7 @@ def explorer_data(
         "compared": compared(pairs, nodes, alpha),
     }
     left = MOST_BYTES - len(json_text(content).encode())
-    rows = {name: table.num_rows for name, table in tables.items()}
-    return json_text(content | {"rows": rows, "sheets": sheets(tables, max(left, 0))})
+    return json_text(content | {"sheets": sheets(public, max(left, 0))})
 
 
 def _others(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
