@@ -45,7 +45,9 @@ def environment(*folders: Path) -> Environment:
         "matching_note": reader_check.matching_note,
     }
     made.globals["interval"] = wording.interval
-    made.globals["css"] = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))
+    for name in ("page", "explorer"):
+        css = (TEMPLATES / f"{name}.css").read_text(encoding="utf-8")
+        made.globals[f"{name}_css"] = Markup(css)
     return made
 
 

@@ -106,6 +106,7 @@ def _heat(cells: pa.Table, ranked: Sequence[Row], names: Names, title: str) -> M
             for row in shown
         },
         label=f"Residuals, {title}; the strongest are in the lists below",
+        kinds=(f"{ranked[0]['row_facet']} {ranked[0]['level']}", ranked[0]["column_facet"]),
     )
 
 

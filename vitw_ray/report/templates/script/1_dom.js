@@ -6,7 +6,7 @@ function make(tag, attributes, ...inside) {
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
   }
-  element.append(...inside.flat().filter((part) => part !== null && part !== undefined));
+  element.append(...inside.flat(Infinity).filter((part) => part !== null && part !== undefined));
   return element;
 }
 

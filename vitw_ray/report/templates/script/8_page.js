@@ -92,11 +92,13 @@ function linkName(place, kind) {
   if (node) place.replaceChildren(link(node));
 }
 
-// A shape of a figure, whose full name is its title.
+// A shape of a figure, whose full name is its title; that of a slab ends with its share.
 function linkShape(shape) {
-  const node = byName.get(shape.dataset.f + " " + shape.querySelector("title").textContent);
+  const title = shape.querySelector("title").textContent;
+  const slab = shape.closest(".icicle");
+  const node = byName.get(shape.dataset.f + " " + (slab ? title.replace(/ \S+$/, "") : title));
   if (!node) return;
-  const open = shape.closest(".icicle") ? treeAddress(node) : node.address;
+  const open = slab ? treeAddress(node) : node.address;
   const wrap = draw("a", { href: "#" + open, "aria-label": node.name });
   shape.closest("svg[role]").setAttribute("role", "group");
   shape.replaceWith(wrap);
