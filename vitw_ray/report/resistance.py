@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from markupsafe import Markup
 
 from vitw_ray.intervals import wilson
 from vitw_ray.report.figures import bar
@@ -27,7 +28,14 @@ class Context(NamedTuple):
     share: float
     low: float
     high: float
-    bar: str
+
+    @property
+    def bar(self) -> Markup:
+        """Drawn where it is shown: a run may have thousands of human values."""
+        heard = f"{percent(self.share)}, from {percent(self.low)} to {percent(self.high)}"
+        return bar(
+            self.share, 1.0, label=heard, tone="strong_resistance", low=self.low, high=self.high
+        )
 
 
 class Resistance(NamedTuple):
@@ -69,10 +77,7 @@ def _context(name: str, rows: dict[str, Row]) -> Context | None:
     whole = round(largest["conversations"] / largest["share"])
     resisted = sum(rows[kind]["conversations"] for kind in RESISTANCE)
     low, high = (float(end) for end in wilson(resisted, whole))
-    share = resisted / whole
-    heard = f"{percent(share)}, from {percent(low)} to {percent(high)}"
-    drawn = bar(share, 1.0, label=heard, tone="strong_resistance", low=low, high=high)
-    return Context(name, resisted, whole, share, low, high, drawn)
+    return Context(name, resisted, whole, resisted / whole, low, high)
 
 
 def _shown(associations: pa.Table, kind: str, top: int) -> Iterator[Row]:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import RunFacts
-from vitw_ray.report.explorer.compact import json_text, short
+from vitw_ray.report.explorer.compact import json_text
 from vitw_ray.report.explorer.groups import answered, compared, counted, spoken, varied
 from vitw_ray.report.explorer.nodes import ASSISTANTS, TYPES, Nodes, nodes_of
 from vitw_ray.report.explorer.pairs import associated, together
@@ -54,9 +54,9 @@ def explorer_data(
 def _others(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
     """Conversations of response types, and of the assistants with most."""
     table = tables["response_types"]
-    whole = table.filter(pc.is_null(pc.field("over_facet")))
-    types, assistants = dict.fromkeys(RESPONSE_TYPES, 0), dict[str, int]()
-    for row in whole.filter(pc.is_null(pc.field("model"))).to_pylist():
+    whole = table.filter(pc.field("over_facet").is_null())
+    types = dict[str, int](dict.fromkeys(RESPONSE_TYPES, 0))
+    for row in whole.filter(pc.field("model").is_null()).to_pylist():
         types[row["response_type"]] = row["conversations"]
     assistants = largest_assistants(table, MOST_ASSISTANTS)
     return {TYPES: types if whole.num_rows else {}, ASSISTANTS: assistants}
@@ -64,9 +64,7 @@ def _others(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
 
 def largest_assistants(response_types: pa.Table, most: int) -> dict[str, int]:
     """Conversations of the assistants with most, the largest first."""
-    mine = response_types.filter(
-        pc.is_valid(pc.field("model")) & pc.is_null(pc.field("over_facet"))
-    )
+    mine = response_types.filter(pc.field("model").is_valid() & pc.field("over_facet").is_null())
     sums = mine.group_by("model").aggregate([("conversations", "sum")])
     order = [("conversations_sum", "descending"), ("model", "ascending")]
     rows = sums.sort_by(order).slice(0, most).to_pylist()
@@ -80,7 +78,6 @@ def _nodes(nodes: Nodes) -> dict[str, Any]:
         "names": nodes.names,
         "parents": nodes.parents,
         "conversations": nodes.conversations,
-        "shares": short(nodes.shares),
         "accounts": nodes.accounts if known else None,
         "about": {str(place): text for place, text in nodes.about.items()},
     }

@@ -14,7 +14,7 @@ from vitw_ray.report.explorer.compact import short, steps
 from vitw_ray.report.explorer.nodes import ASSISTANTS, TYPES, Nodes
 from vitw_ray.side_by_side import Pair, Row
 
-MOST_COUNTS = 12_000  # ours: counts of a node in an assistant or period, about 80 KB
+MOST_COUNTS = 6_000  # ours: counts of a node in an assistant or period, about 50 KB
 MOST_ROWS = 5_000  # ours: rows of all pairs of assistants or periods, about 180 KB
 EVERYWHERE = {(None, None): -1, ("any_human_value", "stated"): -2, ("any_human_value", "none"): -3}
 VALUES_OF_EACH = 25  # ours: the most common values of an assistant that its card shows
@@ -44,7 +44,10 @@ def answered(table: pa.Table, nodes: Nodes) -> list[list[int]]:
 
 
 def varied(table: pa.Table, nodes: Nodes) -> dict[str, Any]:
-    """Corrected coefficient of variation of labels, with its interval, by the facet varied over."""
+    """Corrected coefficient of variation of labels and its interval, in hundredths.
+
+    By the facet varied over.
+    """
     found = {}
     for over in sorted(set(table["over_facet"].to_pylist())):
         lines = []
@@ -54,8 +57,12 @@ def varied(table: pa.Table, nodes: Nodes) -> dict[str, Any]:
                 lines.append((place, row["corrected"], row["low"], row["high"]))
         lines.sort()
         places, *numbers = zip(*lines, strict=True) if lines else ((), (), (), ())
-        found[over] = [steps(places), *(short(column, 3) for column in numbers)]
+        found[over] = [steps(places), *(_hundredths(column) for column in numbers)]
     return found
+
+
+def _hundredths(column: Sequence[float]) -> list[int]:
+    return np.rint(100 * np.asarray(column)).astype(np.int64).tolist()
 
 
 def spoken(table: pa.Table, nodes: Nodes) -> list[list[Any]]:

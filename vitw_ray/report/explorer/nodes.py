@@ -31,15 +31,13 @@ class Nodes:
     """All nodes in one order: by facet, then from the top of the tree down, then the largest first.
 
     `parents` are places, -1 on the top. `conversations` are those of `labels` for a label, of
-    `taxonomy` for a cluster. `shares` are of subjective conversations for a label, of
-    (value, conversation) pairs for a cluster.
+    `taxonomy` for a cluster.
     """
 
     groups: list[Group] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
     conversations: list[int] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
     accounts: list[int | None] = field(default_factory=list)
     about: dict[int, str] = field(default_factory=dict)
     places: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -77,11 +75,7 @@ def nodes_of(
             _add(found, facet, 0, [_leaf(row, above.get(row["label"])) for row in mine])
     for facet in (TYPES, ASSISTANTS):
         counted = others.get(facet, {})
-        whole = sum(counted.values())
-        rows = [
-            {"cluster_id": n, "name": n, "conversations": c, "share": c / whole if whole else 0.0}
-            for n, c in counted.items()
-        ]
+        rows = [{"cluster_id": n, "name": n, "conversations": c} for n, c in counted.items()]
         if rows:
             _add(found, facet, 0, rows)
     return found
@@ -93,7 +87,6 @@ def _leaf(row: Mapping[str, Any], node: Mapping[str, Any] | None) -> dict[str, A
         "name": row["label"],
         "parent_cluster_id": node["parent_cluster_id"] if node else None,
         "conversations": row["conversations"],
-        "share": row["share"],
         "accounts": row["accounts"],
     }
 
@@ -109,8 +102,6 @@ def _add(nodes: Nodes, facet: str, level: int, rows: Iterable[Mapping[str, Any]]
         nodes.names.append(inert(row["name"]))
         nodes.parents.append(nodes.places.get((facet, row.get("parent_cluster_id") or ""), -1))
         nodes.conversations.append(row["conversations"])
-        pairs = row.get("pct_total_occurrences")
-        nodes.shares.append(row["share"] if pairs is None else pairs / 100)
         nodes.accounts.append(row.get("accounts"))
         if row.get("description"):
             nodes.about[place] = inert(row["description"])

@@ -18,7 +18,7 @@ from vitw_ray.report.explorer.compact import bits, short, steps
 from vitw_ray.report.explorer.nodes import Codes, Nodes
 
 MOST_PAIRS = 9_000  # ours: about 350 KB
-MOST_TOGETHER = 9_000  # ours: about 120 KB
+MOST_TOGETHER = 6_000  # ours: about 80 KB
 LENGTHS = (25, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)  # of a list: the longest that fits is taken
 UNSURE = (5, 3, 2, 1)  # the same, of pairs that are not significant
 COLUMNS = ("tasks", "human_values", "response_types")
@@ -134,7 +134,8 @@ def together(
 ) -> dict[str, Any]:
     """Labels that share more conversations than expected, by the lower end of the ratio.
 
-    Observed over expected under independence, with the interval of the observed share.
+    Observed over expected under independence, with the interval of the observed share. The script
+    computes them again, from the counts.
     """
     parts = []
     for facet in ("ai_values", "human_values"):
@@ -146,7 +147,7 @@ def together(
     a, b, both = a[known], b[known], both[known]
     sizes = np.array(nodes.conversations, float)
     expected = sizes[a] * sizes[b] / max(subjective, 1)
-    low, high = wilson(both, subjective)
+    low, _ = wilson(both, subjective)
     lowest = low * subjective / expected
     ends = np.concatenate([a, b])
     seen = np.bincount(ends, minlength=len(nodes.names))
@@ -162,9 +163,6 @@ def together(
         "a": steps(a[kept].tolist()),
         "b": b[kept].tolist(),
         "observed": both[kept].tolist(),
-        "expected": short(expected[kept]),
-        "low": short(lowest[kept]),
-        "high": short((high * subjective / expected)[kept]),
         "length": length,
         "seen": seen.tolist(),
         "more": more.tolist(),

@@ -10,16 +10,17 @@ from vitw_ray.inert import inert
 from vitw_ray.report.explorer.compact import short
 from vitw_ray.resolved_names import cluster_names, resolved_schema, with_names
 
-MOST_ROWS = 20_000  # ours: larger tables are never looked at
+LEAST_BYTES = 4  # ours: of a cell, so a table that cannot fit is not looked at
 DIGITS = 6  # ours: of a number in a CSV file
 
 
 def sheets(tables: Mapping[str, pa.Table], most_bytes: int) -> dict[str, list[Any]]:
     """Tables as lists of columns, the smallest first, up to `most_bytes` of JSON in all."""
     names = cluster_names(tables["taxonomy"]) if "taxonomy" in tables else {}
-    small = {n: t for n, t in tables.items() if 0 < t.num_rows <= MOST_ROWS}
     found, left = {}, most_bytes
-    for name, table in sorted(small.items(), key=lambda pair: (pair[1].num_rows, pair[0])):
+    for name, table in sorted(tables.items(), key=lambda pair: (pair[1].num_rows, pair[0])):
+        if not 0 < table.num_rows * table.num_columns * LEAST_BYTES <= left:
+            continue
         columns = _columns(name, table, names)
         size = len(json.dumps(columns, ensure_ascii=False).encode())
         if size <= left:

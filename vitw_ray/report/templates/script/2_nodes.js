@@ -61,7 +61,6 @@ function readNodes() {
         lower: name.toLowerCase(),
         parent: columns.parents[at],
         conversations: columns.conversations[at],
-        share: columns.shares[at],
         accounts: columns.accounts ? columns.accounts[at] : null,
         about: columns.about[at] || "",
         tone: facet === "response_types" ? columns.names[at] : TONES[facet],
@@ -124,14 +123,10 @@ function readPairs() {
   });
   const both = data.together;
   summed(both.a).forEach((a, n) => {
-    const pair = {
-      a: nodes[a],
-      b: nodes[both.b[n]],
-      observed: both.observed[n],
-      expected: both.expected[n],
-      low: both.low[n],
-      high: both.high[n],
-    };
+    const pair = { a: nodes[a], b: nodes[both.b[n]], observed: both.observed[n] };
+    pair.expected = (pair.a.conversations * pair.b.conversations) / data.subjective;
+    const ends = wilson(pair.observed, data.subjective);
+    [pair.low, pair.high] = ends.map((end) => (end * data.subjective) / pair.expected);
     pair.a.together.push(pair);
     pair.b.together.push(pair);
   });
@@ -146,7 +141,7 @@ function readGroups() {
   for (const [over, [places, ...columns]] of Object.entries(data.varied)) {
     summed(places).forEach((place, n) => {
       if (!variedOf.has(place)) variedOf.set(place, []);
-      variedOf.get(place).push([over, ...columns.map((column) => column[n])]);
+      variedOf.get(place).push([over, ...columns.map((column) => column[n] / 100)]);
     });
   }
   const [places, ...columns] = data.spoken;

@@ -110,18 +110,18 @@ function pairList(node, kind, pairs, isRow) {
   const more = pairs.filter((p) => p.sure && p.more).sort(by).slice(0, length);
   const less = pairs.filter((p) => p.sure && !p.more).sort(by).slice(0, length);
   const unsure = pairs.filter((p) => !p.sure).sort(by).slice(0, 5);
-  const found = [make("h3", {}, `Goes with: ${words}`)];
+  const found = [make("h3", {}, isRow ? `Goes with ${words.toLowerCase()}` : `Goes with ${words}`)];
   if (more.length) found.push(table("Significantly more often than expected", PAIR_HEADS, more.map(pairRow(node))));
   if (less.length) {
     found.push(fold(`Significantly less often than expected (${less.length})`,
       table("By the upper end of the interval", PAIR_HEADS, less.map(pairRow(node)))));
   }
-  if (!more.length && !less.length) found.push(note("No pair is significant."));
   if (unsure.length && !more.length) {
-    found.push(fold("Seen most clearly above expectation, but not significant",
-      table("Not significant", PAIR_HEADS, unsure.map(pairRow(node)))));
+    found.push(table("Not significant; the pairs that come nearest to it", PAIR_HEADS, unsure.map(pairRow(node))));
   }
-  if (known(seen)) {
+  if (!sure && known(seen)) {
+    found.push(note(`${count(seen)} pairs seen, none significant. All are in the table `, make("code", {}, "associations"), "."));
+  } else if (known(seen)) {
     const shown = more.length + less.length;
     found.push(note(
       `${count(shown)} of ${count(sure)} significant pairs, by the end of the interval that is nearer to 1; `,
