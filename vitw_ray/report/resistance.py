@@ -29,12 +29,11 @@ class Context(NamedTuple):
     low: float
     high: float
 
-    @property
-    def bar(self) -> Markup:
-        """Drawn where it is shown: a run may have thousands of human values."""
+    def drawn(self, scale: float) -> Markup:
+        """A bar, made where it is shown: a run may have thousands of human values."""
         heard = f"{percent(self.share)}, from {percent(self.low)} to {percent(self.high)}"
         return bar(
-            self.share, 1.0, label=heard, tone="strong_resistance", low=self.low, high=self.high
+            self.share, scale, label=heard, tone="strong_resistance", low=self.low, high=self.high
         )
 
 
@@ -45,6 +44,10 @@ class Resistance(NamedTuple):
     contexts: dict[str, list[Context]]
     hidden: dict[str, int]  # contexts of which a number may not be shown
     shown: dict[str, list[Row]]
+
+    def scale(self, facet: str) -> float:
+        """What a bar of full width stands for."""
+        return max((context.high for context in self.contexts[facet]), default=1.0)
 
 
 def resistance(

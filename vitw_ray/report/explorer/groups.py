@@ -14,7 +14,7 @@ from vitw_ray.report.explorer.compact import short, steps
 from vitw_ray.report.explorer.nodes import ASSISTANTS, TYPES, Nodes
 from vitw_ray.side_by_side import Pair, Row
 
-MOST_COUNTS = 6_000  # ours: counts of a node in an assistant or period, about 50 KB
+MOST_COUNTS = 5_000  # ours: counts of a node in an assistant or period, about 45 KB
 MOST_ROWS = 5_000  # ours: rows of all pairs of assistants or periods, about 180 KB
 EVERYWHERE = {(None, None): -1, ("any_human_value", "stated"): -2, ("any_human_value", "none"): -3}
 VALUES_OF_EACH = 25  # ours: the most common values of an assistant that its card shows
@@ -26,7 +26,9 @@ def answered(table: pa.Table, nodes: Nodes) -> list[list[int]]:
     The places of `EVERYWHERE` stand for groups without a node. -1: too few to show.
     """
     found: dict[int, list[Row]] = defaultdict(list)
-    for row in table.to_pylist():
+    named = [name for facet, name in nodes.places if facet == ASSISTANTS]
+    mine = table.filter(pc.field("model").is_null() | pc.field("model").isin(named))
+    for row in mine.to_pylist():
         if row["model"] is not None:
             place = nodes.places.get((ASSISTANTS, row["model"])) if row["over"] is None else None
         else:

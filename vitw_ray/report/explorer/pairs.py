@@ -19,7 +19,7 @@ from vitw_ray.report.explorer.nodes import Codes, Nodes
 
 MOST_PAIRS = 9_000  # ours: about 350 KB
 MOST_TOGETHER = 6_000  # ours: about 80 KB
-LENGTHS = (25, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)  # of a list: the longest that fits is taken
+LENGTHS = (20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)  # of a list: the longest that fits is taken
 UNSURE = (5, 3, 2, 1)  # the same, of pairs that are not significant
 COLUMNS = ("tasks", "human_values", "response_types")
 NUMBERS = ("observed", "expected", "odds_ratio", "low", "high")

@@ -40,8 +40,13 @@ function signed(number, digits = 1) {
 
 const ratio = (number) =>
   known(number) ? decimal(number, number < 10 ? 2 : number < 100 ? 1 : 0) : DASH;
-const range = (low, high) =>
-  known(low) && known(high) ? (100 * low).toFixed(1) + DASH + (100 * high).toFixed(1) + "%" : DASH;
+
+function range(low, high) {
+  if (!known(low) || !known(high)) return DASH;
+  const digits = high >= 0.01 ? 1 : 2;
+  return (100 * low).toFixed(digits) + DASH + (100 * high).toFixed(digits) + "%";
+}
+
 const plain = (code) => code.replaceAll("_", " ");
 
 // The score interval of a share (Wilson), as the tables have it.
