@@ -2,16 +2,12 @@
 const sheet = make("dialog", { id: "card", "aria-labelledby": "card-name" });
 const trees = make("div", { id: "tree-view" });
 const views = { models: make("div", { id: "compare-view" }), periods: make("div", { id: "periods-view" }) };
-let opener = null;
 
 function openCard(...inside) {
   const close = make("button", { type: "button", class: "close", "aria-label": "Close the card" }, "\u00d7");
   close.addEventListener("click", () => sheet.close());
   sheet.replaceChildren(close, make("div", { class: "inside" }, inside));
-  if (!sheet.open) {
-    opener = document.activeElement;
-    sheet.showModal();
-  }
+  if (!sheet.open) sheet.showModal();
   sheet.scrollTop = 0;
   document.getElementById("card-name").focus();
 }
@@ -19,7 +15,6 @@ function openCard(...inside) {
 sheet.addEventListener("close", () => {
   const [key] = location.hash.slice(1).split("=");
   if (Object.hasOwn(NOUNS, key)) history.pushState(null, "", "#");
-  if (opener && opener.isConnected) opener.focus({ preventScroll: true });
 });
 sheet.addEventListener("click", (event) => {
   if (event.target === sheet) sheet.close();
