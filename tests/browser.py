@@ -47,7 +47,9 @@ def browser() -> Iterator[Any]:
     if program is None:
         pytest.skip("no Chromium is installed")
     with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        # else hundreds of changed addresses in a row are ignored
+        args = ["--no-sandbox", "--disable-ipc-flooding-protection"]
+        found = playwright.chromium.launch(executable_path=program, args=args)
         yield found
         found.close()
 

@@ -18,8 +18,11 @@ from test_report import SPITE, spiteful
 from vitw_ray import wording
 from vitw_ray.facts import Making, Stored
 from vitw_ray.intervals import wilson
+from vitw_ray.opened_run import open_run
+from vitw_ray.records import TABLES
 from vitw_ray.report import sections
 from vitw_ray.report.page import render
+from vitw_ray.report.write import TABLES as PUBLIC
 
 PHONE = {"viewport": {"width": 320, "height": 640}}
 
@@ -77,6 +80,9 @@ def asks_which_values_are_most_common(one: Opened, tables) -> int:
 def asks_which_depend_on_the_context(one: Opened, tables) -> int:
     contents(one, "Variation")
     spreads = sections.variation(tables["variation"].to_pylist(), 10)
+    if not spreads:
+        assert "Too few contexts" in one.page.inner_text("#variation")
+        return 1
     shown = one.rows("#variation .two > table:nth-child(2)")
     assert [row[0] for row in shown if "none for sure" not in row[0]] == [
         row["label"] for row in spreads[0].dependent[:10]
@@ -85,15 +91,21 @@ def asks_which_depend_on_the_context(one: Opened, tables) -> int:
 
 
 def asks_what_goes_with_a_task(one: Opened, tables) -> int:
-    one.find("relationships")
-    assert one.page.inner_text("#card h2") == "Advice on relationships"
-    (task,) = rows_of(tables["taxonomy"], facet="tasks", name="Advice on relationships")
+    tasks = rows_of(tables["taxonomy"], facet="tasks", level=1)
+    asked = [row for row in tasks if "relationships" in row["name"]] or tasks[:1]
+    task = asked[0]
+    one.find(task["name"])
+    assert one.page.inner_text("#card h2") == task["name"]
     pairs = rows_of(
         tables["associations"], column_facet="tasks", column=task["cluster_id"], level=0
     )
     sure = [row for row in pairs if row["significant"] and row["odds_ratio"] >= 1]
     sure.sort(key=lambda row: (-row["low"], row["row"]))
+    if not sure:
+        assert "none significant" in one.page.inner_text("#card")
+        return 2
     shown = one.rows("#card h3:has-text('Goes with AI values') + .scroll table")
+    assert shown
     assert [row[0] for row in shown] == [row["row"] for row in sure[: len(shown)]]
     assert shown[0][1:4] == [
         wording.count(sure[0]["observed"]),
@@ -105,7 +117,8 @@ def asks_what_goes_with_a_task(one: Opened, tables) -> int:
 
 def asks_when_it_resists(one: Opened, tables) -> int:
     contents(one, "Resistance")
-    shown = one.rows("#resistance table")
+    resists = one.page.locator("#resistance h3:has-text('Tasks') + table").count()
+    shown = one.rows("#resistance h3:has-text('Tasks') + table") if resists else []
     for name, _, share, interval, counts in shown:
         (task,) = rows_of(tables["taxonomy"], facet="tasks", name=name)
         rows = rows_of(tables["response_types"], over_facet="tasks", over=task["cluster_id"])
@@ -116,6 +129,8 @@ def asks_when_it_resists(one: Opened, tables) -> int:
         assert interval == wording.interval(*(float(end) for end in wilson(n, whole)))
     kind = rows_of(tables["associations"], column="strong_resistance", level=0, significant=True)
     best = max((r for r in kind if r["odds_ratio"] > 1), key=lambda r: r["low"], default=None)
+    if not one.page.locator("#resistance .two").count():
+        return 1
     text = one.page.inner_text("#resistance")
     assert (best["row"] if best else "None is significant.") in text
     return 1
@@ -125,7 +140,8 @@ def asks_how_two_assistants_differ(one: Opened, tables) -> int:
     contents(one, "Assistants")
     a, b = (one.page.input_value(f"#models-{side}") for side in "AB")
     text = one.page.inner_text("#compare-view p:nth-of-type(2)")
-    matched = "prompts" if "on the same prompts" in text else "tasks"
+    ways = {"on the same prompts": "prompts", "with the same mix of tasks": "tasks"}
+    matched = next((way for words, way in ways.items() if words in text), "nothing")
     rows = rows_of(
         tables["model_comparison"], groups="models", model_a=a, model_b=b, matched_on=matched
     )
@@ -145,7 +161,7 @@ def asks_how_two_assistants_differ(one: Opened, tables) -> int:
 def asks_how_sure_it_is(one: Opened, tables) -> int:
     contents(one, "How sure")
     text = one.page.inner_text("#sure")
-    assert "0.67" in text
+    assert "Agreement" in text
     assert "Every conversation of the input was taken." in text
     return 1
 
@@ -154,7 +170,7 @@ def asks_how_it_was_made(one: Opened, tables) -> int:
     contents(one, "How made")
     one.page.click("text='Settings that decide the numbers'")
     text = one.page.inner_text("#made")
-    assert "4,567" in text
+    assert "Prompt tokens of the reader" in text
     assert "min_conversations" in text
     return 2
 
@@ -162,8 +178,8 @@ def asks_how_it_was_made(one: Opened, tables) -> int:
 def asks_what_was_lost(one: Opened, tables) -> int:
     contents(one, "Run")
     text = one.page.inner_text("#run")
-    assert "identical 31" in text
-    assert "no transcript 9" in text
+    for words in ("Rejected", "Failed", "conversations", "extractions"):
+        assert words in text
     return 1
 
 
@@ -173,12 +189,12 @@ def asks_for_the_whole_story_of_a_value(one: Opened, tables) -> int:
     one.find(label["label"])
     assert one.page.inner_text("#card h2") == label["label"]
     text = one.page.inner_text("#card")
-    whole = facts().totals.subjective
+    whole = round(label["conversations"] / label["share"])
     low, high = (float(end) for end in wilson(label["conversations"], whole))
-    assert wording.percent(label["conversations"] / whole) in text
+    assert wording.percent(label["share"]) in text
     assert wording.interval(low, high) in text
-    assert "Path" not in text
-    assert one.page.locator("#card .trail a").count() == 3
+    depth = max(row["level"] for row in rows_of(tables["taxonomy"], facet="ai_values"))
+    assert one.page.locator("#card .trail a").count() == depth
     for part in ("Goes with tasks", "Goes with human values", "Assistants"):
         assert part in text
     return 2
@@ -199,6 +215,27 @@ QUESTIONS: list[Callable[[Opened, dict[str, pa.Table]], int]] = [
 
 def test_each_of_nine_questions_is_answered_in_three_steps_from_the_top(open_page, page, tables):
     one = open_page(page)
+    for question in QUESTIONS:
+        one.page.keyboard.press("Escape")
+        one.go("")
+        assert question(one, tables) <= 3, question.__name__
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_the_page_of_a_real_run_answers_from_its_tables(open_page, local_ray, tmp_path):
+    from whole_runs import plant_files, run_quietly, small_config
+
+    inputs = plant_files(tmp_path / "in", rows=300)
+    run_quietly(small_config(inputs, tmp_path / "out", tmp_path / "secret"))
+    answers_from_its_tables(open_page, tmp_path / "out")
+
+
+def answers_from_its_tables(open_page, folder) -> None:
+    """All nine questions, on the page of a run folder."""
+    run = open_run(folder)
+    tables = {name: run.table(name, TABLES[name].names).arrow for name in PUBLIC}
+    one = open_page(folder / "report.html")
     for question in QUESTIONS:
         one.page.keyboard.press("Escape")
         one.go("")

@@ -150,7 +150,7 @@ def _making(context: StageContext) -> Making:
     config = context.config
     settings = {
         "conversations": without(config.conversations, "input"),
-        "extractions": details["settings"],
+        "extractions": details.get("settings", {}),
         "labels": asdict(config.labels),
         "taxonomy": asdict(config.taxonomy),
         "statistics": asdict(config.statistics),
@@ -159,7 +159,7 @@ def _making(context: StageContext) -> Making:
         input=tuple(_input(context)),
         sampling=tuple(_sampling(config.conversations)),
         settings={stage: _texts(found) for stage, found in settings.items()},
-        tokens={name: details[name] for name in ("prompt_tokens", "output_tokens")},
+        tokens={n: details[n] for n in ("prompt_tokens", "output_tokens") if n in details},
         stability=tuple(
             (facet, row["level"], row["clusters"], row.get("resampled_agreement"))
             for facet, rows in taxonomy.get("quality", {}).items()
