@@ -83,7 +83,7 @@ def asks_which_depend_on_the_context(one: Opened, tables) -> int:
     if not spreads:
         assert "Too few contexts" in one.page.inner_text("#variation")
         return 1
-    shown = one.rows("#variation .two > table:nth-child(2)")
+    shown = one.rows("#variation .two > .scroll:nth-child(2) table")
     assert [row[0] for row in shown if "none for sure" not in row[0]] == [
         row["label"] for row in spreads[0].dependent[:10]
     ]
@@ -117,8 +117,8 @@ def asks_what_goes_with_a_task(one: Opened, tables) -> int:
 
 def asks_when_it_resists(one: Opened, tables) -> int:
     contents(one, "Resistance")
-    resists = one.page.locator("#resistance h3:has-text('Tasks') + table").count()
-    shown = one.rows("#resistance h3:has-text('Tasks') + table") if resists else []
+    resists = one.page.locator("#resistance h3:has-text('Tasks') + .scroll table").count()
+    shown = one.rows("#resistance h3:has-text('Tasks') + .scroll table") if resists else []
     for name, _, share, interval, counts in shown:
         (task,) = rows_of(tables["taxonomy"], facet="tasks", name=name)
         rows = rows_of(tables["response_types"], over_facet="tasks", over=task["cluster_id"])
@@ -277,7 +277,7 @@ def test_nodes_of_the_same_name_have_different_addresses(open_page, tables):
     same = pa.Table.from_pylist(rows, tables["taxonomy"].schema)
     one = open_page(render(tables | {"taxonomy": same}, facts()))
     links = one.page.eval_on_selector_all(
-        "[data-facet=ai_values] .name a", "links => links.map(a => a.getAttribute('href'))"
+        "[data-facet=ai_values] details > p > a", "links => links.map(a => a.getAttribute('href'))"
     )
     assert len(links) > 10
     assert len({*links}) >= 1
@@ -499,7 +499,7 @@ def test_a_run_of_the_papers_size_answers_at_once_and_names_what_was_planted(ope
     )
     assert (card < 100, key < 50) == (True, True), (card, key, one.page.evaluate(paint))
     contents(one, "Variation")
-    dependent = one.rows("#variation .two > table:nth-child(2)")
+    dependent = one.rows("#variation .two > .scroll:nth-child(2) table")
     assert {*PLANTED} <= {row[0] for row in dependent[:10]}
     for label, task in PLANTED.items():
         one.go(f"v={slug(label)}")

@@ -83,7 +83,7 @@ function bar(share, scale, tone, low, high) {
 // A table in a scroller; `heads` are [words, is a number].
 function table(caption, heads, rows) {
   const head = heads.map(([words, number]) =>
-    make("th", { scope: "col", class: number ? "num" : null }, words),
+    make("th", { scope: "col", class: number ? "num" : null }, words || make("span", { class: "hidden" }, "Bar")),
   );
   const body = rows.map((cells) =>
     make(
@@ -100,7 +100,7 @@ function table(caption, heads, rows) {
   );
   return make(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
     make(
       "table",
       { class: "listed" },

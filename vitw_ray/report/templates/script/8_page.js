@@ -84,7 +84,10 @@ function linkNames(root) {
 
 function linkName(place, kind) {
   const node = byName.get(kind + " " + place.textContent);
-  if (node) place.replaceChildren(link(node));
+  if (!node) return;
+  const summary = place.closest("summary"); // holds no link: it is a control itself
+  if (summary) summary.after(make("p", { class: "small" }, link(node, "Card of " + node.name)));
+  else place.replaceChildren(link(node));
 }
 
 // A shape of a figure, whose full name is its title; that of a slab ends with its share.
