@@ -1,186 +1,90 @@
-"""A headless Chromium that tests drive through its own protocol, over a pipe."""
+"""A headless Chromium, and pages opened in it from a file as a reader opens them."""
 
-import itertools
-import json
-import os
 import shutil
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PROGRAM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
-    None,
-)
-SECONDS = 120  # a busy machine is slow, not wrong
-CODES = {"Enter": 13, "Escape": 27, "Backspace": 8, "ArrowDown": 40, "ArrowUp": 38, "Tab": 9}
-CODES |= {"ArrowLeft": 37, "ArrowRight": 39}
+import pytest
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 
-class Browser:
-    """One page."""
+@dataclass
+class Opened:
+    """A page, and what happened in it that should not have."""
 
-    def __init__(self, process: subprocess.Popen, read: int, write: int, downloads: Path) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.downloads = downloads
-        self._process, self._read, self._write = process, read, write
-        self._ids = itertools.count(1)
-        self._buffer = b""
-        target = self._call("Target.createTarget", {"url": "about:blank"})["targetId"]
-        attached = self._call("Target.attachToTarget", {"targetId": target, "flatten": True})
-        self._session = attached["sessionId"]
-        for name in ("Page", "Runtime", "Log", "Network"):
-            self.send(f"{name}.enable")
-        self._call(
-            "Browser.setDownloadBehavior",
-            {"behavior": "allow", "downloadPath": str(downloads), "eventsEnabled": True},
+    page: Any
+    faults: list[str] = field(default_factory=list)
+
+    def go(self, fragment: str) -> None:
+        """Change the fragment of the address, and wait until the page has obeyed."""
+        self.page.evaluate(
+            "f => new Promise(done => { location.hash = f; setTimeout(done, 30); })", fragment
         )
 
-    def send(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command to the page, and return its result."""
-        return self._call(method, params, self._session)
+    def find(self, words: str) -> None:
+        """Two groups of keystrokes: the words after a slash, and Enter."""
+        self.page.keyboard.press("/")
+        self.page.keyboard.type(words)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_selector("#card[open]")
 
-    def open(self, path: Path) -> None:
-        """Open a file, and wait until it is loaded."""
-        self.events.clear()
-        self.send("Page.navigate", url=path.as_uri())
-        self.wait_for("Page.loadEventFired")
-
-    def wait_for(self, event: str) -> dict[str, Any]:
-        """The next event of a kind."""
-        while True:
-            for found in self.events:
-                if found["method"] == event:
-                    self.events.remove(found)
-                    return found["params"]
-            self._receive()
-
-    def run(self, script: str) -> Any:
-        """Value of an expression in the page."""
-        found = self.send(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+    def rows(self, selector: str) -> list[list[str]]:
+        """Cells of the body of the first table that matches."""
+        return self.page.eval_on_selector(
+            selector,
+            "t => [...t.querySelectorAll('tbody tr')].map(r => [...r.cells].map(c => c.innerText))",
         )
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
-
-    def press(self, *keys: str) -> None:
-        """Press keys: single characters, or names such as Enter."""
-        for key in keys:
-            params: dict[str, Any] = {"key": key}
-            if key in CODES:
-                params |= {"windowsVirtualKeyCode": CODES[key]}
-                if key == "Enter":
-                    params |= {"text": "\r"}
-            else:
-                params |= {"text": key}
-            self.send("Input.dispatchKeyEvent", type="keyDown", **params)
-            self.send("Input.dispatchKeyEvent", type="keyUp", key=key)
-
-    def type(self, text: str) -> None:
-        """Type into whatever has the focus."""
-        self.press(*text)
-
-    def download(self, button: str) -> Path:
-        """Click a button that saves a file, and wait for the file."""
-        self.run(f"document.getElementById({button!r}).click()")
-        name = self.wait_for("Browser.downloadWillBegin")["suggestedFilename"]
-        while self.wait_for("Browser.downloadProgress")["state"] != "completed":
-            pass
-        return self.downloads / name
-
-    def problems(self) -> list[Any]:
-        """What the page has complained of, or asked the network for."""
-        self.run("1")
-        told = [
-            e for e in self.events if e["method"] in ("Log.entryAdded", "Runtime.exceptionThrown")
-        ]
-        asked = [e for e in self.events if e["method"] == "Network.requestWillBeSent"]
-        urls = [e["params"]["request"]["url"] for e in asked]
-        return told + [url for url in urls if not url.startswith(("file:", "blob:", "data:"))]
-
-    def look(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Show the page at some size, in the light or the dark."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.send("Emulation.setDeviceMetricsOverride", **size)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.send("Emulation.setEmulatedMedia", features=[scheme])
-
-    def choose_file(self, identity: str, path: Path) -> None:
-        """Give a file to an input."""
-        found = self.send("Runtime.evaluate", expression=f"document.getElementById({identity!r})")
-        self.send("DOM.setFileInputFiles", files=[str(path)], objectId=found["result"]["objectId"])
-
-    def until(self, script: str) -> bool:
-        """Whether an expression comes true."""
-        for _ in range(SECONDS * 10):
-            if self.run(script):
-                return True
-            time.sleep(0.1)
-        return False
-
-    def _call(self, method: str, params: dict[str, Any], session: str | None = None) -> Any:
-        number = next(self._ids)
-        message = {"id": number, "method": method, "params": params}
-        if session:
-            message["sessionId"] = session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
-        while True:
-            found = self._receive()
-            if found and found.get("id") == number:
-                assert "error" not in found, found["error"]
-                return found["result"]
-
-    def _receive(self) -> dict[str, Any]:
-        """The next message; events are kept."""
-        while b"\0" not in self._buffer:
-            got = os.read(self._read, 1 << 16)
-            assert got, "the browser has ended"
-            self._buffer += got
-        line, _, self._buffer = self._buffer.partition(b"\0")
-        message = json.loads(line)
-        if "method" in message:
-            self.events.append(message)
-        return message
 
 
-@contextmanager
-def browser(folder: Path) -> Iterator[Browser]:
-    """A browser with a profile of its own in a folder."""
-    assert PROGRAM is not None
-    downloads = folder / "downloads"
-    downloads.mkdir(parents=True)
-    to_browser, from_test = os.pipe()
-    to_test, from_browser = os.pipe()
-    os.set_blocking(to_test, True)
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for the tests of a module; they are skipped where there is none."""
+    api = pytest.importorskip("playwright.sync_api")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip("no Chromium is installed")
+    with api.sync_playwright() as playwright:
+        # else hundreds of changed addresses in a row are ignored
+        args = ["--no-sandbox", "--disable-ipc-flooding-protection"]
+        found = playwright.chromium.launch(executable_path=program, args=args)
+        yield found
+        found.close()
 
-    def hand_over() -> None:  # the protocol is on file descriptors 3 and 4
-        first, second = os.dup(to_browser), os.dup(from_browser)
-        os.dup2(first, 3)
-        os.dup2(second, 4)
 
-    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
-    flags += ["--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage"]
-    process = subprocess.Popen(
-        [PROGRAM, *flags, f"--user-data-dir={folder / 'profile'}"],
-        preexec_fn=hand_over,
-        close_fds=False,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(to_browser)
-    os.close(from_browser)
-    try:
-        yield Browser(process, to_test, from_test, downloads)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        os.close(from_test)
-        os.close(to_test)
-        time.sleep(0.2)
+@pytest.fixture
+def open_page(browser, tmp_path) -> Iterator[Callable[..., Opened]]:
+    """A function that opens the text of a page; it fails the test if the page misbehaved."""
+    contexts, opened = [], []
+
+    def open_text(html: str | Path, fragment: str = "", **options: Any) -> Opened:
+        path = html if isinstance(html, Path) else tmp_path / "report.html"
+        if not isinstance(html, Path):
+            path.write_text(html, encoding="utf-8")
+        context = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 900}, "accept_downloads": True} | options
+        )
+        contexts.append(context)
+        one = Opened(context.new_page())
+        opened.append(one)
+        address = f"file://{path.resolve()}"
+        one.page.on("console", lambda m: one.faults.append(f"console: {m.text}"))
+        one.page.on("pageerror", lambda e: one.faults.append(f"error: {e}"))
+        one.page.on("dialog", lambda d: (one.faults.append(f"dialog: {d.message}"), d.dismiss()))
+        one.page.on(
+            "request",
+            lambda r: (
+                r.url.split("#")[0] != address
+                and not r.url.startswith("blob:")
+                and one.faults.append(f"request: {r.url}")
+            ),
+        )
+        one.page.goto(address + fragment)
+        return one
+
+    yield open_text
+    for context in contexts:
+        context.close()
+    assert [fault for one in opened for fault in one.faults] == []

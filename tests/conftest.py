@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from browser import browser, open_page  # noqa: F401  (fixtures)
 from hypothesis import settings
 from s3_server import s3_server  # noqa: F401  (a fixture)
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browser import PROGRAM, browser
+from devtools import PROGRAM, browser
 from review_runs import a_population, a_row, with_errors, write_run
 
 from vitw_ray.cli.main import main

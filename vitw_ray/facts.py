@@ -1,14 +1,17 @@
 """What the page says about the run itself: facts that stand in no table."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from vitw_ray import paper
+from vitw_ray.config import ConversationsConfig
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.facets import VALUE_FACETS
-from vitw_ray.stages import StageContext
+from vitw_ray.stages import StageContext, without
 from vitw_ray.versions import versions
 from vitw_ray.wording import plain
 
@@ -23,6 +26,30 @@ class StageFacts:
     rows_out: int
     rejected: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
+
+
+class Stored(NamedTuple):
+    """A table of the run: its rows, and the folder of its public files in the run folder."""
+
+    rows: int
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """How a run was made: what went in, with which settings, and what its trees are worth.
+
+    `input` is in sentences; no name of a file is here, because it may be that of a person.
+    `settings` are by stage. `stability` has a line for each level of a tree: facet, level, number
+    of clusters, and how well resampled labels give the same clusters.
+    """
+
+    input: tuple[str, ...] = ()
+    sampling: tuple[str, ...] = ()
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    stability: tuple[tuple[str, int, int, float | None], ...] = ()
+    tables: Mapping[str, Stored] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +105,7 @@ class RunFacts:
     answers_repaired: Mapping[str, int] = field(default_factory=dict)
     screen: str = ""
     half_split: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    making: Making = Making()
 
     @property
     def reader(self) -> str:
@@ -116,7 +144,71 @@ def run_facts(context: StageContext) -> RunFacts:
         intake=tuple(oddities(context.manifests["conversations"]["details"])),
         answers_repaired=details.get("repaired", {}),
         half_split=context.manifests["statistics"]["details"].get("half_split", {}),
+        making=_making(context),
     )
+
+
+def _making(context: StageContext) -> Making:
+    details = context.manifests["extractions"]["details"]
+    taxonomy = context.manifests["taxonomy"]["details"]
+    config = context.config
+    settings = {
+        "conversations": without(config.conversations, "input"),
+        "extractions": details.get("settings", {}),
+        "labels": asdict(config.labels),
+        "taxonomy": asdict(config.taxonomy),
+        "statistics": asdict(config.statistics),
+    }
+    return Making(
+        input=tuple(_input(context)),
+        sampling=tuple(_sampling(config.conversations)),
+        settings={stage: _texts(found) for stage, found in settings.items()},
+        tokens={n: details[n] for n in ("prompt_tokens", "output_tokens") if n in details},
+        stability=tuple(
+            (facet, row["level"], row["clusters"], row.get("resampled_agreement"))
+            for facet, rows in taxonomy.get("quality", {}).items()
+            for row in rows
+        ),
+        tables={
+            name: Stored(table.public.rows, str(PurePath(table.public.files[0].path).parent))
+            for name, table in context.tables.items()
+            if table.public.files
+        },
+    )
+
+
+def _input(context: StageContext) -> Iterator[str]:
+    files, size = len(context.inputs), sum(file.size_bytes for file in context.inputs)
+    yield f"{files:,} input file{'s' * (files != 1)}, {size:,} bytes"
+    shapes = Counter(context.shapes.get(file.name) or "unknown" for file in context.inputs)
+    yield f"shape of the rows: {_counted(shapes)}"
+    if context.passed_over:
+        yield f"not read: {_counted(Counter(context.passed_over.values()))}"
+    yield f"digest of the conversations: {context.tables['conversations'].digest[:16]}"
+
+
+def _sampling(config: ConversationsConfig) -> Iterator[str]:
+    if config.sample is None:
+        yield "every conversation of the input was taken"
+    else:
+        yield f"a random sample of {config.sample:,} conversations, seed {config.sample_seed}"
+    if config.max_per_account is not None:
+        yield f"at most {config.max_per_account:,} conversations of one account"
+    if config.balance_assistants:
+        yield "the same number of conversations of each assistant"
+    if config.created_from or config.created_until:
+        first, last = config.created_from or "the first", config.created_until or "the last"
+        yield f"from {first} until {last}"
+
+
+def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as JSON; of a path only its last part."""
+    found = {}
+    for name, value in settings.items():
+        if isinstance(value, str) and PurePath(value).is_absolute():
+            value = PurePath(value).name
+        found[name] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return found
 
 
 def oddities(details: Mapping[str, Any]) -> list[str]:

@@ -73,7 +73,8 @@ def ratio(number: float | None) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Two shares as `20.1-26.0%`, with an en dash."""
+    """Two shares as `20.1-26.0%`, with an en dash; small ones as `0.27-0.31%`."""
     if low is None or high is None or not (_known(low) and _known(high)):
         return UNKNOWN
-    return f"{100 * low:.1f}{DASH}{100 * high:.1f}%"
+    digits = 1 if high >= 0.01 else 2
+    return f"{100 * low:.{digits}f}{DASH}{100 * high:.{digits}f}%"

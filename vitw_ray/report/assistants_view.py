@@ -55,7 +55,11 @@ class AssistantsView(NamedTuple):
 
 def assistants_view(table: pa.Table, alpha: float, top: int) -> AssistantsView:
     """`model_comparison` for the page; empty lists if there is nothing to compare."""
-    found = list(pairs(table, alpha))
+    return view_of(list(pairs(table, alpha)), top)
+
+
+def view_of(found: Sequence[Pair], top: int) -> AssistantsView:
+    """The same, of pairs that are read already."""
     models = [pair for pair in found if pair.groups == "models"]
     columns, shares = _shares(models)
     return AssistantsView(

@@ -123,12 +123,14 @@ def heat_map(
     cells: Mapping[tuple[int, int], Cell],
     *,
     label: str,
+    kinds: tuple[str, str] = ("", ""),
 ) -> Markup:
     """Residuals as coloured cells, `cells[row, column]`; absent cells are empty.
 
-    Significant cells are bold. The size in pixels is fixed: the figure scrolls on a narrow screen.
+    `kinds` say what rows and columns are names of, for links. Significant cells are bold. The size
+    in pixels is fixed: the figure scrolls on a narrow screen.
     """
-    cell_w, cell_h = 58, 28
+    cell_w, cell_h = 58, 28  # as in the style sheet
     heads, sides = [_short(name, 34) for name in columns], [_short(name, 34) for name in rows]
     # 13 px type: a letter is about 7 px wide; of a rotated letter, 4.4 px high and 5.6 px wide
     left = round(14 + 7.1 * max(map(len, sides), default=0))
@@ -140,38 +142,36 @@ def heat_map(
         x = left + cell_w * j + cell_w / 2
         parts.append(
             Markup(
-                '<text class="head" transform="translate({:.0f} {}) rotate(-38)">{}'
+                '<text class="head" data-f="{}" transform="translate({:.0f} {}) rotate(-38)">{}'
                 "<title>{}</title></text>"
-            ).format(x, top - 10, heads[j], inert(name))
+            ).format(kinds[1], x, top - 10, heads[j], inert(name))
         )
     for i, name in enumerate(rows):
         y = top + cell_h * i
         parts.append(
             Markup(
-                '<text class="side" x="{}" y="{}" text-anchor="end">{}<title>{}</title></text>'
-            ).format(left - 10, y + 18, sides[i], inert(name))
+                '<text class="side" data-f="{}" x="{}" y="{}" text-anchor="end">{}'
+                "<title>{}</title></text>"
+            ).format(kinds[0], left - 10, y + 18, sides[i], inert(name))
         )
         for j in range(len(columns)):
             if (cell := cells.get((i, j))) is not None:
-                parts.append(_heat_cell(cell, left + cell_w * j, y, cell_w, cell_h))
+                parts.append(_heat_cell(cell, left + cell_w * j, y))
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return _svg("heat", size, label, parts)
 
 
-def _heat_cell(cell: Cell, x: int, y: int, width: int, height: int) -> Markup:
+def _heat_cell(cell: Cell, x: int, y: int) -> Markup:
+    """The style sheet has the size of the rectangle and the place of the number, to save space."""
     return Markup(
-        '<g class="cell {}{}"><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" rx="3"/>'
-        '<text x="{:.0f}" y="{}" text-anchor="middle">{}</text></g>'
+        '<g class="cell {}{}" transform="translate({} {})"><title>{}</title><rect/>'
+        "<text>{}</text></g>"
     ).format(
         residual_tone(cell.residual),
         " sure" if cell.significant else "",
+        x,
+        y,
         inert(cell.title),
-        x + 1,
-        y + 1,
-        width - 2,
-        height - 2,
-        x + width / 2,
-        y + 18,
         signed(cell.residual, 0 if abs(cell.residual or 0) >= 100 else 1),
     )
 
@@ -185,6 +185,7 @@ class Slab:
     start: float
     share: float
     tone: int
+    kind: str = ""  # what its name is of, for links
 
 
 def icicle(slabs: Sequence[Slab], *, label: str) -> Markup:
@@ -203,11 +204,12 @@ def icicle(slabs: Sequence[Slab], *, label: str) -> Markup:
         left = column * (slab.depth - 0.35) if slab.depth else 0.0
         parts.append(
             Markup(
-                '<svg class="slab hue{} deep{}" x="{:.3f}%" y="{:.2f}" width="{:.3f}%" '
+                '<svg class="slab hue{} deep{}" data-f="{}" x="{:.3f}%" y="{:.2f}" width="{:.3f}%" '
                 'height="{:.2f}"><title>{} {}</title><rect width="100%" height="100%"/>{}</svg>'
             ).format(
                 slab.tone % 6,
                 min(slab.depth, 3),
+                slab.kind,
                 left,
                 slab.start * height,
                 column if slab.depth else 0.65 * column,

@@ -1,8 +1,11 @@
 """The jinja2 environment of every HTML page: strict, escaped, and with the words of the package.
 
-A page has no script and loads nothing. All text passes `inert` and then the escaping of jinja2.
+A page loads nothing. It has one script at most, ours, which its policy names by its hash. All text
+passes `inert` and then the escaping of jinja2.
 """
 
+import base64
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +45,19 @@ def environment(*folders: Path) -> Environment:
         "matching_note": reader_check.matching_note,
     }
     made.globals["interval"] = wording.interval
-    made.globals["css"] = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))
+    for name in ("page", "explorer"):
+        css = (TEMPLATES / f"{name}.css").read_text(encoding="utf-8")
+        made.globals[f"{name}_css"] = Markup(css)
     return made
+
+
+def script() -> tuple[Markup, str]:
+    """The script of the page, and the source of it that a content security policy allows."""
+    files = sorted((TEMPLATES / "script").glob("*.js"))
+    parts = [file.read_text(encoding="utf-8") for file in files]
+    text = "\n".join(["(() => {", '"use strict";', *parts, "})();"])
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Markup(text), f"'sha256-{digest}'"
 
 
 def _finalize(value: Any) -> Any:

@@ -1,25 +1,34 @@
 """Stage 6: the tables of a run as one self-contained HTML page.
 
-The page has no script and loads nothing; its content security policy forbids both. All text passes
-`inert` and then the escaping of jinja2, because names come from conversations, which are untrusted
-input.
+The page loads nothing, and its content security policy forbids it; the one script that the policy
+allows is ours. Without it the page still reads. All text passes `inert` and then the escaping of
+jinja2, because names come from conversations, which are untrusted input. The script makes text
+nodes of the names in its data, and nothing else.
 """
 
 from collections.abc import Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
+from markupsafe import Markup
 
 from vitw_ray.facets import RESPONSE_TYPES, TREE_FACETS, VALUE_FACETS
 from vitw_ray.facts import RunFacts
 from vitw_ray.records import TABLES
 from vitw_ray.report import sections, tree_view
-from vitw_ray.report.assistants_view import assistants_view
+from vitw_ray.report.assistants_view import view_of
 from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.corrected_view import corrected_view
-from vitw_ray.report.html import environment
+from vitw_ray.report.explorer.data import explorer_data, largest_assistants
+from vitw_ray.report.html import environment, script
+from vitw_ray.report.in_short import in_short
 from vitw_ray.report.pairings import pairings
+from vitw_ray.report.resistance import resistance
+from vitw_ray.side_by_side import pairs
 
 FEW = 10  # ours: rows shown before a fold
+MOST = 50  # ours: assistants, and pairs of them, that the page names without its script
+MOST_TASKS = 200  # ours: tasks in a list; the script finds all
 PAPER = "https://arxiv.org/abs/2504.15236"
 
 
@@ -40,22 +49,31 @@ def render(
     Returns:
         HTML, UTF-8, the same text for the same arguments.
     """
-
-    def table(name: str) -> pa.Table:
-        return tables[name] if name in tables else TABLES[name].empty_table()
-
-    taxonomy, answered = table("taxonomy").to_pylist(), table("response_types").to_pylist()
+    known = {name: tables.get(name, schema.empty_table()) for name, schema in TABLES.items()}
+    labels, taxonomy = known["labels"], known["taxonomy"].to_pylist()
+    answered = _of_largest_assistants(known["response_types"]).to_pylist()
     trees, names = tree_view.trees(taxonomy), tree_view.names_of(taxonomy)
     subjective = run.totals.subjective
+    compared = pairs(known["model_comparison"], alpha)
+    rankings = {facet: sections.top_values(labels, facet, run, top) for facet in VALUE_FACETS}
+    spreads = sections.variation(known["variation"].to_pylist(), top)
+    found = pairings(known["associations"], names, top)
+    resists = resistance(answered, known["associations"], names, top)
+    code, code_source = script()
+    public = {name: table for name, table in known.items() if name in tables}
     page = environment().get_template("page.html")
     return page.render(
         run=run,
         paper=PAPER,
         few=FEW,
-        tiles=sections.headline(table("labels"), run.totals),
-        rankings={
-            facet: sections.top_values(table("labels"), facet, run, top) for facet in VALUE_FACETS
-        },
+        most=MOST,
+        most_tasks=MOST_TASKS,
+        script_source=code_source,
+        script=code,
+        data=Markup(explorer_data(known, public, run, compared, alpha)),
+        short=in_short(rankings, spreads, found, resists, compared),
+        tiles=sections.headline(labels, run.totals),
+        rankings=rankings,
         paper_shares=sections.PAPER_SHARES,
         trees={facet: trees[facet] for facet in TREE_FACETS if facet in trees},
         icicle=tree_view.draw(trees.get("ai_values", []), "ai_values"),
@@ -63,12 +81,19 @@ def render(
         overall=sections.overall_response_types(answered),
         by_model=sections.by_model(answered),
         by_task=sections.by_task(answered, names),
-        pairings=pairings(table("associations"), names, top),
-        mirroring=sections.mirroring(table("mirroring").to_pylist()),
+        resists=resists,
+        pairings=found,
+        mirroring=sections.mirroring(known["mirroring"].to_pylist()),
         silence=sections.silence(answered),
-        spoken=spoken(table("explicitness"), FEW),
-        together=together(table("cooccurrence"), table("labels"), "ai_values", subjective, top),
-        models=assistants_view(table("model_comparison"), alpha, FEW),
-        spreads=sections.variation(table("variation").to_pylist(), top),
-        corrected=corrected_view(table("corrected"), names, top),
+        spoken=spoken(known["explicitness"], FEW),
+        together=together(known["cooccurrence"], labels, "ai_values", subjective, top),
+        models=view_of(compared, FEW),
+        spreads=spreads,
+        corrected=corrected_view(known["corrected"], names, top),
     )
+
+
+def _of_largest_assistants(table: pa.Table) -> pa.Table:
+    """Rows of all assistants together, and of each of the `MOST` with most conversations."""
+    largest = list(largest_assistants(table, MOST))
+    return table.filter(pc.field("model").is_null() | pc.field("model").isin(largest))

@@ -21,6 +21,8 @@ from vitw_ray.report.tree_view import Names
 from vitw_ray.wording import TIMES, facet_noun, first_up, plain, signed
 
 HEAT_ROWS, HEAT_COLUMNS = 16, 12  # ours: fits the page's width
+HEAT_CLUSTERS = 8  # ours: rows where they are clusters, of which there are several levels
+TOP_CLUSTERS = 10  # ours: pairs of clusters in each list; their cards have more
 CANDIDATES = 2000  # ours: strongest pairs, from which the heat map takes its rows and columns
 COLUMN_ORDER = ("tasks", "human_values", "response_types")
 
@@ -63,6 +65,8 @@ def _pairing(table: pa.Table, kind: Row, names: Names, top: int) -> Pairing:
     more = _strongest(sure.filter(above), ("shrunken_low", "descending"), names)
     less = _strongest(sure.filter(below), ("shrunken_high", "ascending"), names)
     title = f"{facet_noun(kind['row_facet'])} {TIMES} {facet_noun(kind['column_facet'])}"
+    if kind["level"]:
+        top = min(top, TOP_CLUSTERS)
     return Pairing(
         first_up(title),
         kind["level"],
@@ -108,16 +112,18 @@ def _heat(cells: pa.Table, ranked: Sequence[Row], names: Names, title: str) -> M
             for row in shown
         },
         label=f"Residuals, {title}; the strongest are in the lists below",
+        kinds=(f"{ranked[0]['row_facet']} {ranked[0]['level']}", ranked[0]["column_facet"]),
     )
 
 
 def _choose(ranked: Sequence[Row]) -> tuple[list[str], list[str]]:
     """Rows and columns of the strongest positive cells, up to the size limits."""
+    most = HEAT_CLUSTERS if ranked and ranked[0]["level"] else HEAT_ROWS
     best: dict[str, str] = {}
     columns: list[str] = []
     for cell in ranked:
         new_row, new_column = cell["row"] not in best, cell["column"] not in columns
-        if len(best) + new_row <= HEAT_ROWS and len(columns) + new_column <= HEAT_COLUMNS:
+        if len(best) + new_row <= most and len(columns) + new_column <= HEAT_COLUMNS:
             best.setdefault(cell["row"], cell["column"])
             columns += [cell["column"]] * new_column
     if set(columns) <= set(RESPONSE_TYPES):

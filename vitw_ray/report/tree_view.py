@@ -68,7 +68,8 @@ def draw(tops: Sequence[Node], facet: str) -> Markup:
         for node, start, tone in layer:
             at = max(start, end)
             end = at + node.conversations
-            slabs.append(Slab(node.name, depth, at / whole, node.conversations / whole, tone))
+            share = node.conversations / whole
+            slabs.append(Slab(node.name, depth, at / whole, share, tone, f"{facet} {node.level}"))
             below += [(child, at, tone) for child in node.children]
         layer, depth = below, depth + 1
     return icicle(slabs, label=f"Taxonomy of {facet_noun(facet)}s; also in the list below")
