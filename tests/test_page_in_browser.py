@@ -99,10 +99,10 @@ def asks_what_goes_with_a_task(one: Opened, tables) -> int:
     pairs = rows_of(
         tables["associations"], column_facet="tasks", column=task["cluster_id"], level=0
     )
-    sure = [row for row in pairs if row["significant"] and row["odds_ratio"] >= 1]
-    sure.sort(key=lambda row: (-row["low"], row["row"]))
+    sure = [row for row in pairs if row["discovered"] and row["odds_ratio"] >= 1]
+    sure.sort(key=lambda row: (-row["shrunken_low"], row["row"]))
     if not sure:
-        assert "none significant" in one.page.inner_text("#card")
+        assert "none discovered" in one.page.inner_text("#card")
         return 2
     shown = one.rows("#card h3:has-text('Goes with AI values') + .scroll table")
     assert shown
@@ -127,12 +127,14 @@ def asks_when_it_resists(one: Opened, tables) -> int:
         assert counts.split(" of ")[0] == wording.count(n)
         assert share == wording.percent(n / whole)
         assert interval == wording.interval(*(float(end) for end in wilson(n, whole)))
-    kind = rows_of(tables["associations"], column="strong_resistance", level=0, significant=True)
-    best = max((r for r in kind if r["odds_ratio"] > 1), key=lambda r: r["low"], default=None)
+    kind = rows_of(tables["associations"], column="strong_resistance", level=0, discovered=True)
+    best = max(
+        (r for r in kind if r["shrunken_low"] > 0), key=lambda r: r["shrunken_low"], default=None
+    )
     if not one.page.locator("#resistance .two").count():
         return 1
     text = one.page.inner_text("#resistance")
-    assert (best["row"] if best else "None is significant.") in text
+    assert (best["row"] if best else "None is discovered.") in text
     return 1
 
 

@@ -74,7 +74,7 @@ def _together(pairs: Sequence[Pairing]) -> Iterator[str]:
         if row["column_facet"] == "tasks"
     ]
     if not found:
-        yield "No AI value goes significantly with a task."
+        yield "No AI value surely goes with a task."
         return
     row = found[0]
     yield "The AI value that goes most surely with one task is "

@@ -84,9 +84,9 @@ def _context(name: str, rows: dict[str, Row]) -> Context | None:
 
 
 def _shown(associations: pa.Table, kind: str, top: int) -> Iterator[Row]:
-    """AI values that go with a response type, by the lower end of the odds ratio."""
+    """AI values that go with a response type, by the lower end of the shrunken odds ratio."""
     mine = (pc.field("row_facet") == "ai_values") & (pc.field("level") == 0)
     mine &= (pc.field("column_facet") == "response_types") & (pc.field("column") == kind)
-    mine &= pc.field("significant") & (pc.field("odds_ratio") > 1)
-    order = [("low", "descending"), ("row", "ascending")]
+    mine &= pc.field("discovered") & (pc.field("shrunken_low") > 0)
+    order = [("shrunken_low", "descending"), ("row", "ascending")]
     yield from associations.filter(mine).sort_by(order).slice(0, top).to_pylist()

@@ -2,7 +2,7 @@
 
 A page cannot hold millions of pairs, so each list of a card is cut where its evidence is weakest.
 All lists have the same length, the greatest with which the whole stays small. How many pairs were
-seen, and how many of them are significant, is always there.
+seen, and how many of them are discoveries, is always there.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from vitw_ray.report.explorer.nodes import Codes, Nodes
 MOST_PAIRS = 9_000  # ours: about 350 KB
 MOST_TOGETHER = 6_000  # ours: about 80 KB
 LENGTHS = (20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)  # of a list: the longest that fits is taken
-UNSURE = (5, 3, 2, 1)  # the same, of pairs that are not significant
+UNSURE = (5, 3, 2, 1)  # the same, of pairs that are no discoveries
 COLUMNS = ("tasks", "human_values", "response_types")
 NUMBERS = ("observed", "expected", "odds_ratio", "low", "high")
 
@@ -37,6 +37,8 @@ class _Pairs:
     level: Codes  # of the row
     sure: Flags
     numbers: Floats
+    shrunken: Floats
+    """Both ends of the interval of the shrunken log odds ratio."""
 
     @property
     def more(self) -> Flags:
@@ -45,10 +47,9 @@ class _Pairs:
 
     @property
     def score(self) -> Floats:
-        """How far the interval of the odds ratio stays from 1; below 0 if it holds it."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            score = np.where(self.more, np.log(self.numbers[:, 3]), -np.log(self.numbers[:, 4]))
-        return np.nan_to_num(score, nan=-np.inf, neginf=-np.inf)
+        """How far the interval of the shrunken log odds ratio stays from 0; negative if around."""
+        score = np.where(self.more, self.shrunken[:, 0], -self.shrunken[:, 1])
+        return np.nan_to_num(score, nan=-np.inf)
 
 
 def associated(table: pa.Table, nodes: Nodes, most: int = MOST_PAIRS) -> dict[str, Any]:
@@ -61,9 +62,11 @@ def associated(table: pa.Table, nodes: Nodes, most: int = MOST_PAIRS) -> dict[st
         row, column = nodes.codes("ai_values", mine["row"]), nodes.codes(facet, mine["column"])
         known = np.flatnonzero((row >= 0) & (column >= 0))
         mine, row, column = mine.take(known), row[known], column[known]
-        level, sure = (mine[name].to_numpy() for name in ("level", "significant"))
+        level, sure = (mine[name].to_numpy() for name in ("level", "discovered"))
         numbers = [mine[name].cast(pa.float64()).to_numpy() for name in NUMBERS]
-        parts.append((row, column, np.full(row.size, number), level, sure, np.stack(numbers, 1)))
+        ends = [mine[name].to_numpy() for name in ("shrunken_low", "shrunken_high")]
+        kind, both = np.full(row.size, number), (np.stack(numbers, 1), np.stack(ends, 1))
+        parts.append((row, column, kind, level, sure, *both))
         labels = level == 0
         seen[facet] = {
             "rows": _counts(row, sure, nodes.range_of("ai_values")),
@@ -77,7 +80,8 @@ def associated(table: pa.Table, nodes: Nodes, most: int = MOST_PAIRS) -> dict[st
         "row": steps(pairs.row[chosen].tolist()),
         "column": pairs.column[chosen].tolist(),
         **{name: short(numbers[:, place]) for place, name in enumerate(NUMBERS)},
-        "significant": bits(pairs.sure[chosen].tolist()),
+        "score": short(pairs.score[chosen]),
+        "discovered": bits(pairs.sure[chosen].tolist()),
         "length": length,
         "unsure": unsure,
         "seen": seen,
@@ -85,7 +89,7 @@ def associated(table: pa.Table, nodes: Nodes, most: int = MOST_PAIRS) -> dict[st
 
 
 def _counts(codes: Codes, sure: Flags, places: tuple[int, int]) -> list[list[int]]:
-    """Pairs of each node, and its significant ones."""
+    """Pairs of each node, and its discoveries."""
     first, end = places
     counted = (np.bincount(some - first, minlength=end - first) for some in (codes, codes[sure]))
     return [counts.tolist() for counts in counted]
@@ -95,8 +99,11 @@ def _choose(pairs: _Pairs, most: int) -> tuple[Codes, int, int]:
     """Places of the pairs to keep, and the lengths of both kinds of lists."""
     known, more = np.isfinite(pairs.score), pairs.more
     ranks = _ranks_in_lists(pairs, pairs.sure & known)
-    length = next((n for n in LENGTHS if np.count_nonzero(ranks < n) <= most), 0)
+    length = next((n for n in LENGTHS if np.count_nonzero(ranks < n) <= most), LENGTHS[-1])
     kept = ranks < length
+    if np.count_nonzero(kept) > most:  # more lists than pairs: the surest of all
+        places = np.flatnonzero(kept)
+        kept[places[np.argsort(-pairs.score[places], kind="stable")[most:]]] = False
     left = most - np.count_nonzero(kept)
     others = _ranks_in_lists(pairs, ~pairs.sure & known & more)
     unsure = next((n for n in UNSURE if np.count_nonzero(others < n) <= left), 0)

@@ -114,10 +114,10 @@ function readPairs() {
       odds: pairs.odds_ratio[n],
       low: pairs.low[n],
       high: pairs.high[n],
-      sure: pairs.significant[n] === "1",
+      score: pairs.score[n],
+      sure: pairs.discovered[n] === "1",
     };
     pair.more = pair.odds >= 1;
-    pair.score = pair.more ? pair.low : 1 / pair.high;
     pair.row.pairs.push(pair);
     pair.column.pairs.push(pair);
   });

@@ -111,20 +111,20 @@ function pairList(node, kind, pairs, isRow) {
   const less = pairs.filter((p) => p.sure && !p.more).sort(by).slice(0, length);
   const unsure = pairs.filter((p) => !p.sure).sort(by).slice(0, 5);
   const found = [make("h3", {}, isRow ? `Goes with ${words.toLowerCase()}` : `Goes with ${words}`)];
-  if (more.length) found.push(table("Significantly more often than expected", PAIR_HEADS, more.map(pairRow(node))));
+  if (more.length) found.push(table("More often than expected", PAIR_HEADS, more.map(pairRow(node))));
   if (less.length) {
-    found.push(fold(`Significantly less often than expected (${less.length})`,
-      table("By the upper end of the interval", PAIR_HEADS, less.map(pairRow(node)))));
+    found.push(fold(`Less often than expected (${less.length})`,
+      table("The surest first", PAIR_HEADS, less.map(pairRow(node)))));
   }
   if (unsure.length && !more.length) {
-    found.push(table("Not significant; the pairs that come nearest to it", PAIR_HEADS, unsure.map(pairRow(node))));
+    found.push(table("No discoveries; the pairs that come nearest", PAIR_HEADS, unsure.map(pairRow(node))));
   }
   if (!sure && known(seen)) {
-    found.push(note(`${count(seen)} pairs seen, none significant. All are in the table `, make("code", {}, "associations"), "."));
+    found.push(note(`${count(seen)} pairs seen, none discovered. All are in the table `, make("code", {}, "associations"), "."));
   } else if (known(seen)) {
     const shown = more.length + less.length;
     found.push(note(
-      `${count(shown)} of ${count(sure)} significant pairs, by the end of the interval that is nearer to 1; `,
+      `${count(shown)} of ${count(sure)} discovered pairs, by the end of the interval of the shrunken odds ratio that is nearer to 1; `,
       `${count(seen)} pairs seen. All of them are in the table `, make("code", {}, "associations"), "."));
   }
   return pairs.length || seen ? found : [];
