@@ -14,7 +14,17 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BENCHMARKS = (
-    *("read", "sort_growth", "extract", "screen", "embed", "kmeans", "taxonomy", "statistics", "lexicon"),
+    *(
+        "read",
+        "sort_growth",
+        "extract",
+        "screen",
+        "embed",
+        "kmeans",
+        "taxonomy",
+        "statistics",
+        "lexicon",
+    ),
     "full_run",
 )
 MAX_AA_SPREAD = 0.03  # ours: differences of a few hundredths matter in most ratios
