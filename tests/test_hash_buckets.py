@@ -61,3 +61,18 @@ def test_a_few_more_rows_leave_the_number_of_buckets_of_their_size_class(runs, m
     one, other = (bucket_count(n, n, 1 << 30) for n in (runs, runs + more))
     assert one & (one - 1) == 0
     assert other in (one, 2 * one, one // 2)
+
+
+@pytest.mark.s3
+@pytest.mark.slow
+def test_buckets_in_a_bucket_of_a_store_hold_every_row_once(s3_server):
+    storage = Storage(s3_server.new_bucket() + "/run")
+    runs = [run_of(storage, range(first, first + (1 << 62), 1 << 58)) for first in range(20)]
+    buckets = write_buckets(storage, "pieces", runs, len(runs), 4, ["hash"])
+    assert len(buckets.index)
+    read = [row for n in range(4) for row in buckets.read(n, NUMBERS)["hash"].to_pylist()]
+    alone = pa.schema([NUMBERS.field("hash")])
+    assert sorted(read) == sorted(
+        h for n in range(4) for h in buckets.read(n, alone)["hash"].to_pylist()
+    )
+    assert len(set(read)) == len(read) == 20 * 16
