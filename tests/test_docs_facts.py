@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from pages import PAGES, ROOT, codes, inline_code, rows
 
+from vitw_ray.cli.publish import Arguments as Publish
 from vitw_ray.cli.reader_flags import FLAGS, flag_of
 from vitw_ray.column_map import FIELDS
 from vitw_ray.config import RunConfig, SourceFormat
@@ -143,6 +144,7 @@ def test_every_flag_that_is_named_exists(page):
         for setting in dataclasses.fields(stage.type)  # type: ignore[arg-type]
     }
     known |= {flag_of(name) for name in FLAGS}
+    known |= {flag_of(field.name) for field in dataclasses.fields(Publish)}
     if page == "benchmarks/README.md":
         sources = "".join(p.read_text("utf-8") for p in (ROOT / "benchmarks").glob("*.py"))
         known |= set(re.findall(r'"(--[a-z-]+)"', sources))

@@ -25,6 +25,7 @@ STAGE_MODULES = {stage.name: stage.run.__module__.removeprefix("vitw_ray.") for 
 IN_NO_KEY = re.compile(
     r"cli|__main__|start|opened_run|resolved_names|stored_tables|finished_run|rewrite_report|purge|lease"
     r"|run_secret|pipeline|planning|summary|preflight|presets|interruption|comparison|evaluation|agreement"
+    r"|publishing|release\.(settings|threshold|ledger|files|check|strict)"
     r"|extraction\.calibration|extraction\.signs|extraction\.screen\.distill"
     r"|conversations\.(looking|survey|inspection)"  # what they find, files and shapes, is in it
 )
@@ -287,7 +288,7 @@ def test_prompts_templates_and_lexicon_files_belong_to_the_modules_that_read_the
     assert "ai_values.md" in read["extraction.questions"]
     assert "values.json" in read["extraction.lexicon.vocabulary"]
     assert {"page.html", "page.css"} <= read["report.html"]
-    assert "card.md" in read["release.card"]
+    assert {"card.md", "release.md"} <= read["release.card"]
     everything = {f for module in modules() for f in data_files(module)}
     on_disk = {
         path

@@ -6,7 +6,6 @@ The run is held while it is published, so that two releases cannot spend the sam
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import floor, log10
 from typing import Any
 
 import numpy as np
@@ -14,28 +13,25 @@ import pyarrow as pa
 
 from vitw_ray.alphabet import LABEL
 from vitw_ray.errors import OutputError
-from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.facets import VALUE_FACETS
-from vitw_ray.facts import extractor_name
-from vitw_ray.finished_run import FinishedRun, read_finished, read_record
-from vitw_ray.keys import Keyed, content_key
+from vitw_ray.finished_run import read_finished, read_record
+from vitw_ray.keys import content_key
 from vitw_ray.lease import acquire
+from vitw_ray.publishing.about import PublishedRun, about_release, utility
 from vitw_ray.publishing.population import population, refuse_dependent_rows
 from vitw_ray.release import card, threshold
 from vitw_ray.release.files import complete, parquet, write_files
 from vitw_ray.release.ledger import FOLDER, Spent, read_ledger, spend, totals
-from vitw_ray.release.settings import ReleaseSettings, StrictSettings, ThresholdSettings, kind_of
+from vitw_ray.release.settings import ReleaseSettings, StrictSettings, ThresholdSettings
 from vitw_ray.release.strict import tables as strict_tables
 from vitw_ray.release.strict.committed import from_json, to_json
-from vitw_ray.release.strict.measure import HEAD, Bounds, Findings, measure
+from vitw_ray.release.strict.measure import Bounds, measure
 from vitw_ray.release.strict.noise import Budget, ExactNoise, rho_of
 from vitw_ray.release.tables import FREQUENCIES_COLUMNS, csv_text, values_frequencies, values_tree
-from vitw_ray.run_folder import TableRef, read_part, read_table, tables_of
+from vitw_ray.run_folder import read_part, read_table, tables_of
 from vitw_ray.run_secret import load_secret
 from vitw_ray.storage import Storage
-from vitw_ray.versions import versions
 
-SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 _LABEL = re.compile(LABEL)
 
 
@@ -57,14 +53,6 @@ class _File:
     data: bytes
     rows: int
     content: str
-
-
-@dataclass(frozen=True)
-class _Run:
-    storage: Storage
-    finished: FinishedRun
-    tables: Mapping[str, TableRef]
-    keyed: Keyed
 
 
 def publish(
@@ -95,26 +83,12 @@ def publish(
     with acquire(storage) as lease:
         finished = read_finished(storage)
         tables = {n: t for m in finished.manifests.values() for n, t in tables_of(m).items()}
-        run = _Run(storage, finished, tables, load_secret(storage, secret_file))
-        needed = ("extractions",)
-        if isinstance(settings, ThresholdSettings):
-            threshold.refuse_low_thresholds(finished.config.labels)
-            needed = ("labels", "taxonomy", "response_types")
-        if missing := [name for name in needed if name not in tables]:
-            raise OutputError(
-                f"a release needs {', '.join(missing)}, and this run ended before",
-                "run it on to its end with vitw run and its own settings",
-            )
-        key = content_key(
-            {
-                "settings": asdict(settings),
-                "tables": {name: tables[name].digest for name in needed},
-                "labels": asdict(finished.config.labels),
-            }
-        )
+        run = PublishedRun(storage, finished, tables, load_secret(storage, secret_file))
+        key = _key(run, settings)
         if isinstance(settings, StrictSettings):
             entry, files = _strict(run, settings, key, budget_epsilon)
         else:
+            threshold.refuse_low_thresholds(finished.config.labels)
             entry = spend(storage, key, settings, None, again)
             files = _threshold(run, settings)
         lease.check()
@@ -123,8 +97,26 @@ def publish(
     return Published(address, entry, totals(read_ledger(storage)))
 
 
+def _key(run: PublishedRun, settings: ReleaseSettings) -> str:
+    """Hash of a release's data and settings; stays under `private/`."""
+    is_strict = isinstance(settings, StrictSettings)
+    needed = ("extractions",) if is_strict else ("labels", "taxonomy", "response_types")
+    if missing := [name for name in needed if name not in run.tables]:
+        raise OutputError(
+            f"a release needs {', '.join(missing)}, and this run ended before",
+            "run it on to its end with vitw run and its own settings",
+        )
+    return content_key(
+        {
+            "settings": asdict(settings),
+            "tables": {name: run.tables[name].digest for name in needed},
+            "labels": asdict(run.finished.config.labels),
+        }
+    )
+
+
 def _strict(
-    run: _Run, settings: StrictSettings, key: str, budget_epsilon: float | None
+    run: PublishedRun, settings: StrictSettings, key: str, budget_epsilon: float | None
 ) -> tuple[Spent, dict[str, bytes]]:
     config = run.finished.config
     refuse_dependent_rows(config)
@@ -140,8 +132,8 @@ def _strict(
     entry = spend(run.storage, key, settings, budget_epsilon, again=False)
     found = from_json(run.storage.read(place))
     so_far = [one for one in read_ledger(run.storage) if one.number <= entry.number]
-    about = _about(run, settings, found.conversations)
-    about |= {"spent": totals(so_far), "utility": _utility(found)}
+    about = about_release(run, settings, found.conversations)
+    about |= {"spent": totals(so_far), "utility": utility(found)}
     frequencies = strict_tables.frequencies_rows(found)
     labels = strict_tables.labels_table(found)
     types = strict_tables.types_table(found)
@@ -160,7 +152,7 @@ def _strict(
     return entry, _finish(files, about)
 
 
-def _threshold(run: _Run, settings: ThresholdSettings) -> dict[str, bytes]:
+def _threshold(run: PublishedRun, settings: ThresholdSettings) -> dict[str, bytes]:
     base = settings.round_to
     read = {
         name: read_table(run.storage, run.tables[name].public)
@@ -182,7 +174,7 @@ def _threshold(run: _Run, settings: ThresholdSettings) -> dict[str, bytes]:
     counted = threshold.counted(labels, names)
     types = threshold.rounded_types(read["response_types"], base)
     total = int(threshold.rounded(np.array([subjective]), base)[0])
-    about = _about(run, settings, total)
+    about = about_release(run, settings, total)
     about["accounts_known"] = details["with_account"] > 0
     about["settings"] |= {
         name: getattr(run.finished.config.labels, name)
@@ -218,53 +210,3 @@ def _csv_file(text: str, rows: int) -> _File:
 
 def _table_file(name: str, table: pa.Table, content: str) -> _File:
     return _File(name, f"{name}.parquet", parquet(table), table.num_rows, content)
-
-
-def _about(run: _Run, settings: ReleaseSettings, conversations: int) -> dict[str, Any]:
-    """What `release.json` and the card say; of the data only what the release may show."""
-    config = run.finished.config
-    extracted = run.finished.manifests["extractions"]["details"]
-    kind = EXTRACTORS[config.extraction.extractor]
-    described = extracted.get("settings", {})
-    return {
-        "kind": kind_of(settings),
-        "name": config.release.release_name,
-        "license": config.release.release_license.lower(),
-        "conversations": conversations,
-        "size_category": SIZES[min(max(floor(log10(max(conversations, 1))) - 2, 0), 6)],
-        "settings": asdict(settings),
-        "reader": {
-            "name": extractor_name(config.extraction.extractor, described),
-            "revision": described.get("revision"),
-            "key": _reader_key(run),
-            "baseline": kind.is_baseline,
-            "made_up": kind.is_made_up,
-        },
-        "check": extracted.get("reader_check"),
-        "versions": versions(),
-    }
-
-
-def _reader_key(run: _Run) -> str:
-    """Hash of the reader's model, prompts and settings: the name of its committed answers."""
-    for file in run.tables["extractions"].files if "extractions" in run.tables else ():
-        if file.rows:
-            first = read_part(run.storage, file, ["extractor"])["extractor"][0].as_py()
-            return str(first).rpartition("@")[2]
-    return "unknown"
-
-
-def _utility(found: Findings) -> dict[str, Any]:
-    """How exact the numbers are, from the scale of the noise and what is released."""
-    measured = found.facets["ai_values"]
-    errors = 100 * strict_tables.share_errors(measured, found)
-    return {
-        "certain_of_top_100": strict_tables.certain_of_top(found),
-        "error_head_points": _largest(errors[:HEAD]),
-        "error_points": _largest(errors[HEAD:]),
-        "sure_from": {facet: int(np.ceil(size)) for facet, size in found.sure_from.items()},
-    }
-
-
-def _largest(errors: np.ndarray) -> float | None:
-    return round(float(errors.max()), 4) if errors.size else None

@@ -78,15 +78,7 @@ def check_release(storage: Storage) -> dict[str, list[str]]:
         OutputError: `release.json` cannot be read.
     """
     files = {stat.path: storage.read(stat.path) for stat in storage.list()}
-    try:
-        released = Released(json.loads(files[ABOUT]), files)
-        known = released.kind in KINDS and released.about["settings"] is not None
-    except (KeyError, TypeError, ValueError):
-        known = False
-    if not known:
-        raise OutputError(
-            f"{storage.address(ABOUT)} is no description of a release", "download the folder again"
-        )
+    released = _read(storage, files)
     found = {}
     for name, check in CHECKS.items():
         try:
@@ -94,6 +86,18 @@ def check_release(storage: Storage) -> dict[str, list[str]]:
         except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
             found[name] = [f"cannot be checked ({type(error).__name__})"]
     return found
+
+
+def _read(storage: Storage, files: Mapping[str, bytes]) -> Released:
+    try:
+        released = Released(json.loads(files[ABOUT]), files)
+        if released.kind in KINDS and released.about["settings"]:
+            return released
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise OutputError(
+        f"{storage.address(ABOUT)} is no description of a release", "download the folder again"
+    )
 
 
 def check_checksums(released: Released) -> Problems:
