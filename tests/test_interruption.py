@@ -97,7 +97,7 @@ def test_a_stopped_run_says_how_many_committed_answers_stand(config, answered, f
     writer = SegmentWriter(folder, 1, 500, 1e9)
     for number in range(answered + failed):
         error = "time_out" if number < failed else None
-        writer.add(number.to_bytes(16, "big"), number << 53, Extracted(None, error))
+        writer.add(number.to_bytes(16, "big"), number << 52, Extracted(None, error))
     writer.commit()
     stopped = interrupted(config)
     assert stopped.problem == line

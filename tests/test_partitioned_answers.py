@@ -3,16 +3,21 @@
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.errors import StageFailed
 from vitw_ray.extraction import unit_extractor
-from vitw_ray.extraction.assemble import Assembler
+from vitw_ray.extraction.assemble import Assembler, Decided
 from vitw_ray.extraction.extractors import extractor_key
 from vitw_ray.extraction.pending import Finder
+from vitw_ray.extraction.screen.features import COUNTS
+from vitw_ray.extraction.screen.head import Head
+from vitw_ray.extraction.screen.screener import Screening
 from vitw_ray.extraction.segments import open_answers
+from vitw_ray.inference.embedder import load_embedder
 from vitw_ray.keys import Keyed, id_hash
 from vitw_ray.records import CONVERSATIONS
 from vitw_ray.run_folder import StageFolder, TableRef
@@ -62,7 +67,7 @@ class Stage:
     def answers(self):
         return open_answers(self.context.storage, ANSWERS, len(self.parts))
 
-    def actor(self, epoch: int = 1) -> unit_extractor.UnitExtractor:
+    def actor(self, epoch: int = 1, screening=None) -> unit_extractor.UnitExtractor:
         return unit_extractor.UnitExtractor(
             storage=self.context.storage,
             answers=self.answers,
@@ -72,6 +77,7 @@ class Stage:
             epoch=epoch,
             key=self.key,
             driver_version="1",
+            screening=screening,
         )
 
     def units(self) -> list[dict]:
@@ -216,3 +222,38 @@ def test_answers_that_were_committed_before_the_division_give_the_same_table(tmp
     assert sum(stage.pending()) == 0
     assert stage.answer_all(epoch=2)["answered"] == 0
     assert stage.assemble() == before
+
+
+def test_what_a_screen_has_decided_lies_in_the_ranges_as_well(tmp_path):
+    """A screen that leaves out all but its sample and the audited; a restart; the table."""
+    stage = Stage(tmp_path, 4 * PART_ROWS)
+    path = "private/screen-x/decided"
+
+    def decided() -> Decided:
+        return Decided(open_answers(stage.context.storage, path, 4), "screen@x")
+
+    width = 3 * load_embedder("hashing").encode(["a"]).shape[1] + COUNTS
+    screening = Screening(
+        decided=decided().answers,
+        head=Head(("objective", "subjective"), np.zeros((1, width)), np.array([-9.0])),
+        threshold=0.0,
+        embedder="hashing",
+        level=2,
+        sample=(((0, 8),), (), (), ()),
+    )
+    counts = Counter()
+    for unit in stage.units():
+        counts.update(stage.actor(screening=screening)(unit)["counts"])
+    assert 8 <= counts["answered"] < 32
+    finder = Finder(stage.context, stage.answers, stage.key, decided())
+    found = [finder({"part": part}) for part in range(4)]
+    assert sum(len(rows) for _, rows, _ in found) == 0
+    assert sum(len(out) for _, _, out in found) == 4 * PART_ROWS - counts["answered"]
+    again = stage.actor(2, screening)
+    assert sum(again(unit)["counts"]["answered"] for unit in stage.units()) == 0
+    assembler = Assembler(stage.context, stage.answers, stage.key, decided())
+    totals = Counter()
+    for part in range(4):
+        totals.update(assembler({"part": part})["counts"])
+    assert totals["skipped"] == 4 * PART_ROWS - counts["answered"]
+    assert totals["screened"] == 4 * PART_ROWS - 8

@@ -378,3 +378,17 @@ def test_the_ranges_are_a_power_of_two_about_the_parts_and_a_place_is_in_one(at,
     assert parts <= folder.ranges < 2 * parts or folder.ranges == parts == 1
     low, high = range_bounds(folder.range_of(at), folder.ranges)
     assert low <= at < high
+
+
+@pytest.mark.s3
+def test_answers_of_every_division_are_found_in_a_bucket(s3_server):
+    storage = Storage(f"{s3_server.new_bucket()}/runs/a")
+    assert folder_of(storage, 8).is_new
+    assert found(storage, [1, 2], parts=8).missing.all()
+    commit(storage, {1: answered(1), 4000: FAILED}, epoch=1, parts=2)
+    commit(storage, {4000: answered(2), 2: answered(3)}, epoch=2, parts=8)
+    (first, *_) = storage.list("answers")
+    storage.write("answers/compacted-0.parquet", storage.read(first.path))
+    folder = folder_of(storage, 4)
+    assert (folder.divisions, len(folder.undivided)) == ((2, 4, 8), 1)
+    assert levels(storage, [4000, 1, 2], parts=4) == [2, 1, 3]
