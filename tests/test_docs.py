@@ -36,6 +36,7 @@ TAKES_RUN_FLAGS = re.compile(
 COMPARES_READERS = re.compile(r"(?:vitw compare-readers|python jobs/compare_readers\.py)(?= )")
 RUN_BY_A_TEST = {
     r"vitw inspect --input \S+": "test_input_files.py::test_an_inspection_counts_without_text",
+    r"vitw attack .+": "test_attacks.py::test_a_small_count_is_found_in_csv_and_in_nested_json",
     r"vitw check \S+": "test_check.py::test_the_job_ends_with_one_line_of_json_and_status_0",
 }
 NOT_RUN_HERE = {

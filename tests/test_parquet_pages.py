@@ -84,7 +84,7 @@ def test_large_rows_of_all_threads_take_turns(monkeypatch):
     assert not rows._large_rows.acquire(blocking=False)
     small = read_json(io.BytesIO(b'{"a": 1}\n'), "lines")
     assert next(small) == {"a": 1}  # needs no turn
-    readers.pop().close()
+    del readers[-1], reader  # closes it
     assert rows._large_rows.acquire(blocking=False)
     rows._large_rows.release()
     for reader in readers:
