@@ -41,6 +41,7 @@ RUN_BY_A_TEST = {
     ),
     r"vitw review draw runs/mine .*": "test_review_page.py::test_an_error_of_people_is_found_again",
     r"vitw review score runs/mine .*": "test_review_score.py::test_the_command_prints_a_table",
+    r"vitw attack .+": "test_attacks.py::test_a_small_count_is_found_in_csv_and_in_nested_json",
     r"vitw check \S+": "test_check.py::test_the_job_ends_with_one_line_of_json_and_status_0",
 }
 NOT_RUN_HERE = {

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vitw_ray.conversations.parquet_pages import fits
 from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject
 
 _COLUMN_BUFFER_BYTES = 1 << 20  # ours: a column chunk can be hundreds of MB
@@ -45,7 +46,8 @@ def read_parquet(
 ) -> Iterator[tuple[int, Raw | Reject]]:
     """Yield row numbers and rows of a Parquet file; with `columns`, only these columns.
 
-    A row group that cannot be decoded gives one reject, at the number of its first lost row.
+    A row group that cannot be decoded, or has a page that memory should not hold, gives one reject,
+    at the number of its first lost row.
 
     Args:
         stream: the file.
@@ -82,6 +84,9 @@ def read_parquet(
         row = first
         first += size.num_rows
         if group not in every[groups] or (place and (group != only or not only)):
+            continue
+        if not fits(stream, size, frozenset(names)):
+            yield row, Reject("row_group_unreadable")
             continue
         batch_rows = MAX_ROW_BYTES * size.num_rows // max(1, size.total_byte_size)
         batches = file.iter_batches(

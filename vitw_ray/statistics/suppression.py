@@ -109,7 +109,7 @@ def _room(counts: Integers, mask: Mask, row: int, column: int, enough: int) -> i
 
 def hide_levels(
     levels: Sequence[Integers],
-    parents: Sequence[NDArray[np.int32]],
+    parents: Sequence[NDArray[np.integer]],
     least: int,
     hidden: Sequence[Mask] | None = None,
 ) -> list[Mask]:

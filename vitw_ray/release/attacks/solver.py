@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-Cell = Hashable
+Cell = tuple[Hashable, ...]
 _MOST = 1e9  # ours: stands for no bound
 
 
