@@ -10,6 +10,7 @@ import pytest
 from pages import PAGES, ROOT, codes, inline_code, rows
 
 from vitw_ray.cli.reader_flags import FLAGS, flag_of
+from vitw_ray.cli.review import Draw, Score
 from vitw_ray.column_map import FIELDS
 from vitw_ray.config import RunConfig, SourceFormat
 from vitw_ray.conversations.grouping import MAX_GROUPED_CHARS, MAX_GROUPED_ROWS
@@ -143,6 +144,7 @@ def test_every_flag_that_is_named_exists(page):
         for setting in dataclasses.fields(stage.type)  # type: ignore[arg-type]
     }
     known |= {flag_of(name) for name in FLAGS}
+    known |= {f"--{field.name}" for kind in (Draw, Score) for field in dataclasses.fields(kind)}
     if page == "benchmarks/README.md":
         sources = "".join(p.read_text("utf-8") for p in (ROOT / "benchmarks").glob("*.py"))
         known |= set(re.findall(r'"(--[a-z-]+)"', sources))
