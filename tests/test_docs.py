@@ -134,7 +134,7 @@ def test_every_page_is_linked_from_the_readme(page):
 
 
 NOT_FILES_OF_THE_REPOSITORY = re.compile(
-    r"_SUCCESS\.json|run\.json|release\.json|(?:private/releases/)?ledger\.json|leaderboard\.json|driver\.json|conversations\.json|answers\.jsonl\.gz|.*[*<]"
+    r"_SUCCESS\.json|run\.json|release\.json|(?:private/releases/)?ledger\.json|(?:manifest|score|leaderboard)\.json|driver\.json|conversations\.json|answers\.jsonl\.gz|.*[*<]"
 )
 FILES = [
     path.relative_to(ROOT).as_posix()

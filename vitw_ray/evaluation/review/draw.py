@@ -18,9 +18,9 @@ from vitw_ray.conversations.sampling import sample_hash
 from vitw_ray.errors import ConfigError, OutputError
 from vitw_ray.evaluation.review.page import has_answer, render, turns_of, vocabulary
 from vitw_ray.evaluation.review.population import BATCH_ROWS, Population, population_of
+from vitw_ray.evaluation.review.reviewed_run import ReviewedRun
 from vitw_ray.evaluation.review.strata import Stratum, floor_of, make_strata
 from vitw_ray.keys import content_key
-from vitw_ray.opened_run import OpenedRun
 from vitw_ray.run_folder import pretty_json
 from vitw_ray.setting_checks import at_least, between
 from vitw_ray.storage import PRIVATE
@@ -85,7 +85,7 @@ def folder_of(name: str) -> str:
     return f"{PRIVATE}/review-{name}"
 
 
-def draw(run: OpenedRun, config: DrawConfig) -> Drawn:
+def draw(run: ReviewedRun, config: DrawConfig) -> Drawn:
     """Draw and write a sample. The same run and settings give the same bytes.
 
     Raises:
@@ -144,7 +144,7 @@ def sample_of(population: Population, strata: Sequence[Stratum], config: DrawCon
 
 
 def _manifest(
-    run: OpenedRun,
+    run: ReviewedRun,
     population: Population,
     strata: Sequence[Stratum],
     sample: pa.Table,
@@ -172,7 +172,7 @@ def _manifest(
 
 
 def _refuse_another(
-    run: OpenedRun, folder: str, manifest: Mapping[str, Any], config: DrawConfig
+    run: ReviewedRun, folder: str, manifest: Mapping[str, Any], config: DrawConfig
 ) -> None:
     """Labels of a sample that is replaced would be lost."""
     path = f"{folder}/{MANIFEST}"
@@ -185,7 +185,7 @@ def _refuse_another(
         )
 
 
-def _conversations(run: OpenedRun, sample: pa.Table) -> list[dict[str, Any]]:
+def _conversations(run: ReviewedRun, sample: pa.Table) -> list[dict[str, Any]]:
     """What the page shows of each drawn conversation, and nothing that the reader said."""
     labeller = dict(
         zip(

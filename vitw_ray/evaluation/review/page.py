@@ -18,11 +18,11 @@ from markupsafe import Markup
 
 from vitw_ray.alphabet import LABEL
 from vitw_ray.errors import OutputError
+from vitw_ray.evaluation.review.reviewed_run import ReviewedRun
 from vitw_ray.extraction.questions import LONG, PROMPTS
 from vitw_ray.facets import BY_NAME, RESPONSE_TYPES, VALUE_FACETS
 from vitw_ray.inference.transcript import transcript
 from vitw_ray.marks import ROLE_MARKERS, has_words
-from vitw_ray.opened_run import OpenedRun
 from vitw_ray.records import Message
 from vitw_ray.wording import facet_name, first_up, plain
 
@@ -112,7 +112,7 @@ def has_answer(turns: Sequence[Mapping[str, str]]) -> bool:
     return any(turn["role"] == "assistant" and has_words(turn["text"]) for turn in turns)
 
 
-def vocabulary(run: OpenedRun) -> dict[str, list[str]]:
+def vocabulary(run: ReviewedRun) -> dict[str, list[str]]:
     """By value facet, the labels of the run with enough support, to choose from."""
     found: dict[str, list[str]] = {facet: [] for facet in VALUE_FACETS}
     try:

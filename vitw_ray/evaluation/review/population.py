@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from vitw_ray.comparison.readers.readings import GROUP_OF
 from vitw_ray.conversations.sampling import sample_hash
 from vitw_ray.errors import OutputError
-from vitw_ray.opened_run import OpenedRun
+from vitw_ray.evaluation.review.reviewed_run import ReviewedRun
 from vitw_ray.wording import plain
 
 UNKNOWN = "unknown"
@@ -80,7 +80,7 @@ class Population:
         return sum(counts.conversations for counts in self.cells.values())
 
 
-def population_of(run: OpenedRun, seed: int, most: int) -> Population:
+def population_of(run: ReviewedRun, seed: int, most: int) -> Population:
     """Count the conversations of a run that were read without error.
 
     Args:
@@ -139,7 +139,7 @@ def doubt_of(is_subjective: bool, confidence: float | None) -> float:
 class _Lengths:
     """Characters of conversations, read on in the order of the table as they are asked for."""
 
-    def __init__(self, run: OpenedRun) -> None:
+    def __init__(self, run: ReviewedRun) -> None:
         self._batches = run.batches("conversations", ("conversation_id", "messages"), BATCH_ROWS)
         self._known: dict[str, int] = {}
         self._run = run

@@ -41,8 +41,8 @@ from vitw_ray.evaluation.review.measures import (
     pair_measures,
 )
 from vitw_ray.evaluation.review.population import BATCH_ROWS
+from vitw_ray.evaluation.review.reviewed_run import ReviewedRun
 from vitw_ray.facets import VALUE_FACETS
-from vitw_ray.opened_run import OpenedRun
 from vitw_ray.run_folder import pretty_json
 from vitw_ray.setting_checks import between
 from vitw_ray.storage import PRIVATE
@@ -81,7 +81,7 @@ class Review:
 
 
 def score(
-    run: OpenedRun, addresses: Sequence[str], precision: float, epsilon: float
+    run: ReviewedRun, addresses: Sequence[str], precision: float, epsilon: float
 ) -> tuple[str, dict[str, Any]]:
     """Compare labels, and write what was found.
 
@@ -108,7 +108,7 @@ def score(
     return review.folder, found
 
 
-def open_review(run: OpenedRun, addresses: Sequence[str]) -> Review:
+def open_review(run: ReviewedRun, addresses: Sequence[str]) -> Review:
     """Read the sample that labels are of, the labels, and the reader's answers."""
     if not addresses:
         raise InputError("LABELS: no file is given", "name the files that the labellers saved")
@@ -257,7 +257,7 @@ def _counts(name: str, labels: Sequence[Labelled | None]) -> dict[str, Any]:
     }
 
 
-def _find(run: OpenedRun, files: Mapping[str, LabelsFile]) -> tuple[str, dict[str, Any]]:
+def _find(run: ReviewedRun, files: Mapping[str, LabelsFile]) -> tuple[str, dict[str, Any]]:
     """The review that labels are of, by the digest of its sample."""
     wanted = {file.sample for file in files.values()}
     found = {}
@@ -285,7 +285,7 @@ def _find(run: OpenedRun, files: Mapping[str, LabelsFile]) -> tuple[str, dict[st
     return folder, manifest
 
 
-def _read_sample(run: OpenedRun, folder: str) -> pa.Table:
+def _read_sample(run: ReviewedRun, folder: str) -> pa.Table:
     try:
         with run.storage.open(f"{folder}/{SAMPLE}") as handle:
             return pq.read_table(handle)
@@ -297,7 +297,7 @@ def _read_sample(run: OpenedRun, folder: str) -> pa.Table:
 
 
 def _reader_rows(
-    run: OpenedRun, ids: Sequence[str], manifest: Mapping[str, Any]
+    run: ReviewedRun, ids: Sequence[str], manifest: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """What the reader said, in the order of the sample."""
     wanted, found = set(ids), {}
@@ -314,7 +314,7 @@ def _reader_rows(
     return [found[name] for name in ids]
 
 
-def _clusters(run: OpenedRun) -> Any:
+def _clusters(run: ReviewedRun) -> Any:
     try:
         columns = ("facet", "cluster_id", "level", "parent_cluster_id")
         return clusters_of(run.table("taxonomy", columns).arrow)
