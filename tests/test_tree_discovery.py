@@ -1,5 +1,7 @@
 """TreeBH against the procedure written out, family by family, on small trees."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,7 +69,7 @@ def drawn(seed: int, levels: int, columns: int):
     p = [rng.random((n, columns)) ** rng.choice([1, 4, 8], (n, columns)) for n in sizes]
     for matrix in p:
         matrix[rng.random(matrix.shape) < 0.1] = np.nan
-    parents = [np.arange(n) % above for n, above in zip(sizes, sizes[1:], strict=False)]
+    parents = [np.arange(n) % above for n, above in pairwise(sizes)]
     return p, [rng.permutation(parent) for parent in parents]
 
 
