@@ -78,6 +78,26 @@ def test_matching_on_tasks_removes_a_difference_due_to_tasks_and_keeps_a_real_on
     assert rows["tasks", "care"]["p_adjusted"] < 1e-10
 
 
+def test_a_sign_turns_where_the_unmatched_difference_has_the_opposite_one(world):
+    counts = counted(*world)
+    groups = groups_of_assistants(counts.columns, STRATA, NAMES)
+    table = compare(counts, STRATA, groups, LABELS).to_pylist()
+    plain = {
+        (row["model_a"], row["model_b"], row["label"]): row["difference"]
+        for row in table
+        if row["matched_on"] == "nothing"
+    }
+    turned = set()
+    for row in table:
+        if row["matched_on"] == "nothing":
+            assert row["turned"] is None
+        else:
+            before = plain[row["model_a"], row["model_b"], row["label"]]
+            assert row["turned"] is (before * row["difference"] < 0)
+            turned.add(row["turned"])
+    assert turned == {True, False}
+
+
 def test_the_bonferroni_family_is_all_labels_tested_over_all_pairs(world):
     model, _, values = world
     counts = counted(*world)

@@ -278,6 +278,28 @@ WRONG: dict[str, tuple[str, Damage]] = {
     "a lift is edited": ("mirroring", edit("mirroring", "lift", lambda x: x * 2, lift=some)),
     "a row of mirroring is left out": ("mirroring", drop("mirroring", conversations=some)),
     "a lift bound is edited": ("intervals", edit("mirroring", "lift_low", plus(9), lift_low=some)),
+    "a shrunken odds ratio is edited": (
+        "residuals",
+        edit("associations", "shrunken_low", plus(0.1), shrunken=some),
+    ),
+    "a pair is called a discovery": (
+        "residuals",
+        edit("associations", "discovered", True, q_tree=lambda q: q is None),
+    ),
+    "a q over the tree is below the p-value": (
+        "residuals",
+        edit("associations", "q_tree", 0.0, q_tree=some, p_value=some),
+    ),
+    "a sign is said to turn": (
+        "model_comparison",
+        edit(
+            "model_comparison",
+            "turned",
+            lambda turned: not turned,
+            matched_on="tasks",
+            difference=lambda d: abs(d) > 0.01,
+        ),
+    ),
     "an effect size is edited": ("residuals", edit("associations", "cramers_v", plus(0.1))),
     "accounts make a residual larger": (
         "residuals",
