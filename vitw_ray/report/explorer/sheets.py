@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from vitw_ray.inert import inert
 from vitw_ray.report.explorer.compact import short
-from vitw_ray.resolved_names import cluster_names, resolved_schema, with_names
+from vitw_ray.resolved_names import NAME_COLUMNS, cluster_names, resolved_schema, with_names
 
 LEAST_BYTES = 4  # ours: of a cell, so a table that cannot fit is not looked at
 DIGITS = 6  # ours: of a number in a CSV file
@@ -30,9 +30,14 @@ def sheets(tables: Mapping[str, pa.Table], most_bytes: int) -> dict[str, list[An
 
 
 def _columns(name: str, table: pa.Table, names: Mapping[str, str]) -> list[list[Any]]:
-    """Name and entries of each column; texts as words and their numbers."""
-    wanted = resolved_schema(name).names
-    batches = [with_names(name, batch, wanted, names) for batch in table.to_batches()]
+    """Name and entries of each column; texts as words and their numbers.
+
+    A name takes the place of an id. Rows are sorted, so that theirs is the same for all layouts.
+    """
+    ids = {*NAME_COLUMNS.get(name, {}), "cluster_id"}
+    wanted = [column for column in resolved_schema(name).names if column not in ids]
+    ordered = table.sort_by([(column, "ascending") for column in table.column_names])
+    batches = [with_names(name, batch, wanted, names) for batch in ordered.to_batches()]
     columns = []
     for column in pa.Table.from_batches(batches).itercolumns() if batches else ():
         entries = column.to_pylist()
