@@ -118,7 +118,8 @@ def counted(
 
 
 def _leaves(nodes: Nodes) -> np.ndarray:
-    return np.concatenate([np.full(g.size, g.level == 0) for g in nodes.groups] or [np.zeros(0)])
+    leaves = [np.full(group.size, group.level == 0) for group in nodes.groups]
+    return np.concatenate([np.zeros(0, bool), *leaves])
 
 
 def _columns(table: pa.Table, nodes: Nodes, place_of: dict[str, int]) -> tuple[np.ndarray, ...]:

@@ -61,7 +61,8 @@ def associated(table: pa.Table, nodes: Nodes, most: int = MOST_PAIRS) -> dict[st
         row, column = nodes.codes("ai_values", mine["row"]), nodes.codes(facet, mine["column"])
         known = np.flatnonzero((row >= 0) & (column >= 0))
         mine, row, column = mine.take(known), row[known], column[known]
-        level, sure = (mine[name].to_numpy() for name in ("level", "significant"))
+        level = mine["level"].to_numpy().astype(np.int64)
+        sure = mine["significant"].to_numpy().astype(bool)
         numbers = [mine[name].cast(pa.float64()).to_numpy() for name in NUMBERS]
         parts.append((row, column, np.full(row.size, number), level, sure, np.stack(numbers, 1)))
         labels = level == 0
