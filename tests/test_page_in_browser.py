@@ -425,7 +425,7 @@ def test_a_table_downloads_whole_with_names_and_without_formulas(open_page, tabl
     assert sorted(observed) == sorted(tables["associations"]["observed"].to_pylist())
     low = sum(float(row["low"] or 0) for row in found["associations"])
     assert low == pytest.approx(pc.sum(tables["associations"]["low"]).as_py(), rel=1e-5)
-    assert any(row["over_name"] == "Advice on relationships" for row in found["response_types"])
+    assert any(row["over"] == "Advice on relationships" for row in found["response_types"])
 
 
 # --- Everyone can read it
