@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from pages import PAGES, ROOT, codes, inline_code, rows
 
+from vitw_ray.cli.attack import Arguments as Attack
 from vitw_ray.cli.publish import Arguments as Publish
 from vitw_ray.cli.reader_flags import FLAGS, flag_of
 from vitw_ray.cli.review import Draw, Score

@@ -189,7 +189,7 @@ def test_simulated_answers_are_called_simulated():
 def test_empty_tables_give_sentences_and_no_figures():
     html = render(empty_tables(), run_facts(stages=()))
     assert html == render({}, run_facts(stages=()))
-    assert html.count('class="empty"') == 8 + len(VALUE_FACETS)
+    assert html.count('class="empty"') == 13 + len(VALUE_FACETS)
     assert "<svg" not in html
 
 

@@ -51,13 +51,13 @@ def environment(*folders: Path) -> Environment:
     return made
 
 
-def script() -> tuple[Markup, str]:
+def script() -> tuple[Markup, Markup]:
     """The script of the page, and the source of it that a content security policy allows."""
     files = sorted((TEMPLATES / "script").glob("*.js"))
     parts = [file.read_text(encoding="utf-8") for file in files]
     text = "\n".join(["(() => {", '"use strict";', *parts, "})();"])
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return Markup(text), f"'sha256-{digest}'"
+    return Markup(text), Markup(f"'sha256-{digest}'")
 
 
 def _finalize(value: Any) -> Any:

@@ -95,5 +95,5 @@ def render(
 
 def _of_largest_assistants(table: pa.Table) -> pa.Table:
     """Rows of all assistants together, and of each of the `MOST` with most conversations."""
-    largest = list(largest_assistants(table, MOST))
+    largest = pa.array(largest_assistants(table, MOST), pa.string())
     return table.filter(pc.field("model").is_null() | pc.field("model").isin(largest))

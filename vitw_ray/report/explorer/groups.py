@@ -27,7 +27,8 @@ def answered(table: pa.Table, nodes: Nodes) -> list[list[int]]:
     """
     found: dict[int, list[Row]] = defaultdict(list)
     named = [name for facet, name in nodes.places if facet == ASSISTANTS]
-    mine = table.filter(pc.field("model").is_null() | pc.field("model").isin(named))
+    among = pc.field("model").isin(pa.array(named, pa.string()))
+    mine = table.filter(pc.field("model").is_null() | among)
     for row in mine.to_pylist():
         if row["model"] is not None:
             place = nodes.places.get((ASSISTANTS, row["model"])) if row["over"] is None else None
@@ -117,7 +118,8 @@ def counted(
 
 
 def _leaves(nodes: Nodes) -> np.ndarray:
-    return np.concatenate([np.full(g.size, g.level == 0) for g in nodes.groups] or [np.zeros(0)])
+    leaves = [np.full(group.size, group.level == 0) for group in nodes.groups]
+    return np.concatenate([np.zeros(0, bool), *leaves])
 
 
 def _columns(table: pa.Table, nodes: Nodes, place_of: dict[str, int]) -> tuple[np.ndarray, ...]:
@@ -149,7 +151,7 @@ def compared(pairs: Sequence[Pair], nodes: Nodes, alpha: float, most: int = MOST
         "length": length,
         "pairs": [
             {
-                "kind": pair.groups,
+                "kind": inert(pair.groups),
                 "a": inert(pair.model_a),
                 "b": inert(pair.model_b),
                 "matched": pair.matched_on,
