@@ -62,12 +62,8 @@ def associated(table: pa.Table, nodes: Nodes, most: int = MOST_PAIRS) -> dict[st
         row, column = nodes.codes("ai_values", mine["row"]), nodes.codes(facet, mine["column"])
         known = np.flatnonzero((row >= 0) & (column >= 0))
         mine, row, column = mine.take(known), row[known], column[known]
-<<<<<<< HEAD
-        level, sure = (mine[name].to_numpy() for name in ("level", "discovered"))
-=======
         level = mine["level"].to_numpy().astype(np.int64)
-        sure = mine["significant"].to_numpy().astype(bool)
->>>>>>> h20-page
+        sure = mine["discovered"].to_numpy().astype(bool)
         numbers = [mine[name].cast(pa.float64()).to_numpy() for name in NUMBERS]
         ends = [mine[name].to_numpy() for name in ("shrunken_low", "shrunken_high")]
         kind, both = np.full(row.size, number), (np.stack(numbers, 1), np.stack(ends, 1))
