@@ -24,7 +24,7 @@ def tables() -> dict[str, pa.Table]:
 
 @pytest.fixture(scope="module")
 def nodes(tables):
-    types = {"response_types": dict.fromkeys(RESPONSE_TYPES, 1)}
+    types = {"response_types": dict[str, int](dict.fromkeys(RESPONSE_TYPES, 1))}
     return nodes_of(tables["labels"], tables["taxonomy"].to_pylist(), types)
 
 
