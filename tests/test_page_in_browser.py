@@ -503,6 +503,7 @@ def test_a_run_of_the_papers_size_answers_at_once_and_names_what_was_planted(ope
         FIVE_WAYS, [["v=healthy-boundaries", "t=writing-essays", "a=kite"], "healthy bound", 50]
     )
     assert (card < 100, key < 50) == (True, True), (card, key, one.page.evaluate(paint))
+    one.page.keyboard.press("Escape")
     contents(one, "Variation")
     dependent = one.rows("#variation .two > .scroll:nth-child(2) table")
     assert {*PLANTED} <= {row[0] for row in dependent[:10]}

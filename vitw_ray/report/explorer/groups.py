@@ -14,7 +14,7 @@ from vitw_ray.report.explorer.compact import short, steps
 from vitw_ray.report.explorer.nodes import ASSISTANTS, TYPES, Nodes
 from vitw_ray.side_by_side import Pair, Row
 
-MOST_COUNTS = 5_000  # ours: counts of a node in an assistant or period, about 45 KB
+MOST_COUNTS = 4_000  # ours: counts of a node in an assistant or period, about 35 KB
 MOST_ROWS = 5_000  # ours: rows of all pairs of assistants or periods, about 180 KB
 EVERYWHERE = {(None, None): -1, ("any_human_value", "stated"): -2, ("any_human_value", "none"): -3}
 VALUES_OF_EACH = 25  # ours: the most common values of an assistant that its card shows
