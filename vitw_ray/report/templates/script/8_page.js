@@ -132,6 +132,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   closeCard();
   searchBox.focus();
+  searchBox.select();
 });
 addEventListener("beforeprint", () => {
   for (const one of document.querySelectorAll("details")) one.open = true;
