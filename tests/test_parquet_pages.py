@@ -84,7 +84,8 @@ def test_large_rows_of_all_threads_take_turns(monkeypatch):
     assert not rows._large_rows.acquire(blocking=False)
     small = read_json(io.BytesIO(b'{"a": 1}\n'), "lines")
     assert next(small) == {"a": 1}  # needs no turn
-    del readers[-1], reader  # closes it
+    readers.pop()
+    reader = readers[0]  # nothing holds the other one any more: it is closed
     assert rows._large_rows.acquire(blocking=False)
     rows._large_rows.release()
     for reader in readers:
