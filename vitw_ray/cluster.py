@@ -119,10 +119,10 @@ def disconnect() -> None:
         import ray
 
         ray.shutdown()
+        if _connection == "started" and _temporary is not None:
+            _temporary.cleanup()
+            _temporary = None
         _connection = None
-    if _temporary is not None:
-        _temporary.cleanup()
-        _temporary = None
 
 
 def is_local() -> bool:
