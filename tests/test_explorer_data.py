@@ -64,7 +64,7 @@ def test_pairs_are_those_of_the_table(tables, nodes):
 
 def test_lists_are_cut_where_the_evidence_is_weakest(tables, nodes):
     whole = associated(tables["associations"], nodes)
-    some = associated(tables["associations"], nodes, most=whole["significant"].count("1") - 1)
+    some = associated(tables["associations"], nodes, most=whole["discovered"].count("1") - 1)
     assert 0 < len(some["row"]) < len(whole["row"])
     assert some["seen"] == whole["seen"]
     kept, every = listed(some, nodes), listed(whole, nodes)

@@ -17,7 +17,7 @@ from vitw_ray import cluster
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.hash_runs import read_range, write_sorted_run
 from vitw_ray.keys import range_bounds
-from vitw_ray.records import EXTRACTIONS
+from vitw_ray.records import CORRECTED, EXTRACTIONS
 from vitw_ray.run_folder import FileEntry, StageReport, read_part
 from vitw_ray.stages import StageContext
 from vitw_ray.statistics.block import COLUMNS, ConversationBlock
@@ -62,9 +62,12 @@ def analyze(context: StageContext) -> StageReport:
     tables = compute(merged, paired, vocabulary, context.config.statistics.alpha)
     if context.manifests["labels"]["details"]["with_account"]:
         tables["associations"] = _by_account(tables["associations"], blocks, vocabulary)
-    if answers is not None:
-        rows = context.tables["extractions"].rows
-        tables["corrected"] = correct(answers, merged, tables, rows, vocabulary)
+    rows = context.tables["extractions"].rows
+    tables["corrected"] = (
+        CORRECTED.empty_table()
+        if answers is None
+        else correct(answers, merged, tables, rows, vocabulary)
+    )
     return StageReport(
         files=[context.folder.write_table(name, table) for name, table in tables.items()],
         rows_in=context.tables["extractions"].rows,
