@@ -104,9 +104,9 @@ def cells_with_a_cluster_id(table: pa.Table) -> set[str]:
 def test_no_column_of_a_real_run_holds_a_cluster_id_without_a_name(sample_run):
     found = {name: cells_with_a_cluster_id(sample_run.table(name).arrow) for name in TABLES}
     found["taxonomy"].remove("cluster_id")  # `name` stands beside it
-    assert {name: columns for name, columns in found.items() if columns} == {
-        name: set(columns) for name, columns in NAME_COLUMNS.items()
-    }
+    named = {name: set(columns) for name, columns in NAME_COLUMNS.items()}
+    assert found.pop("corrected") <= named.pop("corrected")  # a small sample corrects few
+    assert {name: columns for name, columns in found.items() if columns} == named
 
 
 @pytest.mark.ray
