@@ -120,15 +120,17 @@ function pairList(node, kind, pairs, isRow) {
     found.push(table("No discoveries; the pairs that come nearest", PAIR_HEADS, unsure.map(pairRow(node))));
   }
   if (!sure && known(seen)) {
-    found.push(note(`${count(seen)} pairs seen, none discovered. All are in the table `, make("code", {}, "associations"), "."));
+    found.push(note(`${pairsSeen(seen)}, none discovered. All are in the table `, make("code", {}, "associations"), "."));
   } else if (known(seen)) {
     const shown = more.length + less.length;
     found.push(note(
       `${count(shown)} of ${count(sure)} discovered pairs, by the end of the interval of the shrunken odds ratio that is nearer to 1; `,
-      `${count(seen)} pairs seen. All of them are in the table `, make("code", {}, "associations"), "."));
+      `${pairsSeen(seen)}. All of them are in the table `, make("code", {}, "associations"), "."));
   }
   return pairs.length || seen ? found : [];
 }
+
+const pairsSeen = (number) => (number === 1 ? "1 pair seen" : `${count(number)} pairs seen`);
 
 function seenOf(node, kind, isRow) {
   const counted = isRow ? data.pairs.seen[kind] : data.pairs.seen[node.facet];
@@ -154,7 +156,7 @@ function sameConversation(node) {
     make("h3", {}, "In the same conversation"),
     rows.length ? table("More often than expected, by the lower end of the interval", heads, rows) : null,
     note(`${count(rows.length)} of ${count(data.together.more[node.at])} pairs whose interval lies above 1; `,
-      `${count(seen)} pairs seen. All of them are in the table `, make("code", {}, "cooccurrence"),
+      `${pairsSeen(seen)}. All of them are in the table `, make("code", {}, "cooccurrence"),
       ". These intervals are not corrected for the number of pairs."),
   ];
 }
