@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vitw_ray.cli.main import main
+from vitw_ray.conversations.inspection import inspect_input
 from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.looking import look_at, recognise
 from vitw_ray.conversations.sources import find_files, iter_rows
@@ -230,3 +231,28 @@ def test_a_page_of_messages_that_name_their_conversation_is_read_as_rows(write, 
     write("page.json", json.dumps({"data": [{"role": "user", "content": "a"}] * 2}))
     (file,) = find_files([str(tmp_path)])
     assert len(rows_of(file)) == 1
+
+
+@pytest.mark.parametrize("maker", ["openai", "anthropic"])
+@pytest.mark.parametrize("output_first", [False, True])
+def test_a_batchs_input_and_output_in_two_files_are_joined(write, maker, output_first):
+    asked = [{"role": "user", "content": "Is it fair?"}]
+    said = {"role": "assistant", "content": "It is."}
+    sent, came = {
+        "openai": (
+            {"body": {"model": "m", "messages": asked}},
+            {"response": {"body": {"choices": [{"message": said}]}}},
+        ),
+        "anthropic": (
+            {"params": {"model": "m", "messages": asked}},
+            {"result": {"type": "succeeded", "message": {**said, "type": "message"}}},
+        ),
+    }[maker]
+    rows = [[{"custom_id": f"c{n}", **side} for n in range(3)] for side in (sent, came)]
+    names = ("2.jsonl", "1.jsonl") if output_first else ("1.jsonl", "2.jsonl")
+    paths = [write(name, as_lines(side)) for name, side in zip(names, rows, strict=True)]
+    counted = inspect_input(tuple(paths), "auto", 100).shapes["batch"]
+    assert counted.as_json()["models"] == {"m": 3}
+    assert (counted.files, counted.rows, len(counted.turns)) == (2, 6, 3)
+    assert counted.rejects == {"joined": 3}
+    assert set(counted.turns) == {2}

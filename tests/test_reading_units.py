@@ -11,6 +11,7 @@ from vitw_ray import cluster
 from vitw_ray.conversations import reading_units, rows
 from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.survey import survey
+from vitw_ray.stages import SourceFile
 
 
 def row(n, **more):
@@ -95,3 +96,11 @@ def test_units_grow_with_the_input_and_hold_many_small_files(monkeypatch, tmp_pa
     units = units_of(tmp_path)
     assert 8 <= len(units) <= 16
     assert sorted(span[0] for unit in units for span in unit["spans"]) == list(range(40))
+
+
+def test_files_of_a_batch_are_one_unit_and_every_other_file_is_read_once():
+    names = ["a/1.jsonl", "a/2.jsonl", "b/1.jsonl", "a/3.jsonl", "a/4.txt"]
+    files = [SourceFile(f"/{name}", name, 10, "") for name in names]
+    shapes = dict.fromkeys(names[:3], "batch") | {"a/3.jsonl": "vitw"}
+    units = reading_units.reading_units(files, shapes)
+    assert [[span[0] for span in unit["spans"]] for unit in units] == [[0, 1], [2], [3]]

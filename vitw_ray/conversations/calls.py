@@ -36,16 +36,19 @@ def gemini(raw: Raw, repairs: Repairs) -> Told:
 
 
 def batch(raw: Raw, repairs: Repairs) -> Told:
-    """A line of a batch's input joined with the line of its output."""
+    """A line of a batch's input joined with the line of its output, of OpenAI or Anthropic."""
     rows = [row for row in raw.get("messages", [raw]) if isinstance(row, dict)]
-    asked = next((row for row in rows if isinstance(row.get("body"), dict)), {})
-    told = next((row["response"] for row in rows if row.get("response")), None)
-    messages = opened_json(at(asked, ("body", "messages")) or at(asked, ("body", "input")))
+    sent = (row.get(name) for row in rows for name in ("body", "params"))
+    asked = next((value for value in sent if isinstance(value, dict)), {})
+    came = (row.get(name) for row in rows for name in ("response", "result"))
+    told = next((value for value in came if value), None)
+    messages = opened_json(asked.get("messages") or asked.get("input"))
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
     turns = read_turns(messages, repairs) if isinstance(messages, list) else []
-    model = at(told, ("body", "model")) or at(asked, ("body", "model"))
-    account = at(asked, ("body", "user"))
+    models = (at(told, (name, "model")) for name in ("body", "message"))
+    model = next(filter(None, models), None) or asked.get("model")
+    account = asked.get("user") or at(asked, ("metadata", "user_id"))
     return Told(with_answer(turns, told, repairs), fields={"model": model, "account": account})
 
 

@@ -4,8 +4,8 @@ The rows of a file are joined in memory, up to a stated bound. The joined row ha
 first message; the others are rejects with the reason `joined`, so that every row is accounted for.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from vitw_ray.conversations.branches import age_of
 from vitw_ray.conversations.fields import Raw
@@ -17,16 +17,17 @@ MAX_GROUPED_CHARS = 256_000_000  # ours: about 1 GB in memory
 MAX_GROUPED_ROWS = 500_000  # ours: as many small objects
 _PLACES = ("turn", "turn_index", "index", "position", "rank_in_conversation", "message_index")
 
-Row = tuple[int, dict[str, Any] | Reject]
+Row = dict[str, Any] | Reject
+Place = TypeVar("Place", bound=Hashable)
 
 
-def grouped(shape: Shape, rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows with their numbers; those of a grouped shape are joined by the id that they share."""
+def grouped(shape: Shape, rows: Iterable[tuple[Place, Row]]) -> Iterator[tuple[Place, Row]]:
+    """Rows with their places; those of a grouped shape are joined by the id that they share."""
     if not shape.grouped_by:
         yield from rows
         return
     by = paths(shape.grouped_by)
-    groups: dict[str, list[tuple[int, Raw]]] = {}
+    groups: dict[str, list[tuple[Place, Raw]]] = {}
     chars = count = 0
     for number, raw in rows:
         name = None if isinstance(raw, Reject) else first(raw, by)

@@ -1,7 +1,7 @@
 """What the input holds, by shape, before anything is run: counts and lengths, never text."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -13,6 +13,7 @@ from vitw_ray.conversations.fields import Parsed, RowRejected
 from vitw_ray.conversations.grouping import grouped
 from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.opening import shown
+from vitw_ray.conversations.reading_units import joined_files
 from vitw_ray.conversations.shapes import SHAPES, parse
 from vitw_ray.conversations.sources import Reject, iter_rows, safe_columns
 from vitw_ray.conversations.survey import Survey, survey
@@ -113,22 +114,29 @@ def inspect_input(inputs: tuple[str, ...], shape: str, rows: int) -> Inspection:
     found = survey(list_input(inputs), shape)
     each = -(-rows // len(found.files))
     counts: dict[str, ShapeCounts] = {}
-    for file in found.files:
-        name = found.shapes[file.name]
+    joined, alone = joined_files(found.files, found.shapes)
+    for several in sorted([*joined, *([n] for n in alone)]):
+        files = [found.files[n] for n in several]
+        name = found.shapes[files[0].name]
         counted = counts.setdefault(name, ShapeCounts())
-        counted.files += 1
-        if (look := found.looks.get(file.name)) is not None:
+        counted.files += len(files)
+        for look in filter(None, (found.looks.get(file.name) for file in files)):
             counted.not_read.update(safe_columns(look.unread()))
-        counted.files_read_in_part += _count_file(counted, file, name, each)
+        counted.files_read_in_part += _count_files(counted, files, name, each)
     return Inspection(found, dict(sorted(counts.items())))
 
 
-def _count_file(counted: ShapeCounts, file: SourceFile, shape: str, most: int) -> bool:
-    """Count the first rows of a file; whether it has more."""
-    rows = iter_rows(file, shape)
-    for _, raw in grouped(SHAPES[shape], islice(rows, most)):
+def _count_files(counted: ShapeCounts, files: Sequence[SourceFile], shape: str, most: int) -> int:
+    """Count the first rows of files whose rows belong together; how many files have more."""
+    rows = [iter_rows(file, shape) for file in files]
+    first = (
+        ((n, number), raw)
+        for n, of_file in enumerate(rows)
+        for number, raw in islice(of_file, most)
+    )
+    for _, raw in grouped(SHAPES[shape], first):
         _count(counted, shape, raw)
-    return next(rows, None) is not None
+    return sum(next(of_file, None) is not None for of_file in rows)
 
 
 def _count(counted: ShapeCounts, shape: str, raw: dict[str, Any] | Reject) -> None:

@@ -4,6 +4,7 @@ Rows excluded by the settings are rejected with a reason, as unreadable rows are
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -90,14 +91,17 @@ class FileReader:
             RunWriter(self.storage, f"{self.runs}/rows"),
             OpeningWriter(self.storage, f"{self.runs}/openings"),
         )
-        spans = []
-        for span in (Span(*values) for values in unit["spans"]):
-            rows = self._read(span, found)
-            spans.append((self.inputs[span.file].name, span.row, rows))
+        spans = [Span(*values) for values in unit["spans"]]
+        shape = self.shapes[self.inputs[spans[0].file].name]
+        groups = [spans] if SHAPES[shape].joins_files else [[span] for span in spans]
+        rows = [n for group in groups for n in self._read(group, found)]
         found.writer.flush()
         found.openings.flush()
         return {
-            "spans": spans,
+            "spans": [
+                (self.inputs[span.file].name, span.row, n)
+                for span, n in zip(spans, rows, strict=True)
+            ],
             "good": found.good,
             "runs": found.writer.paths,
             "size": found.writer.size,
@@ -107,14 +111,19 @@ class FileReader:
             "lost": found.lost,
         }
 
-    def _read(self, span: Span, found: "_Unit") -> int:
-        """Read one span; return its number of rows."""
-        file = self.inputs[span.file]
-        shape = self.shapes[file.name]
-        rows = 0
-        for number, raw in grouped(SHAPES[shape], iter_rows(file, shape, span)):
-            rows += 1
-            place = {"file": file.name, "row": number}
+    def _read(self, spans: Sequence[Span], found: "_Unit") -> list[int]:
+        """Read spans whose rows may belong together; return the number of rows of each."""
+        files = [self.inputs[span.file] for span in spans]
+        shape = self.shapes[files[0].name]
+        raws = (
+            ((n, number), raw)
+            for n, (file, span) in enumerate(zip(files, spans, strict=True))
+            for number, raw in iter_rows(file, shape, span)
+        )
+        rows = [0] * len(spans)
+        for (n, number), raw in grouped(SHAPES[shape], raws):
+            rows[n] += 1
+            place = {"file": files[n].name, "row": number}
             if isinstance(raw, Reject):
                 found.writer.add({**place, "reason": raw.reason})
                 continue

@@ -45,12 +45,18 @@ class Span(NamedTuple):
 
 
 def reading_units(files: Sequence[SourceFile], shapes: Mapping[str, str]) -> list[cluster.Unit]:
-    """Units of about the same size, which hold the spans of every file that has a shape."""
-    chosen = [n for n, file in enumerate(files) if file.name in shapes]
-    total = sum(files[n].size_bytes for n in chosen)
+    """Units of about the same size, which hold the spans of every file that has a shape.
+
+    Files whose rows belong together are one unit.
+    """
+    joined, chosen = joined_files(files, shapes)
+    total = sum(file.size_bytes for file in files if file.name in shapes)
     most = max(LEAST_UNIT_BYTES, -(-total // MOST_UNITS))
-    units: list[cluster.Unit] = []
-    filled = 0
+    units: list[cluster.Unit] = [
+        {"first_file": files[several[0]].name, "spans": [tuple(Span(n)) for n in several]}
+        for several in joined
+    ]
+    filled = most + 1  # none of them takes another file
     with ThreadPoolExecutor(LISTING_THREADS) as pool:
         spans = pool.map(lambda n: _spans(n, files[n], shapes[files[n].name]), chosen)
         for number, of_file in zip(chosen, spans, strict=True):
@@ -61,6 +67,21 @@ def reading_units(files: Sequence[SourceFile], shapes: Mapping[str, str]) -> lis
                 units[-1]["spans"].append(tuple(span))
                 filled += size
     return units
+
+
+def joined_files(
+    files: Sequence[SourceFile], shapes: Mapping[str, str]
+) -> tuple[list[list[int]], list[int]]:
+    """Places of the files whose rows belong together, by shape and folder, and of all others."""
+    together: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    alone = []
+    for n, file in enumerate(files):
+        shape = shapes.get(file.name)
+        if shape is not None and SHAPES[shape].joins_files:
+            together[shape, file.name.rpartition("/")[0]].append(n)
+        elif shape is not None:
+            alone.append(n)
+    return list(together.values()), alone
 
 
 def _spans(number: int, file: SourceFile, shape: str) -> list[tuple[Span, int]]:

@@ -182,12 +182,13 @@ TABLE = (  # most specific first
     # --- calls of a model, as APIs and observability tools record them
     Shape(
         "batch",
-        ("custom_id body:object", "custom_id response:object"),
+        tuple(f"custom_id {column}:object" for column in ("body", "response", "params", "result")),
         turns=calls.batch,
-        further_columns="messages body response",
+        further_columns="messages body response params result",
         conversation_id="custom_id",
         grouped_by="custom_id",
-        opened="body response",
+        joins_files=True,
+        opened="body response params result",
     ),
     Shape(
         "helicone",
