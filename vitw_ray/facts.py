@@ -148,16 +148,20 @@ def run_facts(context: StageContext) -> RunFacts:
     )
 
 
+_HOW_LONG = {"seconds_per_row"}
+"""Settings of a reader that decide how long it takes, and not what it says."""
+
+
 def _making(context: StageContext) -> Making:
     details = context.manifests["extractions"]["details"]
     taxonomy = context.manifests["taxonomy"]["details"]
     config = context.config
     settings = {
         "conversations": without(config.conversations, "input"),
-        "extractions": details.get("settings", {}),
+        "extractions": {k: v for k, v in details.get("settings", {}).items() if k not in _HOW_LONG},
         "labels": asdict(config.labels),
         "taxonomy": asdict(config.taxonomy),
-        "statistics": asdict(config.statistics),
+        "statistics": without(config.statistics, "reviewed"),  # a path to a private file
     }
     return Making(
         input=tuple(_input(context)),

@@ -20,7 +20,6 @@ from vitw_ray.extraction.extractors import extractor_key, extractor_settings
 from vitw_ray.facts import oddities
 from vitw_ray.inference.embedder_files import embedder_key
 from vitw_ray.interruption import interruptible
-from vitw_ray.keys import LostSecret
 from vitw_ray.labels.counting import count_labels
 from vitw_ray.lease import Lease, acquire
 from vitw_ray.planning import describe, plan, stage_folder
@@ -182,7 +181,7 @@ def _run(
             tables.update(tables_of(manifest))
         result = summarise(setup, manifests, tables)
         write_run_file(storage, result)
-        if not isinstance(keyed, LostSecret):  # else private/ was purged
+        if storage.exists(tables["conversations"].files[0].path):  # else private/ was purged
             write_inputs_file(storage, inputs_of(setup))
     return result
 
