@@ -106,7 +106,9 @@ def row_of(groups: str, a: str, b: str, member: tuple[str, str], sizes, shares_,
 
 
 def members(facts: Facts):
-    return [(facet, label) for facet in FACETS for label in facts.names(facet)]
+    labels = [(facet, label) for facet in FACETS for label in facts.names(facet)]
+    clusters = [("ai_values", name) for level in (1, 2) for name in facts.names("ai_values", level)]
+    return labels + clusters
 
 
 def plain(groups, first, second, facts: Facts):

@@ -10,6 +10,7 @@ Row = dict[str, Any]
 
 SPOKEN = "a secret that nobody may print"
 CONVERSATIONS = 90
+ACCOUNTS = 31  # so many that no cell of enough conversations has too few
 AI = ["honesty", "clarity", "careful limits", "warmth", "patience", "clear words"]
 HUMAN = ["honesty", "clarity", "freedom", "thrift", "daring"]
 RARE = "collecting buttons"
@@ -22,7 +23,7 @@ def conversation(n: int) -> Row:
     return {
         "conversation_id": f"invented-chat-{n:04d}",
         "prompt_id": f"prompt-{n // 4:04d}" if n % 3 else None,
-        "account_id": f"account-{n % 12:02d}-{n % 12:08x}" if n % 10 else None,
+        "account_id": f"account-{n % ACCOUNTS:02d}-{n % ACCOUNTS:08x}" if n % 11 else None,
         "model": ("model-a", "model-b", None)[n % 7 % 3],
         "source": "invented",
         "language": "en" if n % 4 else None,

@@ -182,6 +182,21 @@ class Facts:
                 rows.append(row)
         return rows
 
+    def corrected_rows(self) -> list[Row]:
+        """Shares of the kept AI values, of which only the first was reviewed often enough.
+
+        And the odds ratio of a cluster and a task.
+        """
+        rows = []
+        for place, label in enumerate(self.names("ai_values")):
+            raw = len(self.sets["ai_values"][label]) / self.total
+            row = {"measure": "share", "facet": "ai_values", "level": 0, "label": label, "raw": raw}
+            told = {"corrected": raw / 2, "low": raw / 4, "high": raw, "reviewed": 30}
+            rows.append(row | ({"reviewed": 2, "reason": "few_reviewed"} if place else told))
+        cluster, task = (self.names(facet, 1)[0] for facet in ("ai_values", "tasks"))
+        odds = {"measure": "odds_ratio", "level": 1, "label": cluster, "over": task, "raw": 1.5}
+        return [*rows, rows[-1] | odds | {"over_facet": "tasks"}]
+
     def variation_rows(self) -> list[Row]:
         """How kept labels vary over tasks, and AI values over human values."""
         pairs = [("ai_values", "tasks"), ("human_values", "tasks"), ("ai_values", "human_values")]

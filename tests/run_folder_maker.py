@@ -32,7 +32,7 @@ STAGE_OF = {
     "taxonomy": ("taxonomy", "task_assignments"),
     "statistics": (
         *("response_types", "associations", "cooccurrence", "variation", "mirroring"),
-        *("explicitness", "model_comparison"),
+        *("explicitness", "model_comparison", "corrected"),
     ),
     "report": ("report.html",),
     "release": ("values_frequencies.csv", "values_tree.csv", "README.md"),
@@ -275,6 +275,7 @@ def invent() -> RunFolder:
             "cooccurrence": [with_enough(cooccurrence_rows(facts), "conversations")],
             "explicitness": [split(explicitness_rows(facts))],
             "model_comparison": [compared(model_comparison_rows(facts))],
+            "corrected": [facts.corrected_rows()],
         },
         texts=texts(labels, taxonomy),
         input_rows=rows_by_file,

@@ -11,7 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from broken_seals import CHANGED, edit_json
-from invented_conversations import SPOKEN, Row
+from invented_conversations import SPOKEN, VARIANTS, Row
 from run_folder_maker import STAGE_OF, RunFolder, invent
 from vitw_check import expected, verdict
 from vitw_check.recounting import CheckedRun
@@ -169,6 +169,7 @@ def test_a_purged_run_passes_and_what_needs_private_files_is_skipped(folder, tmp
         *("spoken", "times", "versions", "duplicates", "raw"),
         *("merges", "labels", "accounts", "tasks", "response_types", "associations", "residuals"),
         *("cooccurrence", "variation", "mirroring", "explicitness", "model_comparison"),
+        "corrected",
     ]
 
 
@@ -216,6 +217,51 @@ def test_what_a_check_found_before_it_missed_a_private_file_is_told(folder, tmp_
 
     run = CheckedRun.at(str(purge(folder.write(tmp_path / "run"))))
     assert verdict.findings(check, run) == (["a public table is wrong"], 1)
+
+
+def found(folder: RunFolder, run: Path, *codes: str) -> dict[str, int]:
+    """How many problems some checks have with a folder."""
+    opened = CheckedRun.at(str(folder.write(run)))
+    return {code: verdict.findings(verdict.CHECKS[code], opened)[1] for code in codes}
+
+
+COUNTS = {
+    "response_types": "conversations",
+    "associations": "observed",
+    "cooccurrence": "conversations",
+    "mirroring": "conversations",
+    "model_comparison": "conversations_a",
+}
+
+
+def test_cells_of_too_few_accounts_may_be_missing(folder, tmp_path):
+    for row in folder.all("extractions"):
+        row["account_id"] = "account-of-another"
+    for table, count in COUNTS.items():
+        folder.tables[table] = [[row for row in folder.all(table) if not row[count]]]
+    folder.tables["explicitness"] = [
+        [row for row in folder.all("explicitness") if not row["explicit"] + row["implicit"]]
+    ]
+    codes = [*COUNTS, "explicitness"]
+    assert found(folder, tmp_path / "run", *codes) == dict.fromkeys(codes, 0)
+
+
+def test_only_the_cell_of_too_few_accounts_may_be_missing(folder, tmp_path):
+    first, second, *others = folder.all("cooccurrence")
+    folder.tables["cooccurrence"] = [others]
+    pair = {first["label_a"], first["label_b"]}
+    for row in folder.all("extractions"):
+        if pair <= {VARIANTS.get(v["label"], (v["label"],))[0] for v in row[first["facet"]]}:
+            row["account_id"] = "account-of-another"
+    assert found(folder, tmp_path / "one", "cooccurrence") == {"cooccurrence": 1}
+    folder.tables["cooccurrence"] = [[second, *others]]
+    assert found(folder, tmp_path / "two", "cooccurrence") == {"cooccurrence": 0}
+
+
+def test_conversations_without_an_account_add_none(folder, tmp_path):
+    for n, row in enumerate(folder.all("extractions")):
+        row["account_id"] = None if n else row["account_id"]
+    assert found(folder, tmp_path / "run", "cooccurrence") != {"cooccurrence": 0}
 
 
 def test_a_folder_without_run_json_fails(tmp_path):

@@ -343,6 +343,18 @@ WRONG: dict[str, tuple[str, Damage]] = {
             0, [r for r in f.all("model_comparison") if r["groups"] == "periods"]
         ),
     ),
+    "all cells are of one account": (
+        "response_types associations cooccurrence mirroring explicitness model_comparison",
+        in_all("extractions", "account_id", "account-of-another"),
+    ),
+    "a raw share beside a corrected one is edited": (
+        "corrected",
+        edit("corrected", "raw", plus(0.01)),
+    ),
+    "a corrected share has a reason as well": (
+        "corrected",
+        edit("corrected", "reason", "few_reviewed", corrected=some),
+    ),
     "an interval is turned over": ("intervals", turn_an_interval_over),
     "an interval lacks an end": ("intervals", edit("response_types", "low", None, share=some)),
     # vectors

@@ -8,10 +8,10 @@ from .expected import BOTTOM, VALUE_FACETS
 from .intervals import Z_95, woolf
 from .problems import Problems, differ, off
 from .reading import Row
-from .recounting import CheckedRun
+from .recounting import Cell, CheckedRun
 
 
-def cell_of(row: Row) -> tuple[str, str, str, str]:
+def cell_of(row: Row) -> Cell:
     """The cell that a row of `associations` is about."""
     return row["row_facet"], row["row"], row["column_facet"], row["column"]
 
@@ -20,10 +20,10 @@ def check_associations(run: CheckedRun) -> Problems:
     """Every observed count, recounted; every pair that occurs is there, once, at its level."""
     levels = {(f, n): level for (f, _), path in run.above.items() for level, n in enumerate(path)}
     pairs = {cell_of(row)[::2] for row in run.rows("associations")}
-    both = run.grid.both
+    missing = {cell for cell in run.grid.both if cell[::2] in pairs}
+    hidden = {cell for cell in missing if run.grid.is_hidden(run, cell)}
     # what they hide, and beside and above and below
-    facets = {cell[2] for cell, n in both.items() if run.is_small(n)}
-    missing = {cell for cell in both if cell[::2] in pairs}
+    facets = {cell[2] for cell in hidden} - {*VALUE_FACETS}
     for number, row in enumerate(run.rows("associations")):
         cell = cell_of(row)
         if levels.get(cell[:2]) != row["level"]:
@@ -34,8 +34,9 @@ def check_associations(run: CheckedRun) -> Problems:
         missing.discard(cell)
         if run.is_small(row["observed"]):
             yield f"row {number}: too few conversations to be public"
-    alone = {c for c in missing if not run.may_be_hidden(both[c])}
-    if alone := {c for c in alone if c[2] in VALUE_FACETS or c[2] not in facets}:
+        if row["observed"] and run.grid.accounts.few(cell):
+            yield f"row {number}: too few accounts to be public"
+    if alone := {cell for cell in missing - hidden if cell[2] not in facets}:
         yield f"{len(alone)} pairs that occur together have no row"
 
 
@@ -102,69 +103,22 @@ def by_account(where: str, row: Row) -> Problems:
 
 def check_cooccurrence(run: CheckedRun) -> Problems:
     """Every two kept labels of a facet that stand in one conversation, recounted."""
-    counted = Counter[tuple[str, str, str]]()
+    counted, accounts = Counter[tuple[str, str, str]](), run.cell_accounts()
     for row in run.subjective():
         for facet in VALUE_FACETS:
             pairs = combinations(sorted(run.members(row, facet)), 2)
-            counted.update((facet, a, b) for a, b in pairs)
+            cells = [(facet, a, b) for a, b in pairs]
+            counted.update(cells)
+            accounts.count(row["account_id"], cells)
     for number, row in enumerate(run.rows("cooccurrence")):
         pair = (row["facet"], row["label_a"], row["label_b"])
         yield from off(f"row {number}: conversations", row["conversations"], counted.pop(pair, 0))
         if run.is_small(row["conversations"]):
             yield f"row {number}: too few conversations to be public"
-    if missing := sum(not run.may_be_hidden(n) for n in counted.values()):
+        if accounts.few(pair):
+            yield f"row {number}: too few accounts to be public"
+    if missing := sum(not (run.is_small(n) or accounts.few(pair)) for pair, n in counted.items()):
         yield f"{missing} pairs that occur together have no row, or two"
-
-
-def check_explicitness(run: CheckedRun) -> Problems:
-    """AI values said outright and only shown, by response type and in all, recounted."""
-    said, shown = Counter[tuple[str, str | None]](), Counter[tuple[str, str | None]]()
-    for row in run.subjective():
-        labels = run.members(row, "ai_values")
-        for kind in {None, row["response_type"]}:
-            shown.update((label, kind) for label in labels)
-            said.update((label, kind) for label in labels & row["said"])
-    all_said, all_shown = (
-        sum(n for (_, kind), n in counts.items() if kind is None) for counts in (said, shown)
-    )
-    by_type_said, by_type_shown = Counter[str](), Counter[str]()
-    for counts, sums in ((said, by_type_said), (shown, by_type_shown)):
-        for (label, kind), n in counts.items():
-            sums[label] += n * (kind is not None)
-    seen, hidden = (
-        set(),
-        {
-            label
-            for (label, kind), n in shown.items()
-            if run.is_small(said[label, kind], n - said[label, kind])
-        },
-    )
-    summed = {row["label"] for row in run.rows("explicitness") if row["response_type"] is None}
-    for number, row in enumerate(run.rows("explicitness")):
-        label, kind = cell = row["label"], row["response_type"]
-        yield from off(f"row {number}: explicit", row["explicit"], said[cell])
-        yield from off(f"row {number}: implicit", row["implicit"], shown[cell] - said[cell])
-        whole = (by_type_said[label], by_type_shown[label]) if kind else (all_said, all_shown)
-        expected = signed_root_of_chi_square(said[cell], shown[cell], *whole)
-        expected = expected if label in summed else None  # without the sum it would tell the sum
-        yield from differ(f"row {number}", row, {"residual": expected})
-        if run.is_small(row["explicit"], row["implicit"]):
-            yield f"row {number}: too few conversations to be public"
-        if cell in seen:
-            yield f"row {number}: the same label and response type a second time"
-        seen.add(cell)
-    least: dict[str | None, int] = {}  # of the types of a label; of the sums of all labels
-    for label, kind in seen:
-        if n := shown[label, kind]:
-            line = None if kind is None else label
-            least[line] = min(n, least.get(line, n))
-    if missing := sum(
-        cell not in seen
-        and not run.may_be_hidden(n, said[cell], n - said[cell])
-        and ((cell[1] and cell[0] not in hidden) or n > least.get(cell[1] and cell[0], n))
-        for cell, n in shown.items()
-    ):
-        yield f"{missing} labels or response types that occur have no row"
 
 
 def signed_root_of_chi_square(both: int, row: int, column: int, n: int) -> float | None:

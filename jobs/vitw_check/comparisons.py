@@ -23,6 +23,7 @@ class Tallies:
     def __init__(self, run: CheckedRun) -> None:
         self.sizes: dict[tuple[str, str], Counter[str | None]] = defaultdict(Counter)
         self.held: dict[tuple[str, str, Member], Counter[str | None]] = defaultdict(Counter)
+        self.run, self.accounts = run, run.cell_accounts()
         self.answers: dict[str, dict[str, tuple[str, set[Member]]]] = defaultdict(dict)
         period = run.setting("statistics", "period")
         for row in run.subjective():
@@ -30,6 +31,8 @@ class Tallies:
             for kind, group in (("models", row["model"]), ("periods", named(row, period))):
                 if group is not None:
                     self.sizes[kind, group][row["cluster"]] += 1
+                    cells = [(kind, group), *((kind, group, member) for member in members)]
+                    self.accounts.count(row["account_id"], cells)
                     for member in members:
                         self.held[kind, group, member][row["cluster"]] += 1
             if row["prompt_id"] is not None and row["model"] is not None:
@@ -59,6 +62,40 @@ class Tallies:
             for h, size in zip(held, sizes, strict=True)
         ]
         return {"n_a": n_a, "n_b": n_b, "share_a": shares[0], "share_b": shares[1]}
+
+    def few_accounts(self, row: Row, hits: tuple[int, int]) -> bool:
+        """Whether a label is of too few accounts of a side, or a period is."""
+        kind, member = row["groups"], (row["facet"], row["label"])
+        sides = [(kind, row[name]) for name in ("model_a", "model_b")]
+        few = self.accounts.few
+        return any(n and few((*side, member)) for side, n in zip(sides, hits, strict=True)) or (
+            kind == "periods" and any(few(side) for side in sides)
+        )
+
+    def models(self) -> list[str]:
+        """The models that are compared, with the conversations that suffice."""
+        sizes = {name: n.total() for (kind, name), n in self.sizes.items() if kind == "models"}
+        small = {name for name, n in sizes.items() if self.run.is_small(n)}
+        return sorted(sizes.keys() - small - {"other"})
+
+    def surely_shown(self) -> set[Member]:
+        """Labels that nothing hides: of no model, nor of the others, too few conversations hold it.
+
+        Tasks and response types are left out: they may be hidden beside each other.
+        """
+        held: dict[Member, dict[str, int]] = defaultdict(dict)
+        for (kind, group, member), n in self.held.items():
+            if kind == "models" and member[0] in ("ai_values", "human_values"):
+                held[member][group] = n.total()
+        return {
+            member
+            for member, groups in held.items()
+            if not self.run.is_small(*groups.values())
+            and not any(
+                n and group != "other" and self.accounts.few(("models", group, member))
+                for group, n in groups.items()
+            )
+        }
 
     def pairs(self) -> dict[tuple[str, str], tuple[int, list[tuple[set[Member], set[Member]]]]]:
         """Prompts that two models both answered, and what each showed there, in both orders."""
@@ -103,7 +140,8 @@ def turned(where: str, row: Row, apart: dict[tuple, float]) -> Problems:
 def check_model_comparison(run: CheckedRun) -> Problems:
     """Sizes, shares and plain intervals of every two models and periods, recounted."""
     tallies = Tallies(run)
-    paired, seen, compared = tallies.pairs(), set(), set()
+    paired, seen = tallies.pairs(), set()
+    compared: set[tuple[str, frozenset[str], Member]] = set()
     apart: dict[tuple, float] = {}  # differences without matching, which stand before the others
     for number, row in enumerate(run.rows("model_comparison")):
         where = f"row {number}"
@@ -111,7 +149,9 @@ def check_model_comparison(run: CheckedRun) -> Problems:
         if cell in seen:
             yield f"{where}: the same comparison a second time"
         seen.add(cell)
-        compared.add((row["groups"], frozenset((row["model_a"], row["model_b"]))))
+        if row["matched_on"] == "nothing":
+            pair = frozenset((row["model_a"], row["model_b"]))
+            compared.add((row["groups"], pair, (row["facet"], row["label"])))
         expected = tallies.expected(row, paired)
         for side in ("a", "b"):
             stated = row[f"conversations_{side}"]
@@ -122,17 +162,28 @@ def check_model_comparison(run: CheckedRun) -> Problems:
             hits = [round(row[f"share_{s}"] * n) for s, n in zip("ab", sizes, strict=True)]
             if run.is_small(*hits, *sizes):
                 yield f"{where}: too few conversations to be public"
+            if tallies.few_accounts(row, (hits[0], hits[1])):
+                yield f"{where}: too few accounts to be public"
             ends = newcombe(hits[0], sizes[0], hits[1], sizes[1])
             expected |= dict(zip(("low", "high"), ends, strict=True))
         yield from differ(where, row, expected)
         yield from turned(where, row, apart)
         if row["p_adjusted"] is not None and not 0 <= row["p_adjusted"] <= 1:
             yield f"{where}: p_adjusted {row['p_adjusted']}"
-    models = [
-        name
-        for (kind, name), sizes in tallies.sizes.items()
-        if kind == "models" and name != "other" and not run.may_be_hidden(sizes.total())
-    ]
-    wanted = {("models", frozenset(pair)) for pair in combinations(models, 2)}
-    if len(models) <= MOST_MODELS and wanted - compared:
-        yield f"{len(wanted - compared)} pairs of models are not compared"
+    yield from _not_compared(tallies, compared)
+
+
+def _not_compared(tallies: Tallies, compared: set[tuple[str, frozenset[str], Member]]) -> Problems:
+    """Labels that two models are not compared by, though nothing hides them."""
+    models = tallies.models()
+    if len(models) > MOST_MODELS:
+        return
+    shown = tallies.surely_shown()
+    wanted = {
+        ("models", frozenset(pair), member)
+        for pair in combinations(models, 2)
+        for member in shown
+        if any(tallies.held["models", name, member] for name in pair)
+    }
+    if missing := len(wanted - compared):
+        yield f"{missing} labels that two models may be compared by have no row"

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from .accounts import CellAccounts
 from .expected import BOTTOM, VALUE_FACETS
 from .reading import Row, RunFolder, side_by_side
+
+Cell = tuple[str, str, str, str]  # two facets, each followed by its category
 
 
 class CheckedRun(RunFolder):
@@ -49,26 +52,25 @@ class CheckedRun(RunFolder):
                 paths[row["facet"], path[0]] = tuple(path)
         return paths
 
+    @cached_property
+    def knows_accounts(self) -> bool:
+        """Whether any conversation names its account."""
+        return any(row["accounts"] is not None for row in self.labels)
+
     def passes(self, conversations: int, accounts: int) -> bool:
         """Whether so much support may be public; accounts count if any label has some."""
-        known = any(row["accounts"] is not None for row in self.labels)
         return conversations >= self.setting("labels", "min_conversations") and (
-            not known or accounts >= self.setting("labels", "min_accounts")
+            not self.knows_accounts or accounts >= self.setting("labels", "min_accounts")
         )
 
     def is_small(self, *counts: int) -> bool:
         """Whether a count is of some conversations, and of too few to be public."""
         return any(0 < n < self.setting("labels", "min_conversations") for n in counts)
 
-    @cached_property
-    def counts_accounts(self) -> bool:
-        """Whether a cell may also be hidden because it is of too few accounts."""
-        known = any(row["accounts"] is not None for row in self.labels)
-        return known and self.setting("labels", "min_accounts") > 1
-
-    def may_be_hidden(self, *counts: int) -> bool:
-        """Whether a cell may be missing: it is small, or perhaps of too few accounts."""
-        return self.counts_accounts or self.is_small(*counts)
+    def cell_accounts(self) -> CellAccounts:
+        """An empty table of the accounts of cells, as far as accounts count in this run."""
+        most = self.setting("labels", "min_accounts")
+        return CellAccounts(most if most > 1 and self.knows_accounts else 0)
 
     @cached_property
     def grid(self) -> "Grid":
@@ -119,11 +121,17 @@ class CheckedRun(RunFolder):
 
 @dataclass
 class Grid:
-    """Conversations in both of two categories, in each, and in all."""
+    """Conversations in both of two categories, in each, and in all; accounts of the first."""
 
-    both: Counter[tuple[str, str, str, str]]
+    both: Counter[Cell]
     one: Counter[tuple[str, str]]
     total: int
+    accounts: CellAccounts  # of `both`
+
+    def is_hidden(self, run: CheckedRun, cell: Cell) -> bool:
+        """Whether a cell of `both` is of too few conversations or accounts to be public."""
+        n = self.both[cell]
+        return run.is_small(n) or (n > 0 and self.accounts.few(cell))
 
     @staticmethod
     def of(run: CheckedRun) -> "Grid":
@@ -131,11 +139,13 @@ class Grid:
         ends = ("row_facet", "column_facet")
         pairs = {(row[ends[0]], row[ends[1]]) for row in run.rows("associations", ends)}
         pairs |= {(row["facet"], row["over_facet"]) for row in run.rows("variation")}
-        grid = Grid(Counter(), Counter(), 0)
+        grid = Grid(Counter(), Counter(), 0, run.cell_accounts())
         for row in run.subjective():
             grid.total += 1
             low = {facet: run.members(row, facet) for pair in pairs for facet in pair}
             high = {f: {n for x in low[f] for n in run.above.get((f, x), (x,))} for f in low}
             grid.one.update((facet, name) for facet in high for name in high[facet])
-            grid.both.update((a, x, b, y) for a, b in pairs for x in high[a] for y in low[b])
+            cells = [(a, x, b, y) for a, b in pairs for x in high[a] for y in low[b]]
+            grid.both.update(cells)
+            grid.accounts.count(row["account_id"], cells)
         return grid
