@@ -126,6 +126,36 @@ def test_no_small_cell_follows_from_the_levels_of_further_trees(seed):
     test_no_small_cell_follows_from_the_levels_of_a_tree(seed)
 
 
+def narrow_levels(made):
+    """As `random_levels`, with fewer conversations, rarer columns and parents of one child."""
+    labels, columns, n = (int(made.integers(*ends)) for ends in [(3, 9), (2, 6), (10, 120)])
+    sizes = [labels, int(made.integers(1, 5)), int(made.integers(1, 3))]
+    parents = [made.integers(0, above, below) for below, above in itertools.pairwise(sizes)]
+    holds = made.random((n, labels)) < made.uniform(0.01, 0.4, labels)
+    if made.random() < 0.4:  # one label each: parents are exactly the sums of their children
+        holds = np.eye(labels, dtype=bool)[made.integers(0, labels, n)]
+    one_column = np.eye(columns, dtype=np.int64)[
+        made.choice(columns, n, p=made.dirichlet(np.ones(columns)))
+    ]
+    levels = [holds.T @ one_column]
+    for parent, above in zip(parents, sizes[1:], strict=True):
+        holds = (holds @ np.eye(above, dtype=np.int64)[parent]) > 0
+        levels.append(holds.T @ one_column)
+    return levels, parents
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_small_cell_follows_from_several_lines_of_a_tree(seed):
+    levels, parents = narrow_levels(np.random.default_rng(seed))
+    assert not solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(30, 230))
+def test_no_small_cell_follows_from_several_lines_of_further_trees(seed):
+    test_no_small_cell_follows_from_several_lines_of_a_tree(seed)
+
+
 def test_the_solver_finds_what_is_hidden_level_by_level_only():
     found = 0
     for seed in (5, 11, 17):

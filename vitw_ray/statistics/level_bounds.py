@@ -23,6 +23,7 @@ Shift = NDArray[np.integer]
 Cell = tuple[int, int, int]
 """Level, node and column."""
 Line = tuple[int, int]
+_MOST = 10_000  # ours: a move of more is not needed
 _MOST_AROUND = 2000  # ours: counts that the solver may move
 
 
@@ -85,7 +86,7 @@ class Tree:
 
 def _without_move(tree: Tree, targets: Sequence[Mask], least: int) -> list[Cell]:
     """Targets for which no simple move is found."""
-    shifts, sums = _shifts(tree, least)
+    shifts, sums = _shifts(tree)
     left: list[Cell] = []
     follow: dict[int, Shift] = {}
     for level in range(len(tree.levels) - 1, -1, -1):
@@ -118,7 +119,8 @@ def _without_move(tree: Tree, targets: Sequence[Mask], least: int) -> list[Cell]
             if own is not None:
                 unknown = tree.unknown[level][node]
                 both = np.logical_and.outer(unknown, unknown)
-                further[node] = np.where(both, np.minimum(rise, counts), 0)
+                most = np.minimum(counts, _MOST)
+                further[node] = np.where(both, np.minimum(rise, most), 0).astype(np.int16)
             at = np.searchsorted(rows, xs)
             up[at, xs] = down[at, xs] = 0
             need = np.maximum(least, counts[xs] + 1) - counts[xs]
@@ -135,7 +137,7 @@ def _leaf(tree: Tree, node: int, rows: NDArray[np.intp]) -> tuple[Shift, Shift]:
     return np.outer(unknown[rows], held), np.outer(held[rows], unknown)
 
 
-def _shifts(tree: Tree, least: int) -> tuple[list[dict[int, Shift]], list[dict[int, Shift]]]:
+def _shifts(tree: Tree) -> tuple[list[dict[int, Shift]], list[dict[int, Shift]]]:
     """What each node above the lowest level can take in one column and give in another.
 
     The nodes below it follow. Also the sums over each node's children.
@@ -161,7 +163,7 @@ def _shifts(tree: Tree, least: int) -> tuple[list[dict[int, Shift]], list[dict[i
             able = np.minimum(np.maximum(total, free), counts - fixed)
             unknown = tree.unknown[level][node]
             both = np.logical_and.outer(unknown, unknown)
-            shifts[level][node] = np.where(both, able, 0).astype(np.int32)
+            shifts[level][node] = np.where(both, np.minimum(able, _MOST), 0).astype(np.int16)
     return shifts, sums
 
 
