@@ -8,7 +8,7 @@ the others a solver looks for a table in the counts around them, while all furth
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +23,7 @@ Shift = NDArray[np.integer]
 Cell = tuple[int, int, int]
 """Level, node and column."""
 Line = tuple[int, int]
+_NO_BOUND = 1e9
 _MOST = 10_000  # ours: a move of more is not needed
 _MOST_AROUND = 2000  # ours: counts that the solver may move
 
@@ -98,23 +99,7 @@ def _without_move(tree: Tree, targets: Sequence[Mask], least: int) -> list[Cell]
                 continue
             rows = np.arange(counts.size) if own is not None else xs
             takes, gives = (own, own.T) if own is not None else _leaf(tree, node, rows)
-            if level == len(tree.levels) - 1:
-                rise = fall = np.full((rows.size, counts.size), 1 << 20)
-            else:
-                parent = int(tree.parents[level][node])
-                above = tree.levels[level + 1][parent]
-                family = tree.children(level + 1, parent)
-                spare, room = n[family].sum(axis=0) - above, above - counts
-                left_over = above - n[family[family != node]].max(axis=0, initial=0)
-                siblings = sums[level + 1][parent]
-                # siblings give column x and take y, or the sum over children may fall in y
-                rise = np.minimum(siblings.T[rows] - gives, left_over) + spare
-                fall = np.minimum(siblings[rows] - takes, left_over[rows, None])
-                fall += spare[rows, None]
-                # or the parent takes and gives the same
-                up, down = follow[parent][rows], follow[parent].T[rows]
-                rise = np.maximum(np.minimum(rise, room[rows, None]), np.minimum(up, left_over))
-                fall = np.maximum(np.minimum(fall, room), np.minimum(down, left_over[rows, None]))
+            rise, fall = _support(tree, (level, node), rows, (takes, gives), (sums, follow))
             up, down = np.minimum(takes, rise), np.minimum(gives, fall)
             if own is not None:
                 unknown = tree.unknown[level][node]
@@ -128,6 +113,38 @@ def _without_move(tree: Tree, targets: Sequence[Mask], least: int) -> list[Cell]
             left += [(level, node, x) for x in xs[~wide].tolist()]
         follow = further
     return left
+
+
+def _support(
+    tree: Tree,
+    line: Line,
+    rows: NDArray[np.intp],
+    own: tuple[Shift, Shift],
+    others: tuple[list[dict[int, Shift]], dict[int, Shift]],
+) -> tuple[Shift, Shift]:
+    """By how much column x of a node can rise and y fall beside its siblings, and the reverse.
+
+    `own` is what the node takes and gives, `others` the sums over children, and what the nodes of
+    the level above can take and give.
+    """
+    (level, node), (takes, gives), (sums, follow) = line, own, others
+    n = tree.levels[level]
+    if level == len(tree.levels) - 1:
+        free = np.full((rows.size, n.shape[1]), np.iinfo(np.int64).max)
+        return free, free
+    parent = int(tree.parents[level][node])
+    above, family = tree.levels[level + 1][parent], tree.children(level + 1, parent)
+    spare, room = n[family].sum(axis=0) - above, above - n[node]
+    largest = above - n[family[family != node]].max(axis=0, initial=0)
+    siblings = sums[level + 1][parent]
+    # siblings do the opposite, or the sum over children falls
+    rise = np.minimum(siblings.T[rows] - gives, largest) + spare
+    fall = np.minimum(siblings[rows] - takes, largest[rows, None]) + spare[rows, None]
+    # or the parent does the same
+    up, down = follow[parent][rows], follow[parent].T[rows]
+    rise = np.maximum(np.minimum(rise, room[rows, None]), np.minimum(up, largest))
+    fall = np.maximum(np.minimum(fall, room), np.minimum(down, largest[rows, None]))
+    return rise, fall
 
 
 def _leaf(tree: Tree, node: int, rows: NDArray[np.intp]) -> tuple[Shift, Shift]:
@@ -167,57 +184,79 @@ def _shifts(tree: Tree) -> tuple[list[dict[int, Shift]], list[dict[int, Shift]]]
     return shifts, sums
 
 
-def _is_wide(tree: Tree, cell: Cell, lines: set[Line], least: int) -> bool:
-    """Whether a table has enough conversations in a cell, or none; what is far from it stays."""
-    level, node, column = cell
-    top = len(tree.levels) - 1
-    places: dict[Cell, int] = {}
-    for k, line in sorted(lines):
-        for c in np.flatnonzero(tree.unknown[k][line]).tolist():
-            places[k, line, c] = len(places)
-    rows, ats, factors = [], [], []
-    low, high = [], []
+@dataclass
+class _Sums:
+    """Sums over unknown counts, with their bounds."""
 
-    def add(terms: list[tuple[Cell, int]], least_sum: float, most_sum: float) -> None:
+    tree: Tree
+    places: dict[Cell, int]
+    terms: list[tuple[int, int, float]] = field(default_factory=list)
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+
+    def add(self, factors: dict[Cell, int], low: float, high: float) -> None:
+        """State the bounds of a sum. Counts that are not among the places stay as they are."""
+        some = {cell: factor for cell, factor in factors.items() if cell in self.places}
+        if not some:
+            return
         rest = sum(
-            f * int(tree.levels[k][r, c]) for (k, r, c), f in terms if (k, r, c) not in places
+            factor * int(self.tree.levels[level][node, column])
+            for (level, node, column), factor in factors.items()
+            if (level, node, column) not in some
         )
-        some = [(places[one], f) for one, f in terms if one in places]
-        if some:
-            rows.extend([len(low)] * len(some))
-            ats.extend(place for place, _ in some)
-            factors.extend(float(f) for _, f in some)
-            low.append(least_sum - rest)
-            high.append(most_sum - rest)
+        self.terms += [(len(self.low), self.places[cell], float(f)) for cell, f in some.items()]
+        self.low.append(low - rest)
+        self.high.append(high - rest)
 
+    def constraint(self) -> LinearConstraint:
+        """All sums."""
+        rows, places, factors = zip(*self.terms, strict=True)
+        matrix = csr_array((factors, (rows, places)), shape=(len(self.low), len(self.places)))
+        return LinearConstraint(matrix, np.array(self.low), np.array(self.high))  # type: ignore[arg-type]
+
+
+def _sums(tree: Tree, lines: set[Line]) -> _Sums:
+    """What the public numbers say of the unknown counts of some lines."""
+    unknown = [
+        (level, node, column)
+        for level, node in sorted(lines)
+        for column in np.flatnonzero(tree.unknown[level][node]).tolist()
+    ]
+    sums = _Sums(tree, {cell: place for place, cell in enumerate(unknown)})
     columns = range(tree.levels[0].shape[1])
-    for k, line in lines:
-        total = int(tree.levels[k][line].sum())
-        add([((k, line, c), 1) for c in columns], total, total)
-    families = {(k, line) for k, line in lines if k}
-    families |= {(k + 1, int(tree.parents[k][line])) for k, line in lines if k < top}
-    for k, line in families:
-        parts = tree.children(k, line).tolist()
-        for c in columns:
-            whole = (k, line, c)
-            add([(whole, -1), *(((k - 1, part, c), 1) for part in parts)], 0, np.inf)
+    for level, node in sorted(lines):
+        total = int(tree.levels[level][node].sum())
+        sums.add({(level, node, column): 1 for column in columns}, total, total)
+    top = len(tree.levels) - 1
+    families = {line for line in lines if line[0]}
+    families |= {(at + 1, int(tree.parents[at][node])) for at, node in lines if at < top}
+    for level, node in sorted(families):
+        for column in columns:
+            whole = (level, node, column)
+            parts = [(level - 1, n, column) for n in tree.children(level, node).tolist()]
+            sums.add({**dict.fromkeys(parts, 1), whole: -1}, 0, np.inf)
             for part in parts:
-                if whole in places or (k - 1, part, c) in places:
-                    add([(whole, 1), ((k - 1, part, c), -1)], 0, np.inf)
-    matrix = csr_array((factors, (rows, ats)), shape=(len(low), len(places)))
-    sums = LinearConstraint(matrix, np.array(low), np.array(high))  # type: ignore[arg-type]
+                sums.add({whole: 1, part: -1}, 0, np.inf)
+    return sums
+
+
+def _is_wide(tree: Tree, cell: Cell, lines: set[Line], least: int) -> bool:
+    """Whether a table has enough conversations in a cell, or none; further lines stay."""
+    sums = _sums(tree, lines)
+    constraint, places = sums.constraint(), sums.places
+    enough = max(least, int(tree.levels[cell[0]][cell[1:]]) + 1)
     aim = np.zeros(len(places))
-    enough = max(least, int(tree.levels[level][node, column]) + 1)
     for sign in (-1.0, 1.0):
         aim[places[cell]] = sign
         found = milp(
             aim,
             integrality=np.ones(len(places)),
-            bounds=Bounds(0, 1e9),
-            constraints=sums,
-            options={"presolve": False},  # with it, HiGHS returns worse counts
+            bounds=Bounds(0, _NO_BOUND),
+            constraints=constraint,
+            options={"presolve": False},  # with it, HiGHS calls worse counts the most or the least
         )
-        value = None if found.x is None else round(abs(found.fun))
-        if value is not None and (value >= enough if sign < 0 else value == 0):
-            return True
+        if found.x is not None:
+            count = round(abs(found.fun))
+            if count == 0 or (sign < 0 and count >= enough):
+                return True
     return False

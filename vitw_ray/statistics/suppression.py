@@ -120,6 +120,7 @@ def hide_levels(
 
     A parent's cell lies between the largest and the sum of its children's. So none is public whose
     only hidden child it would give away, and none is hidden that its children give away.
+    Where several lines together keep a count below `least`, and above 0, further cells are hidden.
 
     Args:
         levels: [nodes, cells] of each level, from the lowest.
