@@ -1,5 +1,7 @@
 """An exact solver that knows all public numbers finds no count below the threshold."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -82,7 +84,8 @@ def random_levels(made):
     return levels, parents
 
 
-def solved_levels(levels, parents, masks):
+def levels_system(levels, parents, masks):
+    """Tables of a tree's levels with their open cells and sums."""
     system = System()
     for at, (table, hidden) in enumerate(zip(levels, masks, strict=True)):
         for r in range(table.shape[0]):
@@ -102,6 +105,11 @@ def solved_levels(levels, parents, masks):
                 system.add({**dict.fromkeys(parts, 1), whole: -1}, 0, np.inf)
                 for part in parts:
                     system.add({whole: 1, part: -1}, 0, np.inf)
+    return system
+
+
+def solved_levels(levels, parents, masks):
+    system = levels_system(levels, parents, masks)
     large = {(at, r) for at, t in enumerate(levels) for r in range(len(t)) if t[r].sum() >= LEAST}
     return {cell: b for cell, b in system.exposed(LEAST).items() if cell[:2] in large}
 
@@ -116,6 +124,44 @@ def test_no_small_cell_follows_from_the_levels_of_a_tree(seed):
 @pytest.mark.parametrize("seed", range(20, 150))
 def test_no_small_cell_follows_from_the_levels_of_further_trees(seed):
     test_no_small_cell_follows_from_the_levels_of_a_tree(seed)
+
+
+def narrow_levels(made):
+    """As `random_levels`, with fewer conversations, rarer columns and parents of one child."""
+    labels, columns, n = (int(made.integers(*ends)) for ends in [(3, 9), (2, 6), (10, 120)])
+    sizes = [labels, int(made.integers(1, 5)), int(made.integers(1, 3))]
+    parents = [made.integers(0, above, below) for below, above in itertools.pairwise(sizes)]
+    holds = made.random((n, labels)) < made.uniform(0.01, 0.4, labels)
+    if made.random() < 0.4:  # one label each: parents are exactly the sums of their children
+        holds = np.eye(labels, dtype=bool)[made.integers(0, labels, n)]
+    one_column = np.eye(columns, dtype=np.int64)[
+        made.choice(columns, n, p=made.dirichlet(np.ones(columns)))
+    ]
+    levels = [holds.T @ one_column]
+    for parent, above in zip(parents, sizes[1:], strict=True):
+        holds = (holds @ np.eye(above, dtype=np.int64)[parent]) > 0
+        levels.append(holds.T @ one_column)
+    return levels, parents
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_small_cell_follows_from_several_lines_of_a_tree(seed):
+    levels, parents = narrow_levels(np.random.default_rng(seed))
+    assert not solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(30, 130))
+def test_no_small_cell_follows_from_several_lines_of_further_trees(seed):
+    test_no_small_cell_follows_from_several_lines_of_a_tree(seed)
+
+
+def test_a_cell_that_several_lines_keep_narrow_does_not_follow(monkeypatch):
+    levels, parents = random_levels(np.random.default_rng(129))
+    assert not solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
+    monkeypatch.setattr(suppression, "_widen", lambda *_: False)
+    found = solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
+    assert found == {(0, 4, 0): (1, 4)}  # beside other hidden cells in each of its lines
 
 
 def test_the_solver_finds_what_is_hidden_level_by_level_only():
@@ -138,3 +184,30 @@ def test_the_solver_finds_a_cell_that_is_hidden_alone():
     table = np.array([[20, 3], [9, 11]])
     alone = table == 3
     assert system_of(table, alone).exposed(LEAST) == {(0, 1): (3, 3)}
+
+
+def test_the_solver_finds_the_exact_bounds_of_a_cell():
+    """A search of all tables agrees with it. HiGHS with its presolve does not."""
+    levels = [
+        np.array([[5, 3, 1, 2, 2], [6, 3, 4, 11, 7]]),
+        np.array([[9, 5, 5, 13, 8]]),
+        np.array([[9, 5, 5, 13, 8]]),
+    ]
+    parents = [np.array([0, 0]), np.array([0])]
+    masks = [np.zeros(n.shape, bool) for n in levels]
+    masks[0][0, 1:], masks[0][1, 1:3] = True, True
+    for above in masks[1:]:
+        above[0, 3:] = True
+    found = set()
+    for first in itertools.product(range(9), repeat=4):
+        for more in range(8):
+            if sum(first) != 8:
+                continue
+            lines = np.array([[5, *first], [6, more, 7 - more, 11, 7]])
+            most, total = lines.max(axis=0), lines.sum(axis=0)
+            fits = (most[:3] <= [9, 5, 5]).all() and (total[:3] >= [9, 5, 5]).all()
+            if fits and most[3:].sum() <= 21 <= total[3:].sum():
+                found.add(more)
+    (component,) = levels_system(levels, parents, masks).components()
+    bounds = [component.bound((0, 1, 1), most=most) for most in (False, True)]
+    assert bounds == [min(found), max(found)] == [2, 5]

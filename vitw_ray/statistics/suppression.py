@@ -15,6 +15,9 @@ from scipy.sparse.csgraph import maximum_flow
 
 from vitw_ray.gate import Mask
 from vitw_ray.statistics.contingency import Integers
+from vitw_ray.statistics.level_bounds import Cell, Tree
+
+_TRIED = 20  # ours: cells that are tried, one at a time, to widen another
 
 
 def is_small(counts: ArrayLike, least: int) -> Mask:
@@ -117,6 +120,7 @@ def hide_levels(
 
     A parent's cell lies between the largest and the sum of its children's. So none is public whose
     only hidden child it would give away, and none is hidden that its children give away.
+    Where several lines together keep a count below `least`, and above 0, further cells are hidden.
 
     Args:
         levels: [nodes, cells] of each level, from the lowest.
@@ -126,6 +130,27 @@ def hide_levels(
     """
     given = hidden if hidden is not None else [np.zeros(n.shape, bool) for n in levels]
     masks = [hide_lines(n, least, mask) for n, mask in zip(levels, given, strict=True)]
+    targets = [
+        (is_small(n, least) & (n.sum(axis=1, keepdims=True) >= least))
+        | (mask & (n > 0) & (n.sum(axis=1, keepdims=True) > np.maximum(n, least - 1)))
+        for n, mask in zip(levels, given, strict=True)
+    ]
+    while True:
+        _hide_with_children(levels, parents, least, masks)
+        tree = Tree(
+            levels, parents, [mask | (n == 0) for mask, n in zip(masks, levels, strict=True)]
+        )
+        if not any([_widen(tree, cell, masks, least) for cell in tree.narrow(targets, least)]):
+            return masks
+
+
+def _hide_with_children(
+    levels: Sequence[Integers],
+    parents: Sequence[NDArray[np.integer]],
+    least: int,
+    masks: list[Mask],
+) -> None:
+    """Hide more until no hidden cell is the only one among a parent and its children."""
     while True:
         before = sum(int(mask.sum()) for mask in masks)
         for below, parent in enumerate(parents):
@@ -140,7 +165,33 @@ def hide_levels(
                     masks[below][some[children[some, cell].argmin()], cell] = True
             masks[below] = hide_lines(children, least, masks[below])
         if sum(int(mask.sum()) for mask in masks) == before:
-            return masks
+            return
+
+
+def _widen(tree: Tree, cell: Cell, masks: list[Mask], least: int) -> bool:
+    """Hide a further cell for one that is narrow. Returns whether there was one.
+
+    It is the smallest that helps, in the line of the cell, else in those of its parent and
+    siblings, else of its children. If none helps alone, it is the first.
+    """
+    if tree.is_wide(cell, least):
+        return True  # a cell that is hidden since helps it
+    lines = sorted(tree.near(cell), key=lambda line: (line != cell[:2], -line[0], line[1]))
+    choices = [
+        (level, node, column)
+        for level, node in lines
+        for column in np.argsort(tree.levels[level][node], kind="stable").tolist()
+        if not tree.unknown[level][node, column]
+    ]
+    for level, node, column in choices[:_TRIED]:
+        tree.unknown[level][node, column] = True
+        if tree.is_wide(cell, least):
+            masks[level][node, column] = True
+            return True
+        tree.unknown[level][node, column] = False
+    for level, node, column in choices[:1]:
+        tree.unknown[level][node, column] = masks[level][node, column] = True
+    return bool(choices)
 
 
 def hide_parts(

@@ -99,5 +99,6 @@ class _Component:
             integrality=np.ones(len(self.cells)),
             bounds=Bounds(0, _MOST),
             constraints=self._sums,
+            options={"presolve": False},  # with it, HiGHS calls worse counts the most or the least
         )
         return None if found.x is None else round(abs(found.fun))
