@@ -32,10 +32,15 @@ class Opened:
         self.page.wait_for_selector("#card[open]")
 
     def rows(self, selector: str) -> list[list[str]]:
-        """Cells of the body of the first table that matches."""
+        """Cells of the body of the first table that matches; its fold is opened."""
         return self.page.eval_on_selector(
             selector,
-            "t => [...t.querySelectorAll('tbody tr')].map(r => [...r.cells].map(c => c.innerText))",
+            """t => {
+              const folds = [...document.querySelectorAll("details")];
+              for (const fold of folds) fold.open ||= fold.contains(t);
+              const rows = [...t.querySelectorAll("tbody tr")];
+              return rows.map(r => [...r.cells].map(c => c.innerText));
+            }""",
         )
 
 

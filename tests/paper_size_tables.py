@@ -213,7 +213,11 @@ def _cells(observed, expected, held, margins, i, j):
     residual = (n - e) / spread
     odds, low, high = odds_ratio(n, rows - n, columns - n, SUBJECTIVE - rows - columns + n)
     numbers = {"odds_ratio": odds, "low": low, "high": high, "residual": residual}
-    return {"observed": n, "expected": e, "significant": (abs(residual) > 5) & (n > 3), **numbers}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = {"shrunken": odds, "shrunken_low": low, "shrunken_high": high}
+        numbers |= {name: np.nan_to_num(np.log(end), neginf=0.0) for name, end in ends.items()}
+    sure = (abs(residual) > 5) & (n > 3)
+    return {"observed": n, "expected": e, "significant": sure, "discovered": sure, **numbers}
 
 
 def _variation(names, sizes):

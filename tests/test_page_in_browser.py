@@ -189,7 +189,10 @@ def asks_for_the_whole_story_of_a_value(one: Opened, tables) -> int:
     labels = rows_of(tables["labels"], facet="ai_values", kept=True)
     label = max(labels, key=lambda row: row["conversations"])
     one.find(label["label"])
-    assert one.page.inner_text("#card h2") == label["label"]
+    heading = one.page.inner_text("#card h2")
+    if heading != label["label"]:  # a cluster of the same name, with the value as a member
+        one.go(f"v={slug(label['label'])}")
+        assert one.page.inner_text("#card h2") == label["label"]
     text = one.page.inner_text("#card")
     whole = round(label["conversations"] / label["share"])
     low, high = (float(end) for end in wilson(label["conversations"], whole))
