@@ -59,7 +59,7 @@ def test_pairs_are_those_of_the_table(tables, nodes):
     assert len(mine) > 20
     for row in mine:
         pair = names.get(row["row"], row["row"]), names.get(row["column"], row["column"])
-        assert found[pair] == (row["observed"], pytest.approx(nearer(row), rel=1e-2, abs=1e-3), "1")
+        assert found[pair] == (row["observed"], pytest.approx(nearer(row), rel=1e-3), "1")
 
 
 def test_lists_are_cut_where_the_evidence_is_weakest(tables, nodes):

@@ -21,7 +21,9 @@ const DASH = "\u2013";
 const MINUS = "\u2212";
 const known = (number) => number !== null && number !== undefined && !Number.isNaN(number);
 const grouped = (number, digits) =>
-  number.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  number.toLocaleString("en-US", {
+    minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative",
+  });
 const count = (number) => (known(number) ? grouped(number, 0) : DASH);
 
 function percent(share) {
