@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import os
@@ -289,3 +290,21 @@ def test_names_that_storage_libraries_or_terminals_would_take_for_more_are_only_
     with pytest.raises(InputError) as error:
         find_files([str(tmp_path / "g\x1b[31m")])
     assert "\x1b" not in str(error.value)
+
+
+def test_large_rows_of_all_threads_take_turns(monkeypatch):
+    monkeypatch.setattr(rows_module, "_SMALL_BYTES", 1000)
+    line = json.dumps({"messages": ["x" * 1000]}).encode() + b"\n"
+    most = rows_module.LARGE_AT_ONCE
+    readers = [rows_module.read_json(io.BytesIO(line * 2), "lines") for _ in range(most)]
+    for reader in readers:
+        assert isinstance(next(reader), dict)
+    assert not rows_module._large_rows.acquire(blocking=False)
+    small = rows_module.read_json(io.BytesIO(b'{"a": 1}\n'), "lines")
+    assert next(small) == {"a": 1}  # needs no turn
+    readers.pop()
+    reader = readers[0]  # nothing holds the other one any more: it is closed
+    assert rows_module._large_rows.acquire(blocking=False)
+    rows_module._large_rows.release()
+    for reader in readers:
+        assert len([*reader]) == 1

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vitw_ray.conversations.parquet_pages import fits
 from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject
 
 _COLUMN_BUFFER_BYTES = 1 << 20  # ours: a column chunk can be hundreds of MB
@@ -84,9 +83,6 @@ def read_parquet(
         row = first
         first += size.num_rows
         if group not in every[groups] or (place and (group != only or not only)):
-            continue
-        if not fits(stream, size, frozenset(names)):
-            yield row, Reject("row_group_unreadable")
             continue
         batch_rows = MAX_ROW_BYTES * size.num_rows // max(1, size.total_byte_size)
         batches = file.iter_batches(

@@ -69,8 +69,9 @@ def open_at_the_end(data: bytes) -> bool:
 
 _STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _STRING = b'"' + _STRING_REST.pattern + b'"'
-_TO_DELIMITER = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + b")*+", re.DOTALL)
-_TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + b")*+", re.DOTALL)
+# The outer repetition is not possessive: before 3.11.5, Python errs there (gh-106052).
+_TO_DELIMITER = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + b")*", re.DOTALL)
+_TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + b")*", re.DOTALL)
 
 
 @dataclass

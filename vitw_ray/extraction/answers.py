@@ -66,7 +66,7 @@ class Extracted:
 
 
 _MARKS = re.compile(
-    r"(?:\[(?:\d+ )?(?:image|audio|video|file|attachment|thinking|tool call|tool message)s?\]|\s)*+"
+    r"(?:\[(?:\d+ )?(?:image|audio|video|file|attachment|thinking|tool call|tool message)s?\]|\s)*"
 )
 """Marks that stand in a message for what nobody said."""
 
