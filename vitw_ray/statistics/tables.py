@@ -50,30 +50,7 @@ def compute(
     of_stated = _few_types(merged, "types x stated")
     said = hide_parts(stated.rows, stated.both, least, *(of_stated or ()))
     found: dict[str, list[pa.Table]] = {
-        "response_types": [
-            by_model(
-                merged["types x models"],
-                TYPES,
-                Axis("models", vocabulary.models),
-                least,
-                _few_types(merged, "types x models"),
-            ),
-            *(
-                by_category(
-                    merged[f"types x {name}"],
-                    TYPES,
-                    over,
-                    least,
-                    _few_types(merged, f"types x {name}"),
-                    exclusive=name != "human",
-                )
-                for name, over in (
-                    ("tasks", tasks),
-                    ("human", human),
-                    ("stated", Axis("any_human_value", STATED)),
-                )
-            ),
-        ],
+        "response_types": list(_response_types(merged, vocabulary)),
         "associations": list(_associations(merged, vocabulary, alpha)),
         "cooccurrence": [
             cooccurrence(
@@ -117,6 +94,20 @@ def compute(
         name: pa.concat_tables([TABLES[name].empty_table(), *parts])
         for name, parts in found.items()
     }
+
+
+def _response_types(merged: Partial, vocabulary: Codebook) -> Iterator[pa.Table]:
+    """By assistant, task, human value, and whether any human value is stated."""
+    least = vocabulary.thresholds.min_conversations
+    models, few = Axis("models", vocabulary.models), _few_types(merged, "types x models")
+    yield by_model(merged["types x models"], TYPES, models, least, few)
+    for name, over in (
+        ("tasks", Axis("tasks", vocabulary.tasks)),
+        ("human", Axis("human_values", vocabulary.human)),
+        ("stated", Axis("any_human_value", STATED)),
+    ):
+        counts, few = merged[f"types x {name}"], _few_types(merged, f"types x {name}")
+        yield by_category(counts, TYPES, over, least, few, exclusive=name != "human")
 
 
 def column_axis(name: str, vocabulary: Codebook) -> Axis:

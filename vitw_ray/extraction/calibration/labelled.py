@@ -17,9 +17,11 @@ from vitw_ray.errors import InputError
 from vitw_ray.extraction.answers import Answer, TaskPhrase, Value
 from vitw_ray.extraction.extractors import CALIBRATION_SET
 from vitw_ray.facets import ResponseType
+from vitw_ray.given_file import read_given
 from vitw_ray.keys import content_key, message_bytes
 from vitw_ray.records import Conversation, Message
 
+_READABLE = "give a file of JSON lines that every node can read"
 _FIX = "give one JSON object per line with messages, subjectivity (1-4) and, from level 3 on, the"
 _FIX += " facets: task, human_values, ai_values, response_type"
 
@@ -67,7 +69,8 @@ def own_labelled(address: str) -> tuple[Labelled, ...]:
     Raises:
         InputError: the file is missing or empty, or a row is no labelled conversation.
     """
-    return tuple(_labelled(_read(address), "labelled", f"--labelled {address}"))
+    content = read_given(address, "--labelled", _READABLE)
+    return tuple(_labelled(content, "labelled", f"--labelled {address}"))
 
 
 def own_digest(address: str) -> str:
@@ -76,19 +79,6 @@ def own_digest(address: str) -> str:
     return content_key(
         {"rows": [(text, one.language, one.answer.model_dump()) for text, one in rows]}
     )
-
-
-def _read(address: str) -> bytes:
-    import fsspec
-
-    try:
-        with fsspec.open(address, "rb", compression="infer") as file:
-            return file.read()  # type: ignore[union-attr]
-    except OSError as error:
-        raise InputError(
-            f"--labelled {address} cannot be read ({type(error).__name__})",
-            "give a file of JSON lines that every node can read",
-        ) from error
 
 
 def _labelled(content: bytes, name: str, source: str) -> Iterator[Labelled]:

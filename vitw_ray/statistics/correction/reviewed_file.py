@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from vitw_ray.errors import InputError
 from vitw_ray.facets import ResponseType
+from vitw_ray.given_file import read_given
 from vitw_ray.keys import content_key
 
 _FIX = (
@@ -74,7 +75,8 @@ def read_reviewed(address: str) -> ReviewedFile:
             number of the line and never its content.
     """
     source = f"--reviewed {address}"
-    rows = tuple(_rows(_read(address), source))
+    content = read_given(address, "--reviewed", "give the file that `vitw review score` wrote")
+    rows = tuple(_rows(content, source))
     if not rows:
         raise InputError(f"{source} holds no conversation", _FIX)
     return ReviewedFile(address, rows)
@@ -85,19 +87,6 @@ def reviewed_digest(address: str | None) -> str | None:
     if address is None:
         return None
     return content_key({"rows": [row.model_dump() for row in read_reviewed(address).rows]})
-
-
-def _read(address: str) -> bytes:
-    import fsspec
-
-    try:
-        with fsspec.open(address, "rb", compression="infer") as file:
-            return file.read()  # type: ignore[union-attr]
-    except OSError as error:
-        raise InputError(
-            f"--reviewed {address} cannot be read ({type(error).__name__})",
-            "give the file that `vitw review score` wrote",
-        ) from error
 
 
 def _rows(content: bytes, source: str) -> Iterator[ReviewedRow]:
