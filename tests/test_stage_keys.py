@@ -40,6 +40,7 @@ MOVES: dict[str, str] = {
     "model": EXTRACTIONS,
     "revision": EXTRACTIONS,
     "questions": EXTRACTIONS,
+    "answer_form": EXTRACTIONS,
     "explicit_only": EXTRACTIONS,
     "salience": EXTRACTIONS,
     "evidence": EXTRACTIONS,
@@ -147,7 +148,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "screen_embedder": {"screen": True},
 }
 for asked in (
-    "model", "revision", "questions", "explicit_only", "salience", "evidence",
+    "model", "revision", "questions", "answer_form", "explicit_only", "salience", "evidence",
     "max_output_tokens", "temperature", "engine_kwargs", "sampling_kwargs", "labelled",
 ):  # fmt: skip
     BESIDE[asked] = WITH_MODEL

@@ -154,6 +154,9 @@ class ExtractionConfig:
     """short: closed questions, of which the probabilities are calibrated, and a short question per
     facet. one_pass: one request for all facets. separate: one long question per facet, as in the
     paper (1.3). docs/readers.md compares them."""
+    answer_form: Literal["json", "lines"] = "json"
+    """How open questions are answered. lines: one line per facet, in fewer tokens (docs/readers.md
+    compares them)."""
     explicit_only: bool = False
     """Extract only AI values that the assistant states outright (paper, B.6)."""
     salience: bool = False

@@ -163,6 +163,8 @@ async def _ask(
         completion = await model.ask(reading, question, attempt)
         costs.add(completion)
         try:
+            if completion.cut and question.lines:  # unlike JSON, lines may look whole
+                raise InvalidAnswer
             fields = parse(completion.text, question, costs.repairs)
             return fields, completion.code_logprobs or _as_given(question, fields)
         except InvalidAnswer:

@@ -58,6 +58,7 @@ def _model_parts(extraction: ExtractionConfig) -> dict[str, Any]:
         for name in (
             "model",
             "questions",
+            "answer_form",
             "explicit_only",
             "salience",
             "evidence",

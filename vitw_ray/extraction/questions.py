@@ -26,8 +26,16 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints,
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.answers import Label, TaskPhrase
 from vitw_ray.extraction.closed import LEVEL_CODES, LEVELS, RESPONSE_CODES
+from vitw_ray.extraction.line_form import (
+    LEVEL_LINE,
+    entry_form,
+    letters_of,
+    line_of,
+    marks_of,
+)
 from vitw_ray.facets import AI_VALUES, FACETS, RESPONSE_TYPE, Facet
-from vitw_ray.inference.question import MAX_QUOTE, Question
+from vitw_ray.inference.lines import MAX_QUOTE, Line
+from vitw_ray.inference.question import Question
 
 PROMPTS = Path(__file__).parent / "prompts"
 LONG, SHORT = "instructions_first", "short"  # sets of prompts
@@ -76,7 +84,9 @@ def questions_for(config: ExtractionConfig) -> QuestionSet:
         )
     if config.questions == "one_pass":
         return QuestionSet((_one_pass(config),))
-    level = _separate("subjectivity", [_prompt("subjectivity")], Literal[LEVELS])
+    level = _separate(
+        config, "subjectivity", [_prompt("subjectivity")], Literal[LEVELS], LEVEL_LINE
+    )
     return QuestionSet((level,), tuple(_about(config, facet) for facet in FACETS))
 
 
@@ -89,15 +99,34 @@ def _closed(name: str, codes: tuple[str, ...]) -> Question:
 def _open(config: ExtractionConfig, facet: Facet) -> Question:
     explicit_only = facet is AI_VALUES and config.explicit_only
     wording = _prompt("explicit_only" if explicit_only else facet.field, SHORT)
+    type_ = _type_of(config, facet)
+    marks = [name for name in ("salience", "evidence") if getattr(config, name)]
+    in_lines = config.answer_form == "lines"
     if facet.kind == "values":
-        marks = [name for name in ("salience", "evidence") if getattr(config, name)]
-        fewest, most = _list_length(facet, config)
-        form = Template(_prompt("list_form", SHORT)).substitute(
-            field=facet.field, entries=f"{fewest} to {most} {_entries(marks)}"
-        )
-        wording = "\n".join([wording, *(_prompt(m, SHORT) for m in marks), form])
-    type_ = _short_list(config, facet) if facet.kind == "values" else _type_of(config, facet)
-    return _short(facet.field, wording, _form(facet.field, {facet.field: type_}))
+        type_ = _short_list(config, facet)
+        parts = [wording, *(_prompt(m, SHORT) for m in marks)]
+        parts.append(_list_lines(config, facet) if in_lines else _list_form(config, facet, marks))
+    else:
+        parts = [wording, _prompt(f"{facet.field}_{'lines' if in_lines else 'form'}", SHORT)]
+    question = _short(facet.field, "\n".join(parts), _form(facet.field, {facet.field: type_}))
+    line = line_of(config, facet, marks_of(config)[1:])  # whether it is explicit is not asked
+    return replace(question, lines=(line,)) if in_lines else question
+
+
+def _list_form(config: ExtractionConfig, facet: Facet, marks: Sequence[str]) -> str:
+    fewest, most = _list_length(facet, config)
+    return Template(_prompt("list_form", SHORT)).substitute(
+        field=facet.field, entries=f"{fewest} to {most} {_entries(marks)}"
+    )
+
+
+def _list_lines(config: ExtractionConfig, facet: Facet) -> str:
+    fewest, most = _list_length(facet, config)
+    marks = marks_of(config)[1:]
+    form = f" in the form {entry_form(marks)}" if marks else ""
+    return Template(_prompt("list_lines", SHORT)).substitute(
+        entries=f"{fewest} to {most} values{form}", none="" if fewest else ", or a hyphen for none"
+    )
 
 
 def _list_length(facet: Facet, config: ExtractionConfig) -> tuple[int, int]:
@@ -144,40 +173,77 @@ def _short(name: str, wording: str, answer: type[BaseModel]) -> Question:
 
 
 def _one_pass(config: ExtractionConfig) -> Question:
-    return Question(
+    in_lines = config.answer_form == "lines"
+    question = Question(
         name="one_pass",
         before=_joined(
             _prompt("reader"),
             _prompt("subjectivity"),
             *(_definition(config, facet) for facet in FACETS),
             *_value_marks(config),
-            _one_pass_form(config.subjective_from),
+            _one_pass_form(config),
+            *([_writing(config, FACETS)] if in_lines else []),
             _prompt("conversation"),
         ),
-        after=_prompt("cue"),
+        after=_prompt("cue_lines" if in_lines else "cue"),
         answer=_gated_answer(config),
     )
+    if not in_lines:
+        return question
+    lines = (LEVEL_LINE, *(line_of(config, facet, marks_of(config)) for facet in FACETS))
+    below = tuple(str(level) for level in LEVELS if level < config.subjective_from)
+    return replace(question, lines=lines, ends_with=below)
 
 
-def _one_pass_form(gate: int) -> str:
+def _one_pass_form(config: ExtractionConfig) -> str:
     *first, last = (f"`{facet.field}`" for facet in FACETS)
-    form = Template(_prompt("one_pass_form"))
+    form = Template(_prompt("one_pass_lines" if config.answer_form == "lines" else "one_pass_form"))
     named = form.safe_substitute(facets=f"{', '.join(first)} and {last}")
-    return Template(textwrap.fill(named, PROMPT_WIDTH)).substitute(gate=gate)
+    return Template(textwrap.fill(named, PROMPT_WIDTH)).substitute(gate=config.subjective_from)
+
+
+def _writing(config: ExtractionConfig, facets: Sequence[Facet]) -> str:
+    """How lists and codes are written in lines, where there are any."""
+    parts = []
+    if any(facet.kind == "values" for facet in facets):
+        form = Template(_prompt("values_lines"))
+        parts.append(form.substitute(entry=entry_form(marks_of(config))))
+    for facet in facets:
+        if facet.kind == "code":
+            letters = ", ".join(f"{letter} {code}" for letter, code in letters_of(facet))
+            form = Template(_prompt("code_lines"))
+            parts.append(form.substitute(field=facet.field, letters=letters))
+    return textwrap.fill(" ".join(parts), PROMPT_WIDTH)
 
 
 def _about(config: ExtractionConfig, facet: Facet) -> Question:
     marks = _value_marks(config) if facet.kind == "values" else []
-    return _separate(facet.field, [_definition(config, facet), *marks], _type_of(config, facet))
+    if config.answer_form == "lines" and facet.kind != "phrase":
+        marks = [*marks, _writing(config, [facet])]
+    return _separate(
+        config,
+        facet.field,
+        [_definition(config, facet), *marks],
+        _type_of(config, facet),
+        line_of(config, facet, marks_of(config)),
+    )
 
 
-def _separate(field: str, wording: list[str], type_: Any) -> Question:
-    form = Template(_prompt("separate_form")).substitute(field=field)
+def _separate(
+    config: ExtractionConfig, field: str, wording: list[str], type_: Any, line: Line
+) -> Question:
+    in_lines = config.answer_form == "lines"
+    form = Template(_prompt("separate_lines" if in_lines else "separate_form"))
     return Question(
         name=field,
         before=_joined(_prompt("reader"), _prompt("conversation")),
-        after=_joined(*wording, form, _prompt("cue")),
+        after=_joined(
+            *wording,
+            form.substitute(field=field),
+            _prompt("cue_lines" if in_lines else "cue"),
+        ),
         answer=_form(field, {field: type_}),
+        lines=(line,) if in_lines else (),
     )
 
 

@@ -206,7 +206,8 @@ class OpenAIServer:
         self._loop = asyncio.get_running_loop()
         temperature, max_tokens = temperature_and_room(self._config, attempt)
         settings = {**self._sampling, "temperature": temperature, self._length: max_tokens}
-        if self._sends_schema and not question.codes:  # a code is no object, which schemas ask for
+        # A code is no object, which schemas ask for, and the API has no field for lines.
+        if self._sends_schema and not question.codes and not question.lines:
             schema = {"name": question.name, "schema": question.schema, "strict": True}
             settings["response_format"] = {"type": "json_schema", "json_schema": schema}
         if question.codes and self._asks_logprobs:

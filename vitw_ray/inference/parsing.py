@@ -1,9 +1,9 @@
 """Parse a model's output into the fields of an answer.
 
-With constrained decoding the output is exactly the JSON object. Servers may wrap it in a code fence
-or a sentence, put reasoning before it, or write labels in capitals. This is tolerated. A value that
-is none, such as a label in another script, costs itself alone, as does one beyond the longest list;
-a missing field, or a field of the wrong type, costs the answer.
+With constrained decoding the output is exactly the JSON object, or the lines (`lines.py`). Servers
+may wrap it in a code fence or a sentence, put reasoning before it, or write labels in capitals.
+This is tolerated. A value that is none, such as a label in another script, costs itself alone, as
+does one beyond the longest list; a missing field, or a field of the wrong type, costs the answer.
 """
 
 import json
@@ -25,7 +25,8 @@ from vitw_ray.alphabet import (
 )
 from vitw_ray.facets import FACETS
 from vitw_ray.inference.choices import code_in
-from vitw_ray.inference.question import MAX_QUOTE, Question
+from vitw_ray.inference.lines import MAX_QUOTE, fields_in
+from vitw_ray.inference.question import Question
 
 _LABEL = re.compile(LABEL)
 _NOT_IN_LABEL = re.compile(rf"[^{LABEL_CHARACTERS}]+")
@@ -54,12 +55,7 @@ def parse(text: str, question: Question, repairs: Counter[str] | None = None) ->
         if code is None:
             raise InvalidAnswer
         return {question.name: code}
-    try:
-        found = json.loads(_object_in(text))
-    except (ValueError, RecursionError):  # nested a thousand deep
-        raise InvalidAnswer from None
-    if not isinstance(found, dict):
-        raise InvalidAnswer
+    found = _written(text, question)
     normalised = _normalised(found)
     for fields in (normalised, found):  # normalising must not invalidate a valid answer
         try:
@@ -67,6 +63,19 @@ def parse(text: str, question: Question, repairs: Counter[str] | None = None) ->
         except ValidationError:
             continue
     return _without_odd_values(normalised, question, Counter() if repairs is None else repairs)
+
+
+def _written(text: str, question: Question) -> dict[str, Any]:
+    """Fields as the model wrote them."""
+    if question.lines:
+        return fields_in(_without_thoughts(text), question.lines)
+    try:
+        found = json.loads(_object_in(text))
+    except (ValueError, RecursionError):  # nested a thousand deep
+        raise InvalidAnswer from None
+    if not isinstance(found, dict):
+        raise InvalidAnswer
+    return found
 
 
 def _without_odd_values(

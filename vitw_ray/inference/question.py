@@ -9,12 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from vitw_ray.inference.lines import Line, pattern
 from vitw_ray.records import ROLES, Message
 
 FENCE = "===================="
-
-
-MAX_QUOTE = 120  # characters (ours: twelve words)
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,9 @@ class Question:
     A closed question has `codes`, one of which is the answer. It is asked for the probabilities of
     its codes (`Completion.code_logprobs`). `opening` is what an answer starts with before the code;
     an engine is given it, so that a code comes next.
+
+    A question with `lines` is answered in lines instead of JSON (`lines.py`). `ends_with` has what
+    the first line says where there is no second one.
     """
 
     name: str
@@ -35,6 +36,13 @@ class Question:
     answer: type[BaseModel]
     codes: tuple[str, ...] = ()
     opening: str = ""
+    lines: tuple[Line, ...] = ()
+    ends_with: tuple[str, ...] = ()
+
+    @property
+    def pattern(self) -> str:
+        """Regular expression of an answer in lines; empty for JSON."""
+        return pattern(self.lines, self.ends_with) if self.lines else ""
 
     @property
     def schema(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.inference.child_processes import KillWithParent
 from vitw_ray.inference.language_model import ModelFailure
 from vitw_ray.inference.memory import kv_cache_bytes, read_model_config
+from vitw_ray.inference.question import Question
 from vitw_ray.inference.recovery import EngineDied
 from vitw_ray.inference.time_limits import TimeLimits
 from vitw_ray.profiles import ReaderProfile
@@ -175,6 +176,15 @@ def sampling(schema: Mapping[str, Any], **settings: Any) -> Any:
     from vllm.sampling_params import StructuredOutputsParams  # pyright: ignore[reportMissingImports]
 
     return _sampling(StructuredOutputsParams(json=json.dumps(schema)), **settings)  # cheap to copy
+
+
+def answer_sampling(question: Question, **settings: Any) -> Any:
+    """Sampling parameters of an open question: decoding is held to its schema or its lines."""
+    if not question.lines:
+        return sampling(question.schema, **settings)
+    from vllm.sampling_params import StructuredOutputsParams  # pyright: ignore[reportMissingImports]
+
+    return _sampling(StructuredOutputsParams(regex=question.pattern), **settings)
 
 
 def _sampling(structure: Any, **settings: Any) -> Any:

@@ -21,6 +21,7 @@ from vitw_ray.inference.vllm_engine import (
     Output,
     Request,
     VllmEngine,
+    answer_sampling,
     block_tokens,
     choice_sampling,
     engine_settings,
@@ -122,7 +123,7 @@ class VllmModel:
             settings = (
                 choice_sampling(question.codes)
                 if question.codes
-                else sampling(question.schema, max_tokens=1, temperature=0.0)
+                else answer_sampling(question, max_tokens=1, temperature=0.0)
             )
             await engine.run(Request(self._encoder.frame(question).prompt(()), settings))
 
@@ -187,8 +188,8 @@ class VllmModel:
             self._sampling[key] = choice_sampling(question.codes)
         if key not in self._sampling:
             temperature, max_tokens = temperature_and_room(self._extraction, attempt)
-            self._sampling[key] = sampling(
-                question.schema,
+            self._sampling[key] = answer_sampling(
+                question,
                 max_tokens=max_tokens,
                 temperature=temperature,
                 **self._further_sampling,
