@@ -15,6 +15,7 @@ from vitw_ray.alphabet import LABEL, TASK_PHRASE
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.questions import QuestionSet, questions_for
 from vitw_ray.facets import AI_VALUES, FACETS, HUMAN_VALUES, RESPONSE_TYPES
+from vitw_ray.inference.attempts import temperature_and_room
 from vitw_ray.inference.parsing import InvalidAnswer, parse
 from vitw_ray.inference.question import Question
 
@@ -161,17 +162,41 @@ def test_a_missing_line_costs_the_answer():
             parse("\n".join(whole[:left]), ONE)
 
 
-def test_an_answer_that_was_cut_is_never_taken_for_whole():
-    """The last line, cut short, would be a list of fewer values."""
+def cut_values(text: str):
+    """What becomes of a list of AI values that was cut."""
     (values,) = (q for q in asked("separate").then if q.name == "ai_values")
     only_values = QuestionSet(asked("separate").first, (values,))
 
     def reply(_, question, attempt):
-        return completion("4") if question.name == "subjectivity" else completion("care", cut=True)
+        return completion("4") if question.name == "subjectivity" else completion(text, cut=True)
 
-    found, times = extracted(reply, only_values)
+    return extracted(reply, only_values)
+
+
+def test_a_list_that_was_cut_loses_its_last_value_and_is_counted():
+    found, times = cut_values("care; clarity*; hon")
+    assert found.answer is not None
+    assert [value.label for value in found.answer.ai_values] == ["care", "clarity"]
+    assert found.lists_cut == 1
+    assert ("ai_values", 1) not in times  # a loop would only be written once more
+
+
+def test_an_answer_that_was_cut_before_its_first_whole_value_is_asked_again():
+    found, times = cut_values("hon")
     assert found.error == "cut_answer"
     assert times.count(("ai_values", 1)) == 1
+
+
+def test_one_pass_that_was_cut_is_never_taken_for_whole():
+    found, _ = extracted(lambda *_: completion(WRITTEN, cut=True), asked("one_pass"))
+    assert found.error == "cut_answer"
+
+
+def test_lines_have_a_third_of_the_room_of_json():
+    config = ExtractionConfig(max_output_tokens=600)
+    assert temperature_and_room(config, 0) == (0.0, 600)
+    assert temperature_and_room(config, 0, in_lines=True) == (0.0, 200)
+    assert temperature_and_room(config, 1, in_lines=True) == (0.7, 400)
 
 
 @given(st.text(max_size=200))

@@ -19,6 +19,7 @@ from vitw_ray.extraction.questions import QuestionSet
 from vitw_ray.facets import FACETS, ResponseType
 from vitw_ray.inference.attempts import ATTEMPTS
 from vitw_ray.inference.language_model import Completion, LanguageModel, ModelFailure, Reading
+from vitw_ray.inference.lines import without_end
 from vitw_ray.inference.parsing import InvalidAnswer, parse
 from vitw_ray.inference.question import Question
 from vitw_ray.paper import SUBJECTIVE_FROM
@@ -163,13 +164,22 @@ async def _ask(
         completion = await model.ask(reading, question, attempt)
         costs.add(completion)
         try:
-            if completion.cut and question.lines:  # unlike JSON, lines may look whole
-                raise InvalidAnswer
-            fields = parse(completion.text, question, costs.repairs)
+            fields = parse(_written(completion, question, costs), question, costs.repairs)
             return fields, completion.code_logprobs or _as_given(question, fields)
         except InvalidAnswer:
             code = "cut_answer" if completion.cut else "invalid_answer"
     raise ModelFailure(code)
+
+
+def _written(completion: Completion, question: Question, costs: _Costs) -> str:
+    """The text of an answer; where it was cut, unlike JSON, lines may look whole."""
+    if not (completion.cut and question.lines):
+        return completion.text
+    kept = without_end(completion.text, question.lines)
+    if not kept:
+        raise InvalidAnswer
+    costs.repairs["list_cut"] += 1
+    return kept
 
 
 def _as_given(question: Question, fields: Mapping[str, Any]) -> tuple[float, ...]:

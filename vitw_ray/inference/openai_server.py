@@ -204,7 +204,9 @@ class OpenAIServer:
         self, client: "AsyncOpenAI", reading: Reading, question: Question, attempt: int
     ) -> Completion:
         self._loop = asyncio.get_running_loop()
-        temperature, max_tokens = temperature_and_room(self._config, attempt)
+        temperature, max_tokens = temperature_and_room(
+            self._config, attempt, in_lines=bool(question.lines)
+        )
         settings = {**self._sampling, "temperature": temperature, self._length: max_tokens}
         # A code is no object, which schemas ask for, and the API has no field for lines.
         if self._sends_schema and not question.codes and not question.lines:

@@ -187,7 +187,9 @@ class VllmModel:
         if key not in self._sampling and question.codes:
             self._sampling[key] = choice_sampling(question.codes)
         if key not in self._sampling:
-            temperature, max_tokens = temperature_and_room(self._extraction, attempt)
+            temperature, max_tokens = temperature_and_room(
+                self._extraction, attempt, in_lines=bool(question.lines)
+            )
             self._sampling[key] = answer_sampling(
                 question,
                 max_tokens=max_tokens,
