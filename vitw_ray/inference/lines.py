@@ -86,7 +86,7 @@ def fields_in(text: str, lines: Sequence[Line]) -> dict[str, Any]:
     is written. A server that is not held to the form may repeat the field's name or fence its
     answer; both are left out, as are lines behind the last.
     """
-    written = [line.strip() for line in text.splitlines()]
+    written = [line.strip() for line in text.split("\n")]  # a quote may hold other line ends
     written = [line for line in written if line and not line.startswith("```")]
     return {
         line.field: _read(line, _without_name(line, found))
