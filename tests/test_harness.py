@@ -1,11 +1,8 @@
 """The benchmarks' own arithmetic: a figure is worth what its measurement is."""
 
 import json
-import mmap
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -112,20 +109,29 @@ def test_memory_of_grandchildren_is_counted():
 
 
 def test_shared_memory_is_counted_once():
-    shared = mmap.mmap(-1, 64 * MB)
-    shared.write(b"1" * (64 * MB))
-    before = sum(memory.sample(os.getpid()).values())
-    pid = os.fork()
-    if pid == 0:
-        for page in range(0, 64 * MB, mmap.PAGESIZE):  # now it is mapped by both
-            shared[page]
-        time.sleep(60)
-        os._exit(0)
-    time.sleep(1)
+    """In a process of its own: whatever a larger one writes after the fork is counted twice."""
+    code = (
+        "import mmap, os, sys\n"
+        f"shared = mmap.mmap(-1, {64 * MB})\n"
+        f"shared.write(b'1' * {64 * MB})\n"
+        "print(flush=True)\n"
+        "sys.stdin.readline()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        f"    for page in range(0, {64 * MB}, mmap.PAGESIZE): shared[page]\n"
+        "    print(os.getpid(), flush=True)\n"
+        "sys.stdin.readline()"
+    )
+    process = child(code)
+    before = sum(memory.sample(process.pid).values())
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    pid = int(process.stdout.readline())
     rss = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    both = sum(memory.sample(os.getpid()).values())
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
+    both = sum(memory.sample(process.pid).values())
+    stop(process)
     assert int(rss.split("Rss:")[1].split()[0]) > 64 * 1024
     assert both - before < 32 * MB
 
