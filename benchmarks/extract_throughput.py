@@ -45,6 +45,7 @@ def make_work(folder: Path, model: Path, rows: int) -> Work:
         extraction=ExtractionConfig(
             extractor="vllm",
             model=str(model),
+            questions="one_pass",
             sampling_kwargs=in_own_process(short_answers, str(model)),
         ),
         execution=Execution(output=str(folder / "out"), actors=1, reader_check="off"),

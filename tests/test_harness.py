@@ -15,8 +15,10 @@ import bench_correction  # noqa: E402
 import bench_embed  # noqa: E402
 import bench_extract  # noqa: E402
 import bench_kmeans  # noqa: E402
+import bench_schedule  # noqa: E402
 import bench_statistics  # noqa: E402
 import bench_taxonomy  # noqa: E402
+import extract_engine  # noqa: E402
 import extract_routes  # noqa: E402
 import extract_tokens  # noqa: E402
 import harness  # noqa: E402
@@ -210,6 +212,34 @@ def test_a_cache_of_blocks_keeps_whole_blocks_and_computes_a_token_of_every_prom
     prompts = [[1, 2, 3, 4, 5], [1, 2, 3, 4, 6], [1, 2, 9, 4, 5], [1, 2, 3, 4]]
     assert extract_tokens.by_blocks(prompts, 2) == 5 + 1 + 3 + 2
     assert extract_tokens.by_blocks(prompts, 5) == 5 + 5 + 5 + 4
+
+
+def test_the_steady_rate_of_an_engine_leaves_out_its_start_and_its_drain():
+    filling = [10.0 + 0.1 * n for n in range(10)]
+    steady = [11.0 + 0.01 * n for n in range(80)]
+    draining = [12.0 + n for n in range(10)]
+    rate = extract_engine.steady_rate(0.0, filling + steady + draining)
+    assert rate == pytest.approx(100, rel=0.02)
+    assert extract_engine.steady_rate(0.0, [2.0, 2.0]) == 1.0
+
+
+def test_a_simulated_engine_reads_and_writes_each_token_once():
+    """Closed forms: reading alone takes its rate, and one sequence one step for each token."""
+    free = bench_schedule.Card(step_s=0.0, weights_s=0.0, token_bytes=0.0)
+    many = [bench_schedule.Request(1_000, 0, 1)] * 39
+    assert bench_schedule.simulate(free, many)["seconds"] == pytest.approx(1.0)
+    steps = bench_schedule.Card(read_s=0.0, weights_s=0.0, token_bytes=0.0, step_s=1.0)
+    one = [bench_schedule.Request(10, 0, 7)]
+    assert bench_schedule.simulate(steps, one)["seconds"] == pytest.approx(7.0)
+    assert bench_schedule.simulate(steps, one * 9, sequences=3)["seconds"] == pytest.approx(21.0)
+
+
+def test_a_simulated_engine_waits_for_room_in_its_cache():
+    steps = bench_schedule.Card(
+        read_s=0.0, weights_s=0.0, token_bytes=0.0, step_s=1.0, cache_tokens=40
+    )
+    requests = [bench_schedule.Request(10, 0, 10)] * 4
+    assert bench_schedule.simulate(steps, requests)["seconds"] == pytest.approx(20.0)
 
 
 def test_a_steady_rate_counts_from_the_engine_being_ready():
