@@ -42,6 +42,7 @@ from vitw_ray.inference.question import conversation_text
 from vitw_ray.records import Conversation, Message
 
 TRANSCRIPT_TOKENS = 512
+LINE_END = "\u010a"  # a line feed, as byte-level tokenizers write it
 
 
 def planted(rows: int) -> list[Conversation]:
@@ -121,6 +122,11 @@ def valid(results: Sequence[Extracted]) -> bool:
 
 def test_every_conversation_is_answered_in_one_pass(answers):
     assert valid(answers)
+
+
+def test_answers_in_lines_are_held_to_their_form(config, model, call):
+    lines = changed(config, answer_form="lines", sampling_kwargs=terse(model, LINE_END))
+    assert valid(call(answer, lines, planted(40)))
 
 
 @pytest.fixture(scope="module")

@@ -73,10 +73,11 @@ def _pattern_of(line: Line) -> str:
     if line.kind == "code":
         return f"[{''.join(code for code, _ in line.codes)}]"
     if line.kind == "phrase":
-        return f"[A-Za-z][{TASK_PHRASE_CHARACTERS}]*"
+        return f"[A-Za-z][{TASK_PHRASE_CHARACTERS}]{{4}}[{TASK_PHRASE_CHARACTERS}]*"
     said = EXPLICIT * ("explicit" in line.marks) + "1-5" * ("salience" in line.marks)
     rest = r"[^\n]*" if "quote" in line.marks else f"[{LABEL_CHARACTERS};{said}]*"
-    return f"[a-z]{rest}" if line.fewest else f"(?:{NONE}|[a-z]{rest})"
+    values = f"[a-z][{LABEL_CHARACTERS}]{rest}"
+    return values if line.fewest else f"(?:{NONE}|{values})"
 
 
 def fields_in(text: str, lines: Sequence[Line]) -> dict[str, Any]:
