@@ -43,6 +43,8 @@ MOVES: dict[str, str] = {
     "explicit_only": EXTRACTIONS,
     "salience": EXTRACTIONS,
     "evidence": EXTRACTIONS,
+    "strict": EXTRACTIONS,
+    "paraphrase": EXTRACTIONS,
     "max_output_tokens": EXTRACTIONS,
     "temperature": EXTRACTIONS,
     "engine_kwargs": EXTRACTIONS,
@@ -147,7 +149,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "screen_embedder": {"screen": True},
 }
 for asked in (
-    "model", "revision", "questions", "explicit_only", "salience", "evidence",
+    "model", "revision", "questions", "explicit_only", "salience", "evidence", "paraphrase",
     "max_output_tokens", "temperature", "engine_kwargs", "sampling_kwargs", "labelled",
 ):  # fmt: skip
     BESIDE[asked] = WITH_MODEL

@@ -1,7 +1,9 @@
 """The questions put to a language model about a conversation, and the form of its answers.
 
-The wording is in `prompts/`, one folder per set of prompts and one file per question; the form is a
-pydantic model and its JSON schema. Which facets there are, and of which kind, is in `facets.py`.
+The wording is in `prompts/`, one folder per set of prompts and one file per question. Beside it are
+the same sets in other words (`short_1`), for readings that show what hangs on the wording. The form
+is a pydantic model and its JSON schema. Which facets there are, and of which kind, is in
+`facets.py`.
 
 Short questions (the default) put the conversation first, so an engine computes it once, and ask one
 thing at a time: closed questions, of which the probabilities are taken, about the level and the
@@ -68,36 +70,40 @@ def questions_for(config: ExtractionConfig) -> QuestionSet:
     """The questions of a run."""
     if config.questions == "short":
         return QuestionSet(
-            tuple(_closed(name, codes) for name, codes in LEVEL_CODES.items()),
+            tuple(_closed(config, name, codes) for name, codes in LEVEL_CODES.items()),
             (
                 *(_open(config, facet) for facet in FACETS if facet is not RESPONSE_TYPE),
-                *(_closed(name, codes) for name, codes in RESPONSE_CODES.items()),
+                *(_closed(config, name, codes) for name, codes in RESPONSE_CODES.items()),
             ),
         )
     if config.questions == "one_pass":
         return QuestionSet((_one_pass(config),))
-    level = _separate("subjectivity", [_prompt("subjectivity")], Literal[LEVELS])
+    wording = [_prompt(config, "subjectivity")]
+    level = _separate(config, "subjectivity", wording, Literal[LEVELS])
     return QuestionSet((level,), tuple(_about(config, facet) for facet in FACETS))
 
 
-def _closed(name: str, codes: tuple[str, ...]) -> Question:
+def _closed(config: ExtractionConfig, name: str, codes: tuple[str, ...]) -> Question:
     opening = OPENINGS.get(name, f'{{"{name}": "')
     form = _form(name, {name: Literal[codes]})
-    return replace(_short(name, _prompt(name, SHORT), form), codes=codes, opening=opening)
+    question = _short(config, name, _prompt(config, name, SHORT), form)
+    return replace(question, codes=codes, opening=opening)
 
 
 def _open(config: ExtractionConfig, facet: Facet) -> Question:
     explicit_only = facet is AI_VALUES and config.explicit_only
-    wording = _prompt("explicit_only" if explicit_only else facet.field, SHORT)
+    wording = _prompt(config, "explicit_only" if explicit_only else facet.field, SHORT)
     if facet.kind == "values":
         marks = [name for name in ("salience", "evidence") if getattr(config, name)]
+        strict = ["strict"] if config.strict else []
         fewest, most = _list_length(facet, config)
-        form = Template(_prompt("list_form", SHORT)).substitute(
+        form = Template(_prompt(config, "list_form", SHORT)).substitute(
             field=facet.field, entries=f"{fewest} to {most} {_entries(marks)}"
         )
-        wording = "\n".join([wording, *(_prompt(m, SHORT) for m in marks), form])
+        further = (_prompt(config, name, SHORT) for name in (*strict, *marks))
+        wording = "\n".join([wording, *further, form])
     type_ = _short_list(config, facet) if facet.kind == "values" else _type_of(config, facet)
-    return _short(facet.field, wording, _form(facet.field, {facet.field: type_}))
+    return _short(config, facet.field, wording, _form(facet.field, {facet.field: type_}))
 
 
 def _list_length(facet: Facet, config: ExtractionConfig) -> tuple[int, int]:
@@ -105,7 +111,9 @@ def _list_length(facet: Facet, config: ExtractionConfig) -> tuple[int, int]:
 
     A reply always shows something; what a user holds and what an assistant declares may be nothing.
     """
-    return (2, 5) if facet is AI_VALUES and not config.explicit_only else (0, 3)
+    if facet is AI_VALUES and not config.explicit_only:
+        return (1 if config.strict else 2), 5
+    return 0, 3
 
 
 def _entries(marks: Sequence[str]) -> str:
@@ -134,11 +142,12 @@ def _list_of(entry: Any, config: ExtractionConfig, facet: Facet) -> Any:
     return Annotated[list[entry], Field(min_length=fewest, max_length=facet.most)]
 
 
-def _short(name: str, wording: str, answer: type[BaseModel]) -> Question:
+def _short(config: ExtractionConfig, name: str, wording: str, answer: type[BaseModel]) -> Question:
+    opening = (_prompt(config, part, SHORT) for part in ("reader", "conversation"))
     return Question(
         name=name,
-        before=_joined(_prompt("reader", SHORT), _prompt("conversation", SHORT)),
-        after=f"{_prompt('cue', SHORT)} {wording}",
+        before=_joined(*opening),
+        after=f"{_prompt(config, 'cue', SHORT)} {wording}",
         answer=answer,
     )
 
@@ -147,52 +156,50 @@ def _one_pass(config: ExtractionConfig) -> Question:
     return Question(
         name="one_pass",
         before=_joined(
-            _prompt("reader"),
-            _prompt("subjectivity"),
+            _prompt(config, "reader"),
+            _prompt(config, "subjectivity"),
             *(_definition(config, facet) for facet in FACETS),
             *_value_marks(config),
-            _one_pass_form(config.subjective_from),
-            _prompt("conversation"),
+            _one_pass_form(config),
+            _prompt(config, "conversation"),
         ),
-        after=_prompt("cue"),
+        after=_prompt(config, "cue"),
         answer=_gated_answer(config),
     )
 
 
-def _one_pass_form(gate: int) -> str:
+def _one_pass_form(config: ExtractionConfig) -> str:
     *first, last = (f"`{facet.field}`" for facet in FACETS)
-    form = Template(_prompt("one_pass_form"))
+    form = Template(_prompt(config, "one_pass_form"))
     named = form.safe_substitute(facets=f"{', '.join(first)} and {last}")
-    return Template(textwrap.fill(named, PROMPT_WIDTH)).substitute(gate=gate)
+    filled = Template(textwrap.fill(named, PROMPT_WIDTH))
+    return filled.substitute(gate=config.subjective_from)
 
 
 def _about(config: ExtractionConfig, facet: Facet) -> Question:
     marks = _value_marks(config) if facet.kind == "values" else []
-    return _separate(facet.field, [_definition(config, facet), *marks], _type_of(config, facet))
+    wording = [_definition(config, facet), *marks]
+    return _separate(config, facet.field, wording, _type_of(config, facet))
 
 
-def _separate(field: str, wording: list[str], type_: Any) -> Question:
-    form = Template(_prompt("separate_form")).substitute(field=field)
+def _separate(config: ExtractionConfig, field: str, wording: list[str], type_: Any) -> Question:
+    form = Template(_prompt(config, "separate_form")).substitute(field=field)
     return Question(
         name=field,
-        before=_joined(_prompt("reader"), _prompt("conversation")),
-        after=_joined(*wording, form, _prompt("cue")),
+        before=_joined(_prompt(config, "reader"), _prompt(config, "conversation")),
+        after=_joined(*wording, form, _prompt(config, "cue")),
         answer=_form(field, {field: type_}),
     )
 
 
 def _definition(config: ExtractionConfig, facet: Facet) -> str:
     explicit_only = facet is AI_VALUES and config.explicit_only
-    return _prompt("explicit_only" if explicit_only else facet.field)
+    return _prompt(config, "explicit_only" if explicit_only else facet.field)
 
 
 def _value_marks(config: ExtractionConfig) -> list[str]:
-    marks = [_prompt("explicit")]
-    if config.salience:
-        marks.append(_prompt("salience"))
-    if config.evidence:
-        marks.append(_prompt("evidence"))
-    return marks
+    asked = [name for name in ("strict", "salience", "evidence") if getattr(config, name)]
+    return [_prompt(config, name) for name in ("explicit", *asked)]
 
 
 def _gated_answer(config: ExtractionConfig) -> type[BaseModel]:
@@ -232,6 +239,10 @@ def _joined(*parts: str) -> str:
     return "\n\n".join(parts)
 
 
+def _prompt(config: ExtractionConfig, name: str, of: str = LONG) -> str:
+    return _read(f"{of}_{config.paraphrase}" if config.paraphrase else of, name)
+
+
 @cache
-def _prompt(name: str, of: str = LONG) -> str:
-    return (PROMPTS / of / f"{name}.md").read_text(encoding="utf-8").strip()
+def _read(folder: str, name: str) -> str:
+    return (PROMPTS / folder / f"{name}.md").read_text(encoding="utf-8").strip()
