@@ -34,6 +34,7 @@ WRITTEN_BY: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("response_types", "associations", "cooccurrence"), "statistics"),
         **dict.fromkeys(("variation", "mirroring", "explicitness"), "statistics"),
         **dict.fromkeys(("model_comparison", "corrected"), "statistics"),
+        "certificate": "certificate",
     }
 )
 """Table -> the stage that writes it."""
