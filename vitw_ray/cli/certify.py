@@ -20,8 +20,9 @@ WIDE = 60  # columns of a headline on a terminal
 
 @dataclass(frozen=True)
 class Arguments:
-    """Read a sample of a finished run again, in other wordings, forms and strictness, and say which
-    headlines of its page hold in all of them.
+    """Read a sample of a finished run in other ways: which headlines of its page hold in all?
+
+    Other wordings of the prompts, strict reading, one pass or several, other gates and readers.
 
     Writes the table `certificate` and the page anew. Needs the run's private tables. Answers are
     kept under private/certificate/: run it again to go on.
