@@ -22,7 +22,7 @@ from vitw_ray.comparison.readers.known import as_gzip
 from vitw_ray.comparison.readers.readings import Reading
 from vitw_ray.config import ConversationsConfig, ExtractionConfig, RunConfig
 from vitw_ray.errors import ConfigError, OutputError
-from vitw_ray.evaluation.certificate.budget import Budget, Cost, Spent, cost_of, with_way
+from vitw_ray.evaluation.certificate.budget import PILOT, Budget, Cost, Spent, cost_of, with_way
 from vitw_ray.evaluation.certificate.design import OWN, Specification, Way, specifications, ways_of
 from vitw_ray.evaluation.certificate.headlines import headlines
 from vitw_ray.evaluation.certificate.sampled import Answers, Sample, answers_of, label_map
@@ -35,6 +35,7 @@ from vitw_ray.keys import content_key
 from vitw_ray.lease import acquire
 from vitw_ray.opened_run import OpenedRun, open_run
 from vitw_ray.progress import log
+from vitw_ray.records import TABLES
 from vitw_ray.rewrite_report import rewrite_report
 from vitw_ray.run_folder import StageFolder, TableRef, entries, tables_of
 from vitw_ray.source_code import code_digest
@@ -107,8 +108,7 @@ def certify(storage: Storage, plan: Plan, say: Say) -> Certified:
             "run it on to its end with vitw run and its own settings",
         )
     config = finished.config
-    public = {name: work.run.table(name).arrow for name in (*READS, "labels")}
-    public = {name: work.run.table(name, _stored(name)).arrow for name in public}
+    public = {name: work.run.table(name, TABLES[name].names).arrow for name in READS}
     found = headlines(public, config.statistics.alpha, config.report.top)
     if not found:
         raise OutputError(
@@ -117,7 +117,7 @@ def certify(storage: Storage, plan: Plan, say: Say) -> Certified:
         )
     spent, ids = _drawn(work)
     ways, specs = _ways(work)
-    budget = _budget(work, spent, ids)
+    budget = Budget(plan.budget * spent.tokens, len(ids))
     work.talks = _talks(work, ids)
     within = _read(work, ways, specs, budget, spent)
     sample = _sample(work, [talk["conversation_id"] for talk in work.talks][: budget.sample])
@@ -143,12 +143,6 @@ def certify(storage: Storage, plan: Plan, say: Say) -> Certified:
         spent.tokens,
         tuple((_said(row, names), row["badge"]) for row in badges),
     )
-
-
-def _stored(name: str) -> list[str]:
-    from vitw_ray.records import TABLES
-
-    return TABLES[name].names
 
 
 def _names(work: _Work) -> dict[str, str]:
@@ -220,10 +214,6 @@ def _base(work: _Work, files: Sequence[str], folder: str = "") -> RunConfig:
     )
 
 
-def _budget(work: _Work, spent: Spent, ids: Sequence[str]) -> Budget:
-    return Budget(work.plan.budget * spent.tokens, len(ids))
-
-
 def _read(
     work: _Work,
     ways: Mapping[Way, ExtractionConfig],
@@ -234,29 +224,37 @@ def _read(
     """Read the sample in every way, the dearest first; returns what the budget allowed at first."""
     own = work.finished.config.extraction
     first = next(iter(ways))
-    unseen = replace_reader(first)
+    unseen = unheard(first)
     planned = {way: cost_of(spent, own, extraction) for way, extraction in ways.items()}
     planned[unseen] = planned[first]
     order = sorted(planned, key=lambda way: -planned[way].each)
-    within = budget.fit([planned[way] for way in order])
-    if any(cost.each for cost in planned.values()):
+    costs = [planned[way] for way in order]
+    within = budget.fit(costs)
+
+    def read(way: Way, n: int) -> int:
+        spec = specs[OWN if way is unseen else way.reader]
+        return _read_one(work, way, spec, n, planned[way], way is unseen)
+
+    if any(cost.each for cost in costs):
+        budget.refuse_few(work.plan.budget)
+        pilot = min(PILOT, within)
+        budget.correct(costs[0], pilot, read(order[0], pilot))
+        within = budget.fit(costs)
         budget.refuse_few(work.plan.budget)
     for place, way in enumerate(order):
-        budget.fit([planned[one] for one in order[place:]])
-        spec = specs[OWN if way is unseen else way.reader]
-        tokens = _read_one(work, way, spec, budget.sample, planned[way], way is unseen)
-        budget.spend(planned[way], tokens)
+        budget.fit(costs[place:])
+        budget.spend(planned[way], read(way, budget.sample))
     return within
 
 
-def replace_reader(way: Way) -> Way:
+def unheard(way: Way) -> Way:
     """The run's own way of reading, under the name of the baseline without the assistant."""
     return replace(way, reader=NO_ASSISTANT)
 
 
 def _read_one(work: _Work, way: Way, spec: ReaderSpec, n: int, cost: Cost, without: bool) -> int:
     """Read the first conversations in one way; returns the tokens that it took."""
-    talks = [_unheard(talk) if without else talk for talk in work.talks[:n]]
+    talks = [_without_assistant(talk) if without else talk for talk in work.talks[:n]]
     data = as_gzip(talks)
     path = f"{FOLDER}/{way.name}/sample-{hashlib.sha256(data).hexdigest()[:16]}.jsonl.gz"
     work.storage.create(path, data)
@@ -269,7 +267,7 @@ def _read_one(work: _Work, way: Way, spec: ReaderSpec, n: int, cost: Cost, witho
     return costs.prefilled_tokens + costs.cached_tokens + costs.written_tokens if cost.each else 0
 
 
-def _unheard(talk: Mapping[str, Any]) -> dict[str, Any]:
+def _without_assistant(talk: Mapping[str, Any]) -> dict[str, Any]:
     """A conversation whose assistant says the same neutral sentence each time."""
     messages = [
         {**one, "content": REPLACEMENT} if one["role"] == "assistant" else one
@@ -334,13 +332,13 @@ def _answers(
     by_way = {way: of(way) for way in ways}
     gate = work.finished.config.extraction.subjective_from
     found = {spec: by_way[spec.way] for spec in specifications(ways, gate)}
-    return found, of(replace_reader(ways[0]))
+    return found, of(unheard(ways[0]))
 
 
 def _embedder(work: _Work) -> Embedder | None:
     """Finds labels of the same meaning; without a language model every label is a known one."""
-    readers = [EXTRACTORS[work.finished.config.extraction.extractor].has_model, *work.plan.readers]
-    if not any(readers):
+    own = EXTRACTORS[work.finished.config.extraction.extractor]
+    if not own.has_model and not work.plan.readers:
         return None
     taxonomy = work.finished.config.taxonomy
     try:

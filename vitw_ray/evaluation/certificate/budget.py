@@ -1,10 +1,10 @@
 """How many conversations a certificate may read, so that it stays within its share of the tokens.
 
 Before anything is read, the cost of each way is estimated from what the run itself spent: its
-tokens per request, and how many requests each way makes without a gate. The ways are then read one
-after another, the dearest first. After each, what it really spent corrects the estimate of the
-rest, and the sample shrinks if they would not fit. Every way reads the beginning of one list, so
-the conversations that all have read are known.
+tokens per request, and how many requests each way makes without a gate. The dearest way then reads
+a few conversations, which corrects the estimate of all. The ways are read one after another, the
+dearest first; if one costs more, the sample shrinks for the rest. Every way reads the beginning of
+one list, so the conversations that all have read are known.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from vitw_ray.extractor_kinds import EXTRACTORS
 
 CHARS_PER_TOKEN = 4  # of English prompts
 MARGIN = 1.1  # ours: answers and retries vary
+PILOT = 50  # ours: conversations that show what the dearest way costs
 FEWEST = 50  # ours: with fewer conversations hardly any headline can be told
 CALIBRATION_TOKENS = 64 * 300  # conversations of the calibration set, and tokens of each
 
@@ -55,7 +56,7 @@ def cost_of(spent: Spent, own: ExtractionConfig, way: ExtractionConfig) -> Cost:
     else:
         transcript, written = _per_request(spent, own)
         written *= len(asked)
-    each = MARGIN * (len(asked) * transcript + around + written)
+    each = len(asked) * transcript + around + written
     once = CALIBRATION_TOKENS * len(asked) if way.questions == "short" else 0
     return Cost(once, each)
 
@@ -78,26 +79,42 @@ def _per_request(spent: Spent, own: ExtractionConfig) -> tuple[float, float]:
 
 @dataclass
 class Budget:
-    """What is left to spend, and how many conversations the ways that follow may read."""
+    """What is left to spend, and how many conversations the ways that follow may read.
+
+    Attributes:
+        tokens: that may be spent.
+        most: conversations that may still be read by all; it falls once something was read.
+        sample: conversations that the ways that follow read.
+        used: tokens that were spent.
+        factor: what conversations cost over what was estimated.
+    """
 
     tokens: float
-    sample: int
+    most: int
+    sample: int = 0
     used: float = 0.0
-    factor: float = 1.0
+    factor: float = MARGIN
 
     def fit(self, costs: Sequence[Cost]) -> int:
-        """The sample with which the rest of the ways stay within the budget; it never grows."""
+        """The sample with which the rest of the ways stay within the budget."""
         once, each = (sum(getattr(cost, name) for cost in costs) for name in ("once", "each"))
+        self.sample = self.most
         if each:
             left = self.tokens - self.used - once
-            self.sample = max(min(self.sample, int(left / (each * self.factor))), 0)
+            self.sample = max(min(self.most, int(left / (each * self.factor))), 0)
         return self.sample
+
+    def correct(self, cost: Cost, conversations: int, tokens: int) -> None:
+        """Learn from a pilot what conversations cost; its answers are used again."""
+        if conversations and cost.each:
+            self.factor = MARGIN * tokens / (conversations * cost.each)
 
     def spend(self, cost: Cost, tokens: int) -> None:
         """Count a reading; what it cost more than estimated, the others will too."""
         self.used += tokens + cost.once
         if self.sample and cost.each:
             self.factor = max(self.factor, tokens / (self.sample * cost.each))
+        self.most = self.sample
 
     def refuse_few(self, share: float) -> None:
         """Refuse a sample from which nothing could be told.
