@@ -145,7 +145,7 @@ def _difference(headline: Headline, cells: Cells, weights: Floats) -> Measured:
     shown = [pair & side & cells.shown for side in (cells.other, ~cells.other)]
     sizes = [(pair & side).sum() for side in (cells.other, ~cells.other)]
     errors = [_error_of_share(k.sum(), n) for k, n in zip(shown, sizes, strict=True)]
-    return Measured(share(total[0], total[1]), float(np.hypot(*errors)) / 2, (*shown,))
+    return Measured(share(total[0], total[1]), float(np.hypot(errors[0], errors[1])) / 2, (*shown,))
 
 
 def _sums(weights: Floats, *masks: Mask) -> Floats:
