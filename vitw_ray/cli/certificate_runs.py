@@ -65,6 +65,7 @@ class Certified:
     """What was found, for the command to say."""
 
     conversations: int
+    drawn: int
     within_budget: int
     specifications: int
     tokens: int
@@ -137,6 +138,7 @@ def certify(storage: Storage, plan: Plan, say: Say) -> Certified:
     names = _names(work)
     return Certified(
         len(sample),
+        len(ids),
         within,
         len(answers),
         int(budget.used),

@@ -69,8 +69,10 @@ def main(arguments: Sequence[str]) -> int:
 def lines(done: "Certified", asked: int) -> list[str]:
     """The badges for a terminal."""
     size = f"{count(done.conversations)} conversations in {count(done.specifications)} ways"
-    if done.within_budget < asked:
-        size += f"; the budget allows {count(done.within_budget)} of {count(asked)}"
+    if done.within_budget < done.drawn:
+        size += f"; the budget allows {count(done.within_budget)} of {count(done.drawn)}"
+    elif done.drawn < asked:
+        size += f"; the run has no more than {count(done.drawn)} that were read"
     spent = f"{count(done.tokens)} tokens"
     if done.tokens_of_run:
         spent += f", {percent(done.tokens / done.tokens_of_run)} of the run's"

@@ -109,11 +109,16 @@ def _spread(draws: Floats) -> Floats:
 def moved_by(found: Sequence[Measured], specifications: Sequence[Specification]) -> list[MovedBy]:
     """Eta squared of each choice that was made in more than one way, and of the rest.
 
-    A choice that some readers do not have is compared among those that have it.
+    A choice that some readers do not have is compared among those that have it. A gate at which
+    some way has no number is left out, so that the design stays balanced.
     """
-    values = np.array([one.values for one in found])
-    if not np.isfinite(values[:, 0]).all():
+    known = [bool(np.isfinite(one.values[0])) for one in found]
+    lacking = {one.gate for one, told in zip(specifications, known, strict=True) if not told}
+    places = [n for n, one in enumerate(specifications) if one.gate not in lacking]
+    if len(places) < 2:
         return []
+    specifications = [specifications[n] for n in places]
+    values = np.array([found[n].values for n in places])
     estimates = values[:, 0]
     noise = np.nan_to_num(values[:, 1:] - estimates[:, None])
     total = float(((estimates - estimates.mean()) ** 2).sum())

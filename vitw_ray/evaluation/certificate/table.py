@@ -72,7 +72,7 @@ def certificate(
                 }
             )
         rows += _baselines(headline, sample, answers[own], unseen, own, gate, weights, about)
-        moves = moved_by(found, specifications) if known.all() else []
+        moves = moved_by(found, specifications)
         rows += [
             about
             | {"kind": "choice", "choice": m.choice}
