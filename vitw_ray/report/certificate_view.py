@@ -22,9 +22,9 @@ CHOICE_NAMES = {
     "reader": "reader",
     "paraphrase": "wording",
     "strict": "strictness",
-    "questions": "one pass or several",
+    "questions": "form",
     "gate": "gate",
-    "rest": "interactions and chance",
+    "rest": "rest",
 }
 BADGES = {
     "holds_in_all": "holds in all",
@@ -37,7 +37,7 @@ SENTENCES = {
     "most_common": "{label} is shown more often than {versus}",
     "depends": "{label} depends on the task more than the typical value",
     "together": "{label} goes with {over}",
-    "resists": "the share of resistance is the same within a quarter of itself, or two points",
+    "resists": "the share of resistance is about the same",
     "resists_in": "{over}: more resistance than elsewhere",
     "differs": "{over} and {versus} differ in {label}",
 }
