@@ -64,6 +64,7 @@ def test_a_run_is_certified(copy, sample_run, capsys):
     assert written == {n: f for n, f in tree_bytes(copy).items() if "driver" not in n}
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_keeps_its_certificate_until_its_tables_change(tmp_path, capsys):
     inputs = plant_files(tmp_path / "in", rows=200)
     config = configure(

@@ -109,6 +109,7 @@ def certify(storage: Storage, plan: Plan, say: Say) -> Certified:
             "run it on to its end with vitw run and its own settings",
         )
     config = finished.config
+    spent, ids = _drawn(work)  # first: it needs the private tables
     public = {name: work.run.table(name, TABLES[name].names).arrow for name in READS}
     found = headlines(public, config.statistics.alpha, config.report.top)
     if not found:
@@ -116,7 +117,6 @@ def certify(storage: Storage, plan: Plan, say: Say) -> Certified:
             "the page of this run has no headline: its labels have too little support",
             "run it on more conversations",
         )
-    spent, ids = _drawn(work)
     ways, specs = _ways(work)
     budget = Budget(plan.budget * spent.tokens, len(ids))
     work.talks = _talks(work, ids)
