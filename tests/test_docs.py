@@ -39,6 +39,7 @@ RUN_BY_A_TEST = {
     r"vitw publish \S+ --kind (threshold|strict.*)": (
         "test_publish.py::test_a_strict_release_is_drawn_once_and_checked_from_its_files"
     ),
+    r"vitw certify runs/mine --sample 2000": "test_certified_run.py::test_a_run_is_certified",
     r"vitw review draw runs/mine .*": "test_review_page.py::test_an_error_of_people_is_found_again",
     r"vitw review score runs/mine .*": "test_review_score.py::test_the_command_prints_a_table",
     r"vitw attack .+": "test_attacks.py::test_a_small_count_is_found_in_csv_and_in_nested_json",

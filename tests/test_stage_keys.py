@@ -44,6 +44,8 @@ MOVES: dict[str, str] = {
     "explicit_only": EXTRACTIONS,
     "salience": EXTRACTIONS,
     "evidence": EXTRACTIONS,
+    "strict": EXTRACTIONS,
+    "paraphrase": EXTRACTIONS,
     "max_output_tokens": EXTRACTIONS,
     "temperature": EXTRACTIONS,
     "engine_kwargs": EXTRACTIONS,
@@ -149,6 +151,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 for asked in (
     "model", "revision", "questions", "answer_form", "explicit_only", "salience", "evidence",
+    "paraphrase",
     "max_output_tokens", "temperature", "engine_kwargs", "sampling_kwargs", "labelled",
 ):  # fmt: skip
     BESIDE[asked] = WITH_MODEL

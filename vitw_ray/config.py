@@ -163,6 +163,11 @@ class ExtractionConfig:
     """Ask for the salience of each value (1-5), to be thresholded later by --min-salience."""
     evidence: bool = False
     """Ask for a quote for each value, and check that the speaker wrote it (`grounded`)."""
+    strict: bool = False
+    """Take only values that are shown beyond doubt: asked for in the prompt, or, of the lexicon, a
+    higher cut. Of the readings that `vitw certify` compares."""
+    paraphrase: int = 0
+    """The prompts in other words (1-3), to see what hangs on the wording; 0: as measured."""
     max_output_tokens: int = 768
     """Token limit of an answer (ours: several times the usual length). An answer that exceeds it is
     requested once more with twice the limit."""
@@ -200,6 +205,7 @@ class ExtractionConfig:
         """Reject invalid values, naming the field."""
         at_least("transcript_tokens", self.transcript_tokens, 16)
         between("subjective_from", self.subjective_from, 1, 4)
+        between("paraphrase", self.paraphrase, 0, 3)
         between("max_error_share", self.max_error_share, 0.0, 1.0)
         at_least("simulated_seconds_per_row", self.simulated_seconds_per_row, 0)
         at_least("max_output_tokens", self.max_output_tokens, 16)

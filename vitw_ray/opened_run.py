@@ -34,6 +34,7 @@ WRITTEN_BY: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("response_types", "associations", "cooccurrence"), "statistics"),
         **dict.fromkeys(("variation", "mirroring", "explicitness"), "statistics"),
         **dict.fromkeys(("model_comparison", "corrected"), "statistics"),
+        "certificate": "certificate",
     }
 )
 """Table -> the stage that writes it."""
@@ -175,7 +176,9 @@ class OpenedRun:
         if stage is None:
             raise OutputError(
                 f"{self.address} has no table {name}: its stage {WRITTEN_BY[name]} has not run",
-                f"run up to {WRITTEN_BY[name]} or further",
+                "make it with vitw certify"
+                if name == "certificate"
+                else f"run up to {WRITTEN_BY[name]} or further",
             )
         path = f"{stage['folder']}/{SUCCESS}"
         try:

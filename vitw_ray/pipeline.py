@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vitw_ray import cluster
+from vitw_ray.certified import standing, table_of
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.read import read_conversations
@@ -22,7 +23,7 @@ from vitw_ray.inference.embedder_files import embedder_key
 from vitw_ray.interruption import interruptible
 from vitw_ray.labels.counting import count_labels
 from vitw_ray.lease import Lease, acquire
-from vitw_ray.planning import describe, plan, stage_folder
+from vitw_ray.planning import PAGE, describe, plan, stage_folder
 from vitw_ray.preflight import check_places, find_models, preflight
 from vitw_ray.progress import Progress, log
 from vitw_ray.purge import refuse_after_purge
@@ -170,16 +171,18 @@ def _run(
         tables: dict[str, TableRef] = {}
         for stage in stages:
             before = {name: m for name, m in manifests.items() if name not in DEPEND_ON_RUN}
-            folder = stage_folder(setup, stage, tables, [folder_name(m) for m in before.values()])
+            certified = standing(storage, tables) if stage.name == PAGE else {}
+            made_of = [folder_name(m) for m in (*before.values(), *certified.values())]
+            folder = stage_folder(setup, stage, tables, made_of)
             manifest = folder.manifest()
             if manifest is None:
-                context = StageContext(
-                    **vars(setup), folder=folder, tables=tables, manifests=before
-                )
+                shown = tables | table_of(certified)
+                context = StageContext(**vars(setup), folder=folder, tables=shown, manifests=before)
                 manifest = run_stage(stage, context, lease)
             manifests[stage.name] = manifest
             tables.update(tables_of(manifest))
-        result = summarise(setup, manifests, tables)
+        certified = standing(storage, tables)
+        result = summarise(setup, manifests | certified, tables | table_of(certified))
         write_run_file(storage, result)
         if storage.exists(tables["conversations"].files[0].path):  # else private/ was purged
             write_inputs_file(storage, inputs_of(setup))

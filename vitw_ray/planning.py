@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitw_ray import paper
+from vitw_ray.certified import standing
 from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.extraction.health import is_due, stored_check
 from vitw_ray.extractor_kinds import EXTRACTORS
@@ -12,8 +13,11 @@ from vitw_ray.inference.memory import LIBRARIES_GIB, actor_memory
 from vitw_ray.reader_check import check_lines
 from vitw_ray.run_folder import StageFolder, TableRef, tables_of
 from vitw_ray.stages import RunSetup, Stage
+from vitw_ray.summary import folder_name
 from vitw_ray.versions import versions
 
+PAGE = "report"
+"""The stage that also shows a certificate, where one stands."""
 _NAMES = 3  # ours: of the files that are passed over for one reason
 
 
@@ -65,7 +69,9 @@ def plan(setup: RunSetup, stages: Sequence[Stage]) -> list[Planned]:
         if any(line.made_by is None for line in lines if not line.stage.depends_on_run):
             lines.append(Planned(stage, f"{stage.number}_{stage.name}-..."))
             continue
-        folder = stage_folder(setup, stage, tables, before)
+        of_page = standing(setup.storage, tables) if stage.name == PAGE else {}
+        made_of = [*before, *map(folder_name, of_page.values())]
+        folder = stage_folder(setup, stage, tables, made_of)
         manifest = folder.manifest()
         made_by = None if manifest is None else manifest["versions"]["vitw_ray"]
         lines.append(Planned(stage, folder.name, made_by))

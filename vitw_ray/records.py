@@ -16,6 +16,7 @@
            explicitness      which AI values are stated outright, which only shown
            model_comparison  two assistants, or two periods, side by side
            corrected         the same numbers without the reader's errors, by a reviewed sample
+    later  certificate       which headlines hold however a sample is read; `vitw certify`
 
 Stages pass on these tables, and counts in their manifests; nothing else. Each table has its schema
 here, and a column keeps its name from the first table to the last. Read `pipeline.py` next, which
@@ -299,6 +300,42 @@ CORRECTED = pa.schema(
 )
 """Measures without the reader's errors. Written only where `--reviewed` names a sample."""
 
+# --- Made after the run, by `vitw certify`.
+
+CERTIFICATE = pa.schema(
+    [
+        _required("kind", _TEXT),  # specification, baseline, choice, badge
+        _required("headline", _COUNT),  # number of the claim
+        pa.field("sentence", _COUNT),  # of the page's first sentences; null: of a list
+        _required("claim", _TEXT),  # most_common, depends, together, resists, resists_in, differs
+        _required("facet", _TEXT),
+        _required("label", _TEXT),
+        pa.field("over_facet", _TEXT),
+        pa.field("over", _TEXT),
+        pa.field("versus", _TEXT),  # the label or assistant that it is compared with
+        pa.field("stated", _SHARE),  # the number of the whole run
+        _required("from", _SHARE),  # limit of the claim
+        pa.field("to", _SHARE),  # a second one, where it is a range
+        pa.field("baseline", _TEXT),  # no_assistant, shuffled
+        pa.field("reader", _TEXT),  # `own`, or a name given to --reader
+        pa.field("paraphrase", _COUNT),  # 0: the run's own wording
+        pa.field("strict", pa.bool_()),
+        pa.field("questions", _TEXT),
+        pa.field("gate", _COUNT),  # lowest level that is counted; 1: no gate
+        pa.field("conversations", _COUNT),  # of the sample, that are counted
+        pa.field("estimate", _SHARE),  # null with a reason
+        pa.field("low", _SHARE),  # 95 % interval of `estimate`; of shuffles, their range
+        pa.field("high", _SHARE),
+        pa.field("holds", pa.bool_()),  # the claim is significant
+        pa.field("choice", _TEXT),  # reader, paraphrase, strict, questions, gate, rest
+        pa.field("share", _SHARE),  # of the variance between specifications (eta squared)
+        pa.field("by_chance", _SHARE),  # what sampling alone adds, as a share of it
+        pa.field("badge", _TEXT),  # holds_in_all, holds_in_most, hangs_on_the_wording
+        pa.field("reason", _TEXT),  # why there is no number or badge
+    ]
+)
+"""Which headlines of the page hold in other wordings, strictness, forms, gates and readers."""
+
 TABLES: dict[str, pa.Schema] = {
     "conversations": CONVERSATIONS,
     "rejects": REJECTS,
@@ -315,6 +352,7 @@ TABLES: dict[str, pa.Schema] = {
     "explicitness": EXPLICITNESS,
     "model_comparison": MODEL_COMPARISON,
     "corrected": CORRECTED,
+    "certificate": CERTIFICATE,
 }
 
 

@@ -20,6 +20,7 @@ NAME_COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "associations": {"row": "row_name", "column": "column_name"},
         "model_comparison": {"label": "label_name"},
         "corrected": {"label": "label_name", "over": "over_name"},
+        "certificate": {"over": "over_name"},
     }
 )
 """Table -> column that may hold a cluster id -> column that is added after it."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from vitw_ray.certified import NAME, standing, table_of
 from vitw_ray.config import ReportConfig
 from vitw_ray.errors import OutputError
 from vitw_ray.finished_run import read_finished, read_record
@@ -18,12 +19,15 @@ from vitw_ray.summary import folder_name, summarise
 STAGE = next(stage for stage in STAGES if stage.name == "report")
 
 
-def rewrite_report(storage: Storage, top: int | None = None) -> dict[str, Any]:
+def rewrite_report(
+    storage: Storage, top: int | None = None, certificate: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Make the stage `report` anew, with its own key; other stages stay as the run has them.
 
     Args:
         storage: of the run folder.
         top: rows of each ranked list; default: as the run has it.
+        certificate: manifest of a new one; default: the one that stands.
 
     Returns:
         The content of `run.json`, which then names the new page.
@@ -46,6 +50,9 @@ def rewrite_report(storage: Storage, top: int | None = None) -> dict[str, Any]:
                 f"the page needs {', '.join(missing)}, and this run ended after {[*before][-1]}",
                 "run it on with vitw run --until report and its own settings",
             )
+        after.pop(NAME, None)
+        certified = {NAME: certificate} if certificate else standing(storage, tables)
+        shown = tables | table_of(certified)
         keyed = LostSecret(finished.secret_fingerprint)  # a page hashes nothing
         setup = RunSetup(
             config,
@@ -55,10 +62,12 @@ def rewrite_report(storage: Storage, top: int | None = None) -> dict[str, Any]:
             inputs=(),  # a page reads tables only
             shapes={},
         )
-        folder = stage_folder(setup, STAGE, tables, [folder_name(m) for m in before.values()])
-        context = StageContext(**vars(setup), folder=folder, tables=tables, manifests=before)
+        made_of = [folder_name(m) for m in (*before.values(), *certified.values())]
+        folder = stage_folder(setup, STAGE, tables, made_of)
+        context = StageContext(**vars(setup), folder=folder, tables=shown, manifests=before)
         manifest = folder.manifest() or run_stage(STAGE, context, lease)
-        result = summarise(setup, {**before, STAGE.name: manifest, **after}, tables)
+        manifests = {**before, STAGE.name: manifest, **after, **certified}
+        result = summarise(setup, manifests, shown)
         result |= {name: record[name] for name in ("inputs", "passed_over") if name in record}
         write_run_file(storage, result)
     return result

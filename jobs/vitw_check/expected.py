@@ -44,6 +44,11 @@ SCHEMAS = {
     "corrected": "measure string!; facet string!; level int8!; label string!; over_facet string; "
     "over string; versus string; raw double; corrected double; low double; high double; "
     "reviewed int64!; reason string",
+    "certificate": "kind string!; headline int64!; sentence int64; claim string!; facet string!; "
+    "label string!; over_facet string; over string; versus string; stated double; from double!; "
+    "to double; baseline string; reader string; paraphrase int64; strict bool; questions string; "
+    "gate int64; conversations int64; estimate double; low double; high double; holds bool; "
+    "choice string; share double; by_chance double; badge string; reason string",
 }
 """Columns, types and `!` for "never null", as the documentation of the tables states them."""
 
@@ -62,6 +67,10 @@ STAGES = {  # in order: what a stage must have read, and what it must have writt
     "statistics": (("extractions", "labels", "taxonomy", "task_assignments"), STATISTICS),
     "report": (("labels", "taxonomy"), ("report.html",)),
     "release": (("labels", "taxonomy"), RELEASE),
+    "certificate": (  # only of a run that was certified
+        ("labels", "taxonomy", "response_types", "associations", "variation", "model_comparison"),
+        ("certificate",),
+    ),
 }
 MADE_BY = {table: stage for stage, (_, tables) in STAGES.items() for table in tables}
 MADE_BY["corrected"] = "statistics"  # only of a run with a reviewed sample

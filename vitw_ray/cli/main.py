@@ -49,6 +49,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "people label a sample of a run, and are compared with the reader",
             "vitw_ray.cli.review",
         ),
+        "certify": Command(
+            "read a sample in other ways: which headlines of the page hold",
+            "vitw_ray.cli.certify",
+        ),
         "report": Command(
             "write the page of a finished run again, from its tables", "vitw_ray.cli.report"
         ),

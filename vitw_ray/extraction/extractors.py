@@ -42,6 +42,7 @@ def extractor_key(config: RunConfig) -> str:
     parts: dict[str, Any] = {
         "extractor": extraction.extractor,
         "transcript_tokens": extraction.transcript_tokens,
+        "strict": extraction.strict,
         "device": config.execution.device,
         "code": code_digest(*kind.code, leaving_out=tuple(NOT_ANSWERS)),
         "facets": [(f.field, f.kind, f.speaker, f.most, f.codes) for f in FACETS],
@@ -59,6 +60,7 @@ def _model_parts(extraction: ExtractionConfig) -> dict[str, Any]:
             "model",
             "questions",
             "answer_form",
+            "paraphrase",
             "explicit_only",
             "salience",
             "evidence",

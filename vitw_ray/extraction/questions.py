@@ -1,7 +1,9 @@
 """The questions put to a language model about a conversation, and the form of its answers.
 
-The wording is in `prompts/`, one folder per set of prompts and one file per question; the form is a
-pydantic model and its JSON schema. Which facets there are, and of which kind, is in `facets.py`.
+The wording is in `prompts/`, one folder per set of prompts and one file per question. Beside it are
+the same sets in other words (`short_1`), for readings that show what hangs on the wording. The form
+is a pydantic model and its JSON schema. Which facets there are, and of which kind, is in
+`facets.py`.
 
 Short questions (the default) put the conversation first, so an engine computes it once, and ask one
 thing at a time: closed questions, of which the probabilities are taken, about the level and the
@@ -39,6 +41,7 @@ from vitw_ray.inference.question import Question
 
 PROMPTS = Path(__file__).parent / "prompts"
 LONG, SHORT = "instructions_first", "short"  # sets of prompts
+LINES = "lines"  # what is said of the form of answers in lines
 OPENINGS = {"rating": '{"subjectivity": ', "kind": "", "values": "", "works": ""}
 """What an answer starts with, where it is not an object with the question's name. Measured: the
 spelling of an answer changes how well its probabilities order conversations."""
@@ -76,46 +79,53 @@ def questions_for(config: ExtractionConfig) -> QuestionSet:
     """The questions of a run."""
     if config.questions == "short":
         return QuestionSet(
-            tuple(_closed(name, codes) for name, codes in LEVEL_CODES.items()),
+            tuple(_closed(config, name, codes) for name, codes in LEVEL_CODES.items()),
             (
                 *(_open(config, facet) for facet in FACETS if facet is not RESPONSE_TYPE),
-                *(_closed(name, codes) for name, codes in RESPONSE_CODES.items()),
+                *(_closed(config, name, codes) for name, codes in RESPONSE_CODES.items()),
             ),
         )
     if config.questions == "one_pass":
         return QuestionSet((_one_pass(config),))
-    level = _separate(
-        config, "subjectivity", [_prompt("subjectivity")], Literal[LEVELS], LEVEL_LINE
-    )
+    wording = [_prompt(config, "subjectivity")]
+    level = _separate(config, "subjectivity", wording, Literal[LEVELS], LEVEL_LINE)
     return QuestionSet((level,), tuple(_about(config, facet) for facet in FACETS))
 
 
-def _closed(name: str, codes: tuple[str, ...]) -> Question:
+def _closed(config: ExtractionConfig, name: str, codes: tuple[str, ...]) -> Question:
     opening = OPENINGS.get(name, f'{{"{name}": "')
     form = _form(name, {name: Literal[codes]})
-    return replace(_short(name, _prompt(name, SHORT), form), codes=codes, opening=opening)
+    question = _short(config, name, _prompt(config, name, SHORT), form)
+    return replace(question, codes=codes, opening=opening)
 
 
 def _open(config: ExtractionConfig, facet: Facet) -> Question:
     explicit_only = facet is AI_VALUES and config.explicit_only
-    wording = _prompt("explicit_only" if explicit_only else facet.field, SHORT)
+    wording = _prompt(config, "explicit_only" if explicit_only else facet.field, SHORT)
     type_ = _type_of(config, facet)
-    marks = [name for name in ("salience", "evidence") if getattr(config, name)]
-    in_lines = config.answer_form == "lines"
+    parts = [wording]
     if facet.kind == "values":
         type_ = _short_list(config, facet)
-        parts = [wording, *(_prompt(m, SHORT) for m in marks)]
+        marks = [name for name in ("salience", "evidence") if getattr(config, name)]
+        strict = ["strict"] if config.strict else []
+        parts += (_prompt(config, name, SHORT) for name in (*strict, *marks))
+        in_lines = config.answer_form == "lines"
         parts.append(_list_lines(config, facet) if in_lines else _list_form(config, facet, marks))
     else:
-        parts = [wording, _prompt(f"{facet.field}_{'lines' if in_lines else 'form'}", SHORT)]
-    question = _short(facet.field, "\n".join(parts), _form(facet.field, {facet.field: type_}))
+        parts.append(_form_of(config, facet.field, SHORT))
+    form = _form(facet.field, {facet.field: type_})
+    question = _short(config, facet.field, "\n".join(parts), form)
     line = line_of(config, facet, marks_of(config)[1:])  # whether it is explicit is not asked
-    return replace(question, lines=(line,)) if in_lines else question
+    return _in_form(config, question, line)
+
+
+def _in_form(config: ExtractionConfig, question: Question, *lines: Line) -> Question:
+    return replace(question, lines=lines) if config.answer_form == "lines" else question
 
 
 def _list_form(config: ExtractionConfig, facet: Facet, marks: Sequence[str]) -> str:
     fewest, most = _list_length(facet, config)
-    return Template(_prompt("list_form", SHORT)).substitute(
+    return Template(_form_of(config, "list", SHORT)).substitute(
         field=facet.field, entries=f"{fewest} to {most} {_entries(marks)}"
     )
 
@@ -124,7 +134,7 @@ def _list_lines(config: ExtractionConfig, facet: Facet) -> str:
     fewest, most = _list_length(facet, config)
     marks = marks_of(config)[1:]
     form = f" in the form {entry_form(marks)}" if marks else ""
-    return Template(_prompt("list_lines", SHORT)).substitute(
+    return Template(_form_of(config, "list", SHORT)).substitute(
         entries=f"{fewest} to {most} values{form}", none="" if fewest else ", or a hyphen for none"
     )
 
@@ -134,7 +144,9 @@ def _list_length(facet: Facet, config: ExtractionConfig) -> tuple[int, int]:
 
     A reply always shows something; what a user holds and what an assistant declares may be nothing.
     """
-    return (2, 5) if facet is AI_VALUES and not config.explicit_only else (0, 3)
+    if facet is AI_VALUES and not config.explicit_only:
+        return (1 if config.strict else 2), 5
+    return 0, 3
 
 
 def _entries(marks: Sequence[str]) -> str:
@@ -163,102 +175,88 @@ def _list_of(entry: Any, config: ExtractionConfig, facet: Facet) -> Any:
     return Annotated[list[entry], Field(min_length=fewest, max_length=facet.most)]
 
 
-def _short(name: str, wording: str, answer: type[BaseModel]) -> Question:
+def _short(config: ExtractionConfig, name: str, wording: str, answer: type[BaseModel]) -> Question:
+    opening = (_prompt(config, part, SHORT) for part in ("reader", "conversation"))
     return Question(
         name=name,
-        before=_joined(_prompt("reader", SHORT), _prompt("conversation", SHORT)),
-        after=f"{_prompt('cue', SHORT)} {wording}",
+        before=_joined(*opening),
+        after=f"{_prompt(config, 'cue', SHORT)} {wording}",
         answer=answer,
     )
 
 
 def _one_pass(config: ExtractionConfig) -> Question:
-    in_lines = config.answer_form == "lines"
     question = Question(
         name="one_pass",
         before=_joined(
-            _prompt("reader"),
-            _prompt("subjectivity"),
+            _prompt(config, "reader"),
+            _prompt(config, "subjectivity"),
             *(_definition(config, facet) for facet in FACETS),
             *_value_marks(config),
             _one_pass_form(config),
-            *([_writing(config, FACETS)] if in_lines else []),
-            _prompt("conversation"),
+            *([_writing(config, FACETS)] if config.answer_form == "lines" else []),
+            _prompt(config, "conversation"),
         ),
-        after=_prompt("cue_lines" if in_lines else "cue"),
+        after=_cue(config),
         answer=_gated_answer(config),
     )
-    if not in_lines:
-        return question
-    lines = (LEVEL_LINE, *(line_of(config, facet, marks_of(config)) for facet in FACETS))
     below = tuple(str(level) for level in LEVELS if level < config.subjective_from)
-    return replace(question, lines=lines, ends_with=below)
+    lines = (line_of(config, facet, marks_of(config)) for facet in FACETS)
+    return _in_form(config, replace(question, ends_with=below), LEVEL_LINE, *lines)
 
 
 def _one_pass_form(config: ExtractionConfig) -> str:
     *first, last = (f"`{facet.field}`" for facet in FACETS)
-    form = Template(_prompt("one_pass_lines" if config.answer_form == "lines" else "one_pass_form"))
+    form = Template(_form_of(config, "one_pass"))
     named = form.safe_substitute(facets=f"{', '.join(first)} and {last}")
-    return Template(textwrap.fill(named, PROMPT_WIDTH)).substitute(gate=config.subjective_from)
+    filled = Template(textwrap.fill(named, PROMPT_WIDTH))
+    return filled.substitute(gate=config.subjective_from)
 
 
 def _writing(config: ExtractionConfig, facets: Sequence[Facet]) -> str:
     """How lists and codes are written in lines, where there are any."""
     parts = []
     if any(facet.kind == "values" for facet in facets):
-        form = Template(_prompt("values_lines"))
+        form = Template(_form_of(config, "values"))
         parts.append(form.substitute(entry=entry_form(marks_of(config))))
     for facet in facets:
         if facet.kind == "code":
             letters = ", ".join(f"{letter} {code}" for letter, code in letters_of(facet))
-            form = Template(_prompt("code_lines"))
+            form = Template(_form_of(config, "code"))
             parts.append(form.substitute(field=facet.field, letters=letters))
     return textwrap.fill(" ".join(parts), PROMPT_WIDTH)
 
 
 def _about(config: ExtractionConfig, facet: Facet) -> Question:
     marks = _value_marks(config) if facet.kind == "values" else []
+    wording = [_definition(config, facet), *marks]
     if config.answer_form == "lines" and facet.kind != "phrase":
-        marks = [*marks, _writing(config, [facet])]
-    return _separate(
-        config,
-        facet.field,
-        [_definition(config, facet), *marks],
-        _type_of(config, facet),
-        line_of(config, facet, marks_of(config)),
-    )
+        wording.append(_writing(config, [facet]))
+    line = line_of(config, facet, marks_of(config))
+    return _separate(config, facet.field, wording, _type_of(config, facet), line)
 
 
 def _separate(
     config: ExtractionConfig, field: str, wording: list[str], type_: Any, line: Line
 ) -> Question:
-    in_lines = config.answer_form == "lines"
-    form = Template(_prompt("separate_lines" if in_lines else "separate_form"))
-    return Question(
+    form = Template(_form_of(config, "separate")).substitute(field=field)
+    question = Question(
         name=field,
-        before=_joined(_prompt("reader"), _prompt("conversation")),
-        after=_joined(
-            *wording,
-            form.substitute(field=field),
-            _prompt("cue_lines" if in_lines else "cue"),
-        ),
+        before=_joined(_prompt(config, "reader"), _prompt(config, "conversation")),
+        after=_joined(*wording, form, _cue(config)),
         answer=_form(field, {field: type_}),
-        lines=(line,) if in_lines else (),
     )
+    return _in_form(config, question, line)
 
 
 def _definition(config: ExtractionConfig, facet: Facet) -> str:
     explicit_only = facet is AI_VALUES and config.explicit_only
-    return _prompt("explicit_only" if explicit_only else facet.field)
+    return _prompt(config, "explicit_only" if explicit_only else facet.field)
 
 
 def _value_marks(config: ExtractionConfig) -> list[str]:
-    marks = [_prompt("explicit")]
-    if config.salience:
-        marks.append(_prompt("salience"))
-    if config.evidence:
-        marks.append(_prompt("evidence"))
-    return marks
+    asked = [name for name in ("strict", "salience", "evidence") if getattr(config, name)]
+    return [_prompt(config, name) for name in ("explicit", *asked)]
 
 
 def _gated_answer(config: ExtractionConfig) -> type[BaseModel]:
@@ -298,6 +296,21 @@ def _joined(*parts: str) -> str:
     return "\n\n".join(parts)
 
 
+def _prompt(config: ExtractionConfig, name: str, of: str = LONG) -> str:
+    return _read(f"{of}_{config.paraphrase}" if config.paraphrase else of, name)
+
+
+def _form_of(config: ExtractionConfig, name: str, of: str = LONG) -> str:
+    """What is said of the form of an answer; of lines it is said in one way in all wordings."""
+    if config.answer_form == "lines":
+        return _read(LINES, name)
+    return _prompt(config, f"{name}_form", of)
+
+
+def _cue(config: ExtractionConfig) -> str:
+    return _read(LINES, "cue") if config.answer_form == "lines" else _prompt(config, "cue")
+
+
 @cache
-def _prompt(name: str, of: str = LONG) -> str:
-    return (PROMPTS / of / f"{name}.md").read_text(encoding="utf-8").strip()
+def _read(folder: str, name: str) -> str:
+    return (PROMPTS / folder / f"{name}.md").read_text(encoding="utf-8").strip()

@@ -45,7 +45,7 @@ def environment(*folders: Path) -> Environment:
         "matching_note": reader_check.matching_note,
     }
     made.globals["interval"] = wording.interval
-    for name in ("page", "explorer"):
+    for name in ("page", "explorer", "certificate"):
         css = (TEMPLATES / f"{name}.css").read_text(encoding="utf-8")
         made.globals[f"{name}_css"] = Markup(css)
     return made

@@ -17,6 +17,7 @@ from vitw_ray.facts import RunFacts
 from vitw_ray.records import TABLES
 from vitw_ray.report import sections, tree_view
 from vitw_ray.report.assistants_view import view_of
+from vitw_ray.report.certificate_view import certificate_view
 from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.corrected_view import corrected_view
 from vitw_ray.report.explorer.data import explorer_data, largest_assistants
@@ -90,6 +91,7 @@ def render(
         models=view_of(compared, FEW),
         spreads=spreads,
         corrected=corrected_view(known["corrected"], names, top),
+        certificate=certificate_view(known["certificate"], names),
     )
 
 

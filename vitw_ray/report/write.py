@@ -16,7 +16,8 @@ TABLES = (
     "cooccurrence",
     "model_comparison",
 )
-OPTIONAL = ("corrected",)  # of a run with a reviewed sample; the key of its stage covers it
+OPTIONAL = ("corrected", "certificate")
+"""Of a run with a reviewed sample, and of one that was certified; their folders are in the key."""
 
 
 def write_report(context: StageContext) -> StageReport:

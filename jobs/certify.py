@@ -1,0 +1,11 @@
+r"""Which headlines of a finished run hold however its conversations are read. As `vitw certify`.
+
+ray job submit --working-dir . -- python jobs/certify.py s3://bucket/runs/mine --sample 2000
+"""
+
+import sys
+
+from vitw_ray.cli.main import leave, main
+
+if __name__ == "__main__":
+    leave(main(["certify", *sys.argv[1:]]))
