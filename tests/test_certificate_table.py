@@ -162,7 +162,7 @@ def test_the_page_shows_badges_shares_and_curves_and_nothing_without_a_certifica
     curves = re.findall(r'<svg class="speccurve"[^>]*aria-label="([^"]+)"', section)
     assert len(curves) == 4
     assert all("in 16 specifications" in one for one in curves)
-    assert "care is shown more often than honesty" in curves[0]
+    assert "care is the most common AI value" in curves[0]
     empty = TABLES | {"certificate": table.slice(0, 0)}
     assert render(empty, RUN).count("speccurve") == 0
 

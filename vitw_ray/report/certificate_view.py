@@ -34,7 +34,7 @@ BADGES = {
 }
 WORST_FIRST = ("hangs_on_the_wording", None, "holds_in_most", "holds_in_all")
 SENTENCES = {
-    "most_common": "{label} is shown more often than {versus}",
+    "most_common": "{label} is the most common AI value",
     "depends": "{label} depends on the task more than the typical value",
     "together": "{label} goes with {over}",
     "resists": "the share of resistance is about the same",

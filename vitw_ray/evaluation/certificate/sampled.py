@@ -4,6 +4,7 @@ Tasks and assistants are those of the run in every specification: the certificat
 and responses are read, not how tasks are grouped.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -124,7 +125,7 @@ def cells_of(headline: Headline, sample: Sample, answers: Answers, gate: int) ->
         shown = _has(answers, headline.facet, headline.label)
     other, within = everywhere, everywhere
     if headline.claim == "most_common":
-        other = _has(answers, headline.facet, headline.versus or "")
+        other = _has(answers, headline.facet, _rival(answers, headline, base))
     elif headline.claim == "differs":
         models = np.array([model or "" for model in sample.models])
         other = models == headline.over
@@ -132,6 +133,14 @@ def cells_of(headline: Headline, sample: Sample, answers: Answers, gate: int) ->
     elif headline.over is not None:
         other = _other(headline, sample, answers)
     return Cells(base, shown, other, within, task)
+
+
+def _rival(answers: Answers, headline: Headline, base: Mask) -> str:
+    """The most common other label of a reading: another one may lead than in the run."""
+    shown = answers.values[headline.facet]
+    counts = Counter(label for place in np.flatnonzero(base) for label in shown[place])
+    del counts[headline.label]
+    return min(counts, key=lambda label: (-counts[label], label), default=headline.versus or "")
 
 
 def _other(headline: Headline, sample: Sample, answers: Answers) -> Mask:
