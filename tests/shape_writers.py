@@ -418,6 +418,23 @@ def preference(p: Planted) -> list[Row]:
     return [{"id": p.conversation_id, "prompt": messages, "chosen": [answer], "rejected": worse}]
 
 
+def several_answers(p: Planted) -> list[Row]:
+    asked, told = p.texts[:2]
+    by_name = {p.model: told, OTHER_MODEL: "Another answer."}
+    completions = [
+        {
+            "annotations": {"honesty": {"Rating": "5", "Rationale": "It is."}},
+            "custom_system_prompt": "Be honest.",
+            "model": model,
+            "overall_score": 7.5,
+            "response": response,
+        }
+        for model, response in by_name.items()
+    ]
+    about = {"id": p.prompt_id, "source": "evol_instruct", "models": list(by_name)}
+    return [{**about, "instruction": asked, "completions": completions}]
+
+
 def alpaca(p: Planted) -> list[Row]:
     asked, told = p.texts[:2]
     return [{"instruction": asked, "input": "", "output": told}]
@@ -463,11 +480,14 @@ WRITERS: dict[str, Callable[[Planted], list[Row]]] = {
     "inspect": inspect,
     "assistants": assistants,
     "message-rows": message_rows,
+    "several-answers": several_answers,
     "preference": preference,
     "alpaca": alpaca,
     "prompt-response": prompt_response,
 }
-ONE_EXCHANGE = {"gemini-takeout", "alpaca", "prompt-response"}
+OTHER_MODEL = "other-model"
+"""Has answered the same prompt, in shapes whose rows hold several answers."""
+ONE_EXCHANGE = {"gemini-takeout", "several-answers", "alpaca", "prompt-response"}
 """Shapes whose rows hold one question and its answer."""
 
 _WHOLE = "conversation_id account model created_at"
@@ -505,6 +525,7 @@ HOLDS: dict[str, str] = {
     "inspect": "prompt_id model",
     "assistants": "conversation_id created_at",
     "message-rows": _WHOLE,
+    "several-answers": "prompt_id model",
     "preference": "conversation_id",
     "alpaca": "",
     "prompt-response": "conversation_id model created_at",

@@ -63,6 +63,7 @@ SourceFormat = Literal[
     "inspect",
     "assistants",
     "message-rows",
+    "several-answers",
     "preference",
     "alpaca",
     "prompt-response",

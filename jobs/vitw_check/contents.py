@@ -139,7 +139,9 @@ def check_raw(run: CheckedRun) -> Problems:
 def _sample(run: CheckedRun) -> Iterator[tuple[str, _Sampled]]:
     taken: dict[str, _Sampled] = {}
     for source in run.inputs:
-        for raw in raw_rows(source):
+        for _, raw in raw_rows(source):
+            if raw is None:
+                continue
             names = [str(value) for value in map(_plain_id, map(raw.get, IDS)) if value is not None]
             if not names or not any(isinstance(raw.get(name), list) for name in MESSAGES):
                 continue

@@ -63,6 +63,8 @@ class Shape:
     """Columns that hold numbers or truth values, which a table may have as text."""
     grouped_by: str = ""
     """Path to the id that the rows of one conversation share; such rows are read together."""
+    several: str = ""
+    """Columns that hold a list of answers, each of which makes a conversation of its own."""
     joins_files: bool = False
     """Such rows may lie in several files of a folder, which are then read together."""
     role: str = ""

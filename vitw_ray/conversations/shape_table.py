@@ -355,7 +355,21 @@ TABLE = (  # most specific first
         grouped_by="conversation_id session_id chat_id conversationId",
         scalars="turn turn_index index position",
     ),
-    # --- one question and its answer
+    # --- one question and its answer, or several
+    Shape(
+        "several-answers",
+        (
+            "instruction:text completions:list completions.*.response",
+            "prompt:text answers:list answers.*.model",
+        ),
+        messages="instruction prompt",
+        prompted=True,
+        several="completions answers",
+        answer="completions answers",
+        prompt_id="prompt_id id",
+        model="completions.model answers.model",
+        opened="completions answers",
+    ),
     Shape(
         "preference",
         ("chosen:turns rejected", "prompt:text chosen:text rejected"),
