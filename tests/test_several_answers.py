@@ -3,9 +3,12 @@
 import itertools
 import json
 from collections import Counter, defaultdict
+from types import SimpleNamespace
 
 import pytest
 from reading_stage import read_stage
+from vitw_check.contents import check_answers
+from vitw_check.rows import check_conservation, check_rejects
 
 from vitw_ray.conversations import grouping
 from vitw_ray.conversations.inspection import inspect_input, lines
@@ -148,3 +151,64 @@ def test_nectar_is_read_with_the_conversation_before_the_answers():
     assert [row["messages"] for row in found] == [
         [*before, ("assistant", answer)] for answer in ("Because.", "No.")
     ]
+
+
+def checked(stage, folder):
+    """A finished stage as the checker sees a run."""
+    return SimpleNamespace(
+        manifests={
+            "conversations": {
+                "rows_in": stage.report.rows_in,
+                "rows_out": stage.report.rows_out,
+                "rejected": stage.report.rejected,
+                "details": dict(stage.report.details),
+            },
+            "extractions": {"rows_in": stage.report.rows_out, "rows_out": stage.report.rows_out},
+        },
+        inputs=[
+            {
+                "name": path.name,
+                "url": str(path),
+                "size_bytes": path.stat().st_size,
+                "content": "lines",
+                "shape": "several-answers",
+            }
+            for path in sorted((folder / "in").iterdir())
+        ],
+        rows_by_file={"a.jsonl": stage.report.rows_in},
+        entries=lambda table: [{"path": table}],
+        part=lambda table: stage.table(table).to_pylist(),
+        rows=lambda table, columns=None: stage.table(
+            "rejects" if table == "rejects" else "conversations"
+        ).to_pylist(),
+    )
+
+
+@pytest.fixture
+def run(read, tmp_path):
+    row = full(0)
+    row["completions"][1]["response"] = row["completions"][2]["response"] = None
+    return checked(read([row, full(1), full(2)]), tmp_path / "0")
+
+
+CHECKS = (check_conservation, check_rejects, check_answers)
+
+
+def test_the_checker_counts_the_answers_of_a_row(run):
+    assert [problem for check in CHECKS for problem in check(run)] == []
+
+
+@pytest.mark.parametrize("stated", [8, 10])
+def test_the_checker_tells_answers_that_are_counted_wrongly(run, stated):
+    run.manifests["conversations"]["details"]["further_answers"] = stated
+    told = [problem for check in CHECKS for problem in check(run)]
+    assert told == [
+        f"rows and further answers: stated {3 + stated}, found 12",
+        f"9 answers stand beside the first one of their row, and {stated} are counted",
+    ]
+
+
+def test_a_row_is_rejected_as_often_as_it_has_answers_at_most(run):
+    run.manifests["conversations"]["details"]["further_answers"] = 0
+    (told,) = check_rejects(run)
+    assert told == "rejects row 1: the same row of the same file a second time"
