@@ -23,7 +23,10 @@ _MAX_DEPTH = 8  # ours: response.body.choices[0].message.content[0] has six leve
 
 def is_answered(turns: list[Turn]) -> bool:
     """Whether the assistant has spoken last."""
-    return bool(turns) and turns[-1][0] == "assistant" and bool(turns[-1][1].strip())
+    if not turns or turns[-1][0] != "assistant":
+        return False
+    text = turns[-1][1]
+    return text != "" and not text.isspace()
 
 
 def with_answer(turns: list[Turn], answer: Any, repairs: Repairs) -> list[Turn]:
