@@ -418,6 +418,19 @@ def preference(p: Planted) -> list[Row]:
     return [{"id": p.conversation_id, "prompt": messages, "chosen": [answer], "rejected": worse}]
 
 
+def moss(p: Planted) -> list[Row]:
+    turns = {
+        f"turn_{n}": {
+            "Human": f"<|Human|>: {asked}<eoh>\n",
+            "Inner Thoughts": "<|Inner Thoughts|>: None<eot>\n",
+            "Commands": "<|Commands|>: None<eoc>\n",
+            "MOSS": f"<|MOSS|>: {told}<eom>\n",
+        }
+        for n, (asked, told) in enumerate(zip(p.texts[::2], p.texts[1::2], strict=True), 1)
+    }
+    return [{"conversation_id": p.conversation_id, "num_turns": len(turns), "chat": turns}]
+
+
 def several_answers(p: Planted) -> list[Row]:
     asked, told = p.texts[:2]
     by_name = {p.model: told, OTHER_MODEL: "Another answer."}
@@ -465,6 +478,7 @@ WRITERS: dict[str, Callable[[Planted], list[Row]]] = {
     "ai-studio": ai_studio,
     "gemini-takeout": gemini_takeout,
     "claude-code": claude_code,
+    "moss": moss,
     "pairs": pairs,
     "batch": batch,
     "helicone": helicone,
@@ -510,6 +524,7 @@ HOLDS: dict[str, str] = {
     "ai-studio": "model",
     "gemini-takeout": "created_at",
     "claude-code": "conversation_id model created_at",
+    "moss": "conversation_id",
     "pairs": "conversation_id",
     "batch": "conversation_id account model",
     "helicone": _WHOLE,

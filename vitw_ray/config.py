@@ -48,6 +48,7 @@ SourceFormat = Literal[
     "gemini-takeout",
     "claude-code",
     "oasst-messages",
+    "moss",
     "pairs",
     "batch",
     "helicone",

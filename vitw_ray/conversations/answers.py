@@ -98,7 +98,10 @@ _ITEMS = (
 """Types of the items that an API's output is a list of."""
 
 
+_GENERATIONS = (None, "Generation", "ChatGeneration", "ChatGenerationChunk")  # of LangChain
+
+
 def _is_candidate(value: dict[str, Any]) -> bool:
-    return value.get("type") is None and any(
+    return value.get("type") in _GENERATIONS and any(
         value.get(key) for key in (*_WITHIN, *_TEXTS, "generation_info")
     )
