@@ -39,9 +39,10 @@ class ReadStage:
 
     def __init__(self, folder: Path, inputs: list[str], settings: Mapping[str, Any]) -> None:
         storage = Storage(str(folder / "out"))
-        found = survey(list_input(inputs), "vitw")
+        settings = {"source_format": "vitw", **settings}
+        found = survey(list_input(inputs), settings["source_format"])
         context = StageContext(
-            config=RunConfig(conversations=ConversationsConfig(source_format="vitw", **settings)),
+            config=RunConfig(conversations=ConversationsConfig(**settings)),
             storage=storage,
             folder=StageFolder(storage, "1_conversations-test"),
             keyed=Keyed(b"a key for tests"),

@@ -89,6 +89,7 @@ class RunFolder:
     vectors_of: str = "private/vectors-0/0.parquet"
     texts_embedded: int = 2
     same_messages: int = 0
+    further_answers: int = 0
     raw: list[Row] = field(default_factory=list)  # what the lines of the input hold
 
     def all(self, table: str) -> list[Row]:
@@ -144,6 +145,7 @@ class RunFolder:
             return {"vector_files": [self.vectors_of], "texts_embedded": self.texts_embedded}
         if stage == "conversations":
             counts = {"same_messages": self.same_messages, "identical": 0}
+            counts["further_answers"] = self.further_answers
             return {"rows_by_file": self.rows_by_file, **counts}
         return {}
 

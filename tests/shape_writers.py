@@ -418,6 +418,36 @@ def preference(p: Planted) -> list[Row]:
     return [{"id": p.conversation_id, "prompt": messages, "chosen": [answer], "rejected": worse}]
 
 
+def moss(p: Planted) -> list[Row]:
+    turns = {
+        f"turn_{n}": {
+            "Human": f"<|Human|>: {asked}<eoh>\n",
+            "Inner Thoughts": "<|Inner Thoughts|>: None<eot>\n",
+            "Commands": "<|Commands|>: None<eoc>\n",
+            "MOSS": f"<|MOSS|>: {told}<eom>\n",
+        }
+        for n, (asked, told) in enumerate(zip(p.texts[::2], p.texts[1::2], strict=True), 1)
+    }
+    return [{"conversation_id": p.conversation_id, "num_turns": len(turns), "chat": turns}]
+
+
+def several_answers(p: Planted) -> list[Row]:
+    asked, told = p.texts[:2]
+    by_name = {p.model: told, OTHER_MODEL: "Another answer."}
+    completions = [
+        {
+            "annotations": {"honesty": {"Rating": "5", "Rationale": "It is."}},
+            "custom_system_prompt": "Be honest.",
+            "model": model,
+            "overall_score": 7.5,
+            "response": response,
+        }
+        for model, response in by_name.items()
+    ]
+    about = {"id": p.prompt_id, "source": "evol_instruct", "models": list(by_name)}
+    return [{**about, "instruction": asked, "completions": completions}]
+
+
 def alpaca(p: Planted) -> list[Row]:
     asked, told = p.texts[:2]
     return [{"instruction": asked, "input": "", "output": told}]
@@ -448,6 +478,7 @@ WRITERS: dict[str, Callable[[Planted], list[Row]]] = {
     "ai-studio": ai_studio,
     "gemini-takeout": gemini_takeout,
     "claude-code": claude_code,
+    "moss": moss,
     "pairs": pairs,
     "batch": batch,
     "helicone": helicone,
@@ -463,11 +494,14 @@ WRITERS: dict[str, Callable[[Planted], list[Row]]] = {
     "inspect": inspect,
     "assistants": assistants,
     "message-rows": message_rows,
+    "several-answers": several_answers,
     "preference": preference,
     "alpaca": alpaca,
     "prompt-response": prompt_response,
 }
-ONE_EXCHANGE = {"gemini-takeout", "alpaca", "prompt-response"}
+OTHER_MODEL = "other-model"
+"""Has answered the same prompt, in shapes whose rows hold several answers."""
+ONE_EXCHANGE = {"gemini-takeout", "several-answers", "alpaca", "prompt-response"}
 """Shapes whose rows hold one question and its answer."""
 
 _WHOLE = "conversation_id account model created_at"
@@ -490,6 +524,7 @@ HOLDS: dict[str, str] = {
     "ai-studio": "model",
     "gemini-takeout": "created_at",
     "claude-code": "conversation_id model created_at",
+    "moss": "conversation_id",
     "pairs": "conversation_id",
     "batch": "conversation_id account model",
     "helicone": _WHOLE,
@@ -505,6 +540,7 @@ HOLDS: dict[str, str] = {
     "inspect": "prompt_id model",
     "assistants": "conversation_id created_at",
     "message-rows": _WHOLE,
+    "several-answers": "prompt_id model",
     "preference": "conversation_id",
     "alpaca": "",
     "prompt-response": "conversation_id model created_at",

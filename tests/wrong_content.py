@@ -96,6 +96,17 @@ WRONG: dict[str, tuple[str, Damage]] = {
         "versions",
         edit("rejects", "conversation_id", "invented-chat-9999", reason="identical"),
     ),
+    "a row is superseded by nothing": (
+        "successors",
+        together(
+            edit("rejects", "reason", "superseded", conversation_id="invented-chat-0004"),
+            lambda folder: folder.rejected.update(identical=1, superseded=1),
+        ),
+    ),
+    "answers are counted that no row has": (
+        "answers conservation",
+        lambda folder: setattr(folder, "further_answers", 5),
+    ),
     "messages are repeated and not counted": (
         "duplicates",
         edit("conversations", "messages", SAID_BY_ANOTHER, **ONE),

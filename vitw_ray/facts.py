@@ -220,8 +220,10 @@ def oddities(details: Mapping[str, Any]) -> list[str]:
     repaired, lost = details.get("repaired", {}), details.get("came_out_null", {})
     not_read, others = list(details.get("not_read", ())), details.get("other_not_read", 0)
     not_read += [f"{others} of the input's own"] if others else []
+    further = details.get("further_answers", 0)
     identical, same = details.get("identical", 0), details.get("same_messages", 0)
     told = (
+        (further, f"answers beside the first one of a row, a conversation each: {further:,}"),
         (repaired, f"repaired: {_counted(repaired)}"),
         (lost, f"null although a column of the input holds it: {_counted(lost)}"),
         (not_read, f"columns not read: {', '.join(not_read)}"),

@@ -21,6 +21,8 @@ MARKS = re.compile(
 )
 IDS = ("conversation_id", "conversation_hash", "id")
 MESSAGES = ("messages", "conversation", "conversations", "items")
+ANSWERS = ("completions", "answers")
+MOST_ANSWERS = 256  # of one row; more are a reject
 FIELDS = {  # column of `conversations` -> names under which input files hold it
     "account_id": ("account_id", "hashed_ip"),
     "model": ("model",),
@@ -70,6 +72,22 @@ def check_versions(run: CheckedRun) -> Problems:
         without.discard(row["conversation_id"])
     for name in sorted(map(str, without)):
         yield f"conversation {name}: all its rows were left out as copies or older versions"
+
+
+def check_answers(run: CheckedRun) -> Problems:
+    """Of rows with several answers, each answer is counted."""
+    stated = run.manifests["conversations"]["details"].get("further_answers", 0)
+    sources = [source for source in run.inputs if source.get("shape") == "several-answers"]
+    found = rows = 0
+    for source in sources:
+        for _, raw in raw_rows(source):
+            rows += 1
+            lists = [raw[name] for name in ANSWERS if raw and isinstance(raw.get(name), list)]
+            if lists and len(lists[0]) <= MOST_ANSWERS:
+                found += max(0, len(lists[0]) - 1)
+    is_whole = rows == sum(run.rows_by_file.get(source["name"], 0) for source in sources)
+    if found > stated or (is_whole and found != stated):
+        yield f"{found} answers stand beside the first one of their row, and {stated} are counted"
 
 
 def check_duplicates(run: CheckedRun) -> Problems:
@@ -139,7 +157,9 @@ def check_raw(run: CheckedRun) -> Problems:
 def _sample(run: CheckedRun) -> Iterator[tuple[str, _Sampled]]:
     taken: dict[str, _Sampled] = {}
     for source in run.inputs:
-        for raw in raw_rows(source):
+        for _, raw in raw_rows(source):
+            if raw is None:
+                continue
             names = [str(value) for value in map(_plain_id, map(raw.get, IDS)) if value is not None]
             if not names or not any(isinstance(raw.get(name), list) for name in MESSAGES):
                 continue

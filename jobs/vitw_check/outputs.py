@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from .expected import PCT_TOLERANCE, PLAIN
 from .problems import Note, Problems, off
+from .raw_rows import packing
 from .reading import Row
 from .recounting import CheckedRun
 
@@ -83,19 +84,6 @@ def input_rows(source: Row) -> int | None:
         except (OSError, pa.ArrowException):
             return None
     return rows
-
-
-def packing(source: Row) -> tuple[str | None, str | None]:
-    """How a file is compressed, and its layout; both None for a kind that is not counted."""
-    said, name = source.get("content"), source["url"]
-    if said is None:  # of a version that went by the name
-        ending = re.search(r"\.(?:jsonl|ndjson)(\.gz|\.zst)?$", name)
-        codec = {".gz": "gzip", ".zst": "zstd"}.get((ending and ending[1]) or "")
-        return codec, "lines" if ending else "parquet" if name.endswith(".parquet") else None
-    *layers, layout = said.split(" ")
-    counted = layout in ("lines", "parquet") and layers in ([], ["gzip"], ["zstd"])
-    counted = counted and not (layers and layout == "parquet")
-    return (layers[0] if layers else None, layout) if counted else (None, None)
 
 
 def check_inputs(run: CheckedRun) -> Problems:

@@ -15,19 +15,25 @@ from .reading import Row
 
 ROWS = 2000  # ours: of each file
 LONGEST = 1 << 24  # ours: bytes of a line; longer ones are not compared
-LINES = re.compile(r"\.(jsonl|ndjson)(\.gz|\.zst)?$", re.IGNORECASE)
-CODECS = {"gz": "gzip", "zst": "zstd"}
+BLANK = b" \t\r\n\xef\xbb\xbf\x1e,"  # around a row
 
 
-def raw_rows(source: Row) -> Iterator[Row]:
-    """Rows of an input file that are objects; none when it is gone, changed or of another kind."""
+def raw_rows(source: Row) -> Iterator[tuple[int, Row | None]]:
+    """Numbers and rows of an input file; None for a row that is no object.
+
+    There are none when the file is gone, changed, damaged or of another kind.
+    """
+    codec, layout = packing(source)
+    if layout is None or source.get("member") or "::" in source["url"]:
+        return
     fs, path = fsspec.core.url_to_fs(source["url"])
     if not fs.exists(path) or fs.size(path) != source["size_bytes"]:
         return
     with fs.open(path, "rb") as handle:
         try:
-            rows = _table(handle) if path.endswith(".parquet") else _lines(handle, path)
-            yield from islice((row for row in rows if isinstance(row, dict)), ROWS)
+            rows = _table(handle) if layout == "parquet" else _lines(handle, codec)
+            for number, row in enumerate(islice(rows, ROWS)):
+                yield number, row if isinstance(row, dict) else None
         except (OSError, ValueError, RecursionError, pa.ArrowException):
             return
 
@@ -37,14 +43,31 @@ def _table(handle: Any) -> Iterator[Any]:
         yield from batch.to_pylist()
 
 
-def _lines(handle: Any, path: str) -> Iterator[Any]:
-    if not LINES.search(path):
-        return
-    codec = CODECS.get(path.rsplit(".", 1)[-1].lower())
+def _lines(handle: Any, codec: str | None) -> Iterator[Any]:
     file = pa.PythonFile(handle, "r")
     lines = io.BufferedReader(pa.CompressedInputStream(file, codec)) if codec else handle  # type: ignore[arg-type]
     while line := lines.readline(LONGEST):
-        try:
-            yield json.loads(line)
-        except (ValueError, RecursionError):
-            continue
+        text = line.strip(BLANK)
+        if text.startswith(b"[") or len(line) == LONGEST:
+            return
+        if text:
+            try:
+                row = json.loads(text)
+            except (ValueError, RecursionError):
+                if b"}{" in text:  # not one row a line
+                    return
+                row = None
+            yield row
+
+
+def packing(source: Row) -> tuple[str | None, str | None]:
+    """How a file is compressed, and its layout; both None for a kind that is not counted."""
+    said, name = source.get("content"), source["url"]
+    if said is None:  # of a version that went by the name
+        ending = re.search(r"\.(?:jsonl|ndjson)(\.gz|\.zst)?$", name)
+        codec = {".gz": "gzip", ".zst": "zstd"}.get((ending and ending[1]) or "")
+        return codec, "lines" if ending else "parquet" if name.endswith(".parquet") else None
+    *layers, layout = said.split(" ")
+    counted = layout in ("lines", "parquet") and layers in ([], ["gzip"], ["zstd"])
+    counted = counted and not (layers and layout == "parquet")
+    return (layers[0] if layers else None, layout) if counted else (None, None)

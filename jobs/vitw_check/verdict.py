@@ -29,6 +29,7 @@ from . import (
     response_types,
     rows,
     shares,
+    successors,
     tables,
     trees,
     vectors,
@@ -59,6 +60,8 @@ CHECKS: dict[str, Callable[[CheckedRun], Problems]] = {
     "spoken": contents.check_spoken,
     "times": contents.check_times,
     "versions": contents.check_versions,
+    "successors": successors.check_successors,
+    "answers": contents.check_answers,
     "duplicates": contents.check_duplicates,
     "raw": contents.check_raw,
     # labels

@@ -23,7 +23,10 @@ _MAX_DEPTH = 8  # ours: response.body.choices[0].message.content[0] has six leve
 
 def is_answered(turns: list[Turn]) -> bool:
     """Whether the assistant has spoken last."""
-    return bool(turns) and turns[-1][0] == "assistant" and bool(turns[-1][1].strip())
+    if not turns or turns[-1][0] != "assistant":
+        return False
+    text = turns[-1][1]
+    return text != "" and not text.isspace()
 
 
 def with_answer(turns: list[Turn], answer: Any, repairs: Repairs) -> list[Turn]:
@@ -95,7 +98,10 @@ _ITEMS = (
 """Types of the items that an API's output is a list of."""
 
 
+_GENERATIONS = (None, "Generation", "ChatGeneration", "ChatGenerationChunk")  # of LangChain
+
+
 def _is_candidate(value: dict[str, Any]) -> bool:
-    return value.get("type") is None and any(
+    return value.get("type") in _GENERATIONS and any(
         value.get(key) for key in (*_WITHIN, *_TEXTS, "generation_info")
     )

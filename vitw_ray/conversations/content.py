@@ -31,7 +31,7 @@ _PART_NAMES = {
     IMAGE: "image image_url input_image output_image image_asset_pointer image_generation_call",
     AUDIO: "audio input_audio output_audio audio_asset_pointer audio_url "
     "real_time_user_audio_video_asset_pointer",
-    THINKING: "thinking redacted_thinking reasoning reasoning_content thought thoughts THINK",
+    THINKING: "think thinking redacted_thinking reasoning reasoning_content thought thoughts THINK",
     TOOL_CALL: "tool_use server_tool_use mcp_tool_use function_call tool-call tool_call "
     "tool-invocation dynamic-tool TOOL_SEARCH SEARCH",
     TOOL_MESSAGE: "tool_result mcp_tool_result function_call_output tool-result tool_output "

@@ -16,6 +16,7 @@ from vitw_ray.conversations.messages import read_turns, said
 from vitw_ray.conversations.paths import at, first, paths
 from vitw_ray.conversations.prompts import transcript_turns
 from vitw_ray.marks import ATTACHMENT, SYSTEM_MESSAGE, THINKING, TOOL_CALL
+from vitw_ray.records import Role
 
 
 @dataclass
@@ -70,6 +71,23 @@ def _chatgpt_turn(message: Raw, repairs: Repairs) -> list[Turn]:
         repairs["part_unknown"] += 1
         words = ATTACHMENT
     return read_turns([{"role": role, "content": words}], repairs)
+
+
+def deepseek(raw: Raw, repairs: Repairs) -> Told:
+    """A conversation of a DeepSeek export; messages of the older one take turns and name nobody."""
+    nodes = raw.get("mapping")
+    if not isinstance(nodes, dict):
+        raise RowRejected("messages_missing" if nodes is None else "messages_wrong_type")
+    branch, elsewhere = follow(list(nodes.values()), raw.get("current_node"), repairs)
+    told = [node.get("message") for node in branch if isinstance(node, dict)]
+    spoken = [message for message in told if isinstance(message, dict)]
+    named = [
+        message if "fragments" in message else {"role": ("user", "assistant")[n % 2], **message}
+        for n, message in enumerate(spoken)
+    ]
+    models = (message.get("model") for message in reversed(spoken))
+    model = next((name for name in models if isinstance(name, str) and name), None)
+    return Told(read_turns(named, repairs), elsewhere, {"model": model})
 
 
 def oasst(raw: Raw, repairs: Repairs) -> Told:
@@ -137,6 +155,29 @@ def alpaca(raw: Raw, repairs: Repairs) -> Told:
     question = "\n\n".join(text for text in asked if isinstance(text, str) and text)
     turns = [said("user", question, repairs), said("assistant", raw.get("output"), repairs)]
     return Told(earlier_pairs(raw, repairs) + turns)
+
+
+_MOSS_TURN = re.compile(r"\[(Human|MOSS)\]: (.*?)(?:<eo[ah]>|\Z)", re.DOTALL)
+_MOSS_MARKS = re.compile(r"\A<\|(?:Human|MOSS)\|>: ?|(?:<eo[hma]>)?\s*\Z")
+
+
+def moss(raw: Raw, repairs: Repairs) -> Told:
+    """The original data of MOSS: numbered turns with inner thoughts, or one text."""
+    chat = raw.get("chat")
+    if isinstance(chat, dict):
+        told = [chat[name] for name in sorted(chat, key=lambda name: (len(name), name))]
+    else:
+        found = _MOSS_TURN.findall(str(raw.get("plain_text") or ""))
+        told = [{name: words} for name, words in found]
+    if not told:
+        raise RowRejected("messages_missing")
+    turns: list[Turn] = []
+    speakers: tuple[tuple[str, Role], ...] = (("Human", "user"), ("MOSS", "assistant"))
+    for turn in filter(_is_object, told):
+        for name, role in speakers:
+            if isinstance(turn.get(name), str):
+                turns.append(said(role, _MOSS_MARKS.sub("", turn[name]), repairs))
+    return Told(turns)
 
 
 def earlier_pairs(raw: Raw, repairs: Repairs) -> list[Turn]:

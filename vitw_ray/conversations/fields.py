@@ -137,21 +137,21 @@ def parsed(
         RowRejected: there is nothing to judge.
     """
     _require_both_sides(messages, repairs)
-    return Parsed(
-        conversation_id=None
+    return {
+        "conversation_id": None
         if conversation_id is None
         else read_id(conversation_id, "id", repairs),
-        prompt_id=None if prompt_id is None else read_id(prompt_id, "prompt_id", repairs),
-        account=None if account is None else read_id(account, "account", repairs),
-        model=None if model is None else read_name(model, "model", repairs),
-        language=None if language is None else read_name(language, "language", repairs),
-        source=None if source is None else read_name(source, "source", repairs),
-        created_at=None if created_at is None else read_moment(created_at, repairs),
-        updated_at=None if updated_at is None else read_moment(updated_at, repairs),
-        messages=messages,
-        regenerated=regenerated,
-        repairs=repairs,
-    )
+        "prompt_id": None if prompt_id is None else read_id(prompt_id, "prompt_id", repairs),
+        "account": None if account is None else read_id(account, "account", repairs),
+        "model": None if model is None else read_name(model, "model", repairs),
+        "language": None if language is None else read_name(language, "language", repairs),
+        "source": None if source is None else read_name(source, "source", repairs),
+        "created_at": None if created_at is None else read_moment(created_at, repairs),
+        "updated_at": None if updated_at is None else read_moment(updated_at, repairs),
+        "messages": messages,
+        "regenerated": regenerated,
+        "repairs": repairs,
+    }
 
 
 _WHY_EMPTY = {"message_unreadable": "message_wrong_type", "part_unknown": "content_wrong_type"}

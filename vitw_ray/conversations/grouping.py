@@ -1,7 +1,8 @@
-"""Join rows that are the messages of one conversation, in files of one message a row.
+"""Make rows of one conversation each: join rows of one message, divide rows of several answers.
 
 The rows of a file are joined in memory, up to a stated bound. The joined row has the number of its
 first message; the others are rejects with the reason `joined`, so that every row is accounted for.
+The rows that a row is divided into all have its number.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -15,6 +16,7 @@ from vitw_ray.conversations.shape import Shape
 
 MAX_GROUPED_CHARS = 256_000_000  # ours: about 1 GB in memory
 MAX_GROUPED_ROWS = 500_000  # ours: as many small objects
+MAX_ANSWERS = 256  # ours: of one row; data sets have four to seven
 _PLACES = ("turn", "turn_index", "index", "position", "rank_in_conversation", "message_index")
 
 Row = dict[str, Any] | Reject
@@ -22,7 +24,16 @@ Place = TypeVar("Place", bound=Hashable)
 
 
 def grouped(shape: Shape, rows: Iterable[tuple[Place, Row]]) -> Iterator[tuple[Place, Row]]:
-    """Rows with their places; those of a grouped shape are joined by the id that they share."""
+    """Rows with their places, one conversation each.
+
+    Those of a grouped shape are joined by the id that they share. A row with several answers gives
+    a row for each, one after the other.
+    """
+    if shape.several:
+        for place, row in rows:
+            for part in [row] if isinstance(row, Reject) else _divided(shape, row):
+                yield place, part
+        return
     if not shape.grouped_by:
         yield from rows
         return
@@ -48,6 +59,20 @@ def grouped(shape: Shape, rows: Iterable[tuple[Place, Row]]) -> Iterator[tuple[P
         yield members[0][0], {**joined, "messages": messages}
         for number, _ in members[1:]:
             yield number, Reject("joined")
+
+
+def _divided(shape: Shape, row: Raw) -> Iterator[Row]:
+    """A row for each answer, which stands where the list of them was."""
+    row = dict(shape.as_values(row))
+    for name in shape.several.split():
+        answers = row.get(name)
+        if isinstance(answers, list) and answers:
+            if len(answers) > MAX_ANSWERS:
+                yield Reject("too_many_answers")
+            else:
+                yield from ({**row, name: answer} for answer in answers)
+            return
+    yield row
 
 
 def _in_order(rows: list[Raw]) -> list[Raw]:

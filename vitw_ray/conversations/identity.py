@@ -72,6 +72,14 @@ class Identities:
         """The id of a row that has none."""
         return self._keyed.hex("id", content, ID_BYTES)
 
+    def prompt(self, messages: Sequence[tuple[str, str]]) -> str:
+        """The id of what several assistants answered: the messages before the last, without marks.
+
+        System messages are left out, as each assistant may have got another.
+        """
+        asked = [[role, content] for role, content in messages[:-1] if role != "system"]
+        return self._keyed.hex("prompt", canonical_json(asked), ID_BYTES)
+
     def numbered(self, identity: str, number: int) -> str:
         """The id of a further row that equals one with this id; `number` counts from 1."""
         return self._keyed.hex("id", f"{identity} {number}".encode(), ID_BYTES)

@@ -32,6 +32,8 @@ class ShapeCounts:
     files: int = 0
     files_read_in_part: int = 0
     rows: int = 0
+    further_answers: int = 0
+    """Conversations beside the first one of a row that holds several answers."""
     found: Counter[str] = field(default_factory=Counter)  # rows that hold a value, by field
     not_read: set[str] = field(default_factory=set)  # columns
     repairs: Counter[str] = field(default_factory=Counter)
@@ -72,6 +74,7 @@ class ShapeCounts:
             "files_read_in_part": self.files_read_in_part,
             "rows": self.rows,
             "conversations": read,
+            "further_answers": self.further_answers,
             "null_share": {
                 name: round(1 - self.found[name] / read, 4) if read else None for name in FIELDS
             },
@@ -134,13 +137,16 @@ def _count_files(counted: ShapeCounts, files: Sequence[SourceFile], shape: str, 
         for n, of_file in enumerate(rows)
         for number, raw in islice(of_file, most)
     )
-    for _, raw in grouped(SHAPES[shape], first):
+    before = None
+    for place, raw in grouped(SHAPES[shape], first):
+        counted.rows += place != before
+        counted.further_answers += place == before
+        before = place
         _count(counted, shape, raw)
     return sum(next(of_file, None) is not None for of_file in rows)
 
 
 def _count(counted: ShapeCounts, shape: str, raw: dict[str, Any] | Reject) -> None:
-    counted.rows += 1
     if isinstance(raw, Reject):
         counted.rejects[raw.reason] += 1
         return
@@ -174,7 +180,8 @@ def _shape_lines(name: str, counted: ShapeCounts) -> Iterator[str]:
     yield f"  found         {_listed(_share(f, s) for f, s in null.items() if s < 1)}"
     yield f"  not found     {_listed(field for field, share in null.items() if share == 1)}"
     yield f"  not read      {_listed(told['columns_not_read'])}"
-    yield f"  conversations {told['conversations']:,}"
+    more = f" (rows hold {counted.further_answers:,} further answers)"
+    yield f"  conversations {told['conversations']:,}{more if counted.further_answers else ''}"
     for what in ("turns", "characters"):
         if told[what]:
             least, lower, median, upper, most = (f"{value:,}" for value in told[what])

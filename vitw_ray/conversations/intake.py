@@ -57,6 +57,8 @@ class RowMaker:
         row["invented"] = row["conversation_id"] is None
         if row["invented"]:
             row["conversation_id"] = self.identities.invented(content)
+        if row["prompt_id"] is None and SHAPES[shape].several:
+            row["prompt_id"] = self.identities.prompt(messages)
         row["draw"] = sample_hash(row["conversation_id"], config.sample_seed)
         row["messages"] = [{"role": role, "content": text} for role, text in messages]
         row["chars"], row["turns"] = chars, len(messages)
@@ -109,6 +111,7 @@ class FileReader:
             "opening_size": found.openings.size,
             "repaired": found.repaired,
             "lost": found.lost,
+            "further_answers": found.further_answers,
         }
 
     def _read(self, spans: Sequence[Span], found: "_Unit") -> list[int]:
@@ -121,8 +124,12 @@ class FileReader:
             for number, raw in iter_rows(file, shape, span)
         )
         rows = [0] * len(spans)
+        before = None
         for (n, number), raw in grouped(SHAPES[shape], raws):
-            rows[n] += 1
+            is_further = (n, number) == before  # answer of the same row
+            found.further_answers += is_further
+            rows[n] += not is_further
+            before = n, number
             place = {"file": files[n].name, "row": number}
             if isinstance(raw, Reject):
                 found.writer.add({**place, "reason": raw.reason})
@@ -152,3 +159,4 @@ class _Unit:
     good: int = 0
     repaired: Counter[str] = field(default_factory=Counter)  # by kind
     lost: Counter[str] = field(default_factory=Counter)  # by field
+    further_answers: int = 0  # beside the first one of a row

@@ -19,6 +19,7 @@ from vitw_ray.conversations.reading_units import global_rows
 from vitw_ray.conversations.runs import (
     INDEX,
     OUTGROWN,
+    REJECT_ORDER,
     RUN,
     Cutoffs,
     divide,
@@ -190,9 +191,7 @@ class _PartWriter:
         """Write one part. Each range is sorted by hash and the ranges are in order."""
         table = pa.concat_tables(tables)
         if name == "rejects":
-            table = global_rows(
-                table.sort_by([("file", "ascending"), ("row", "ascending")]), self.starts
-            )
+            table = global_rows(table.sort_by(REJECT_ORDER), self.starts)
         return self.context.folder.write_table(name, table, part, private=True)
 
 

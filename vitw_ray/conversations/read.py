@@ -39,9 +39,10 @@ def read_conversations(context: StageContext) -> StageReport:
     files, rejected = merged.files, merged.rejected
     context.storage.delete_prefix(folder)
     rows_out = sum(file.rows for file in files if file.table == "conversations")
-    if rows_in != rows_out + sum(rejected.values()):
+    if rows_in + read.further_answers != rows_out + sum(rejected.values()):
         raise StageFailed(
-            f"{rows_in} rows were read, {rows_out} kept, {sum(rejected.values())} rejected",
+            f"{rows_in} rows and {read.further_answers} further answers were read,"
+            f" {rows_out} kept, {sum(rejected.values())} rejected",
             "make sure that no other program writes to the run folder, and run again",
         )
     if rows_out == 0:
@@ -51,6 +52,7 @@ def read_conversations(context: StageContext) -> StageReport:
             "check --source-format, the date range and the sample",
         )
     intake = {
+        "further_answers": read.further_answers,
         "repaired": dict(sorted(read.repaired.items())),
         **_not_read(context.not_read),
         "came_out_null": dict(sorted(read.lost.items())),
@@ -91,6 +93,7 @@ class _Read:
     opening_size: float = 0.0
     repaired: Counter[str] = field(default_factory=Counter)  # by kind
     lost: Counter[str] = field(default_factory=Counter)  # by field
+    further_answers: int = 0  # beside the first one of a row; each is a conversation or a reject
 
 
 def _read_files(context: StageContext, folder: str) -> _Read:
@@ -98,7 +101,7 @@ def _read_files(context: StageContext, folder: str) -> _Read:
     read = _Read(Counter({name: 0 for name in context.shapes}))
     with Progress("conversations: read") as progress:
         for result in cluster.stream(reading_units(context.inputs, context.shapes), reader):
-            for name in ("runs", "size", "openings", "opening_size", "good", "spans"):
+            for name in _ADDED:
                 setattr(read, name, getattr(read, name) + result[name])
             for name, _, rows in result["spans"]:
                 read.rows[name] += rows
@@ -106,6 +109,9 @@ def _read_files(context: StageContext, folder: str) -> _Read:
             read.repaired.update(result["repaired"])
             read.lost.update(result["lost"])
     return read
+
+
+_ADDED = ("runs", "size", "openings", "opening_size", "good", "further_answers", "spans")
 
 
 def _by_hash(context: StageContext, folder: str, read: _Read, repeats: Repeats) -> Rows:

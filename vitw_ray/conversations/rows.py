@@ -22,6 +22,7 @@ _TAIL_BYTES = 64 << 10  # ours: what may follow the rows of a document, such as 
 
 LARGE_AT_ONCE = 3  # ours: large rows of a process, of all its threads: 2 GB at most
 _large_rows = threading.BoundedSemaphore(LARGE_AT_ONCE)
+_no_wait = nullcontext()
 
 Raw = dict[str, Any]
 
@@ -58,9 +59,11 @@ def is_message(value: Any) -> bool:
 def decode_row(data: bytes) -> Raw | Reject:
     """Decode one JSON object, or a list of messages as an object with `messages`."""
     value = _decoded(data)
+    if type(value) is dict:  # nearly all rows
+        return value
     if isinstance(value, list) and value and all(map(is_message, value)):
         return {"messages": value}
-    return value if isinstance(value, dict | Reject) else Reject("not_an_object")
+    return value if isinstance(value, Reject) else Reject("not_an_object")
 
 
 def _decoded(data: bytes) -> Any:
@@ -112,7 +115,7 @@ def read_json(
 def _turn(data: bytes | None) -> AbstractContextManager[object]:
     """Wait for a turn to decode a large row, and keep it until the reader asks for the next."""
     is_large = data is not None and len(data) > _SMALL_BYTES
-    return _large_rows if is_large else nullcontext()
+    return _large_rows if is_large else _no_wait
 
 
 def _lines(stream: io.BufferedIOBase, start: int, stop: int | None) -> Iterator[Raw | Reject]:
@@ -126,13 +129,19 @@ def _lines(stream: io.BufferedIOBase, start: int, stop: int | None) -> Iterator[
             at += _skip_line(stream)
             yield Reject("row_too_long")
         elif line.strip(BLANK):
-            with _turn(line):
-                row = decode_row(line)
-                if isinstance(row, dict):
-                    yield row
-                else:
-                    yield from _odd_line(line, row)
-                del row
+            if len(line) > _SMALL_BYTES:
+                with _large_rows:
+                    yield from _line(line)
+            else:
+                yield from _line(line)
+
+
+def _line(line: bytes) -> Iterator[Raw | Reject]:
+    row = decode_row(line)
+    if isinstance(row, dict):
+        yield row
+    else:
+        yield from _odd_line(line, row)
 
 
 def _skip_line(stream: io.BufferedIOBase) -> int:

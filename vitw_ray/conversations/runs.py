@@ -40,6 +40,8 @@ INDEX = pa.schema([field for field in RUN if field.name not in _HELD])
 """The columns of `RUN` needed to choose rows, without the text."""
 OUTGROWN = pa.schema([RUN.field("hash"), RUN.field("content")])
 """Names rows: those that are the beginning of another conversation."""
+REJECT_ORDER = [(name, "ascending") for name in ("file", "row", "conversation_id", "reason")]
+"""A row of several answers may give several rejects."""
 NONE_OUTGROWN = OUTGROWN.empty_table()
 
 
@@ -198,7 +200,7 @@ def divide(
     rejects = table.set_column(
         table.schema.get_field_index("reason"), "reason", pa.array(reasons.tolist(), pa.string())
     ).filter(pa.array(rejected))
-    rejects = rejects.sort_by([("file", "ascending"), ("row", "ascending")])
+    rejects = rejects.sort_by(REJECT_ORDER)
     return kept.select(CONVERSATIONS.names), rejects.select(REJECTS.names)
 
 

@@ -63,6 +63,8 @@ class Shape:
     """Columns that hold numbers or truth values, which a table may have as text."""
     grouped_by: str = ""
     """Path to the id that the rows of one conversation share; such rows are read together."""
+    several: str = ""
+    """Columns that hold a list of answers, each of which makes a conversation of its own."""
     joins_files: bool = False
     """Such rows may lie in several files of a folder, which are then read together."""
     role: str = ""
@@ -120,7 +122,8 @@ class Shape:
         Raises:
             RowRejected: the row is not a conversation of this shape; nothing else is raised.
         """
-        raw = self.as_values(raw)
+        if self._from_text:
+            raw = self.as_values(raw)
         repairs: Repairs = Counter()
         told = self.turns(raw, repairs) if self.turns else self._read_messages(raw, repairs)
         fields: dict[str, Any] = {}
@@ -130,7 +133,8 @@ class Shape:
                 fields[name] = value
         for name, steps in self._nested:
             fields[name] = first(raw, steps)
-        fields |= told.fields
+        if told.fields:
+            fields |= told.fields
         return parsed(told.turns, repairs, regenerated=told.regenerated, **fields)
 
     def came_out_null(self, raw: Raw, parsed: Parsed) -> list[str]:
@@ -143,14 +147,14 @@ class Shape:
 
     def _read_messages(self, raw: Raw, repairs: Repairs) -> Told:
         value = first(raw, self._messages)
-        if not self.prompted or not isinstance(value, str) or FORMS["turns"](value):
+        if not (self.prompted and isinstance(value, str)) or FORMS["turns"](value):
             value = listed(value)  # else a question that happens to be JSON
         regenerated, fields = 0, {}
         if self.prompted and isinstance(value, str):
             turns = prompt_turns(value, repairs)
         elif value is None:
             raise RowRejected("messages_missing")
-        elif isinstance(value, list | dict) and (self.current or isinstance(value, list)):
+        elif isinstance(value, list) or (self.current and isinstance(value, dict)):
             value = list(value.values()) if isinstance(value, dict) else value
             current = first(raw, paths(self.current)) if self.current else None
             value, regenerated = follow(value, current, repairs)

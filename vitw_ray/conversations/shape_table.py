@@ -15,12 +15,12 @@ TABLE = (  # most specific first
     Shape(
         "deepseek-export",
         ("mapping:nodes inserted_at",),
-        messages="mapping",
-        current="current_node",
+        turns=exports.deepseek,
+        further_columns="mapping current_node",
         conversation_id="id",
         created_at="inserted_at",
         updated_at="updated_at",
-        spoken_model="message.model",
+        opened="mapping",
     ),
     Shape(
         "chatgpt-export",
@@ -153,6 +153,14 @@ TABLE = (  # most specific first
         created_at="timestamp conversation.*.timestamp",
     ),
     Shape(
+        "moss",
+        ("chat.turn_1:object", "plain_text:text num_turns"),
+        turns=exports.moss,
+        further_columns="chat plain_text",
+        conversation_id="conversation_id",
+        opened="chat",
+    ),
+    Shape(
         "pairs",
         ("conversation:pairs",),
         messages="conversation",
@@ -250,7 +258,10 @@ TABLE = (  # most specific first
     ),
     Shape(
         "langfuse",
-        ("input.messages:turns output:answer", "input:turns output:object", "input:text traceId"),
+        (
+            *("input.messages:turns output:answer", "input:turns output:object"),
+            *("input:text traceId", "input:turns output:text traceId"),
+        ),
         messages="input.messages input",
         prompted=True,
         answer="output",
@@ -346,16 +357,31 @@ TABLE = (  # most specific first
             for shared in ("conversation_id", "session_id", "chat_id", "conversationId")
         ),
         messages="messages",
-        further_columns="role sender content text parts tool_calls turn turn_index index position",
+        further_columns="role sender content text parts tool_calls turn turn_index index position"
+        " messageId parentMessageId isCreatedByUser",
         conversation_id="conversation_id session_id chat_id conversationId",
-        account="account_id user_id",
+        account="account_id user_id user",
         model="model",
         language="language",
-        created_at="created_at timestamp",
+        created_at="created_at timestamp createdAt",
         grouped_by="conversation_id session_id chat_id conversationId",
         scalars="turn turn_index index position",
     ),
-    # --- one question and its answer
+    # --- one question and its answer, or several
+    Shape(
+        "several-answers",
+        (
+            "instruction:text completions:list completions.*.response",
+            "prompt:text answers:list answers.*.model",
+        ),
+        messages="instruction prompt",
+        prompted=True,
+        several="completions answers",
+        answer="completions answers",
+        prompt_id="prompt_id id",
+        model="completions.model answers.model",
+        opened="completions answers",
+    ),
     Shape(
         "preference",
         ("chosen:turns rejected", "prompt:text chosen:text rejected"),
@@ -381,7 +407,7 @@ TABLE = (  # most specific first
             *("prompt:text response:answer", "prompt:text completion:answer"),
             *("prompt:text choices:list", "instruction:text response:answer"),
             *("query:text response:answer", "question:text response:answer"),
-            *("user:text assistant:text", "input:text output:text"),
+            *("user:text assistant:text", "input:text output:text", "input:turns output:text"),
         ),
         messages="prompt instruction query question user input",
         prompted=True,

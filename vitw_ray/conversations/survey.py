@@ -14,6 +14,7 @@ from vitw_ray.stages import SourceFile
 EMPTY, NO_CONVERSATIONS = "empty", "no conversations"
 _NO_ROWS = {"not_an_object"}  # what is well-formed JSON, such as a list of names
 _OTHER_COLUMNS = {"messages_missing"}
+_TOO_MUCH = {"row_too_long", "too_deep", "too_many_values"}  # what no conversation is
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def survey(listing: Listing, source_format: str = "auto") -> Survey:
     """Look at the rows of every file.
 
     A file of a folder whose rows are no conversations is passed over, as the side files of an
-    export are. One that the user named, or that is damaged, is an error.
+    export are. One whose rows are too large to be read is read beside others, and gives rejects:
+    it costs nothing but itself. One that the user named, or that is damaged, is an error.
 
     Raises:
         InputError: such a file, or no file has conversations.
@@ -51,13 +53,19 @@ def survey(listing: Listing, source_format: str = "auto") -> Survey:
     kept: dict[str, str] = {}
     passed_over = dict(listing.passed_over)
     first_error: InputError | None = None
+    too_much: list[str] = []
     for file, (found, rejects) in zip(listing.files, looks, strict=True):
         error = _problem(file, found, rejects, source_format)
         if found is not None and error is None:
             kept[file.name] = str(source_format if source_format != "auto" else found.shape)
         elif error is None:
             passed_over[file.name] = EMPTY
-        elif file.name in listing.given or not _is_other_data(found, rejects):
+        elif file.name in listing.given:
+            raise error
+        elif found is None and set(rejects) <= _TOO_MUCH:
+            too_much.append(file.name)
+            first_error = first_error or error
+        elif not _is_other_data(found, rejects):
             raise error
         else:
             passed_over[file.name] = NO_CONVERSATIONS
@@ -67,6 +75,8 @@ def survey(listing: Listing, source_format: str = "auto") -> Survey:
             f"--input names {len(listing.files)} files, and none of them has a row",
             "give files with conversations",
         )
+    (shape, _), *_ = Counter(kept.values()).most_common()
+    kept |= dict.fromkeys(too_much, shape)
     files = tuple(file for file in listing.files if file.name in kept)
     found_in = {f.name: look for f, (look, _) in zip(listing.files, looks, strict=True) if look}
     return Survey(files, kept, dict(sorted(passed_over.items())), found_in)
