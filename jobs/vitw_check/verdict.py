@@ -30,6 +30,7 @@ from . import (
     rows,
     shares,
     tables,
+    task_values,
     trees,
     vectors,
 )
@@ -79,6 +80,7 @@ CHECKS: dict[str, Callable[[CheckedRun], Problems]] = {
     "variation": associations.check_variation,
     "mirroring": shares.check_mirroring,
     "explicitness": explicitness.check_explicitness,
+    "task_values": task_values.check_task_values,
     "model_comparison": comparisons.check_model_comparison,
     "corrected": shares.check_corrected,
     "intervals": shares.check_intervals,
