@@ -20,6 +20,7 @@ import numpy as np
 from harness import Result, arguments, with_one_thread
 from numpy.typing import NDArray
 from paper_truth import frequencies
+from tree_procedures import bonferroni, by_level, cauchy, planted_within, tree
 
 from vitw_ray.report import sections
 from vitw_ray.statistics.contingency import Axis, CodedFacet, Counts, deduplicate, to_ancestors
@@ -37,6 +38,8 @@ TIMES = (1.5, 6.0)  # ours: how much more often they occur there
 PLANTED_TOPS = 3  # ours: top clusters with planted values; there are five
 BOUND, BOUND_TASKS, BOUND_TIMES = 5, 12, 15.0  # ours: values tied to few tasks
 BOUND_RANKS = range(60, 85, 5)  # ours: common enough to be known well
+
+Hits = dict[str, list[tuple[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,51 @@ def found(planted: Planted, rejected: list[NDArray[np.bool_]]) -> list[tuple[int
 class Seed:
     """What one draw gives."""
 
-    by_tree: list[tuple[int, int]]  # by level: planted, false
-    by_bonferroni: list[tuple[int, int]]
+    hits: dict[str, list[tuple[int, int]]]  # by way and level: planted, false
+    equal: list[tuple[int, int, int]]  # by level: planted pairs at an equal share of false ones
     overlap: float  # of the strongest pairs in both halves
     bound_first: int  # planted context-bound values among the first five of their list
+
+
+def ways(p: list[NDArray[np.float64]], q: list[NDArray[np.float64]], planted: Planted) -> Hits:
+    """What each way to decide finds."""
+    own, inside = tree(p, planted.parents, ALPHA)
+    of_q = [level <= ALPHA for level in q]
+    if not all(np.array_equal(a, b) for a, b in zip(own, of_q, strict=True)):
+        raise SystemExit("the tree rejects other tests from the top down: nothing was measured")
+    by_cauchy = tree(p, planted.parents, ALPHA, cauchy)
+    decided = {
+        "tree": own,
+        "tree_inside": inside,
+        "tree_cauchy": by_cauchy[0],
+        "tree_cauchy_inside": by_cauchy[1],
+        "bh_by_level": by_level(p, ALPHA),
+        "bonferroni": bonferroni(p, ALPHA, over_columns=False),
+        "bonferroni_over_columns": bonferroni(p, ALPHA, over_columns=True),
+    }
+    return {name: found(planted, levels) for name, levels in decided.items()}
+
+
+def at_equal_shares(
+    p: list[NDArray[np.float64]], q: list[NDArray[np.float64]], planted: Planted
+) -> list[tuple[int, int, int]]:
+    """By level: pairs by `q` and by `p` with at most 5 % false, and by `p` with as many as by `q`.
+
+    The truth sets the threshold here, so that neither way profits from letting more in.
+    """
+    rows = []
+    for level, (by_q, by_p) in enumerate(zip(q, p, strict=True)):
+        there, nowhere = planted.at(level)
+        mine = by_q <= ALPHA
+        hits, false = int(np.sum(mine & there)), int(np.sum(mine & nowhere))
+        rows.append(
+            (
+                planted_within(by_q, there, nowhere, ALPHA),
+                planted_within(by_p, there, nowhere, ALPHA),
+                planted_within(by_p, there, nowhere, false / max(hits + false, 1)),
+            )
+        )
+    return rows
 
 
 def one_seed(
@@ -145,8 +189,8 @@ def one_seed(
     )
     leading = {row["label"] for row in spread[0].dependent}
     return Seed(
-        found(planted, [level <= ALPHA for level in q]),
-        found(planted, [level * len(level) < ALPHA for level in p]),
+        ways(p, q, planted),
+        at_equal_shares(p, q, planted),
         split["in_both"] / TOP,
         len(leading & {names[value] for value in planted.bound}),
     )
@@ -154,26 +198,44 @@ def one_seed(
 
 def summary(seeds: Sequence[Seed], quick: bool) -> Result:
     """Ratios over all seeds."""
-    tree = np.array([seed.by_tree for seed in seeds])  # [seeds, levels, planted or false]
-    plain = np.array([seed.by_bonferroni for seed in seeds])
     result = Result("discovery", quick)
     result.work = {"seeds": len(seeds), "conversations": CONVERSATIONS}
-    for name, hits in (("tree", tree), ("bonferroni", plain)):
+    planted: dict[str, NDArray[np.int64]] = {}
+    for name in seeds[0].hits:
+        hits = np.array([seed.hits[name] for seed in seeds])  # [seeds, levels, planted or false]
         false = hits[:, :, 1] / np.maximum(hits.sum(axis=2), 1)
-        result.work[f"{name}_planted_found"] = hits[:, :, 0].sum(axis=0).tolist()
+        planted[name] = hits[:, :, 0].sum(axis=0)
+        result.work[f"{name}_planted_found"] = planted[name].tolist()
         result.work[f"{name}_false_found"] = hits[:, :, 1].sum(axis=0).tolist()
         result.work[f"{name}_false_share"] = [float(f"{x:.3g}") for x in false.mean(axis=0)]
-    power = tree[:, :, 0].sum(axis=0) / np.maximum(plain[:, :, 0].sum(axis=0), 1)
+    result.work |= powers(planted, np.array([seed.equal for seed in seeds]).sum(axis=0))
     result.ratios = {
         "false_share_worst_level": max(result.work["tree_false_share"]),
-        "power_over_bonferroni": float(power[0]),
+        "power_over_bonferroni": result.work["tree_over_bonferroni"][0],
+        "power_over_bonferroni_over_columns": result.work["tree_over_bonferroni_over_columns"][0],
         "top_20_in_both_halves": float(np.mean([seed.overlap for seed in seeds])),
         "bound_values_first": float(np.mean([seed.bound_first for seed in seeds])) / BOUND,
     }
-    for level in range(tree.shape[1]):
-        row = [tree[:, level].sum(axis=0), plain[:, level].sum(axis=0)]
-        result.rows.append((str(level), *(f"{int(x):,}" for pair in row for x in pair)))
+    for name in planted:
+        numbers = zip(planted[name], result.work[f"{name}_false_share"], strict=True)
+        result.rows.append((name, *(f"{n:,} / {false:.2%}" for n, false in numbers)))
     return result
+
+
+def powers(
+    planted: dict[str, NDArray[np.int64]], equal: NDArray[np.int64]
+) -> dict[str, list[float]]:
+    """Planted pairs found by one way over those found by another, by level."""
+    found = {
+        f"{way}_over_{other}": planted[way] / np.maximum(planted[other], 1)
+        for other in ("bonferroni", "bonferroni_over_columns")
+        for way in planted
+        if not way.startswith("bonferroni")
+    }
+    found["tree_over_bonferroni_at_5_percent_false"] = equal[:, 0] / np.maximum(equal[:, 1], 1)
+    at_own = planted["tree"] / np.maximum(equal[:, 2], 1)
+    found["tree_over_bonferroni_at_the_false_share_of_the_tree"] = at_own
+    return {name: [round(float(x), 3) for x in ratios] for name, ratios in found.items()}
 
 
 def main() -> None:
@@ -185,7 +247,7 @@ def main() -> None:
         seeds.append(one_seed(number, shares, CONVERSATIONS, TASKS, CLUSTERS))
         print(f"seed {number}: {seeds[-1]}", flush=True)
     summary(seeds, quick).report(
-        ("level", "tree: planted", "false", "Bonferroni: planted", "false")
+        ("found planted / false share", *(f"level {level}" for level in range(len(CLUSTERS) + 1)))
     )
 
 

@@ -1,10 +1,10 @@
-"""Stages 1 and 3: what is read from storage for each row, at three sizes.
+"""Stages 1, 3 and 5: what is read from storage for each row, at three sizes.
 
 Rows meet by hash through sorted runs. The benchmark counts files opened (or parts of files, each by
 one request), bytes and rows read for each row: of conversations, from runs to parts; of openings,
-which find growing histories; and of pairs of accounts and labels. Runs are an eighth of their size
-or less, so that a size has as many runs as an input eight times or more as large. `before` is what
-it costs to read each range from every run, counted on a few ranges.
+which find growing histories; of pairs of accounts and labels; and of answers to prompts. Runs are
+an eighth of their size or less, so that a size has as many runs as an input eight times or more as
+large. `before` is what it costs to read each range from every run, counted on a few ranges.
 
 Nothing here is timed against another: counts have no noise. The last lines of the table are
 computed for full runs.
@@ -33,6 +33,7 @@ from vitw_ray.conversations.histories import OPENINGS, find_repeats
 from vitw_ray.conversations.parts import Rows, merge
 from vitw_ray.conversations.runs import INDEX, RUN, Cutoffs
 from vitw_ray.conversations.runs import RUN_ROWS as FULL_RUN_ROWS
+from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.hash_buckets import (
     Buckets,
     bucket_count,
@@ -46,6 +47,10 @@ from vitw_ray.labels import counting
 from vitw_ray.labels.counting import Pairs, count_accounts
 from vitw_ray.run_folder import StageFolder
 from vitw_ray.stages import StageContext
+from vitw_ray.statistics import answered_prompts
+from vitw_ray.statistics.answered_prompts import AnswerRuns, count_prompts
+from vitw_ray.statistics.codebook import Codebook
+from vitw_ray.statistics.paired import ANSWERS
 from vitw_ray.storage import Storage
 
 SIZES = (50_000, 200_000, 800_000)
@@ -77,6 +82,7 @@ def main() -> None:
         "conversations": sort_rows,
         "openings": compare_openings,
         "pairs": count_pairs,
+        "prompts": pair_prompts,
     }
     for kind, measure in kinds.items():
         found = []
@@ -108,6 +114,7 @@ def in_this_process() -> Iterator[None]:
         patch.object(histories, "LEAST_RANGE_ROWS", RUN_ROWS // 2),
         patch.object(histories, "OPENING_ROWS", RUN_ROWS),
         patch.object(counting, "PAIR_RUN_ROWS", RUN_ROWS),
+        patch.object(answered_prompts, "ANSWER_RUN_ROWS", RUN_ROWS),
     ):
         yield
 
@@ -206,6 +213,30 @@ def count_pairs(folder: Path, rows: int) -> PerRow:
     with counted(rows) as found:
         counts = count_accounts(context, pairs)
     assert sum(counts.values()) == rows
+    return found[0]
+
+
+def pair_prompts(folder: Path, rows: int) -> PerRow:
+    """Answers of two assistants to each prompt; a row is an answer."""
+    answers = AnswerRuns(Storage(str(folder)), "private/prompts")
+    same = {"codes": [0], "response_type": 0}
+    for first in range(0, rows, RUN_ROWS):
+        numbers = range(first, min(first + RUN_ROWS, rows))
+        prompts = [f"p{number // 2}" for number in numbers]
+        lines = [
+            {"hash": id_hash(prompt), "prompt_id": prompt, "conversation_id": f"c{number}"}
+            | {"model": number % 2, **same}
+            for number, prompt in zip(numbers, prompts, strict=True)
+        ]
+        answers.write(pa.Table.from_pylist(lines, ANSWERS))
+    answers.flush()
+    labels = {"ai_values": ["care"], "human_values": list[str]()}
+    codes = {facet: {name: n for n, name in enumerate(labels[facet])} for facet in VALUE_FACETS}
+    own = [np.zeros(1, np.int32)]
+    vocabulary = Codebook(labels, codes, [["care"]], own, [], ["one", "two"])
+    with counted(rows) as found:
+        counts = count_prompts(answers, vocabulary)
+    assert counts["types"].answered[0, 1] == rows // 2
     return found[0]
 
 

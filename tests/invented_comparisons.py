@@ -1,10 +1,10 @@
 """What is true of the invented conversations' pairs: of labels, of models, of said and shown."""
 
 import math
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 
 from invented_conversations import VARIANTS, Row
-from invented_tables import MIN_SALIENCE, Facts, shares
+from invented_tables import MIN_SALIENCE, Facts, shares, shrunken
 
 from vitw_ray.facets import RESPONSE_TYPES
 
@@ -49,6 +49,23 @@ def explicitness_rows(facts: Facts) -> list[Row]:
             z = residual(a, b, *(everything if kind is None else whole))
             row = {"label": label, "response_type": kind, "explicit": a, "implicit": b - a}
             rows.append(row | {"residual": z})
+    return rows
+
+
+def task_value_rows(facts: Facts) -> list[Row]:
+    """Labels within the tasks' clusters, by response type."""
+    kinds, labels, tasks = (facts.sets[f] for f in ("response_types", "ai_values", "tasks"))
+    rows = []
+    for task in facts.names("tasks"):
+        for kind, label in product(RESPONSE_TYPES, facts.names("ai_values")):
+            here, shown = tasks[task] & kinds[kind], tasks[task] & labels[label]
+            if here & shown:
+                margins = len(shown), len(here), len(tasks[task])
+                rows.append(
+                    {"task_cluster": task, "response_type": kind, "level": 0, "value": label}
+                    | shares("conversations", len(here & shown), len(here))
+                    | shrunken(len(here & shown), *margins)
+                )
     return rows
 
 

@@ -17,7 +17,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from invented_comparisons import cooccurrence_rows, explicitness_rows, model_comparison_rows
+from invented_comparisons import (
+    cooccurrence_rows,
+    explicitness_rows,
+    model_comparison_rows,
+    task_value_rows,
+)
 from invented_conversations import CONVERSATIONS, Row, conversation, extraction
 from invented_gate import compared, split, with_enough
 from invented_tables import MIN_ACCOUNTS, MIN_CONVERSATIONS, MIN_SALIENCE, Facts, texts
@@ -32,7 +37,7 @@ STAGE_OF = {
     "taxonomy": ("taxonomy", "task_assignments"),
     "statistics": (
         *("response_types", "associations", "cooccurrence", "variation", "mirroring"),
-        *("explicitness", "model_comparison", "corrected"),
+        *("explicitness", "task_values", "model_comparison", "corrected"),
     ),
     "report": ("report.html",),
     "release": ("values_frequencies.csv", "values_tree.csv", "README.md"),
@@ -276,6 +281,7 @@ def invent() -> RunFolder:
             "mirroring": [with_enough(facts.mirroring_rows(), "conversations", "mirrored")],
             "cooccurrence": [with_enough(cooccurrence_rows(facts), "conversations")],
             "explicitness": [split(explicitness_rows(facts))],
+            "task_values": [with_enough(task_value_rows(facts), "conversations")],
             "model_comparison": [compared(model_comparison_rows(facts))],
             "corrected": [facts.corrected_rows()],
         },

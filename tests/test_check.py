@@ -168,7 +168,7 @@ def test_a_purged_run_passes_and_what_needs_private_files_is_skipped(folder, tmp
         *("conversations", "order", "rejects", "conservation", "carried", "extractions"),
         *("spoken", "times", "versions", "successors", "duplicates", "raw"),
         *("merges", "labels", "accounts", "tasks", "response_types", "associations", "residuals"),
-        *("cooccurrence", "variation", "mirroring", "explicitness", "model_comparison"),
+        *("cooccurrence", "variation", "mirroring", "explicitness", "task_values"),
         "corrected",
     ]
 

@@ -18,6 +18,7 @@ from vitw_ray.comparison.readers.costs import Prices, costs_of
 from vitw_ray.comparison.readers.known import Known, as_gzip, labelled, read_rows
 from vitw_ray.comparison.readers.leaderboard import Conversations, Entry, leaderboard
 from vitw_ray.comparison.readers.mapping import MAPPING
+from vitw_ray.comparison.readers.modelled import modelled
 from vitw_ray.comparison.readers.page import render
 from vitw_ray.comparison.readers.readings import part_of, reading_of
 from vitw_ray.comparison.readers.reliability import reliability
@@ -476,3 +477,24 @@ def vars_of(estimate: Estimate) -> dict:
 def test_part_of_a_reading_keeps_the_order_that_is_asked_for():
     reading = reading_of("r", rows_of(1, 3, 4))
     assert part_of(reading, [2, 0]).codes["subjectivity"].tolist() == [3, 0]
+
+
+def test_the_errors_of_three_noisy_readers_are_estimated_without_truth(known):
+    truth = reading_of("truth", known.truth).codes["response_type"]
+    readings = [reading_of(name, noisy(known, seed)) for seed, name in enumerate("abc")]
+    found = modelled(readings)["response_type"]
+    assert found["conversations"] == np.sum(truth >= 0) > 0
+    for reader, reading in zip(found["readers"], readings, strict=True):
+        right = np.mean((reading.codes["response_type"] == truth)[truth >= 0])
+        assert reader["accuracy"] == pytest.approx(right, abs=0.08)
+
+
+def test_the_page_says_that_accuracy_without_truth_is_of_a_model(board, known):
+    readings = [reading_of(name, noisy(known, seed)) for seed, name in enumerate("abc")]
+    assert "by a model, without truth" in render({**board, "modelled": modelled(readings)})
+    assert "by a model, without truth" not in render(board)
+
+
+def test_two_readers_have_no_accuracy_without_truth(board):
+    assert len(board["readers"]) == 2
+    assert board["modelled"] == {}

@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import bench_sort_growth as growth
-from bench_sort_growth import compare_openings, count_pairs, every_run, sort_rows
+from bench_sort_growth import compare_openings, count_pairs, every_run, pair_prompts, sort_rows
 
 
 def at_two_sizes(monkeypatch, tmp_path, measure):
@@ -21,7 +21,7 @@ def at_two_sizes(monkeypatch, tmp_path, measure):
     return found
 
 
-@pytest.mark.parametrize("measure", [sort_rows, compare_openings, count_pairs])
+@pytest.mark.parametrize("measure", [sort_rows, compare_openings, count_pairs, pair_prompts])
 def test_opens_bytes_and_rows_read_per_row_do_not_grow(monkeypatch, tmp_path, measure):
     small, large = at_two_sizes(monkeypatch, tmp_path, measure)
     assert large.opens <= 1.1 * small.opens

@@ -327,6 +327,15 @@ WRONG: dict[str, tuple[str, Damage]] = {
         edit("explicitness", "residual", plus(0.1), residual=some, response_type=some),
     ),
     "what is said is left out": ("explicitness", drop("explicitness", explicit=some)),
+    "a value shown in a task is counted wrongly": (
+        "task_values",
+        edit("task_values", "conversations", plus(1)),
+    ),
+    "a ratio within a task is edited": (
+        "task_values",
+        edit("task_values", "shrunken_low", plus(-0.01), shrunken=some),
+    ),
+    "a value of a task stands twice": ("task_values", double("task_values")),
     "a model's conversations are edited": (
         "model_comparison",
         edit("model_comparison", "conversations_b", plus(1), matched_on="tasks"),

@@ -32,7 +32,7 @@ WRITTEN_BY: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("labels", "merges"), "labels"),
         **dict.fromkeys(("taxonomy", "task_assignments"), "taxonomy"),
         **dict.fromkeys(("response_types", "associations", "cooccurrence"), "statistics"),
-        **dict.fromkeys(("variation", "mirroring", "explicitness"), "statistics"),
+        **dict.fromkeys(("variation", "mirroring", "explicitness", "task_values"), "statistics"),
         **dict.fromkeys(("model_comparison", "corrected"), "statistics"),
         "certificate": "certificate",
     }

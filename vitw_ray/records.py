@@ -14,6 +14,7 @@
            variation         which values depend on the context
            mirroring         how often the assistant shows the value that the user brought
            explicitness      which AI values are stated outright, which only shown
+           task_values       the values shown in a task, by how the assistant responds
            model_comparison  two assistants, or two periods, side by side
            corrected         the same numbers without the reader's errors, by a reviewed sample
     later  certificate       which headlines hold however a sample is read; `vitw certify`
@@ -260,6 +261,25 @@ EXPLICITNESS = pa.schema(
 )
 """Which AI values the assistant states outright, and which it only shows."""
 
+TASK_VALUES = pa.schema(
+    [
+        _required("task_cluster", _TEXT),  # of level 1, of the most frequent ones
+        _required("response_type", _TEXT),
+        _required("level", pa.int8()),  # of the value
+        _required("value", _TEXT),
+        _required("conversations", _COUNT),  # of the task and the response type that show the value
+        pa.field("share", _SHARE),  # of those of the task and the response type
+        pa.field("low", _SHARE),  # 95 % Wilson interval
+        pa.field("high", _SHARE),
+        # log odds ratio against the other response types of the task, drawn towards 0 by a prior
+        pa.field("shrunken", _SHARE),
+        pa.field("shrunken_low", _SHARE),  # its 95 % interval
+        pa.field("shrunken_high", _SHARE),
+        pa.field("reason", _TEXT),  # why it is null
+    ]
+)
+"""Which values the assistant shows in a task when it supports, reframes or resists."""
+
 MODEL_COMPARISON = pa.schema(
     [
         _required("groups", _TEXT),  # `models` (assistants), or `periods` in their place
@@ -350,6 +370,7 @@ TABLES: dict[str, pa.Schema] = {
     "variation": VARIATION,
     "mirroring": MIRRORING,
     "explicitness": EXPLICITNESS,
+    "task_values": TASK_VALUES,
     "model_comparison": MODEL_COMPARISON,
     "corrected": CORRECTED,
     "certificate": CERTIFICATE,

@@ -18,6 +18,7 @@ NAME_COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "task_assignments": {"cluster_id": "cluster_name"},
         "response_types": {"over": "over_name"},
         "associations": {"row": "row_name", "column": "column_name"},
+        "task_values": {"task_cluster": "task_name", "value": "value_name"},
         "model_comparison": {"label": "label_name"},
         "corrected": {"label": "label_name", "over": "over_name"},
         "certificate": {"over": "over_name"},

@@ -37,6 +37,9 @@ SCHEMAS = {
     "lift_low double; lift_high double",
     "explicitness": "label string!; response_type string; explicit int64!; implicit int64!; "
     "residual double",
+    "task_values": "task_cluster string!; response_type string!; level int8!; value string!; "
+    "conversations int64!; share double; low double; high double; shrunken double; "
+    "shrunken_low double; shrunken_high double; reason string",
     "model_comparison": "groups string!; model_a string!; model_b string!; facet string!; "
     "label string!; conversations_a int64!; conversations_b int64!; share_a double; "
     "share_b double; difference double; low double; high double; p_adjusted double; "
@@ -56,7 +59,7 @@ PRIVATE_TABLES = {"conversations", "rejects", "extractions", "merges", "task_ass
 PRIVATE_COLUMNS = {"conversation_id", "account_id", "prompt_id", "messages", "content", "task"}
 STATISTICS = (
     *("response_types", "associations", "cooccurrence", "variation", "mirroring"),
-    *("explicitness", "model_comparison"),
+    *("explicitness", "task_values", "model_comparison"),
 )
 RELEASE = ("values_frequencies.csv", "values_tree.csv", "README.md")
 STAGES = {  # in order: what a stage must have read, and what it must have written

@@ -31,6 +31,7 @@ from . import (
     shares,
     successors,
     tables,
+    task_values,
     trees,
     vectors,
 )
@@ -82,6 +83,7 @@ CHECKS: dict[str, Callable[[CheckedRun], Problems]] = {
     "variation": associations.check_variation,
     "mirroring": shares.check_mirroring,
     "explicitness": explicitness.check_explicitness,
+    "task_values": task_values.check_task_values,
     "model_comparison": comparisons.check_model_comparison,
     "corrected": shares.check_corrected,
     "intervals": shares.check_intervals,

@@ -14,12 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from vitw_ray import cluster
-from vitw_ray.facets import RESPONSE_TYPES
-from vitw_ray.hash_runs import read_range, write_sorted_run
-from vitw_ray.keys import range_bounds
 from vitw_ray.records import CORRECTED, EXTRACTIONS
 from vitw_ray.run_folder import FileEntry, StageReport, read_part
 from vitw_ray.stages import StageContext
+from vitw_ray.statistics.answered_prompts import AnswerRuns, count_prompts
 from vitw_ray.statistics.block import COLUMNS, ConversationBlock
 from vitw_ray.statistics.clustered import ClusteredCounts, residuals_by_account
 from vitw_ray.statistics.codebook import Codebook, read_codebook
@@ -28,7 +26,7 @@ from vitw_ray.statistics.correction.answers import Answers, put_together
 from vitw_ray.statistics.correction.correct import correct, languages_of, reviewed_rows
 from vitw_ray.statistics.correction.corrected import Evidence
 from vitw_ray.statistics.correction.reviewed_file import read_reviewed
-from vitw_ray.statistics.paired import ANSWERS, answers_of, count_paired
+from vitw_ray.statistics.paired import answers_of
 from vitw_ray.statistics.partials import Partial, add, count_block, pack, unpack
 from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, compute, facts
 from vitw_ray.storage import PRIVATE, Storage
@@ -50,15 +48,13 @@ def analyze(context: StageContext) -> StageReport:
     shared = [cluster.put_shared(vocabulary)]
     parts = context.tables["extractions"].files
     blocks = Blocks(context.storage, parts, context.tables["task_assignments"].files, shared)
-    prompts = f"{PRIVATE}/{context.folder.name}/prompts"
-    context.storage.delete_prefix(prompts)
+    answered = AnswerRuns(context.storage, f"{PRIVATE}/{context.folder.name}/prompts")
+    context.storage.delete_prefix(answered.folder)
     merged: Partial = {}
-    runs: list[str] = []
-    for packed, written in cluster.stream(blocks.units(), _Counter(blocks, prompts)):
+    for packed, written in cluster.stream(blocks.units(), _Counter(blocks, answered.folder)):
         merged = add(merged, unpack(packed))
-        runs += written
-    paired = _count_prompts(context.storage, sorted(runs), len(parts), vocabulary)
-    context.storage.delete_prefix(prompts)
+        answered.add(written)
+    paired = count_prompts(answered, vocabulary)
     tables = compute(merged, paired, vocabulary, context.config.statistics.alpha)
     if context.manifests["labels"]["details"]["with_account"]:
         tables["associations"] = _by_account(tables["associations"], blocks, vocabulary)
@@ -122,36 +118,18 @@ class Blocks:
 
 @dataclass(frozen=True)
 class _Counter:
-    """Counts the parts of a unit and writes their answers to prompts as a sorted run."""
+    """Counts the parts of a unit and writes their answers to prompts as sorted runs."""
 
     blocks: Blocks
     prompts: str
 
-    def __call__(self, unit: cluster.Unit) -> tuple[bytes, list[str]]:
+    def __call__(self, unit: cluster.Unit) -> tuple[bytes, AnswerRuns]:
         merged: Partial = {}
-        written = []
+        written = AnswerRuns(self.blocks.storage, self.prompts)
         for block in self.blocks.read(unit):
             merged = add(merged, count_block(block))
-            answers = answers_of(block)
-            if answers.num_rows:
-                written.append(write_sorted_run(self.blocks.storage, self.prompts, answers))
-        return pack(merged), written
-
-
-def _count_prompts(storage: Storage, runs: list[str], ranges: int, vocabulary: Codebook) -> Partial:
-    """Paired counts; all answers to a prompt lie in one hash range."""
-    models, types = len(vocabulary.models), len(RESPONSE_TYPES)
-    ancestors = zip(vocabulary.ai_ancestors, vocabulary.ai_levels, strict=True)
-    levels = {level: (codes, len(names)) for level, (codes, names) in enumerate(ancestors)}
-
-    def count_range(unit: cluster.Unit) -> bytes:
-        answers = read_range(storage, runs, range_bounds(unit["range"], ranges), ANSWERS)
-        return pack(count_paired(answers, models, types, levels))
-
-    merged: Partial = {}
-    for packed in cluster.stream([{"range": n} for n in range(ranges if runs else 0)], count_range):
-        merged = add(merged, unpack(packed))
-    return merged
+            written.write(answers_of(block))
+        return pack(merged), written.flush()
 
 
 def _by_account(associations: pa.Table, blocks: Blocks, vocabulary: Codebook) -> pa.Table:

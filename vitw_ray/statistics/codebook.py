@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vitw_ray.config import LabelsConfig, Period, RunConfig
 from vitw_ray.facets import VALUE_FACETS, ValueFacet
 from vitw_ray.run_folder import TableRef, read_table
+from vitw_ray.statistics.task_values import MOST_TASKS
 from vitw_ray.storage import Storage
 from vitw_ray.trees import ancestors
 
@@ -31,6 +32,7 @@ class Codebook:
     period: Period = "week"
     thresholds: LabelsConfig = EVERYTHING  # of what is written
     languages: Sequence[str] = ()  # to compare; only with a reviewed sample
+    main_tasks: Sequence[int] = ()  # codes of the most frequent tasks
 
     @property
     def human(self) -> Sequence[str]:
@@ -64,17 +66,27 @@ def read_codebook(
     taxonomy = read_table(storage, tables["taxonomy"])
     kept = {facet: _kept(labels, facet) for facet in VALUE_FACETS}
     ai_levels, ai_ancestors = _levels(kept["ai_values"], ancestors(taxonomy, "ai_values"))
+    tasks = sorted(ancestors(taxonomy, "tasks"))
     return Codebook(
         labels=kept,
         codes={facet: _codes(kept[facet], merges, facet) for facet in VALUE_FACETS},
         ai_levels=ai_levels,
         ai_ancestors=ai_ancestors,
-        tasks=sorted(ancestors(taxonomy, "tasks")),
+        tasks=tasks,
         models=sorted(models),
         min_salience=config.labels.min_salience,
         period=config.statistics.period,
         thresholds=config.labels,
+        main_tasks=_most_frequent(taxonomy, tasks),
     )
+
+
+def _most_frequent(taxonomy: pa.Table, tasks: Sequence[str]) -> list[int]:
+    """Codes of the tasks with most conversations, in their order."""
+    ids, sizes = (taxonomy[name].to_pylist() for name in ("cluster_id", "conversations"))
+    size = dict(zip(ids, sizes, strict=True))
+    order = sorted(range(len(tasks)), key=lambda code: (-size[tasks[code]], code))
+    return sorted(order[:MOST_TASKS])
 
 
 def _kept(labels: pa.Table, facet: ValueFacet) -> list[str]:

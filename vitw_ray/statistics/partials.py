@@ -11,11 +11,13 @@ import pyarrow as pa
 from vitw_ray.gate import Support
 from vitw_ray.statistics.block import ConversationBlock
 from vitw_ray.statistics.cell_accounts import CellAccounts
-from vitw_ray.statistics.contingency import Counts, GroupCounts
+from vitw_ray.statistics.contingency import CodedFacet, Counts, GroupCounts
 from vitw_ray.statistics.cooccurrence import PairCounts
 from vitw_ray.statistics.mirroring import count_mirroring
 from vitw_ray.statistics.replication import count_half
+from vitw_ray.statistics.task_values import in_tasks, level_of
 
+TASK_VALUES = "values x tasks and types"
 Partial = dict[str, Any]  # name -> a monoid
 
 
@@ -65,6 +67,8 @@ def count_block(block: ConversationBlock) -> Partial:
         partial[f"mirroring_{level}"] = count_mirroring(
             human, values, twins(level), kind, task, block.group
         )
+    values, pairs = _in_tasks(block)
+    partial[TASK_VALUES] = Counts.of(values, pairs, n)
     half = block.first_half
     for name, column in (("tasks", task), ("human", human), ("types", kind)):
         partial[f"half: ai_0 x {name}"] = count_half(block.ai, column, half)
@@ -76,6 +80,14 @@ def count_block(block: ConversationBlock) -> Partial:
         for name, values in compared.items():
             partial[f"{groups}: {name}"] = GroupCounts.of(values, group, n)
     return partial | (_accounts(block) if block.vocabulary.thresholds.min_accounts > 1 else {})
+
+
+def _in_tasks(block: ConversationBlock) -> tuple[CodedFacet, CodedFacet]:
+    """Values of the level of `task_values`, and pairs of a main task and a response type."""
+    known = block.vocabulary
+    values = block.ai_at(level_of([len(names) for names in known.ai_levels]))
+    main = in_tasks(block.task, block.response_type, known.main_tasks, block.conversations)
+    return values, main
 
 
 def accounts_of(name: str) -> str:
@@ -94,6 +106,7 @@ def _accounts(block: ConversationBlock) -> Partial:
         "types x stated": (kind, block.stated),
         "explicit x types": (explicit, kind),
         "implicit x types": (block.ai_implicit, kind),
+        TASK_VALUES: _in_tasks(block),
         **{f"{facet} pairs": (values, values) for facet, values in block.values.items()},
     }
     compared = {"types": kind, "human": human, "tasks": task}

@@ -18,7 +18,7 @@ LEAST_EVIDENCE = 5  # ours: with fewer observed, and fewer expected, no pair is 
 
 
 def log_odds(
-    observed: Integers, row: Integers, column: Integers, conversations: int
+    observed: Integers, row: Integers, column: Integers, conversations: int | Integers
 ) -> tuple[Floats, Floats, Floats]:
     """Shrunken log odds ratio with the ends of its 95 % interval, elementwise.
 
@@ -41,7 +41,9 @@ def log_odds(
     return middle, middle - half, middle + half
 
 
-def has_evidence(observed: Integers, row: Integers, column: Integers, conversations: int) -> Mask:
+def has_evidence(
+    observed: Integers, row: Integers, column: Integers, conversations: int | Integers
+) -> Mask:
     """Whether enough conversations hold a pair, or were expected to."""
-    expected = row * (column / max(conversations, 1))
+    expected = row * (column / np.maximum(conversations, 1))
     return (observed >= LEAST_EVIDENCE) | (expected >= LEAST_EVIDENCE)

@@ -52,8 +52,13 @@ def hide_lines(counts: Integers, least: int, hidden: Mask | None = None) -> Mask
         mask[lines[~has_other]] = True
 
 
-def hide_table(counts: Integers, least: int, hidden: Mask | None = None) -> Mask:
-    """As `hide_lines`, if the columns add up to public numbers as well."""
+def hide_table(
+    counts: Integers, least: int, hidden: Mask | None = None, most: Integers | None = None
+) -> Mask:
+    """As `hide_lines`, if the columns add up to public numbers as well.
+
+    `most` is what each cell holds at most, where this is public too.
+    """
     given = np.zeros(counts.shape, bool) if hidden is None else hidden & (counts > 0)
     mask = hide_lines(counts, least, hidden)
     while True:
@@ -61,11 +66,13 @@ def hide_table(counts: Integers, least: int, hidden: Mask | None = None) -> Mask
         wider = hide_lines(counts, least, across)
         if not np.array_equal(wider, mask):
             mask = wider
-        elif not _hide_beside_narrow(counts, least, mask, given):
+        elif not _hide_beside_narrow(counts, least, mask, given, most):
             return mask
 
 
-def _hide_beside_narrow(counts: Integers, least: int, mask: Mask, given: Mask) -> bool:
+def _hide_beside_narrow(
+    counts: Integers, least: int, mask: Mask, given: Mask, most: Integers | None
+) -> bool:
     """Hide more if the sums keep a small cell below `least`, or give away a cell of `given`.
 
     Returns whether anything was added to the mask.
@@ -74,7 +81,7 @@ def _hide_beside_narrow(counts: Integers, least: int, mask: Mask, given: Mask) -
         enough = max(least, int(counts[row, column]) + 1)
         if counts[row].sum() < enough or counts[:, column].sum() < enough:
             continue  # the sum itself says it, whatever is hidden
-        if counts[row, column] + _room(counts, mask, row, column, enough) >= enough:
+        if counts[row, column] + _room(counts, mask, row, column, enough, most) >= enough:
             continue
         for line, cells in ((mask[row], counts[row]), (mask[:, column], counts[:, column])):
             if (~line & (cells > 0)).any():
@@ -86,7 +93,9 @@ def _hide_beside_narrow(counts: Integers, least: int, mask: Mask, given: Mask) -
     return False
 
 
-def _room(counts: Integers, mask: Mask, row: int, column: int, enough: int) -> int:
+def _room(
+    counts: Integers, mask: Mask, row: int, column: int, enough: int, most: Integers | None
+) -> int:
     """By how much a hidden cell can grow while the sums and the open cells stay.
 
     What it takes from its line and column, other hidden cells give to each other: the most is a
@@ -96,6 +105,8 @@ def _room(counts: Integers, mask: Mask, row: int, column: int, enough: int) -> i
     down[row] = across[column] = False
     (rows,), (columns,) = np.nonzero(down), np.nonzero(across)
     taken = np.minimum.outer(counts[rows, column], counts[row, columns])
+    if most is not None:
+        taken = np.minimum(taken, (most - counts)[np.ix_(rows, columns)])
     cycles = int(np.where(mask[np.ix_(rows, columns)], taken, 0).max(initial=0))
     if counts[row, column] + cycles >= enough:
         return cycles
@@ -103,7 +114,10 @@ def _room(counts: Integers, mask: Mask, row: int, column: int, enough: int) -> i
     hidden[row, column] = False
     r, c = np.nonzero(hidden)
     size, ends = sum(counts.shape), c + counts.shape[0]
-    limits = np.concatenate([np.minimum(counts[r, c], enough), np.full(r.size, enough)])
+    more = (
+        np.full(r.size, enough) if most is None else np.minimum(most[r, c] - counts[r, c], enough)
+    )
+    limits = np.concatenate([np.minimum(counts[r, c], enough), more])
     graph = csr_array(
         (limits.astype(np.int32), (np.append(r, ends), np.append(ends, r))), shape=(size, size)
     )

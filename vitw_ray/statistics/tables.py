@@ -26,11 +26,12 @@ from vitw_ray.statistics.cooccurrence import cooccurrence
 from vitw_ray.statistics.explicitness import explicitness
 from vitw_ray.statistics.mirroring import mirroring
 from vitw_ray.statistics.paired import PairedCounts
-from vitw_ray.statistics.partials import Partial, accounts_of
+from vitw_ray.statistics.partials import TASK_VALUES, Partial, accounts_of
 from vitw_ray.statistics.replication import replicated
 from vitw_ray.statistics.residuals import associations, tests_of_tree, whole_table
 from vitw_ray.statistics.response_types import by_category, by_model
 from vitw_ray.statistics.suppression import hide_levels, hide_parts
+from vitw_ray.statistics.task_values import Sums, level_of, task_values
 from vitw_ray.statistics.variation import variation
 
 TYPES = Axis("response_types", RESPONSE_TYPES)
@@ -48,10 +49,11 @@ def compute(
     least = vocabulary.thresholds.min_conversations
     stated = merged["types x stated"]
     of_stated = _few_types(merged, "types x stated")
+    hidden = _hidden_associations(merged, vocabulary)
     said = hide_parts(stated.rows, stated.both, least, *(of_stated or ()))
     found: dict[str, list[pa.Table]] = {
         "response_types": list(_response_types(merged, vocabulary)),
-        "associations": list(_associations(merged, vocabulary, alpha)),
+        "associations": list(_associations(merged, vocabulary, alpha, hidden)),
         "cooccurrence": [
             cooccurrence(
                 merged[f"{facet} pairs"],
@@ -88,6 +90,7 @@ def compute(
                 _few_spoken(merged),
             )
         ],
+        "task_values": [_task_values(merged, vocabulary, hidden)],
         "model_comparison": list(_comparisons(merged, paired, vocabulary)),
     }
     return {
@@ -170,9 +173,10 @@ def _hidden_associations(merged: Partial, vocabulary: Codebook) -> dict[str, lis
     return hidden
 
 
-def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterator[pa.Table]:
+def _associations(
+    merged: Partial, vocabulary: Codebook, alpha: float, hidden: dict[str, list[Mask]]
+) -> Iterator[pa.Table]:
     """By level, from the labels up, and within a level by column facet."""
-    hidden = _hidden_associations(merged, vocabulary)
     levels = range(len(vocabulary.ai_levels))
     found = {}
     for name in COLUMN_NAMES:
@@ -192,6 +196,26 @@ def _associations(merged: Partial, vocabulary: Codebook, alpha: float) -> Iterat
                 tests=tests[level],
             )
     yield from (found[level, name] for level in levels for name in COLUMN_NAMES)
+
+
+def _task_values(merged: Partial, vocabulary: Codebook, hidden: dict[str, list[Mask]]) -> pa.Table:
+    level = level_of([len(names) for names in vocabulary.ai_levels])
+    least, types = vocabulary.thresholds.min_conversations, merged["types x tasks"]
+    few = _few_types(merged, "types x tasks") or ()
+    sums = Sums(
+        by_task=(merged[f"ai_{level} x tasks"], hidden["tasks"][level]),
+        by_type=(merged[f"ai_{level} x types"], hidden["types"][level]),
+        types=(types, hide_parts(types.rows, types.both, least, *few)),
+    )
+    return task_values(
+        merged[TASK_VALUES],
+        sums,
+        Axis("ai_values", vocabulary.ai_levels[level], level),
+        Axis("tasks", vocabulary.tasks),
+        vocabulary.main_tasks,
+        least,
+        _few(merged, TASK_VALUES),
+    )
 
 
 def _comparisons(
@@ -253,7 +277,7 @@ def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
         "tables": {
             name: whole_table(counts, exclusive=name in EXCLUSIVE)
             for name, counts in merged.items()
-            if isinstance(counts, Counts) and not name.startswith("half: ")
+            if isinstance(counts, Counts) and not name.startswith("half: ") and name != TASK_VALUES
         },
         "half_split": {
             column_axis(name, vocabulary).facet: replicated(

@@ -25,6 +25,7 @@ from vitw_ray.comparison.readers.compared import (
 )
 from vitw_ray.comparison.readers.costs import Costs
 from vitw_ray.comparison.readers.known import Known
+from vitw_ray.comparison.readers.modelled import modelled
 from vitw_ray.comparison.readers.readings import CLOSED, Reading, part_of, reading_of
 from vitw_ray.comparison.readers.reliability import reliability
 from vitw_ray.comparison.readers.signs import signs
@@ -118,6 +119,7 @@ def leaderboard(
             ],
             "readers": readers,
             "alpha": alphas(readings) if len(readings) > 1 else {},
+            "modelled": modelled(readings),
             "pairs": [_pair(pairs[a, b]) for a, b in pairs if a < b],
         }
     )

@@ -63,6 +63,7 @@ def render(board: Mapping[str, Any]) -> str:
         response_types=RESPONSE_TYPES,
         levels=LEVELS,
         mixes=[_mixes(reader) for reader in readers],
+        modelled=board["modelled"],
         alpha=[(facet, found, _bar(found)) for facet, found in board["alpha"].items()],
         pairs=[_pair(pair) for pair in board["pairs"]],
         checks=_checks(readers),
