@@ -1,9 +1,9 @@
 """Stage 4, part 1: what the host does for a model that embeds, without the model's arithmetic.
 
-The model is replaced by one that returns ones, so that what remains is tokenising, sorting, padding,
-tensors and the array of vectors. "library" does the same as the usual loop does: the tokenizer's own
-call, lists sorted in Python, the tokenizer's own `pad`. Beside it: the files around a block, how
-long Python takes to start the kernels of one batch, and the model's arithmetic on one core.
+The model is replaced by one that returns ones, so that what remains is tokenising, sorting,
+padding, tensors and the array of vectors. "library" does the same by the tokenizer's own call,
+lists sorted in Python and the tokenizer's own `pad`. Beside it: the files around a block, how long
+Python takes to start the kernels of one batch, and the model's arithmetic on one core.
 
     python benchmarks/bench_embed_host.py [--quick]
 """
@@ -28,7 +28,7 @@ from vitw_ray.taxonomy.vectors.blocks import BlockEmbedder
 from vitw_ray.taxonomy.vectors.texts import Texts, write_counts
 
 STARTS = 20  # batches of one short text, whose arithmetic is nothing
-ARITHMETIC_TEXTS = 300
+ARITHMETIC_TEXTS = 100
 
 
 class NoArithmetic:
@@ -38,6 +38,7 @@ class NoArithmetic:
         self.device, self._dim = model.device, dim
 
     def __call__(self, features: dict[str, Any]) -> dict[str, Any]:
+        """Ones, a row for each text."""
         import torch
 
         return {"sentence_embedding": torch.ones(len(features["input_ids"]), self._dim)}
@@ -52,6 +53,7 @@ class Given:
         self.dim = dim
 
     def encode(self, texts: list[str]) -> np.ndarray:
+        """The same vector for each text."""
         rows = np.zeros((len(texts), self.dim), np.float32)
         rows[:, 0] = 1
         return rows

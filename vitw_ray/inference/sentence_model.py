@@ -19,7 +19,7 @@ from vitw_ray.inference.text_pieces import Batch, Pieces, TextPieces, length_bat
 
 # Ours: a CPU core is fastest while a batch fits its cache (256-512; 4096 is a quarter slower). A
 # GPU computes a small model's batch faster than Python starts its kernels, so a batch is large.
-BATCH_TOKENS = {"cpu": 512, "gpu": 65_536}
+BATCH_TOKENS = {"cpu": 512, "gpu": 32_768}
 PRECISION = {"cpu": "float32", "gpu": "float16"}
 _UNIT = 1e-3  # ours: tolerance of a vector's length around 1
 
