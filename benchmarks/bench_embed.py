@@ -20,7 +20,8 @@ from harness import Result, arguments, interleave, ratio, spread, with_one_threa
 
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.inference.embedder import Embedder, load_embedder
-from vitw_ray.inference.sentence_model import BATCH_TOKENS, length_batches
+from vitw_ray.inference.sentence_model import BATCH_TOKENS
+from vitw_ray.inference.text_pieces import length_batches, pieces_of
 from vitw_ray.keys import Keyed
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.vectors.blocks import BLOCK_TEXTS, BlockEmbedder
@@ -62,9 +63,10 @@ def paddings(stock: Any) -> dict[str, float]:
     limits = {"truncation": True, "max_length": stock.max_seq_length}
     pieces = stock.tokenizer(sample, **limits)["input_ids"]
     unique = stock.tokenizer(sorted(set(sample)), **limits)["input_ids"]
+    ours = length_batches(pieces_of(unique), BATCH_TOKENS["cpu"])
     arrival = [range(i, min(i + BATCH, len(pieces))) for i in range(0, len(pieces), BATCH)]
     return {
-        "ours": padding_efficiency(unique, list(length_batches(unique, BATCH_TOKENS["cpu"]))),
+        "ours": padding_efficiency(unique, [batch.texts for batch in ours]),
         "loop": padding_efficiency(pieces, arrival),
     }
 

@@ -68,6 +68,10 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=8_000_000, help="without --quick")
     chosen = parser.parse_args()
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SystemExit("no GPU that torch can use")
     n, k = (200_000, 512) if chosen.quick else (chosen.rows, 4_096)
     rows = rows_of(n, k)
     shard, start = GpuShard(rows), to_grid(rows[:k])

@@ -1,4 +1,4 @@
-"""On a GPU, FAISS's kernels give the same sums and labels as on the CPU."""
+"""On a GPU, our kernel and FAISS's give the same sums and labels as on the CPU."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,21 @@ def unit_rows(n, dim, seed=0):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-@pytest.fixture
-def gpu_shard():
+@pytest.fixture(params=["triton", "faiss"])
+def gpu_shard(request, monkeypatch):
     torch = pytest.importorskip("torch")
-    faiss = pytest.importorskip("faiss")
-    if not torch.cuda.is_available() or not getattr(faiss, "get_num_gpus", lambda: 0)():
-        pytest.skip("no GPU that both torch and FAISS can use")
+    found = pytest.importorskip(request.param)
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU that torch can use")
+    from vitw_ray.taxonomy.kmeans import fused
     from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
 
+    if request.param == "faiss":
+        if not getattr(found, "get_num_gpus", lambda: 0)():
+            pytest.skip("no GPU that FAISS can use")
+        monkeypatch.setattr(fused, "usable", lambda device: False)
+    elif not fused.usable(torch.device("cuda")):
+        pytest.skip("a GPU with too little shared memory")
     return GpuShard
 
 

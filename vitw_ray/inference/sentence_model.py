@@ -1,23 +1,26 @@
 """Fast encoding of many short texts with sentence-transformers: batches of similar lengths.
 
-The library's own loop pads each batch of 32 to its longest text. Here texts are sorted by length, a
-batch has the number of tokens that suits the device, and vectors are copied from the device once.
+The library's own loop pads each batch of 32 to its longest text. Here texts are tokenised together
+(`text_pieces`) and sorted by length, a batch has the number of tokens that suits the device, and
+vectors are copied from the device once. A GPU gets batches from pinned memory and is not waited
+for, so the next batch is prepared while it computes.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
 
 from vitw_ray.errors import ConfigError, StageFailed
 from vitw_ray.inference.embedder_files import EmbedderFiles
+from vitw_ray.inference.text_pieces import Batch, Pieces, TextPieces, length_batches
 
 # Ours: a CPU core is fastest while a batch fits its cache (256-512; 4096 is a quarter slower). A
-# GPU is saturated from a few thousand tokens on, and larger batches only add padding.
-BATCH_TOKENS = {"cpu": 512, "gpu": 16_384}
+# GPU computes a small model's batch faster than Python starts its kernels, so a batch is large.
+BATCH_TOKENS = {"cpu": 512, "gpu": 32_768}
+PRECISION = {"cpu": "float32", "gpu": "float16"}
 _UNIT = 1e-3  # ours: tolerance of a vector's length around 1
 
 
@@ -28,8 +31,21 @@ class SentenceModel:
     processes. On the GPU two threads may encode at once: one tokenises while the other computes.
     """
 
-    def __init__(self, files: EmbedderFiles, device: Literal["cpu", "gpu"] = "cpu") -> None:
+    def __init__(
+        self,
+        files: EmbedderFiles,
+        device: Literal["cpu", "gpu"] = "cpu",
+        precision: Literal["float32", "float16", "bfloat16"] | None = None,
+        compiled: bool = False,
+    ) -> None:
         """Load the weights (seconds).
+
+        Args:
+            files: the model.
+            device: `gpu` is the GPU visible to this process.
+            precision: of weights and arithmetic; default: that of the device in `PRECISION`.
+            compiled: pad to few shapes; on a GPU, compile the model for each of them and replay it
+                as a CUDA graph.
 
         Raises:
             ConfigError: sentence-transformers cannot load the files, or cannot batch the model.
@@ -43,7 +59,7 @@ class SentenceModel:
         self.name = files.name
         self._on_gpu = device == "gpu"
         self._batch_tokens = BATCH_TOKENS[device]
-        dtype = torch.float16 if self._on_gpu else torch.float32
+        dtype = getattr(torch, precision or PRECISION[device])
         try:
             self._model = SentenceTransformer(
                 str(folder),
@@ -58,18 +74,22 @@ class SentenceModel:
                 "give a sentence-transformers model with weights in safetensors",
             ) from error
         self._model.eval()
-        self._tokenizer: Any = self._model.tokenizer
-        self._tokenising = Lock()  # a call changes the tokenizer's truncation state
-        self._prompt = self._prompt_of(files)
-        limits = (files.profile.max_tokens, self._model.max_seq_length)
-        self._max_tokens = int(min(limit for limit in limits if limit))
+        tokenizer: Any = self._model.tokenizer
         dim = self._model.get_embedding_dimension()
-        if not callable(getattr(self._tokenizer, "pad", None)) or dim is None:
+        if not callable(getattr(tokenizer, "pad", None)) or dim is None:
             raise ConfigError(
                 f"--embedder {files.name} is not a transformer with a tokenizer",
                 "choose a profile, or another model",
             )
         self.dim = dim
+        limits = (files.profile.max_tokens, self._model.max_seq_length)
+        most = int(min(limit for limit in limits if limit))
+        self._pieces = TextPieces(tokenizer, self._prompt_of(files), most)
+        self._pad, self._pads_left = tokenizer.pad_token_id or 0, tokenizer.padding_side == "left"
+        self._few_shapes, self._graphs = compiled, compiled and self._on_gpu
+        if self._graphs:
+            inner: Any = self._model[0].model
+            inner.forward = torch.compile(inner.forward, mode="reduce-overhead", dynamic=False)
 
     def _prompt_of(self, files: EmbedderFiles) -> str:
         prompt = files.profile.prompt
@@ -94,15 +114,16 @@ class SentenceModel:
         """
         rows = np.full((len(texts), self.dim), np.nan, dtype=np.float32)
         pieces = self._pieces(texts)
-        batches = list(length_batches(pieces, self._batch_tokens))
+        batches = length_batches(pieces, self._batch_tokens, self._few_shapes)
         if batches:
             import torch
 
             with self._one_thread(), torch.inference_mode():
-                output = torch.cat([self._forward([pieces[i] for i in batch]) for batch in batches])
+                output = torch.cat([self._forward(pieces, batch) for batch in batches])
                 output = torch.nn.functional.normalize(output.float(), dim=1)
-                rows[np.concatenate(batches)] = output.cpu().numpy()
-        off = np.abs(np.linalg.norm(rows, axis=1) - 1)
+                found = torch.empty(output.shape, pin_memory=self._on_gpu).copy_(output)
+                rows[np.concatenate([batch.texts for batch in batches])] = found.numpy()
+        off = np.abs(np.sqrt(np.einsum("nd,nd->n", rows, rows)) - 1)
         if bad := int(np.count_nonzero(~(off < _UNIT))):
             raise StageFailed(
                 f"the embedder {self.name} gave no finite vector for {bad} of {len(texts)} texts",
@@ -110,20 +131,20 @@ class SentenceModel:
             )
         return rows
 
-    def _pieces(self, texts: Sequence[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        with self._tokenising:
-            return self._tokenizer(
-                [self._prompt + text for text in texts],
-                truncation=True,
-                max_length=self._max_tokens,
-            )["input_ids"]
+    def _forward(self, pieces: Pieces, batch: Batch) -> Any:
+        ids, mask = pieces.padded(batch.texts, self._pad, self._pads_left, batch.shape)
+        features = {"input_ids": self._on_device(ids), "attention_mask": self._on_device(mask)}
+        vectors = self._model(features)["sentence_embedding"][: len(batch.texts)]
+        return vectors.clone() if self._graphs else vectors  # a graph writes over its output
 
-    def _forward(self, pieces: list[list[int]]) -> Any:
-        padded = self._tokenizer.pad({"input_ids": pieces}, return_tensors="pt")
-        features: dict[str, Any] = dict(padded.to(self._model.device))
-        return self._model(features)["sentence_embedding"]
+    def _on_device(self, array: np.ndarray) -> Any:
+        import torch
+
+        tensor = torch.from_numpy(array)
+        if not self._on_gpu:
+            return tensor
+        # torch keeps pinned memory for later batches, and reuses it when the copy has been made.
+        return tensor.pin_memory().to(self._model.device, non_blocking=True)
 
     @contextmanager
     def _one_thread(self) -> Iterator[None]:
@@ -138,20 +159,3 @@ class SentenceModel:
             yield
         finally:
             torch.set_num_threads(threads)
-
-
-def length_batches(pieces: Sequence[Sequence[int]], budget: int) -> Iterator[list[int]]:
-    """Yield batches of indices of similar lengths, at most `budget` padded tokens per batch.
-
-    The order within and between batches depends only on the contents. An empty piece is in no
-    batch.
-    """
-    order = sorted(
-        (i for i in range(len(pieces)) if pieces[i]), key=lambda i: (len(pieces[i]), pieces[i])
-    )
-    start = 0
-    for end in range(1, len(order) + 1):
-        longest = len(pieces[order[end]]) if end < len(order) else budget + 1
-        if (end - start + 1) * longest > budget:
-            yield order[start:end]
-            start = end

@@ -100,8 +100,8 @@ class ArrayShard:
         lengths = np.empty(len(points))
         for block in _blocks(len(points), CACHED // max(1, points.shape[1])):
             lengths[block] = squared_lengths(to_grid(points[block], self.rows[block]))
-        _check_lengths(lengths)
-        self.weights = _checked_weights(weights, len(points))
+        check_lengths(lengths)
+        self.weights = checked_weights(weights, len(points))
         self.squares = np.rint(lengths / SQUARE_GRID).astype(np.int64) * self.weights
         self._labels = np.zeros(len(points), np.int32)
         self._view = _View(None, self.rows, self.squares)
@@ -229,7 +229,8 @@ def _blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, n, size))
 
 
-def _check_lengths(squared: NDArray[np.float64]) -> None:
+def check_lengths(squared: NDArray[np.float64]) -> None:
+    """Refuse rows with these squared lengths if one is not finite or outside the unit ball."""
     if not np.isfinite(squared).all():
         row = int(np.flatnonzero(~np.isfinite(squared))[0])
         raise ValueError(f"point {row} has NaN or infinity: remove it, or embed it again")
@@ -238,7 +239,8 @@ def _check_lengths(squared: NDArray[np.float64]) -> None:
         raise ValueError(f"point {row} is outside the unit ball: scale the points down")
 
 
-def _checked_weights(weights: ArrayLike | None, rows: int) -> NDArray[np.int64]:
+def checked_weights(weights: ArrayLike | None, rows: int) -> NDArray[np.int64]:
+    """The weights, or ones; refused if they are not positive, or too large for exact sums."""
     if weights is None:
         return np.ones(rows, np.int64)
     checked = np.asarray(weights, np.int64)
