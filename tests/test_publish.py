@@ -18,12 +18,16 @@ from vitw_ray.cli.main import main
 from vitw_ray.config import ConversationsConfig, ExtractionConfig, LabelsConfig, RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.keys import Keyed
+from vitw_ray.publishing.bounded import bounded_counts
 from vitw_ray.publishing.population import population, refuse_dependent_rows
 from vitw_ray.records import EXTRACTIONS
 from vitw_ray.release import threshold
 from vitw_ray.release.ledger import read_ledger, spend, totals
 from vitw_ray.release.settings import StrictSettings, ThresholdSettings
+from vitw_ray.release.strict.population import Pairs, Population
 from vitw_ray.storage import Storage
+
+RAISED = {"min_conversations": 15, "min_accounts": 5}
 
 
 @pytest.fixture
@@ -33,8 +37,13 @@ def run(sample_run, tmp_path) -> Path:
     shutil.copytree(sample_run.address, folder)
     file = folder / "run.json"
     content = json.loads(file.read_text())
-    content["config"]["labels"] |= {"min_conversations": 15, "min_accounts": 5}
+    content["config"]["labels"] |= RAISED
     file.write_text(json.dumps(content))
+    for file in folder.glob("*/_SUCCESS.json"):
+        content = json.loads(file.read_text())
+        if "labels" in content["config"]:
+            content["config"]["labels"] |= RAISED
+            file.write_text(json.dumps(content))
     return folder
 
 
@@ -161,15 +170,18 @@ def test_no_flag_publishes_a_run_of_lower_thresholds(field):
         ThresholdSettings(round_to=1)
 
 
+def bounded_of(labels: dict[str, int], subjective: int) -> threshold.Bounded:
+    """Labels that no conversation names an account of."""
+    return threshold.Bounded(labels_table(labels, subjective), subjective, {})
+
+
 @given(
     st.dictionaries(st.sampled_from(["care", "tact", "zeal"]), st.integers(15, 400)),
     st.integers(400, 5000),
     st.sampled_from([5, 10, 20, 50]),
 )
 def test_rounded_labels_are_multiples_near_their_counts(labels, subjective, base):
-    table = threshold.rounded_labels(
-        labels_table(labels, subjective), subjective, base, LabelsConfig()
-    )
+    table = threshold.rounded_labels(bounded_of(labels, subjective), base, LabelsConfig())
     total = int(threshold.rounded(np.array([subjective]), base)[0])
     for row in table.to_pylist():
         assert row["conversations"] % base == 0
@@ -178,9 +190,47 @@ def test_rounded_labels_are_multiples_near_their_counts(labels, subjective, base
 
 
 def test_a_label_of_too_few_accounts_is_not_released_whatever_the_table_says():
-    table = labels_table({"care": 30, "zeal": 14}, 100)
-    released = threshold.rounded_labels(table, 100, 10, LabelsConfig())
+    found = bounded_of({"care": 30, "zeal": 14}, 100)
+    released = threshold.rounded_labels(found, 10, LabelsConfig())
     assert released["label"].to_pylist() == ["care"]
+
+
+def test_one_account_with_ten_thousand_conversations_counts_as_the_bound_says():
+    values = Pairs(np.arange(10_020), np.r_[np.zeros(10_000), np.ones(20)].astype(int), *NAMED)
+    accounts = np.r_[np.zeros(10_000, int), np.arange(1, 21)]
+    none = Pairs(np.array([], int), np.array([], int), [], np.array([], np.uint64))
+    order = np.arange(10_020, dtype=np.uint64)
+    people = Population(
+        accounts, order, np.zeros(10_020, int), {"ai_values": values, "human_values": none}
+    )
+    labels = labels_table({"care": 10_000, "zeal": 20}, 10_020)
+    found = bounded_counts(people, np.ones(21, bool), labels, 3)
+    counted = {row["label"]: row for row in found.labels.to_pylist()}
+    assert (counted["care"]["conversations"], counted["care"]["accounts"]) == (3, 1)
+    assert (counted["zeal"]["conversations"], counted["zeal"]["accounts"]) == (20, 20)
+    assert found.subjective == 23
+    assert found.response_types["strong_support"] == (23, 21)
+    released = threshold.rounded_labels(found, 10, LabelsConfig()).to_pylist()
+    assert [(row["label"], row["conversations"], row["accounts"]) for row in released] == [
+        ("zeal", 20, 20)
+    ]
+
+
+NAMED = (["care", "zeal"], np.array([1, 2], np.uint64))
+
+
+@pytest.mark.ray
+def test_a_folder_of_lower_thresholds_is_not_published_beside_a_run_of_higher_ones(run, publish):
+    low = run / "3_labels-0123456789abcdef"
+    low.mkdir()
+    manifest = {"config": {"labels": {"min_conversations": 3, "min_accounts": 1}}}
+    (low / "_SUCCESS.json").write_text(json.dumps(manifest))
+    status, _, error = publish("--kind", "threshold")
+    assert status == 1
+    assert low.name in error
+    assert not (run / "releases").exists()
+    shutil.rmtree(low)
+    assert publish("--kind", "threshold")[0] == 0
 
 
 def extractions(accounts: list[str | None], task: str = "write a letter") -> pa.Table:

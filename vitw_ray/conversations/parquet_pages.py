@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from vitw_ray.conversations.compact_thrift import Malformed, Struct, read_struct
 
 MOST_PAGE_BYTES = 256 << 20  # ours: the largest pages of all columns; a long chat takes 32 MB
-MOST_VALUES = 50_000_000  # ours: of all columns; they take 10 to 20 bytes each
+MOST_VALUES = (
+    40_000_000  # ours: of all columns; so many took 1.5 GB, most of it to divide them into rows
+)
 MOST_GROUP_BYTES = 1 << 30  # ours: of all columns, as a single row may be spread over all pages ...
 MOST_PACKED = 20  # ours: ... but where a file is not much smaller than that; text is packed by 5
 _MOST_PAGES = 200_000  # ours: of a column; pages of 1 MB make 200 GB

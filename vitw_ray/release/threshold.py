@@ -1,10 +1,12 @@
 """The threshold release: supported labels with rounded counts. A heuristic, and called one.
 
-Only the counts of labels and of all subjective conversations are rounded; every other number is
-computed from these, so that no difference of two published numbers holds more than they do.
+One account contributes a few conversations at most, and what is left must pass the gate. Only
+counts of conversations and accounts are rounded; every other number is computed from these, so that
+no difference of two published numbers holds more than they do.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +24,7 @@ COUNTED = pa.schema(
         ("facet", pa.string()),
         ("label", pa.string()),
         ("conversations", pa.int64()),
+        ("accounts", pa.int64()),
         ("share", pa.float64()),
     ]
 )
@@ -53,23 +56,34 @@ def rounded(counts: Integers, base: int) -> Integers:
     return (counts + base // 2) // base * base
 
 
-def rounded_labels(
-    labels: pa.Table, subjective: int, base: int, thresholds: LabelsConfig
-) -> pa.Table:
+@dataclass(frozen=True)
+class Bounded:
+    """What is counted of a run once the contributions of its accounts are bounded."""
+
+    labels: pa.Table
+    """Rows of `labels`; `accounts` is null if no conversation of the run names its account."""
+    subjective: int
+    response_types: Mapping[str, tuple[int, int | None]]
+    """Conversations and accounts of each."""
+
+
+def rounded_labels(found: Bounded, base: int, thresholds: LabelsConfig) -> pa.Table:
     """The rows of `labels` with support: rounded counts, and shares computed from these."""
-    kept = labels.filter(pc.field("kept"))
+    kept = found.labels.filter(pc.field("kept"))
     accounts = kept["accounts"].fill_null(thresholds.min_accounts).to_numpy()
     passes = may_be_shown(kept["conversations"].to_numpy(), accounts, thresholds)
     kept = kept.filter(pa.array(passes))
-    total = int(rounded(np.array([subjective]), base)[0])
+    total = int(rounded(np.array([found.subjective]), base)[0])
     counts = rounded(kept["conversations"].to_numpy(), base)
+    known = kept["accounts"].null_count == 0
+    people = rounded(kept["accounts"].to_numpy(), base) if known and kept.num_rows else None
     columns = {
         "conversations": pa.array(counts),
-        "accounts": pa.nulls(kept.num_rows, pa.int64()),  # not published, so nothing to round
+        "accounts": pa.nulls(kept.num_rows, pa.int64()) if people is None else pa.array(people),
         "share": pa.array(counts / max(total, 1)),
     }
-    arrays = [columns.get(name, kept[name]) for name in labels.schema.names]
-    return pa.table(arrays, schema=labels.schema)
+    arrays = [columns.get(name, kept[name]) for name in found.labels.schema.names]
+    return pa.table(arrays, schema=found.labels.schema)
 
 
 def counted(labels: pa.Table, names: Mapping[str, set[str]]) -> pa.Table:
@@ -83,8 +97,15 @@ def counted(labels: pa.Table, names: Mapping[str, set[str]]) -> pa.Table:
     return pa.Table.from_pylist(rows, COUNTED)
 
 
-def rounded_types(response_types: pa.Table, base: int) -> pa.Table:
-    """Response types over all conversations, rounded."""
+def rounded_types(
+    response_types: pa.Table, found: Bounded, base: int, thresholds: LabelsConfig
+) -> pa.Table:
+    """The response types that the run shows and that still pass, over all conversations."""
     overall = response_types.filter(pc.field("model").is_null() & pc.field("over_facet").is_null())
-    counts = rounded(overall["conversations"].to_numpy(), base)
-    return pa.table([overall["response_type"], pa.array(counts)], schema=RESPONSES)
+    rows = []
+    for name in overall["response_type"].to_pylist():
+        conversations, accounts = found.response_types[name]
+        if may_be_shown(conversations, accounts, thresholds):
+            count = int(rounded(np.array([conversations]), base)[0])
+            rows.append({"response_type": name, "conversations": count})
+    return pa.Table.from_pylist(rows, RESPONSES)
