@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS
+from vitw_ray.keys import Keyed
 from vitw_ray.publishing.about import PublishedRun
 from vitw_ray.publishing.population import population_of_merges
 from vitw_ray.records import LABELS
 from vitw_ray.release.strict.population import Pairs, Population, bound_conversations
-from vitw_ray.release.threshold import Bounded
+from vitw_ray.release.threshold import Bounded, Noise
 from vitw_ray.run_folder import read_part
 
 
@@ -74,6 +76,20 @@ def bounded_counts(
         named_ones = np.unique(held[named[held]]).size
         types[kind] = (held.size, named_ones if known else None)
     return Bounded(pa.Table.from_pylist(rows, LABELS), limited.conversations, types)
+
+
+def keyed_noise(keyed: Keyed, release: str) -> Noise:
+    """Rounded Gaussian noise that only the run's secret can tell; `release`: key of the release.
+
+    The same release has the same noise. Another one of other data or settings has its own, so that
+    their difference shows the noise of both.
+    """
+
+    def draw(name: str, scale: float) -> int:
+        number = int.from_bytes(keyed.digest(f"noise of {release}", name.encode(), 8), "big")
+        return round(scale * float(ndtri((number + 0.5) / 2.0**64)))
+
+    return draw
 
 
 def _accounts(pairs: Pairs, people: Population, named: NDArray[np.bool_]) -> NDArray[np.int64]:

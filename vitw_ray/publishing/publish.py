@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from vitw_ray.alphabet import LABEL
@@ -18,9 +17,10 @@ from vitw_ray.finished_run import read_finished, read_record
 from vitw_ray.keys import content_key
 from vitw_ray.lease import acquire
 from vitw_ray.publishing.about import PublishedRun, about_release, utility
-from vitw_ray.publishing.bounded import bounded
+from vitw_ray.publishing.bounded import bounded, keyed_noise
 from vitw_ray.publishing.earlier_folders import refuse_lower_folders
 from vitw_ray.publishing.population import population, refuse_dependent_rows
+from vitw_ray.publishing.released_tree import renamed
 from vitw_ray.release import card, threshold
 from vitw_ray.release.files import complete, parquet, write_files
 from vitw_ray.release.ledger import FOLDER, Spent, read_ledger, spend, totals
@@ -92,7 +92,7 @@ def publish(
             entry, files = _strict(run, settings, key, budget_epsilon)
         else:
             threshold.refuse_low_thresholds(finished.config.labels)
-            files = _threshold(run, settings)
+            files = _threshold(run, settings, key)
             entry = spend(storage, key, settings, None, again)
         lease.check()
         address = to or storage.address(f"releases/{entry.kind}-{entry.number}")
@@ -157,7 +157,7 @@ def _strict(
     return entry, _finish(files, about)
 
 
-def _threshold(run: PublishedRun, settings: ThresholdSettings) -> dict[str, bytes]:
+def _threshold(run: PublishedRun, settings: ThresholdSettings, key: str) -> dict[str, bytes]:
     base = settings.round_to
     read = {
         name: read_table(run.storage, run.tables[name].public)
@@ -165,8 +165,9 @@ def _threshold(run: PublishedRun, settings: ThresholdSettings) -> dict[str, byte
     }
     thresholds = run.finished.config.labels
     found = bounded(run, read["labels"], settings.account_conversations)
-    labels = threshold.rounded_labels(found, base, thresholds)
-    tables = {"labels": labels, "taxonomy": read["taxonomy"]}
+    noise = keyed_noise(run.keyed, key)
+    labels = threshold.rounded_labels(found, base, thresholds, noise)
+    tables = {"labels": labels, "taxonomy": renamed(read["taxonomy"], labels)}
     frequencies, tree = values_frequencies(tables), values_tree(tables)
     names = {
         facet: {
@@ -177,13 +178,14 @@ def _threshold(run: PublishedRun, settings: ThresholdSettings) -> dict[str, byte
         for facet in VALUE_FACETS
     }
     counted = threshold.counted(labels, names)
-    types = threshold.rounded_types(read["response_types"], found, base, thresholds)
-    total = int(threshold.rounded(np.array([found.subjective]), base)[0])
+    types = threshold.rounded_types(read["response_types"], found, base, thresholds, noise)
+    total = threshold.rounded_total(found, base, noise)
     about = about_release(run, settings, total)
     about["accounts_known"] = run.finished.manifests["labels"]["details"]["with_account"] > 0
     about["settings"] |= {
         name: getattr(thresholds, name) for name in ("min_conversations", "min_accounts")
     }
+    about["settings"]["noise"] = threshold.NOISE
     files = [
         _csv_file(frequencies.text, frequencies.rows),
         _File(

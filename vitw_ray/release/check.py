@@ -164,7 +164,10 @@ def check_protection(released: Released) -> Problems:
             yield f"{name} is below {least}"
     if not 1 <= settings["account_conversations"] <= MOST_OF_ACCOUNT:
         yield "the contributions of accounts are not bounded"
-    lowest = (settings["min_conversations"] + base // 2) // base * base
+    if settings["noise"] < threshold.NOISE:
+        yield "the counts have less noise"
+    least = settings["min_conversations"] + threshold.MARGIN * settings["noise"]
+    lowest = (int(least) + base // 2) // base * base
     fewest = (settings["min_accounts"] + base // 2) // base * base
     for name in ("labels.parquet", "response_types.parquet"):
         for position, row in enumerate(released.rows(name)):

@@ -1,11 +1,13 @@
 """The threshold release: supported labels with rounded counts. A heuristic, and called one.
 
-One account contributes a few conversations at most, and what is left must pass the gate. Only
-counts of conversations and accounts are rounded; every other number is computed from these, so that
-no difference of two published numbers holds more than they do.
+One account contributes a few conversations at most, and what is left must pass the gate. Counts get
+noise before they are rounded, and must then be well above the threshold: otherwise fourteen
+accounts that plant a label would learn from its name whether a fifteenth one holds it. Only counts
+of conversations and accounts are drawn and rounded; every other number is computed from these, so
+that no difference of two published numbers holds more than they do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +20,9 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.gate import may_be_shown
 from vitw_ray.release.strict.population import Integers
 
+NOISE = 12.0  # ours: 50 planted chats then tell of a 51st in 6 of 10 cases, where 5 are guessed
+ACCOUNTS_NOISE = 2 * NOISE  # ours: counts of accounts say nearly the same again
+MARGIN = 3  # ours: a label at the threshold is shown in one case of 700
 RESPONSES = pa.schema([("response_type", pa.string()), ("conversations", pa.int64())])
 COUNTED = pa.schema(
     [
@@ -67,23 +72,54 @@ class Bounded:
     """Conversations and accounts of each."""
 
 
-def rounded_labels(found: Bounded, base: int, thresholds: LabelsConfig) -> pa.Table:
+Noise = Callable[[str, float], int]
+"""Draws noise for what a text names, of a scale; the same for the same text."""
+
+
+def rounded_labels(found: Bounded, base: int, thresholds: LabelsConfig, noise: Noise) -> pa.Table:
     """The rows of `labels` with support: rounded counts, and shares computed from these."""
-    kept = found.labels.filter(pc.field("kept"))
-    accounts = kept["accounts"].fill_null(thresholds.min_accounts).to_numpy()
-    passes = may_be_shown(kept["conversations"].to_numpy(), accounts, thresholds)
-    kept = kept.filter(pa.array(passes))
-    total = int(rounded(np.array([found.subjective]), base)[0])
-    counts = rounded(kept["conversations"].to_numpy(), base)
-    known = kept["accounts"].null_count == 0
-    people = rounded(kept["accounts"].to_numpy(), base) if known and kept.num_rows else None
-    columns = {
-        "conversations": pa.array(counts),
-        "accounts": pa.nulls(kept.num_rows, pa.int64()) if people is None else pa.array(people),
-        "share": pa.array(counts / max(total, 1)),
-    }
-    arrays = [columns.get(name, kept[name]) for name in found.labels.schema.names]
-    return pa.table(arrays, schema=found.labels.schema)
+    total = max(rounded_total(found, base, noise), 1)
+    rows = []
+    for row in found.labels.filter(pc.field("kept")).to_pylist():
+        name, accounts = f"{row['facet']} {row['label']}", row["accounts"]
+        count = _shown(name, row["conversations"], accounts, base, thresholds, noise)
+        if count is not None:
+            if accounts is not None:
+                drawn = accounts + noise(f"accounts of {name}", ACCOUNTS_NOISE)
+                accounts = max(_rounded(drawn, base), _rounded(thresholds.min_accounts, base))
+                accounts = min(accounts, count)
+            rows.append(
+                row | {"conversations": count, "accounts": accounts, "share": count / total}
+            )
+    return pa.Table.from_pylist(rows, found.labels.schema)
+
+
+def rounded_total(found: Bounded, base: int, noise: Noise) -> int:
+    """Subjective conversations."""
+    return max(_rounded(found.subjective + noise("conversations", NOISE), base), 0)
+
+
+def _shown(
+    name: str,
+    conversations: int,
+    accounts: int | None,
+    base: int,
+    thresholds: LabelsConfig,
+    noise: Noise,
+) -> int | None:
+    """The count that is shown, or None."""
+    drawn = conversations + noise(name, NOISE)
+    passes = bool(may_be_shown(conversations, accounts, thresholds))
+    return _rounded(drawn, base) if passes and drawn >= lowest(thresholds) else None
+
+
+def lowest(thresholds: LabelsConfig) -> float:
+    """The smallest count, with noise, that is shown."""
+    return thresholds.min_conversations + MARGIN * NOISE
+
+
+def _rounded(count: int, base: int) -> int:
+    return int(rounded(np.array([count]), base)[0])
 
 
 def counted(labels: pa.Table, names: Mapping[str, set[str]]) -> pa.Table:
@@ -98,14 +134,13 @@ def counted(labels: pa.Table, names: Mapping[str, set[str]]) -> pa.Table:
 
 
 def rounded_types(
-    response_types: pa.Table, found: Bounded, base: int, thresholds: LabelsConfig
+    response_types: pa.Table, found: Bounded, base: int, thresholds: LabelsConfig, noise: Noise
 ) -> pa.Table:
     """The response types that the run shows and that still pass, over all conversations."""
     overall = response_types.filter(pc.field("model").is_null() & pc.field("over_facet").is_null())
     rows = []
-    for name in overall["response_type"].to_pylist():
-        conversations, accounts = found.response_types[name]
-        if may_be_shown(conversations, accounts, thresholds):
-            count = int(rounded(np.array([conversations]), base)[0])
-            rows.append({"response_type": name, "conversations": count})
+    for kind in overall["response_type"].to_pylist():
+        count = _shown(f"type {kind}", *found.response_types[kind], base, thresholds, noise)
+        if count is not None:
+            rows.append({"response_type": kind, "conversations": count})
     return pa.Table.from_pylist(rows, RESPONSES)
