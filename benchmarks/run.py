@@ -15,7 +15,7 @@ from typing import Any
 HERE = Path(__file__).parent
 BENCHMARKS = (
     *("read", "sort_growth", "extract", "screen", "embed", "kmeans", "taxonomy", "statistics"),
-    *("discovery", "correction", "lexicon", "growth", "strict", "full_run"),
+    *("discovery", "correction", "lexicon", "growth", "strict", "planting", "full_run"),
 )
 MAX_AA_SPREAD = 0.03  # ours: differences of a few hundredths matter in most ratios
 
