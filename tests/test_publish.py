@@ -235,6 +235,22 @@ def test_noise_is_of_its_scale_and_only_the_secret_tells_it():
         assert abs(np.corrcoef(drawn, second)[0, 1]) < 0.1
 
 
+def test_two_threshold_releases_one_conversation_apart_differ_by_noise():
+    labels = {f"value {letter}": 80 + 3 * n for n, letter in enumerate("abcdefghijkl")}
+    moved = {name: count + 1 for name, count in labels.items()}
+
+    def total(counts: dict[str, int], release: str) -> int:
+        noise = keyed_noise(KEYED, release)
+        table = threshold.rounded_labels(bounded_of(counts, 500), 10, LabelsConfig(), noise)
+        return sum(table["conversations"].to_pylist())
+
+    trials = range(150)
+    same = [total(labels, f"b{n}") - total(labels, f"a{n}") for n in trials]
+    more = [total(moved, f"d{n}") - total(labels, f"c{n}") for n in trials]
+    told = np.mean([x > y for x in more for y in same])  # 1/2: nothing is told
+    assert 0.35 < told < 0.72
+
+
 def test_a_cluster_that_is_named_after_a_label_that_is_not_released_gets_another_name():
     tree = taxonomy_table(
         [
