@@ -1,7 +1,7 @@
 """What a strict release keeps, and whether an audit of paired runs finds it out.
 
 Utility: 308,210 subjective conversations drawn from the published rates, released at epsilon 1 and
-delta 1e-6; with one conversation per account, and with accounts that have up to dozens, of which one
+delta 1e-6; with one conversation per account, and with accounts of up to dozens, of which one
 or three count.
 Frequencies are read from `reference/values_frequencies.csv` under VITW_RAY_DATA.
 Audit: 20,000 paired runs (see `vitw_ray/evaluation/privacy_audit.py`), and fewer of each planted
