@@ -12,18 +12,23 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from release_tables import labels_table
+from release_tables import labels_table, taxonomy_table
 
 from vitw_ray.cli.main import main
 from vitw_ray.config import ConversationsConfig, ExtractionConfig, LabelsConfig, RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.keys import Keyed
+from vitw_ray.publishing.bounded import bounded_counts, keyed_noise
 from vitw_ray.publishing.population import population, refuse_dependent_rows
+from vitw_ray.publishing.released_tree import renamed
 from vitw_ray.records import EXTRACTIONS
 from vitw_ray.release import threshold
 from vitw_ray.release.ledger import read_ledger, spend, totals
 from vitw_ray.release.settings import StrictSettings, ThresholdSettings
+from vitw_ray.release.strict.population import Pairs, Population
 from vitw_ray.storage import Storage
+
+RAISED = {"min_conversations": 15, "min_accounts": 5}
 
 
 @pytest.fixture
@@ -33,8 +38,13 @@ def run(sample_run, tmp_path) -> Path:
     shutil.copytree(sample_run.address, folder)
     file = folder / "run.json"
     content = json.loads(file.read_text())
-    content["config"]["labels"] |= {"min_conversations": 15, "min_accounts": 5}
+    content["config"]["labels"] |= RAISED
     file.write_text(json.dumps(content))
+    for file in folder.glob("*/_SUCCESS.json"):
+        content = json.loads(file.read_text())
+        if "labels" in content["config"]:
+            content["config"]["labels"] |= RAISED
+            file.write_text(json.dumps(content))
     return folder
 
 
@@ -161,15 +171,23 @@ def test_no_flag_publishes_a_run_of_lower_thresholds(field):
         ThresholdSettings(round_to=1)
 
 
+def no_noise(name: str, scale: float) -> int:
+    """Noise that happens to be zero."""
+    return 0
+
+
+def bounded_of(labels: dict[str, int], subjective: int) -> threshold.Bounded:
+    """Labels that no conversation names an account of."""
+    return threshold.Bounded(labels_table(labels, subjective), subjective, {})
+
+
 @given(
-    st.dictionaries(st.sampled_from(["care", "tact", "zeal"]), st.integers(15, 400)),
+    st.dictionaries(st.sampled_from(["care", "tact", "zeal"]), st.integers(51, 400)),
     st.integers(400, 5000),
     st.sampled_from([5, 10, 20, 50]),
 )
 def test_rounded_labels_are_multiples_near_their_counts(labels, subjective, base):
-    table = threshold.rounded_labels(
-        labels_table(labels, subjective), subjective, base, LabelsConfig()
-    )
+    table = threshold.rounded_labels(bounded_of(labels, subjective), base, LabelsConfig(), no_noise)
     total = int(threshold.rounded(np.array([subjective]), base)[0])
     for row in table.to_pylist():
         assert row["conversations"] % base == 0
@@ -178,9 +196,91 @@ def test_rounded_labels_are_multiples_near_their_counts(labels, subjective, base
 
 
 def test_a_label_of_too_few_accounts_is_not_released_whatever_the_table_says():
-    table = labels_table({"care": 30, "zeal": 14}, 100)
-    released = threshold.rounded_labels(table, 100, 10, LabelsConfig())
-    assert released["label"].to_pylist() == ["care"]
+    found = bounded_of({"care": 60, "zeal": 14, "tact": 30}, 100)
+    released = threshold.rounded_labels(found, 10, LabelsConfig(), lambda name, scale: 30)
+    assert released["label"].to_pylist() == ["care", "tact"]
+    kept = threshold.rounded_labels(found, 10, LabelsConfig(), no_noise)
+    assert kept["label"].to_pylist() == ["care"]
+
+
+def test_one_account_with_ten_thousand_conversations_counts_as_the_bound_says():
+    values = Pairs(np.arange(10_060), np.r_[np.zeros(10_000), np.ones(60)].astype(int), *NAMED)
+    accounts = np.r_[np.zeros(10_000, int), np.arange(1, 61)]
+    none = Pairs(np.array([], int), np.array([], int), [], np.array([], np.uint64))
+    order = np.arange(10_060, dtype=np.uint64)
+    people = Population(
+        accounts, order, np.zeros(10_060, int), {"ai_values": values, "human_values": none}
+    )
+    labels = labels_table({"care": 10_000, "zeal": 60}, 10_060)
+    found = bounded_counts(people, np.ones(61, bool), labels, 3)
+    counted = {row["label"]: row for row in found.labels.to_pylist()}
+    assert (counted["care"]["conversations"], counted["care"]["accounts"]) == (3, 1)
+    assert (counted["zeal"]["conversations"], counted["zeal"]["accounts"]) == (60, 60)
+    assert found.subjective == 63
+    assert found.response_types["strong_support"] == (63, 61)
+    released = threshold.rounded_labels(found, 10, LabelsConfig(), no_noise).to_pylist()
+    assert [(row["label"], row["conversations"], row["accounts"]) for row in released] == [
+        ("zeal", 60, 60)
+    ]
+
+
+def test_noise_is_of_its_scale_and_only_the_secret_tells_it():
+    draw = keyed_noise(KEYED, "release")
+    drawn = [draw(f"label {n}", 12.0) for n in range(2000)]
+    assert abs(np.std(drawn) - 12) < 0.6
+    assert abs(np.mean(drawn)) < 1
+    assert drawn == [keyed_noise(KEYED, "release")(f"label {n}", 12.0) for n in range(2000)]
+    for other in (keyed_noise(KEYED, "another"), keyed_noise(Keyed(b"x" * 16), "release")):
+        second = [other(f"label {n}", 12.0) for n in range(2000)]
+        assert abs(np.corrcoef(drawn, second)[0, 1]) < 0.1
+
+
+def test_two_threshold_releases_one_conversation_apart_differ_by_noise():
+    labels = {f"value {letter}": 80 + 3 * n for n, letter in enumerate("abcdefghijkl")}
+    moved = {name: count + 1 for name, count in labels.items()}
+
+    def total(counts: dict[str, int], release: str) -> int:
+        noise = keyed_noise(KEYED, release)
+        table = threshold.rounded_labels(bounded_of(counts, 500), 10, LabelsConfig(), noise)
+        return sum(table["conversations"].to_pylist())
+
+    trials = range(150)
+    same = [total(labels, f"b{n}") - total(labels, f"a{n}") for n in trials]
+    more = [total(moved, f"d{n}") - total(labels, f"c{n}") for n in trials]
+    told = np.mean([x > y for x in more for y in same])  # 1/2: nothing is told
+    assert 0.35 < told < 0.72
+
+
+def test_a_cluster_that_is_named_after_a_label_that_is_not_released_gets_another_name():
+    tree = taxonomy_table(
+        [
+            ("ai_values:l1:a", 1, None, "Huntington care", "Values such as huntington care."),
+            ("leaf:1", 0, "ai_values:l1:a", "huntington care", ""),
+            ("leaf:2", 0, "ai_values:l1:a", "patience", ""),
+        ]
+    )
+    found = renamed(tree, labels_table({"patience": 60}, 100)).to_pylist()
+    group = next(row for row in found if row["level"] == 1)
+    assert (group["name"], group["description"]) == ("Patience", "")
+    kept = renamed(tree, labels_table({"patience": 60, "huntington care": 70}, 100)).to_pylist()
+    assert kept[0]["name"] == "Huntington care"
+
+
+NAMED = (["care", "zeal"], np.array([1, 2], np.uint64))
+
+
+@pytest.mark.ray
+def test_a_folder_of_lower_thresholds_is_not_published_beside_a_run_of_higher_ones(run, publish):
+    low = run / "3_labels-0123456789abcdef"
+    low.mkdir()
+    manifest = {"config": {"labels": {"min_conversations": 3, "min_accounts": 1}}}
+    (low / "_SUCCESS.json").write_text(json.dumps(manifest))
+    status, _, error = publish("--kind", "threshold")
+    assert status == 1
+    assert low.name in error
+    assert not (run / "releases").exists()
+    shutil.rmtree(low)
+    assert publish("--kind", "threshold")[0] == 0
 
 
 def extractions(accounts: list[str | None], task: str = "write a letter") -> pa.Table:

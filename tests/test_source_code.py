@@ -233,7 +233,7 @@ def test_a_random_change_of_logic_moves_every_stage_that_holds_it(changed):
         held = holding(module)
         in_a_key += bool(held)
         assert moved(before) == held, (module, done)
-    assert in_a_key > CHANGES // 2
+    assert in_a_key > CHANGES // 3  # enough of them are held by a stage
 
 
 def test_a_random_change_of_comments_docstrings_and_layout_moves_nothing(changed):

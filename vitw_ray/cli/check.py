@@ -5,15 +5,25 @@ A release, which has no run beside it, is checked from its own files.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 
 from vitw_ray.cli.printing import say, say_json
 from vitw_ray.errors import ConfigError, OutputError
 
+REFERENCE = "--reference"
+
 
 def main(arguments: Sequence[str]) -> int:
     """Check a finished run folder, or a release; 1 when a check failed."""
-    if len(arguments) == 1 and not arguments[0].startswith("-") and _is_release(arguments[0]):
-        return _check_release(arguments[0])
+    if arguments and not arguments[0].startswith("-") and _is_release(arguments[0]):
+        if len(arguments) == 1:
+            return _check_release(arguments[0])
+        if len(arguments) == 3 and arguments[1] == REFERENCE:
+            return _check_release(arguments[0]) | _compare(arguments[0], arguments[2])
+        raise ConfigError(
+            f"vitw check of a release takes {REFERENCE} FOLDER only",
+            f"vitw check {arguments[0]}, with or without {REFERENCE} FOLDER",
+        )
     try:
         from vitw_check.verdict import main as check
     except ModuleNotFoundError as error:
@@ -46,3 +56,14 @@ def _check_release(address: str) -> int:
     failed = [name for name, problems in found.items() if problems]
     say_json({"release": address, "checks": len(found), "failed": failed})
     return 1 if failed else 0
+
+
+def _compare(address: str, reference: str) -> int:
+    from vitw_ray.release.reference import compare
+    from vitw_ray.storage import Storage
+
+    found = asdict(compare(Storage(address), Storage(reference)))
+    for name, value in found.items():
+        say(f"{name.replace('_', ' '):<20}{'-' if value is None else value}")
+    say_json({"release": address, "reference": reference, **found})
+    return 0

@@ -42,7 +42,7 @@ class Arguments:
     delta: float | None = None
     """strict: probability that the loss is larger (default: 1e-6)."""
     account_conversations: int | None = None
-    """strict: conversations that one account contributes at most (default: 1)."""
+    """Conversations that one account contributes at most (default: threshold 3, strict 1)."""
     account_pairs: int | None = None
     """strict: (conversation, value) pairs of each facet that one account contributes at most
     (default: 12)."""
@@ -87,7 +87,8 @@ def settings_of(asked: Arguments) -> ReleaseSettings:
     of_kind["threshold"].add("again")
     of_kind["strict"].add("budget_epsilon")
     for kind, names in of_kind.items():
-        given = [name for name in sorted(names) if getattr(asked, name) not in (None, False)]
+        others = sorted(names - of_kind[asked.kind])
+        given = [name for name in others if getattr(asked, name) not in (None, False)]
         if kind != asked.kind and given:
             flag = f"--{given[0].replace('_', '-')}"
             raise ConfigError(

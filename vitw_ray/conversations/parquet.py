@@ -1,14 +1,14 @@
 """Read a Parquet file as raw rows (Python objects).
 
-Input files are untrusted. The sizes in the footer can be false, so rows are measured before they
-are converted. A schema can name extension types that run code, so such a schema is not used: the
-columns are read as what they are stored as.
+Input files are untrusted. The sizes in the footer can be false, so pages are measured before they
+are decompressed, and rows before they are converted. A schema can name extension types that run
+code, so such a schema is not used: the columns are read as what they are stored as.
 """
 
 import base64
 import io
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -19,10 +19,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject
+from vitw_ray.conversations.compact_thrift import Malformed
+from vitw_ray.conversations.parquet_pages import (
+    MOST_PAGE_BYTES,
+    Cost,
+    Leaf,
+    column_chunks,
+    cost_of,
+)
+from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject, every_turn
 
 _COLUMN_BUFFER_BYTES = 1 << 20  # ours: a column chunk can be hundreds of MB
 _BATCH_ROWS = 64  # ours: three times as fast as single rows, and a few MB of chats
+_LARGE_PAGES = MAX_ROW_BYTES  # ours: row groups with larger pages, or more values than ...
+_LARGE_VALUES = 4_000_000  # ours: ... this, are read by one thread at a time
 _VALUE_BYTES = 16  # ours: minimum size of a value as a Python object
 _TEXT_TYPES = frozenset(
     kind.id
@@ -34,7 +44,9 @@ _TEXT_TYPES = frozenset(
 _BYTES = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
 _UUID_BYTES = 16
 ALL_GROUPS = slice(None)
-_DAMAGE = (pa.ArrowException, OSError, ValueError)  # ValueError: column names that are not UTF-8
+_DAMAGE = (  # ValueError: column names that are not UTF-8
+    *(pa.ArrowException, OSError, ValueError, Malformed),
+)
 
 
 def read_parquet(
@@ -45,8 +57,8 @@ def read_parquet(
 ) -> Iterator[tuple[int, Raw | Reject]]:
     """Yield row numbers and rows of a Parquet file; with `columns`, only these columns.
 
-    A row group that cannot be decoded, or has a page that memory should not hold, gives one reject,
-    at the number of its first lost row.
+    A row group that cannot be decoded, or that memory should not hold, gives one reject, at the
+    number of its first lost row.
 
     Args:
         stream: the file.
@@ -58,7 +70,7 @@ def read_parquet(
         FileBroken: the file is not Parquet, or has none of the columns.
     """
     try:
-        metadata = _metadata(stream)
+        metadata, footer = _metadata(stream)
         file = pq.ParquetFile(
             stream,
             metadata=metadata,
@@ -69,33 +81,68 @@ def read_parquet(
             coerce_int96_timestamp_unit="us",
         )
         names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+        chunks = column_chunks(footer)
     except _DAMAGE:
         raise FileBroken("file_unreadable") from None
     if not names:  # the number of rows would come from the untrusted footer alone
         raise FileBroken("columns_missing")
+    if len(chunks) != metadata.num_row_groups:
+        raise FileBroken("file_unreadable")
     plain = _Plain.of(metadata, names)
-    nanoseconds = any(pa.types.is_timestamp(kind) for kind in file.schema_arrow.types)
+    leaves = _leaves(metadata, names)
     every = range(metadata.num_row_groups)
     only = min(int(place * len(every)), len(every) - 1)
     first = 0
     for group in every:
-        size = metadata.row_group(group)
         row = first
-        first += size.num_rows
+        first += metadata.row_group(group).num_rows
         if group not in every[groups] or (place and (group != only or not only)):
             continue
-        batch_rows = MAX_ROW_BYTES * size.num_rows // max(1, size.total_byte_size)
-        batches = file.iter_batches(
-            min(max(1, batch_rows), _BATCH_ROWS), [group], names, use_threads=False
-        )
         try:
-            for batch in batches:
-                rows = _batch_rows(_microseconds(batch) if nanoseconds else batch)
-                for value in rows if plain is None else map(plain.row, rows):
-                    yield row, value
-                    row += 1
+            cost = cost_of(stream, chunks[group], leaves)
         except _DAMAGE:
             yield row, Reject("row_group_unreadable")
+            continue
+        if not cost.fits:
+            yield row, Reject("row_group_too_large")
+            continue
+        is_large = cost.page_bytes > _LARGE_PAGES or cost.values > _LARGE_VALUES
+        with every_turn() if is_large else nullcontext():
+            for value in _group_rows(file, group, names, cost):
+                yield row, value if plain is None else plain.row(value)
+                row += 1
+
+
+def _group_rows(
+    file: pq.ParquetFile, group: int, names: list[str], cost: Cost
+) -> Iterator[Raw | Reject]:
+    """The rows of a row group; one reject for all that cannot be decoded."""
+    nanoseconds = any(pa.types.is_timestamp(kind) for kind in file.schema_arrow.types)
+    size = file.metadata.row_group(group)
+    largest = max(size.total_byte_size, cost.group_bytes, 1)
+    batch_rows = min(
+        MAX_ROW_BYTES * size.num_rows // largest,  # of the usual size
+        MOST_PAGE_BYTES // max(cost.page_bytes, 1),  # each may be as large as a page
+        _BATCH_ROWS,
+    )
+    batches = file.iter_batches(max(1, batch_rows), [group], names, use_threads=False)
+    try:
+        for batch in batches:
+            yield from _batch_rows(_microseconds(batch) if nanoseconds else batch)
+    except _DAMAGE:
+        yield Reject("row_group_unreadable")
+
+
+def _leaves(metadata: pq.FileMetaData, names: list[str]) -> list[Leaf]:
+    columns = (metadata.schema.column(i) for i in range(metadata.num_columns))
+    return [
+        Leaf(
+            wanted=column.path.split(".")[0] in names,
+            repeats=column.max_repetition_level > 0,
+            width=max(column.length or 0, 0),
+        )
+        for column in columns
+    ]
 
 
 def row_groups(stream: io.BufferedIOBase) -> list[tuple[int, int]]:
@@ -105,7 +152,7 @@ def row_groups(stream: io.BufferedIOBase) -> list[tuple[int, int]]:
         FileBroken: the file is not Parquet.
     """
     try:
-        metadata = _metadata(stream)
+        metadata, _ = _metadata(stream)
     except _DAMAGE:
         raise FileBroken("file_unreadable") from None
     found = (metadata.row_group(group) for group in range(metadata.num_row_groups))
@@ -125,8 +172,10 @@ def _inside_base64(text: bytes) -> list[bytes]:
 _EXTENSION_MARKS = _inside_base64(b"ARROW:extension:name")
 
 
-def _metadata(stream: io.BufferedIOBase) -> pq.FileMetaData:
-    """The footer, without the Arrow schema if that names extension types.
+def _metadata(stream: io.BufferedIOBase) -> tuple[pq.FileMetaData, bytes]:
+    """The footer, as Arrow reads it and as bytes.
+
+    It is without the Arrow schema if that names extension types.
 
     Arrow calls their registered code when it opens a file, and that code may unpickle data. So the
     footer, which contains the schema in base64, is searched before. Renaming the schema's key
@@ -139,10 +188,10 @@ def _metadata(stream: io.BufferedIOBase) -> pq.FileMetaData:
     footer = stream.read(length)
     stream.seek(0)
     if not any(mark in footer for mark in _EXTENSION_MARKS):
-        return pq.ParquetFile(stream, arrow_extensions_enabled=False).metadata
+        return pq.ParquetFile(stream, arrow_extensions_enabled=False).metadata, footer
     renamed = footer.replace(b"ARROW:schema", b"ARROW-schema")
     alone = b"PAR1" + renamed + len(renamed).to_bytes(4, "little") + b"PAR1"
-    return pq.ParquetFile(io.BytesIO(alone), arrow_extensions_enabled=False).metadata
+    return pq.ParquetFile(io.BytesIO(alone), arrow_extensions_enabled=False).metadata, footer
 
 
 @dataclass(frozen=True)

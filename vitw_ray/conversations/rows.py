@@ -8,7 +8,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ _TAIL_BYTES = 64 << 10  # ours: what may follow the rows of a document, such as 
 LARGE_AT_ONCE = 3  # ours: large rows of a process, of all its threads: 2 GB at most
 _large_rows = threading.BoundedSemaphore(LARGE_AT_ONCE)
 _no_wait = nullcontext()
+_who_takes_all = threading.Lock()  # two that take one turn after the other would wait for ever
 
 Raw = dict[str, Any]
 
@@ -116,6 +117,16 @@ def _turn(data: bytes | None) -> AbstractContextManager[object]:
     """Wait for a turn to decode a large row, and keep it until the reader asks for the next."""
     is_large = data is not None and len(data) > _SMALL_BYTES
     return _large_rows if is_large else _no_wait
+
+
+@contextmanager
+def every_turn() -> Iterator[None]:
+    """Wait until no large row is in memory, and let none in: for what may take 2 GB alone."""
+    with ExitStack() as turns:
+        with _who_takes_all:
+            for _ in range(LARGE_AT_ONCE):
+                turns.enter_context(_large_rows)
+        yield
 
 
 def _lines(stream: io.BufferedIOBase, start: int, stop: int | None) -> Iterator[Raw | Reject]:

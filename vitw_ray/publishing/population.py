@@ -1,17 +1,19 @@
-"""`extractions` -> the population of a strict release.
+"""`extractions` -> the population of a release.
 
-Spellings are merged only by rules that look at one label: case and hyphens. The merges of a run,
-its clusters and its screen depend on the conversations of all accounts at once, and a release that
-used them could not say what one account changes.
+For a strict release, spellings are merged only by rules that look at one label: case and hyphens.
+The merges of a run, its clusters and its screen depend on the conversations of all accounts at
+once, and a release that used them could not say what one account changes. A threshold release
+claims no such thing, and takes the labels of the run.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from vitw_ray.alphabet import LABEL, TASK_PHRASE
 from vitw_ray.config import LabelsConfig, RunConfig
@@ -30,6 +32,9 @@ COLUMNS = (
     TASK.field,
     *VALUE_FACETS,
 )
+Fold = Callable[[str, str], str]
+"""Facet and spelling -> label."""
+
 _LABEL, _PHRASE = re.compile(LABEL), re.compile(TASK_PHRASE)
 
 
@@ -58,9 +63,7 @@ def population(
     Raises:
         ConfigError: a conversation names no account, and that was not allowed.
     """
-    coded = _Coded(keyed, _fold(labels), labels.min_salience)
-    for part in parts:
-        coded.add(part.select(COLUMNS).filter(pc.field("is_subjective")))
+    coded = _coded(parts, keyed, _fold(labels), labels.min_salience)
     if coded.without_account and unknown == "refuse":
         raise ConfigError(
             f"--kind strict: {coded.without_account:,} of {len(coded.accounts):,} subjective"
@@ -71,8 +74,41 @@ def population(
     return coded.population()
 
 
-def _fold(labels: LabelsConfig) -> Callable[[str], str]:
-    def fold(label: str) -> str:
+def population_of_merges(
+    parts: Iterable[pa.Table],
+    merges: Mapping[tuple[str, str], str],
+    labels: LabelsConfig,
+    keyed: Keyed,
+) -> tuple[Population, NDArray[np.bool_]]:
+    """The subjective conversations of all parts, with the labels that the run counts.
+
+    Args:
+        parts: of `extractions`.
+        merges: facet and spelling -> label, of the spellings that count as another one.
+        labels: settings of the run.
+        keyed: hashes of the run.
+
+    Returns:
+        The population, in which a conversation without account is an account of its own; and for
+        each account, whether it is one that the input names.
+    """
+
+    def fold(facet: str, label: str) -> str:
+        return merges.get((facet, label), label)
+
+    coded = _coded(parts, keyed, fold, labels.min_salience)
+    return coded.population(), np.array([named for named, _ in coded.known], bool)
+
+
+def _coded(parts: Iterable[pa.Table], keyed: Keyed, fold: Fold, min_salience: int) -> "_Coded":
+    coded = _Coded(keyed, fold, min_salience)
+    for part in parts:
+        coded.add(part.select(COLUMNS).filter(pc.field("is_subjective")))
+    return coded
+
+
+def _fold(labels: LabelsConfig) -> Fold:
+    def fold(facet: str, label: str) -> str:
         if labels.merge_case:
             label = fold_case(label)
         return fold_hyphens(label) if labels.merge_hyphens else label
@@ -97,7 +133,7 @@ class _Names:
 @dataclass
 class _Coded:
     keyed: Keyed
-    fold: Callable[[str], str]
+    fold: Fold
     min_salience: int
     accounts: list[int] = field(default_factory=list)
     order: list[int] = field(default_factory=list)
@@ -118,14 +154,14 @@ class _Coded:
             kind = row["response_type"]
             self.types.append(RESPONSE_TYPES.index(kind) if kind in RESPONSE_TYPES else -1)
             for facet in VALUE_FACETS:
-                self.facets[facet].add(at, self._labels(row[facet]))
+                self.facets[facet].add(at, self._labels(facet, row[facet]))
             phrase = fold_case(row[TASK.field] or "")
             self.facets[TASK.name].add(at, [phrase] if _PHRASE.fullmatch(phrase) else [])
 
-    def _labels(self, values: Iterable[dict]) -> Iterable[str]:
+    def _labels(self, facet: str, values: Iterable[dict]) -> Iterable[str]:
         for value in values:
             if value["salience"] is None or value["salience"] >= self.min_salience:
-                label = self.fold(value["label"])
+                label = self.fold(facet, value["label"])
                 if _LABEL.fullmatch(label):
                     yield label
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from vitw_ray.alphabet import LABEL
@@ -18,7 +17,10 @@ from vitw_ray.finished_run import read_finished, read_record
 from vitw_ray.keys import content_key
 from vitw_ray.lease import acquire
 from vitw_ray.publishing.about import PublishedRun, about_release, utility
+from vitw_ray.publishing.bounded import bounded, keyed_noise
+from vitw_ray.publishing.earlier_folders import refuse_lower_folders
 from vitw_ray.publishing.population import population, refuse_dependent_rows
+from vitw_ray.publishing.released_tree import renamed
 from vitw_ray.release import card, threshold
 from vitw_ray.release.files import complete, parquet, write_files
 from vitw_ray.release.ledger import FOLDER, Spent, read_ledger, spend, totals
@@ -83,14 +85,15 @@ def publish(
     with acquire(storage) as lease:
         finished = read_finished(storage)
         tables = {n: t for m in finished.manifests.values() for n, t in tables_of(m).items()}
+        refuse_lower_folders(storage, finished)
         run = PublishedRun(storage, finished, tables, load_secret(storage, secret_file))
         key = _key(run, settings)
         if isinstance(settings, StrictSettings):
             entry, files = _strict(run, settings, key, budget_epsilon)
         else:
             threshold.refuse_low_thresholds(finished.config.labels)
+            files = _threshold(run, settings, key)
             entry = spend(storage, key, settings, None, again)
-            files = _threshold(run, settings)
         lease.check()
         address = to or storage.address(f"releases/{entry.kind}-{entry.number}")
         write_files(Storage(address), files)
@@ -100,7 +103,9 @@ def publish(
 def _key(run: PublishedRun, settings: ReleaseSettings) -> str:
     """Hash of a release's data and settings; stays under `private/`."""
     is_strict = isinstance(settings, StrictSettings)
-    needed = ("extractions",) if is_strict else ("labels", "taxonomy", "response_types")
+    needed = ("extractions",)
+    if not is_strict:
+        needed += ("merges", "labels", "taxonomy", "response_types")
     if missing := [name for name in needed if name not in run.tables]:
         raise OutputError(
             f"a release needs {', '.join(missing)}, and this run ended before",
@@ -152,16 +157,17 @@ def _strict(
     return entry, _finish(files, about)
 
 
-def _threshold(run: PublishedRun, settings: ThresholdSettings) -> dict[str, bytes]:
+def _threshold(run: PublishedRun, settings: ThresholdSettings, key: str) -> dict[str, bytes]:
     base = settings.round_to
     read = {
         name: read_table(run.storage, run.tables[name].public)
         for name in ("labels", "taxonomy", "response_types")
     }
-    details = run.finished.manifests["labels"]["details"]
-    subjective = details["subjective_conversations"]
-    labels = threshold.rounded_labels(read["labels"], subjective, base, run.finished.config.labels)
-    tables = {"labels": labels, "taxonomy": read["taxonomy"]}
+    thresholds = run.finished.config.labels
+    found = bounded(run, read["labels"], settings.account_conversations)
+    noise = keyed_noise(run.keyed, key)
+    labels = threshold.rounded_labels(found, base, thresholds, noise)
+    tables = {"labels": labels, "taxonomy": renamed(read["taxonomy"], labels)}
     frequencies, tree = values_frequencies(tables), values_tree(tables)
     names = {
         facet: {
@@ -172,14 +178,14 @@ def _threshold(run: PublishedRun, settings: ThresholdSettings) -> dict[str, byte
         for facet in VALUE_FACETS
     }
     counted = threshold.counted(labels, names)
-    types = threshold.rounded_types(read["response_types"], base)
-    total = int(threshold.rounded(np.array([subjective]), base)[0])
+    types = threshold.rounded_types(read["response_types"], found, base, thresholds, noise)
+    total = threshold.rounded_total(found, base, noise)
     about = about_release(run, settings, total)
-    about["accounts_known"] = details["with_account"] > 0
+    about["accounts_known"] = run.finished.manifests["labels"]["details"]["with_account"] > 0
     about["settings"] |= {
-        name: getattr(run.finished.config.labels, name)
-        for name in ("min_conversations", "min_accounts")
+        name: getattr(thresholds, name) for name in ("min_conversations", "min_accounts")
     }
+    about["settings"]["noise"] = threshold.NOISE
     files = [
         _csv_file(frequencies.text, frequencies.rows),
         _File(
@@ -189,7 +195,7 @@ def _threshold(run: PublishedRun, settings: ThresholdSettings) -> dict[str, byte
             tree.rows,
             "a value or a cluster, its parent, and its percentage of the released pairs",
         ),
-        _table_file("labels", counted, "a value with its rounded count"),
+        _table_file("labels", counted, "a value with its rounded counts"),
         _table_file("response_types", types, "a response type with its rounded count"),
     ]
     return _finish(files, about)

@@ -22,7 +22,7 @@ from vitw_ray.errors import OutputError
 from vitw_ray.facets import TASK
 from vitw_ray.release import threshold
 from vitw_ray.release.files import ABOUT, CHECKSUMS
-from vitw_ray.release.settings import BASES, KINDS
+from vitw_ray.release.settings import BASES, KINDS, MOST_OF_ACCOUNT
 from vitw_ray.release.strict import tables as strict_tables
 from vitw_ray.release.tables import DECIMALS, FREQUENCIES_COLUMNS, TREE_COLUMNS
 from vitw_ray.storage import Storage
@@ -162,13 +162,22 @@ def check_protection(released: Released) -> Problems:
     ):
         if settings[name] < least:
             yield f"{name} is below {least}"
-    lowest = (settings["min_conversations"] + base // 2) // base * base
+    if not 1 <= settings["account_conversations"] <= MOST_OF_ACCOUNT:
+        yield "the contributions of accounts are not bounded"
+    if settings["noise"] < threshold.NOISE:
+        yield "the counts have less noise"
+    least = settings["min_conversations"] + threshold.MARGIN * settings["noise"]
+    lowest = (int(least) + base // 2) // base * base
+    fewest = (settings["min_accounts"] + base // 2) // base * base
     for name in ("labels.parquet", "response_types.parquet"):
         for position, row in enumerate(released.rows(name)):
             if row["conversations"] % base:
                 yield f"{name}, row {position}: not a multiple of {base}"
             elif row["conversations"] < lowest:
                 yield f"{name}, row {position}: too few conversations"
+            people = row.get("accounts")
+            if people is not None and (people % base or people < fewest):
+                yield f"{name}, row {position}: accounts"
     if released.about["conversations"] % base:
         yield f"the number of conversations is not a multiple of {base}"
 

@@ -7,6 +7,7 @@ from vitw_ray.setting_checks import at_least, between
 
 UnknownAccounts = Literal["refuse", "own"]
 BASES = (5, 10, 20, 50, 100)
+MOST_OF_ACCOUNT = 100  # ours: conversations; more were no bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +16,12 @@ class ThresholdSettings:
 
     round_to: int = 10
     """Counts are multiples of this number."""
+    account_conversations: int = 3
+    """Conversations that one account contributes at most: 15 of them are then 5 accounts."""
 
     def __post_init__(self) -> None:
         """Reject invalid values, naming the field."""
+        between("account_conversations", self.account_conversations, 1, MOST_OF_ACCOUNT)
         at_least("round_to", self.round_to, BASES[0])
 
 
@@ -40,7 +44,7 @@ class StrictSettings:
         """Reject invalid values, naming the field."""
         between("epsilon", self.epsilon, 0.01, 20.0)
         between("delta", self.delta, 1e-12, 1e-3)
-        between("account_conversations", self.account_conversations, 1, 100)
+        between("account_conversations", self.account_conversations, 1, MOST_OF_ACCOUNT)
         between("account_pairs", self.account_pairs, self.account_conversations, 1000)
 
 

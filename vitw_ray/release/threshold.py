@@ -1,10 +1,14 @@
 """The threshold release: supported labels with rounded counts. A heuristic, and called one.
 
-Only the counts of labels and of all subjective conversations are rounded; every other number is
-computed from these, so that no difference of two published numbers holds more than they do.
+One account contributes a few conversations at most, and what is left must pass the gate. Counts get
+noise before they are rounded, and must then be well above the threshold: otherwise fourteen
+accounts that plant a label would learn from its name whether a fifteenth one holds it. Only counts
+of conversations and accounts are drawn and rounded; every other number is computed from these, so
+that no difference of two published numbers holds more than they do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +20,16 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.gate import may_be_shown
 from vitw_ray.release.strict.population import Integers
 
+NOISE = 12.0  # ours: 50 planted chats then tell of a 51st in 6 of 10 cases, where 5 are guessed
+ACCOUNTS_NOISE = 2 * NOISE  # ours: counts of accounts say nearly the same again
+MARGIN = 3  # ours: a label at the threshold is shown in one case of 700
 RESPONSES = pa.schema([("response_type", pa.string()), ("conversations", pa.int64())])
 COUNTED = pa.schema(
     [
         ("facet", pa.string()),
         ("label", pa.string()),
         ("conversations", pa.int64()),
+        ("accounts", pa.int64()),
         ("share", pa.float64()),
     ]
 )
@@ -53,23 +61,65 @@ def rounded(counts: Integers, base: int) -> Integers:
     return (counts + base // 2) // base * base
 
 
-def rounded_labels(
-    labels: pa.Table, subjective: int, base: int, thresholds: LabelsConfig
-) -> pa.Table:
+@dataclass(frozen=True)
+class Bounded:
+    """What is counted of a run once the contributions of its accounts are bounded."""
+
+    labels: pa.Table
+    """Rows of `labels`; `accounts` is null if no conversation of the run names its account."""
+    subjective: int
+    response_types: Mapping[str, tuple[int, int | None]]
+    """Conversations and accounts of each."""
+
+
+Noise = Callable[[str, float], int]
+"""Draws noise for what a text names, of a scale; the same for the same text."""
+
+
+def rounded_labels(found: Bounded, base: int, thresholds: LabelsConfig, noise: Noise) -> pa.Table:
     """The rows of `labels` with support: rounded counts, and shares computed from these."""
-    kept = labels.filter(pc.field("kept"))
-    accounts = kept["accounts"].fill_null(thresholds.min_accounts).to_numpy()
-    passes = may_be_shown(kept["conversations"].to_numpy(), accounts, thresholds)
-    kept = kept.filter(pa.array(passes))
-    total = int(rounded(np.array([subjective]), base)[0])
-    counts = rounded(kept["conversations"].to_numpy(), base)
-    columns = {
-        "conversations": pa.array(counts),
-        "accounts": pa.nulls(kept.num_rows, pa.int64()),  # not published, so nothing to round
-        "share": pa.array(counts / max(total, 1)),
-    }
-    arrays = [columns.get(name, kept[name]) for name in labels.schema.names]
-    return pa.table(arrays, schema=labels.schema)
+    total = max(rounded_total(found, base, noise), 1)
+    rows = []
+    for row in found.labels.filter(pc.field("kept")).to_pylist():
+        name, accounts = f"{row['facet']} {row['label']}", row["accounts"]
+        count = _shown(name, row["conversations"], accounts, base, thresholds, noise)
+        if count is not None:
+            if accounts is not None:
+                drawn = accounts + noise(f"accounts of {name}", ACCOUNTS_NOISE)
+                accounts = max(_rounded(drawn, base), _rounded(thresholds.min_accounts, base))
+                accounts = min(accounts, count)
+            rows.append(
+                row | {"conversations": count, "accounts": accounts, "share": count / total}
+            )
+    return pa.Table.from_pylist(rows, found.labels.schema)
+
+
+def rounded_total(found: Bounded, base: int, noise: Noise) -> int:
+    """Subjective conversations."""
+    return max(_rounded(found.subjective + noise("conversations", NOISE), base), 0)
+
+
+def _shown(
+    name: str,
+    conversations: int,
+    accounts: int | None,
+    base: int,
+    thresholds: LabelsConfig,
+    noise: Noise,
+) -> int | None:
+    """The count that is shown, or None."""
+    drawn = conversations + noise(name, NOISE)
+    passes = bool(may_be_shown(conversations, accounts, thresholds))
+    return _rounded(drawn, base) if passes and drawn >= lowest(thresholds) else None
+
+
+def lowest(thresholds: LabelsConfig) -> float:
+    """The smallest count, with noise, that is shown."""
+    return thresholds.min_conversations + MARGIN * NOISE
+
+
+def _rounded(count: int, base: int) -> int:
+    return int(rounded(np.array([count]), base)[0])
 
 
 def counted(labels: pa.Table, names: Mapping[str, set[str]]) -> pa.Table:
@@ -83,8 +133,14 @@ def counted(labels: pa.Table, names: Mapping[str, set[str]]) -> pa.Table:
     return pa.Table.from_pylist(rows, COUNTED)
 
 
-def rounded_types(response_types: pa.Table, base: int) -> pa.Table:
-    """Response types over all conversations, rounded."""
+def rounded_types(
+    response_types: pa.Table, found: Bounded, base: int, thresholds: LabelsConfig, noise: Noise
+) -> pa.Table:
+    """The response types that the run shows and that still pass, over all conversations."""
     overall = response_types.filter(pc.field("model").is_null() & pc.field("over_facet").is_null())
-    counts = rounded(overall["conversations"].to_numpy(), base)
-    return pa.table([overall["response_type"], pa.array(counts)], schema=RESPONSES)
+    rows = []
+    for kind in overall["response_type"].to_pylist():
+        count = _shown(f"type {kind}", *found.response_types[kind], base, thresholds, noise)
+        if count is not None:
+            rows.append({"response_type": kind, "conversations": count})
+    return pa.Table.from_pylist(rows, RESPONSES)
