@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from vitw_ray.errors import OutputError, RunLocked
-from vitw_ray.storage import PRIVATE, Storage
+from vitw_ray.storage import PRIVATE, Storage, guarded_deletes
 
 LOCK = f"{PRIVATE}/driver.lock"  # local only, always empty
 RECORD = f"{PRIVATE}/driver.json"
@@ -45,6 +45,10 @@ class Lease(Protocol):
 
     def check(self) -> None:
         """Raise RunLocked if another driver has taken over, or may have."""
+        ...
+
+    def ask(self) -> None:
+        """As `check`, but asks the storage, for when something went wrong."""
         ...
 
 
@@ -78,7 +82,8 @@ def acquire(storage: Storage, expiry_s: float = EXPIRY_S) -> Iterator[Lease]:
     """
     storage.probe_conditional_writes()
     with _hold_folder(storage) if storage.local else _hold_bucket(storage, expiry_s) as lease:
-        yield lease
+        with guarded_deletes(storage, lease.check):
+            yield lease
 
 
 @contextmanager
@@ -117,6 +122,10 @@ class _FolderLease:
             f"{self.path} was removed during this run",
             "make sure that no other process uses this run folder, and run again",
         )
+
+    def ask(self) -> None:
+        """See `Lease`."""
+        self.check()
 
 
 @contextmanager
@@ -163,6 +172,14 @@ class _BucketLease:
         # Counted from before the put: other drivers count from after they read it.
         self._mine_until = sent_at + me.expiry_s
         self._taken = False
+        self._rewriting = threading.Lock()
+
+    def ask(self) -> None:
+        """See `Lease`."""
+        if not self._taken:
+            with suppress(OutputError):
+                self._rewrite(released=False)
+        self.check()
 
     def check(self) -> None:
         """See `Lease`. Also raises if no renewal succeeded for the expiry time."""
@@ -180,21 +197,23 @@ class _BucketLease:
         while not self._taken and not self.stopped.wait(self._me.expiry_s / _RENEWALS_PER_EXPIRY):
             # The next renewal may succeed; if none does, `check` raises after the expiry.
             with suppress(OutputError):
-                self._rewrite(replace(self._me, renewals=self._me.renewals + 1))
+                self._rewrite(released=False)
 
     def release(self) -> None:
         """Let the next driver start at once. The record stays, as it holds the epoch."""
         if not self._taken:
             with suppress(OutputError):
-                self._rewrite(replace(self._me, released=True))
+                self._rewrite(released=True)
 
-    def _rewrite(self, me: Holder) -> None:
-        sent_at = _now()
-        etag = self._storage.replace(RECORD, me.to_json(), self._etag)
-        if etag is None:
-            self._taken = True
-        else:
-            self._me, self._etag, self._mine_until = me, etag, sent_at + me.expiry_s
+    def _rewrite(self, *, released: bool) -> None:
+        with self._rewriting:
+            sent_at = _now()
+            me = replace(self._me, renewals=self._me.renewals + (not released), released=released)
+            etag = self._storage.replace(RECORD, me.to_json(), self._etag)
+            if etag is None:
+                self._taken = True
+            else:
+                self._me, self._etag, self._mine_until = me, etag, sent_at + me.expiry_s
 
 
 def _now() -> float:

@@ -5,7 +5,7 @@ The bytes therefore depend on the answers only, not on which actor produced them
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,11 @@ class Assembled:
 
 
 def assemble(
-    context: StageContext, answers: AnswerFolder, key: str, decided: Decided | None = None
+    context: StageContext,
+    answers: AnswerFolder,
+    key: str,
+    decided: Decided | None = None,
+    anew: Collection[int] | None = None,
 ) -> Assembled:
     """Write all parts.
 
@@ -57,13 +61,22 @@ def assemble(
         answers: of the reader.
         key: of the reader.
         decided: by a screen, if there is one. The reader's own answer comes first.
+        anew: numbers of the parts with new answers; others that a killed attempt has written are
+            kept. Default: all.
     """
     parts = context.tables["conversations"].files
     assembler = Assembler(context, answers, key, decided)
     files, counts = [], Counter[str]()
     rows = context.tables["conversations"].rows
+    units = [{"part": n} for n in range(len(parts))]
     with Progress("extractions: put together", rows) as progress:
-        for result in cluster.stream([{"part": n} for n in range(len(parts))], assembler):
+        for result in context.kept.stream(
+            "put-together",
+            units,
+            assembler,
+            lambda result: [result["file"].path],
+            range(len(parts)) if anew is None else anew,
+        ):
             files.append(result["file"])
             counts.update(result["counts"])
             progress.add(result["file"].rows)

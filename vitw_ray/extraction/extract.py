@@ -78,7 +78,8 @@ def _read_all(context: StageContext, reading: Reading) -> Assembled:
     if of_none and (kept := count_committed(context.storage, answers.path)):
         log.info("extractions: %s answers are there, to other conversations", f"{kept:,}")
     reading.answer(pending.rows, rows)
-    return assemble(context, reading.answers(), reading.key)
+    asked = {part for part, of_part in enumerate(pending.rows) if len(of_part)}
+    return assemble(context, reading.answers(), reading.key, anew=asked)
 
 
 def _check_failed_share(counts: Counter[str], rows: int, limit: float) -> None:
