@@ -60,7 +60,7 @@ def connect(execution: Execution) -> None:
         return
     with _own_sigterm():
         _init(execution)
-    log.info("%s", _which_ray())
+    log.info("%s", which_ray())
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # our own lines say how far we are
     context.print_on_execution_start = False
@@ -92,7 +92,7 @@ def _init(execution: Execution) -> None:
         _connection = "started"
 
 
-def _which_ray() -> str:
+def which_ray() -> str:
     """The Ray that the run works on, for a log line."""
     nodes = node_resources()
     held = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}

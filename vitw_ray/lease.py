@@ -13,6 +13,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -28,10 +29,12 @@ from vitw_ray.storage import PRIVATE, Storage, guarded_deletes
 
 LOCK = f"{PRIVATE}/driver.lock"  # local only, always empty
 RECORD = f"{PRIVATE}/driver.json"
+PROGRESS = f"{PRIVATE}/progress.json"  # what the driver says of itself
 EXPIRY_S = 20.0  # ours: longer than one put that s3fs times out (15 s) and repeats
 _RENEWALS_PER_EXPIRY = 4  # ours: three may fail in a row
 _POLLS_PER_EXPIRY = 20  # ours: a waiting driver sends two small requests per second
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # also counts while a laptop sleeps
+_EPOCH = re.compile(r"e(\d{8})-")
 _LOG = logging.getLogger(__name__)
 
 
@@ -81,9 +84,9 @@ def acquire(storage: Storage, expiry_s: float = EXPIRY_S) -> Iterator[Lease]:
         OutputError: the store is not writable, or does not support exclusive access.
     """
     storage.probe_conditional_writes()
-    with _hold_folder(storage) if storage.local else _hold_bucket(storage, expiry_s) as lease:
-        with guarded_deletes(storage, lease.check):
-            yield lease
+    held = _hold_folder(storage) if storage.local else _hold_bucket(storage, expiry_s)
+    with held as lease, guarded_deletes(storage, lease.check):
+        yield lease
 
 
 @contextmanager
@@ -235,11 +238,17 @@ def _last_holder(storage: Storage) -> Holder | None:
 def _parse(storage: Storage, content: bytes) -> Holder:
     try:
         return Holder(**json.loads(content))
-    except (ValueError, TypeError) as error:
-        raise OutputError(
-            f"{storage.address(RECORD)} is damaged, so the epoch of the last driver is lost",
-            "make sure that no driver is running, then remove that file and private/answers-*",
-        ) from error
+    except (ValueError, TypeError):
+        # No later epoch has answered anything, and a bucket's record is waited for in any case.
+        epoch = _last_epoch(storage)
+        _LOG.warning("%s is damaged; %d is the last epoch", storage.address(RECORD), epoch)
+        return Holder(epoch, "an unknown host", 0, "an unknown time", EXPIRY_S)
+
+
+def _last_epoch(storage: Storage) -> int:
+    """The last epoch in the names of answers: no driver has written under a later one."""
+    names = (stat.path.rsplit("/", 1)[-1] for stat in storage.list(PRIVATE))
+    return max((int(found[1]) for name in names if (found := _EPOCH.match(name))), default=0)
 
 
 def _refusal(storage: Storage, holder: Holder | None) -> RunLocked:

@@ -14,10 +14,11 @@ from vitw_ray.config import RunConfig
 from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.read import read_conversations
 from vitw_ray.conversations.survey import survey
-from vitw_ray.errors import Stopped, VitwRayError
+from vitw_ray.errors import StageFailed, Stopped, VitwRayError
 from vitw_ray.extraction.extract import count_answers, extract
 from vitw_ray.extraction.extractors import extractor_key, extractor_settings
 from vitw_ray.facts import oddities
+from vitw_ray.healing import Damaged, check_inputs, check_public, sweep, sweep_stage, withdraw
 from vitw_ray.inference.embedder_files import embedder_key
 from vitw_ray.interruption import interruptible
 from vitw_ray.labels.counting import count_labels
@@ -25,6 +26,7 @@ from vitw_ray.lease import Lease, acquire
 from vitw_ray.planning import describe, plan, stage_folder
 from vitw_ray.preflight import check_places, find_models, preflight
 from vitw_ray.progress import Progress, log
+from vitw_ray.progress_file import ProgressFile
 from vitw_ray.purge import refuse_after_purge
 from vitw_ray.release.publish import publish
 from vitw_ray.report.write import TABLES as READ_BY_REPORT
@@ -132,11 +134,18 @@ def run(
     """
     stages = STAGES[: [stage.name for stage in STAGES].index(until) + 1]
     storage = Storage(config.execution.output)
+    told = ProgressFile(storage, 60 * config.execution.stall_minutes)
     with interruptible():
         try:
-            return _run(config, storage, stages, announce)
+            return _run(config, storage, stages, announce, told)
         except KeyboardInterrupt:
             pass  # raised from here on, the error would hold on to all that was under way
+        if told.stalled:
+            raise StageFailed(
+                told.stalled,
+                "see that the cluster has the CPUs and GPUs asked for and that its nodes are alive,"
+                " or raise --stall-minutes; run the same command again to go on",
+            )
         raise _stopped(config, storage)
 
 
@@ -145,11 +154,12 @@ def _run(
     storage: Storage,
     stages: Sequence[Stage],
     announce: Callable[[str], None],
+    told: ProgressFile,
 ) -> dict[str, Any]:
     find_models(config, stages)
     listed = list_input(config.conversations.input)
     check_places(config, listed.files)
-    with acquire(storage) as lease, _ending_workers():
+    with acquire(storage) as lease, told.writing(), _ending_workers():
         found = survey(listed, config.conversations.shape)
         keyed = load_secret(storage, config.execution.secret_file)
         setup = RunSetup(
@@ -166,24 +176,56 @@ def _run(
         for line in describe(setup, planned):
             announce(line)
         preflight(config, [p.stage.name for p in planned if p.made_by is None])
-        manifests: dict[str, dict[str, Any]] = {}
-        tables: dict[str, TableRef] = {}
-        for stage in stages:
-            before = {name: m for name, m in manifests.items() if name not in DEPEND_ON_RUN}
-            folder = stage_folder(setup, stage, tables, [folder_name(m) for m in before.values()])
-            manifest = folder.manifest()
-            if manifest is None:
-                context = StageContext(
-                    **vars(setup), folder=folder, tables=tables, manifests=before
-                )
-                manifest = run_stage(stage, context, lease)
-            manifests[stage.name] = manifest
-            tables.update(tables_of(manifest))
+        lease.check()
+        told.plan([(p.stage.number, p.stage.name, p.folder) for p in planned])
+        to_do = {p.folder for p in planned if p.made_by is None}
+        sweep(storage, to_do, keep_scratch=config.execution.keep_scratch)
+        manifests, tables = _healed(setup, stages, lease, told)
         result = summarise(setup, manifests, tables)
         write_run_file(storage, result)
         if storage.exists(tables["conversations"].files[0].path):  # else private/ was purged
             write_inputs_file(storage, inputs_of(setup))
     return result
+
+
+Manifests = dict[str, dict[str, Any]]
+
+
+def _healed(
+    setup: RunSetup, stages: Sequence[Stage], lease: Lease, told: ProgressFile
+) -> tuple[Manifests, dict[str, TableRef]]:
+    """Manifests and tables of all stages; those whose files are damaged are made again."""
+    attempts: dict[str, int] = {}
+    while True:
+        try:
+            return _finished(setup, stages, lease, told)
+        except Damaged as found:
+            lease.check()
+            withdraw(setup.storage, found, attempts)
+        except Exception:
+            lease.ask()  # what fails because another driver works here is not this run's failure
+            raise
+
+
+def _finished(
+    setup: RunSetup, stages: Sequence[Stage], lease: Lease, told: ProgressFile
+) -> tuple[Manifests, dict[str, TableRef]]:
+    """Manifests and tables of all stages, after running those that are not finished."""
+    manifests: Manifests = {}
+    tables: dict[str, TableRef] = {}
+    for stage in stages:
+        before = {name: m for name, m in manifests.items() if name not in DEPEND_ON_RUN}
+        folder = stage_folder(setup, stage, tables, [folder_name(m) for m in before.values()])
+        told.at(stage.name, folder.name)
+        manifest = folder.manifest()
+        context = StageContext(**vars(setup), folder=folder, tables=tables, manifests=before)
+        if manifest is None:
+            manifest = run_stage(stage, context, lease)
+        else:
+            check_public(context, manifest)
+        manifests[stage.name] = manifest
+        tables.update(tables_of(manifest))
+    return manifests, tables
 
 
 def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, Any]:
@@ -192,6 +234,7 @@ def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, An
     refuse_after_purge(stage, context)
     if stage.distributed:
         cluster.connect(context.config.execution)
+    check_inputs(stage, context)
     log.info("%s: starts", stage.name)
     start = time.monotonic()
     with Progress(stage.name):
@@ -202,7 +245,7 @@ def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, An
     for line in oddities(report.details):
         log.info("%s: %s", stage.name, line)
     lease.check()  # what a replaced driver made is not published
-    return context.folder.publish(
+    manifest = context.folder.publish(
         {
             "stage": stage.name,
             "number": stage.number,
@@ -221,6 +264,8 @@ def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, An
             "details": dict(report.details),
         }
     )
+    sweep_stage(context.storage, context.folder.name, manifest)
+    return manifest
 
 
 @contextmanager

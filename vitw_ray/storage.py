@@ -143,6 +143,13 @@ class Storage:
         names = (path.rstrip("/").rsplit("/", 1)[-1] for path in found)
         return sorted(name for name in names if not name.endswith(TEMPORARY))
 
+    def incomplete(self) -> "list[str]":
+        """Paths of the files that a kill has left half written; a bucket has none."""
+        if not self.local:
+            return []
+        start = len(self.root) + 1
+        return sorted(name[start:] for name in self._found("") if name.endswith(TEMPORARY))
+
     def write(self, path: str, data: bytes) -> None:
         """Write a file atomically: on failure, the previous content stays."""
         if self.local:

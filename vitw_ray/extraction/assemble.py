@@ -31,6 +31,10 @@ SCREEN_COUNTS = ("screened", "audited", "audited_subjective", "kept_subjective",
 """Counts over the rows of a screened run, beside those of every run."""
 
 
+class AnswersMissing(StageFailed):
+    """Conversations without an answer, as when a segment was damaged since it was written."""
+
+
 @dataclass(frozen=True)
 class Decided:
     """What a screen has decided in the reader's place; `name` is screen@key."""
@@ -114,7 +118,7 @@ class Assembler:
         skipped = screened & found.unanswered
         missing = int((found.missing & ~skipped).sum())
         if missing:
-            raise StageFailed(
+            raise AnswersMissing(
                 f"{missing} conversations of part {unit['part']} have no answer",
                 "run again: committed answers are kept",
             )

@@ -1,11 +1,12 @@
 """Vectors in storage: one file per block of texts, reused between runs.
 
-A file has vectors and no text. Its folder is named by the embedder's key and its name is a keyed
-hash of the block's texts. All files are below `private/`, because a vector of a private text
-reveals much of it.
+A file has vectors and no text. Beside it lies its checksum: a damaged file is written again. Its
+folder is named by the embedder's key and its name is a keyed hash of the block's texts. All files
+are below `private/`, because a vector of a private text reveals much of it.
 """
 
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,8 +47,28 @@ class EmbeddedTexts:
     vectors: NDArray[np.float32]
 
 
-def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> bool:
-    """Write (n, d) rows as a column of fixed-size lists; False if the file exists already."""
+def are_there(storage: Storage, path: str) -> bool:
+    """Whether a file of vectors exists, and is as it was written."""
+    try:
+        data = storage.read(path)
+    except FileNotFoundError:
+        return False
+    try:
+        return storage.read(_checksum_path(path)) == _checksum(data)
+    except FileNotFoundError:  # written by a version without checksums
+        return True
+
+
+def _checksum_path(path: str) -> str:
+    return f"{path.removesuffix('.parquet')}.crc32"
+
+
+def _checksum(data: bytes) -> bytes:
+    return f"{zlib.crc32(data):08x}\n".encode()
+
+
+def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> None:
+    """Write (n, d) rows as a column of fixed-size lists, and their checksum."""
     values = pa.array(np.ascontiguousarray(rows, np.float32).reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
     buffer = io.BytesIO()
@@ -56,7 +77,8 @@ def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> boo
         pa.table({"vector": column}), buffer, compression="none", use_dictionary=False,
         write_statistics=False,
     )  # fmt: skip
-    return storage.create(path, buffer.getvalue())
+    storage.write(_checksum_path(path), _checksum(buffer.getvalue()))
+    storage.write(path, buffer.getvalue())
 
 
 def read_blocks(storage: Storage, blocks: Sequence[TextBlock]) -> EmbeddedTexts:
