@@ -196,9 +196,7 @@ def check(output: Path) -> list[str]:
 
 
 @pytest.mark.ray
-def test_a_flipped_bit_in_extractions_is_named_and_healed_before_it_is_counted(
-    finished, log_lines
-):
+def test_a_flipped_bit_in_extractions_is_named_and_healed_before_it_is_counted(finished, log_lines):
     config, before = finished
     output = Path(config.execution.output)
     part = sorted(output.glob("private/2_*/extractions/*.parquet"))[0]
@@ -259,4 +257,3 @@ def test_a_run_goes_on_over_io_errors_at_random_places(finished, tmp_path):
     assert len(log.read_text().splitlines()) >= 30
     assert table_bytes(tmp_path / "out") == before
     assert check(tmp_path / "out") == []
-

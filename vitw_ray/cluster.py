@@ -150,6 +150,22 @@ def node_resources() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
+def on_each_node(function: Callable[[], Any], timeout_s: float) -> dict[str, Any]:
+    """Results of a function that every node of the cluster runs, by the node's address."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task: Any = ray.remote(num_cpus=0)(function)
+    asked = {
+        node["NodeManagerAddress"]: task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote()
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    return dict(zip(asked, ray.get(list(asked.values()), timeout=timeout_s), strict=True))
+
+
 def stream(units: Sequence[Unit], function: Callable[[Unit], Any]) -> Iterator[Any]:
     """Run a function once per unit, as tasks of one CPU; yield results as they arrive."""
     if not units:

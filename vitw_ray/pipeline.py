@@ -24,7 +24,7 @@ from vitw_ray.interruption import interruptible
 from vitw_ray.labels.counting import count_labels
 from vitw_ray.lease import Lease, acquire
 from vitw_ray.planning import describe, plan, stage_folder
-from vitw_ray.preflight import check_places, find_models, preflight
+from vitw_ray.preflight import check_places, check_shared, find_models, preflight
 from vitw_ray.progress import Progress, log
 from vitw_ray.progress_file import ProgressFile
 from vitw_ray.purge import refuse_after_purge
@@ -176,6 +176,8 @@ def _run(
         for line in describe(setup, planned):
             announce(line)
         preflight(config, [p.stage.name for p in planned if p.made_by is None])
+        if any(p.stage.distributed for p in planned if p.made_by is None):
+            check_shared(config)
         lease.check()
         told.plan([(p.stage.number, p.stage.name, p.folder) for p in planned])
         to_do = {p.folder for p in planned if p.made_by is None}

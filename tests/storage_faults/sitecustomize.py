@@ -10,6 +10,7 @@ import importlib.machinery
 import os
 import random
 import sys
+from pathlib import Path
 
 IN_A_ROW = (1, 1, 2, 3, 5)
 
@@ -41,7 +42,7 @@ def _patch(retries):
             nonlocal left
             if left:
                 left -= 1
-                with open(log, "a") as file:
+                with Path(log).open("a") as file:
                     file.write(f"{os.getpid()}\n")
                 raise OSError(errno.EIO, "Input/output error")
             return operation()
