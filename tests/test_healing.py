@@ -141,15 +141,15 @@ def test_a_damaged_segment_is_set_aside_and_only_its_rows_are_asked_again(answer
     assert count_set_aside(folder.storage, folder.path) == 1
 
 
-def test_a_damaged_file_of_vectors_counts_as_missing(storage, tmp_path):
-    path = "private/vectors-0/ab.parquet"
+def test_a_damaged_file_of_vectors_is_deleted_and_written_again(storage, tmp_path):
+    path, rows = "private/vectors-0/ab.parquet", np.eye(4, dtype=np.float32)
     assert not are_there(storage, path)
-    write_vectors(storage, path, np.eye(4, dtype=np.float32))
-    assert are_there(storage, path)
-    for place in range(0, (tmp_path / path).stat().st_size, 11):
+    assert write_vectors(storage, path, rows)
+    for place in range(0, (tmp_path / path).stat().st_size, 31):
+        assert are_there(storage, path)
         flip_a_bit(tmp_path / path, place)
         assert not are_there(storage, path)
-        flip_a_bit(tmp_path / path, place)
+        assert write_vectors(storage, path, rows)
 
 
 def test_a_next_attempt_takes_kept_results_whose_files_are_there(storage, tmp_path, monkeypatch):

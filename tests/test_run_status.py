@@ -170,20 +170,24 @@ def test_a_run_in_which_nothing_comes_back_ends_with_the_stage_and_its_last_line
     config = small_config(
         plant_files(tmp_path / "in", rows=3), tmp_path / "out", tmp_path / "secret"
     )
-    monkeypatch.setattr("vitw_ray.pipeline.preflight", lambda *_: _wait())
-    monkeypatch.setattr(
-        "vitw_ray.pipeline.ProgressFile", lambda storage, stall_s: ProgressFile(storage, 0.5)
-    )
+    made: list[ProgressFile] = []
+
+    def make(storage, stall_s):
+        made.append(ProgressFile(storage, stall_s))
+        return made[-1]
+
+    def wait(*_):
+        with Progress("extractions", 10, waiting="waiting for the first answers"):
+            made[-1]._stall_s = 0.3
+            threading.Event().wait(30)
+
+    monkeypatch.setattr("vitw_ray.pipeline.ProgressFile", make)
+    monkeypatch.setattr("vitw_ray.pipeline.preflight", wait)
     with pytest.raises(StageFailed) as failed:
         run(config, announce=lambda line: None)
     assert "its last line: extractions: waiting for the first answers" in failed.value.problem
     assert "ray: 2 nodes, 0 GPUs" in failed.value.problem
     assert read_status(Storage(str(tmp_path / "out"))).state == "failed"
-
-
-def _wait():
-    with Progress("extractions", 10, waiting="waiting for the first answers"):
-        threading.Event().wait(30)
 
 
 def test_an_address_without_a_run_is_an_error_with_a_fix(tmp_path, capsys):

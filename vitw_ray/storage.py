@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -194,12 +194,8 @@ class Storage:
 
     def delete(self, path: str) -> None:
         """Remove a file; a missing file is no error."""
-        address = self.address(path)
         self._check_guard()
-        if self.local:
-            self._try("delete", path, lambda: Path(address).unlink(missing_ok=True), reading=False)
-        else:
-            self._try("delete", path, lambda: self.fs.rm_file(address), reading=False)
+        self._remove(path)
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove a folder and all files below it; raises OutputError if any file is left."""
@@ -232,7 +228,7 @@ class Storage:
                 honest = self.replace(path, b"third", '"00000000000000000000000000000000"') is None
         finally:
             with suppress(OutputError):  # a failed clean-up must not hide the first error
-                self.delete(path)
+                self._remove(path)
         if not honest:
             raise OutputError(
                 f"{self.root} ignores conditional writes, so that two drivers could overwrite each "
@@ -311,6 +307,14 @@ class Storage:
         return self._try(
             "list", prefix, lambda: self.fs.find(address, detail=True, **options), reading=False
         )
+
+    def _remove(self, path: str) -> None:
+        address = self.address(path)
+        if self.local:
+            unlink = partial(Path(address).unlink, missing_ok=True)
+            self._try("delete", path, unlink, reading=False)
+        else:
+            self._try("delete", path, lambda: self.fs.rm_file(address), reading=False)
 
     def _check_guard(self) -> None:
         if guard := _GUARDS.get(self.root):

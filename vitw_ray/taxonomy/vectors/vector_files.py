@@ -48,15 +48,19 @@ class EmbeddedTexts:
 
 
 def are_there(storage: Storage, path: str) -> bool:
-    """Whether a file of vectors exists, and is as it was written."""
+    """Whether a file of vectors exists and is as it was written; a damaged one is deleted."""
     try:
         data = storage.read(path)
     except FileNotFoundError:
         return False
     try:
-        return storage.read(_checksum_path(path)) == _checksum(data)
+        if storage.read(_checksum_path(path)) == _checksum(data):
+            return True
     except FileNotFoundError:  # written by a version without checksums
         return True
+    storage.delete(_checksum_path(path))
+    storage.delete(path)
+    return False
 
 
 def _checksum_path(path: str) -> str:
@@ -67,8 +71,8 @@ def _checksum(data: bytes) -> bytes:
     return f"{zlib.crc32(data):08x}\n".encode()
 
 
-def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> None:
-    """Write (n, d) rows as a column of fixed-size lists, and their checksum."""
+def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> bool:
+    """Write (n, d) rows as a column of fixed-size lists; False if the file exists already."""
     values = pa.array(np.ascontiguousarray(rows, np.float32).reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
     buffer = io.BytesIO()
@@ -77,8 +81,10 @@ def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> Non
         pa.table({"vector": column}), buffer, compression="none", use_dictionary=False,
         write_statistics=False,
     )  # fmt: skip
-    storage.write(_checksum_path(path), _checksum(buffer.getvalue()))
-    storage.write(path, buffer.getvalue())
+    is_new = storage.create(path, buffer.getvalue())
+    if is_new:
+        storage.write(_checksum_path(path), _checksum(buffer.getvalue()))
+    return is_new
 
 
 def read_blocks(storage: Storage, blocks: Sequence[TextBlock]) -> EmbeddedTexts:
