@@ -5,16 +5,19 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from reading_stage import read_stage
 from whole_runs import plant_files, run_quietly, small_config, table_bytes
 
 from vitw_ray import cluster
-from vitw_ray.errors import OutputError
+from vitw_ray.conversations import intake, parts
+from vitw_ray.errors import OutputError, Stopped
 from vitw_ray.extraction.answers import Answer, Extracted
 from vitw_ray.extraction.committed import count_committed, count_set_aside, find_answers
 from vitw_ray.extraction.segments import SegmentWriter, open_answers
@@ -180,6 +183,60 @@ def test_a_next_attempt_takes_kept_results_whose_files_are_there(storage, tmp_pa
     assert attempt(Keyed(b"the secret of somebody else")) == [0, 1, 2, 3]
 
 
+def test_stage_1_goes_on_where_a_killed_attempt_ended(tmp_path, monkeypatch):
+    rows = [
+        {
+            "conversation_id": f"c{n}",
+            "messages": [{"role": role, "content": f"hello {n}"} for role in ("user", "assistant")],
+        }
+        for n in range(60)
+    ]
+    files = {f"{n}.jsonl": rows[n::6] for n in range(6)}
+    monkeypatch.setattr("vitw_ray.conversations.reading_units.LEAST_UNIT_BYTES", 1)
+    undisturbed = read_stage(monkeypatch, tmp_path / "a", files, rows_per_part=8)
+    calls: Counter[str] = Counter()
+    for where, name in ((intake.FileReader, "read"), (parts._PartWriter, "write")):
+        _count_calls(monkeypatch, where, name, calls)
+    for ended_in in ("read", "write"):
+        calls.clear()
+        with monkeypatch.context() as patched:
+            _end_in_call(patched, ended_in)
+            with pytest.raises(KeyboardInterrupt):
+                read_stage(monkeypatch, tmp_path / "b", files, rows_per_part=8)
+        calls_before = Counter(calls)
+    assert calls_before["read"] == 4  # the rest of the six
+    calls.clear()
+    resumed = read_stage(monkeypatch, tmp_path / "b", files, rows_per_part=8)
+    assert calls["read"] == 0
+    assert calls["write"] == 8 - 2
+    assert resumed.bytes == undisturbed.bytes
+    assert resumed.report.rows_in == undisturbed.report.rows_in
+
+
+def _count_calls(monkeypatch, kind, name, calls):
+    as_it_is = kind.__call__
+
+    def counted(self, unit):
+        calls[name] += 1
+        return as_it_is(self, unit)
+
+    monkeypatch.setattr(kind, "__call__", counted)
+
+
+def _end_in_call(monkeypatch, name):
+    """Have the third unit of a step end the process."""
+    kind = {"read": intake.FileReader, "write": parts._PartWriter}[name]
+    as_it_is, seen = kind.__call__, []
+
+    def ending(self, unit):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(unit)
+        return as_it_is(self, unit)
+
+    monkeypatch.setattr(kind, "__call__", ending)
+
+
 @pytest.fixture(scope="module")
 def finished(local_ray, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
@@ -229,6 +286,39 @@ def test_twenty_flipped_bits_anywhere_are_found_and_never_published(finished):
     run_quietly(config)
     assert table_bytes(output) == before
     assert check(output) == []
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["extractions: put together", "sweep"])
+def test_a_run_that_ends_inside_assembly_or_sweep_goes_on_to_the_same_bytes(
+    finished, tmp_path, monkeypatch, step
+):
+    config, before = finished
+    config = replace(config, execution=replace(config.execution, output=str(tmp_path / "out")))
+    with monkeypatch.context() as patched:
+        patched.setattr(cluster, "disconnect", lambda: None)  # other tests use this Ray
+        if step == "sweep":
+            patched.setattr("vitw_ray.pipeline.sweep_stage", _end_in_the_middle)
+        else:
+            patched.setattr("vitw_ray.extraction.assemble.Progress.add", _end_after_a_part)
+        with pytest.raises(Stopped):
+            run_quietly(config)
+    run_quietly(config)
+    assert table_bytes(tmp_path / "out") == before
+    assert check(tmp_path / "out") == []
+    assert not list(tmp_path.rglob("kept"))
+
+
+def _end_in_the_middle(storage, folder, manifest):
+    if folder.startswith("2_"):
+        storage.delete(storage.list(f"private/{folder}/kept")[0].path)
+        raise KeyboardInterrupt
+
+
+def _end_after_a_part(self, done, failed=0, reused=0):
+    if self._part == "extractions: put together":
+        raise KeyboardInterrupt
 
 
 @pytest.mark.ray
