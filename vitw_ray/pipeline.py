@@ -14,7 +14,7 @@ from vitw_ray.config import RunConfig
 from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.read import read_conversations
 from vitw_ray.conversations.survey import survey
-from vitw_ray.errors import StageFailed, Stopped, VitwRayError
+from vitw_ray.errors import MayPass, StageFailed, Stopped, VitwRayError
 from vitw_ray.extraction.extract import count_answers, extract
 from vitw_ray.extraction.extractors import extractor_key, extractor_settings
 from vitw_ray.facts import oddities
@@ -196,11 +196,22 @@ Manifests = dict[str, dict[str, Any]]
 def _healed(
     setup: RunSetup, stages: Sequence[Stage], lease: Lease, told: ProgressFile
 ) -> tuple[Manifests, dict[str, TableRef]]:
-    """Manifests and tables of all stages; those whose files are damaged are made again."""
+    """Manifests and tables of all stages.
+
+    Those whose files are damaged are made again, and one that fails by storage goes on after a
+    while.
+    """
     attempts: dict[str, int] = {}
+    waits = list(cluster.ROUND_WAITS_S)
     while True:
         try:
             return _finished(setup, stages, lease, told)
+        except MayPass as failure:
+            lease.ask()
+            if not waits:
+                raise
+            log.warning("storage failed, the run goes on in %.0f s: %s", waits[0], failure.problem)
+            time.sleep(waits.pop(0))
         except Damaged as found:
             lease.check()
             withdraw(setup.storage, found, attempts)

@@ -12,7 +12,8 @@ import random
 import sys
 from pathlib import Path
 
-IN_A_ROW = (1, 1, 2, 3, 5)
+IN_A_ROW = (1, 1, 2, 3)
+OF_A_WORKER = (1, 2, 5)  # its unit is then done again
 
 
 class _Patching(importlib.abc.MetaPathFinder):
@@ -33,10 +34,11 @@ class _Patching(importlib.abc.MetaPathFinder):
 
 def _patch(retries):
     as_it_is, chance = retries.patiently, random.Random(os.getpid())
+    in_a_row = OF_A_WORKER if any("default_worker" in word for word in sys.argv) else IN_A_ROW
     share, log = float(os.environ["VITW_FAULT_SHARE"]), os.environ["VITW_FAULTS"]
 
     def faulty(operation):
-        left = chance.choice(IN_A_ROW) if chance.random() < share else 0
+        left = chance.choice(in_a_row) if chance.random() < share else 0
 
         def once():
             nonlocal left
