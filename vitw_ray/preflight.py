@@ -147,11 +147,9 @@ def check_shared(config: RunConfig) -> None:
         ConfigError: it is a folder of one machine.
     """
     storage = Storage(config.execution.output)
-    if not storage.local:
+    if not storage.local or cluster.is_local():
         return
     cluster.connect(config.execution)
-    if cluster.is_local():
-        return
     path = f"{PRIVATE}/probe-{secrets.token_hex(8)}"
     storage.write(path, b"")
     try:
