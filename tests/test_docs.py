@@ -43,6 +43,9 @@ RUN_BY_A_TEST = {
     r"vitw review draw runs/mine .*": "test_review_page.py::test_an_error_of_people_is_found_again",
     r"vitw review score runs/mine .*": "test_review_score.py::test_the_command_prints_a_table",
     r"vitw attack .+": "test_attacks.py::test_a_small_count_is_found_in_csv_and_in_nested_json",
+    r"vitw status \S+( --price-\w+ \S+)*": (
+        "test_run_status.py::test_the_command_prints_one_line_of_json_and_does_not_load_ray"
+    ),
     r"vitw check \S+": "test_check.py::test_the_job_ends_with_one_line_of_json_and_status_0",
 }
 NOT_RUN_HERE = {
@@ -135,7 +138,7 @@ def test_every_page_is_linked_from_the_readme(page):
 
 
 NOT_FILES_OF_THE_REPOSITORY = re.compile(
-    r"_SUCCESS\.json|run\.json|release\.json|(?:private/releases/)?ledger\.json|(?:manifest|score|leaderboard)\.json|driver\.json|conversations\.json|answers\.jsonl\.gz|.*[*<]"
+    r"_SUCCESS\.json|run\.json|release\.json|(?:private/releases/)?ledger\.json|(?:manifest|score|leaderboard)\.json|driver\.json|(?:private/)?progress\.json|conversations\.json|answers\.jsonl\.gz|.*[*<]"
 )
 FILES = [
     path.relative_to(ROOT).as_posix()

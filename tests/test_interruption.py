@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from whole_runs import plant_files, small_config
 
 from vitw_ray import cluster
-from vitw_ray.errors import Stopped
+from vitw_ray.errors import RunLocked, StageFailed, Stopped, StorageFailed
 from vitw_ray.extraction.answers import Extracted
 from vitw_ray.extraction.extract import answers_folder
 from vitw_ray.extraction.segments import SegmentWriter, open_answers
@@ -118,3 +119,36 @@ def test_the_next_driver_of_a_bucket_need_not_wait_for_the_lease_to_expire(confi
     with acquire(Storage(output)) as lease:
         assert time.monotonic() - start < EXPIRY_S / 2
         assert lease.epoch == 2
+
+
+def test_a_stage_that_fails_by_storage_goes_on_and_a_lasting_failure_ends_the_run(
+    config, monkeypatch
+):
+    monkeypatch.setattr(cluster, "ROUND_WAITS_S", (0.0, 0.0, 0.0))
+    failures = 3
+
+    def fail_often(stage, context, lease):
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise StorageFailed("cannot write x", "see the disk")
+        raise StageFailed("the end of this test", "none")
+
+    monkeypatch.setattr("vitw_ray.pipeline.run_stage", fail_often)
+    monkeypatch.setattr("vitw_ray.pipeline.preflight", lambda *_: None)
+    with pytest.raises(StageFailed, match="the end of this test"):
+        run(config, announce=lambda line: None)
+    failures = 99
+    with pytest.raises(StorageFailed, match="cannot write x"):
+        run(config, announce=lambda line: None)
+
+
+def test_a_driver_that_was_replaced_says_so_whatever_it_failed_by(config, monkeypatch):
+    def fail(stage, context, lease):
+        Path(lease.path).unlink()
+        raise FileNotFoundError("runs/rows/1.parquet")
+
+    monkeypatch.setattr("vitw_ray.pipeline.run_stage", fail)
+    monkeypatch.setattr("vitw_ray.pipeline.preflight", lambda *_: None)
+    with pytest.raises(RunLocked):
+        run(config, announce=lambda line: None)

@@ -115,10 +115,11 @@ def test_exactly_one_of_several_drivers_replaces_a_killed_one(storage, killed_ho
     assert sorted(epochs, key=bool) == [None, None, None, killed_holder + 1]
 
 
-def test_a_damaged_record_is_an_error_and_does_not_restart_the_epochs(storage):
-    storage.write(RECORD, b'{"epoch": 7')
-    with pytest.raises(OutputError, match=r"driver\.json is damaged"), acquire(storage):
-        pass
+def test_a_damaged_record_does_not_restart_the_epochs_of_committed_answers(folder):
+    folder.write("private/answers-0/of-00001/00000/e00000007-1-a.parquet", b"")
+    folder.write(RECORD, b'{"epoch": 7')
+    with acquire(folder) as lease:
+        assert lease.epoch == 8
 
 
 @pytest.mark.s3

@@ -14,7 +14,7 @@ from vitw_ray.config import Execution, ExtractionConfig, RunConfig, TaxonomyConf
 from vitw_ray.conversations.sources import find_files
 from vitw_ray.errors import ConfigError
 from vitw_ray.pipeline import STAGES
-from vitw_ray.preflight import check_nodes, check_places, find_models
+from vitw_ray.preflight import check_nodes, check_places, check_shared, find_models
 
 EVERYTHING = [stage.name for stage in STAGES]
 
@@ -274,3 +274,19 @@ def test_without_a_gpu_a_run_that_asks_for_one_ends_before_a_row_is_read(tmp_pat
     with pytest.raises(ConfigError, match="--gpus-per-actor is 1, and Ray finds 0 GPUs"):
         run_quietly(asking)
     assert not list((tmp_path / "out").glob("**/1_conversations-*"))
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_folder_that_a_node_does_not_find_is_refused_before_any_work(tmp_path, monkeypatch, seen):
+    settings = config(output=str(tmp_path / "out"))
+    monkeypatch.setattr(cluster, "connect", lambda execution: None)
+    monkeypatch.setattr(cluster, "is_local", lambda: False)
+    monkeypatch.setattr(
+        cluster, "on_each_node", lambda function, timeout: {"10.0.0.1": True, "10.0.0.2": seen}
+    )
+    if seen:
+        check_shared(settings)
+    else:
+        with pytest.raises(ConfigError, match=r"the node 10\.0\.0\.2 does not find"):
+            check_shared(settings)
+    assert not list((tmp_path / "out" / "private").iterdir())

@@ -350,14 +350,6 @@ def test_segments_of_versions_before_the_division_are_opened_only_by_those_they_
     assert list(opens.files.values()) == [1]
 
 
-def test_large_segments_are_read_by_column_to_the_same_answers(storage, monkeypatch):
-    commit(storage, {n: answered(1 + n % 4) for n in range(50)})
-    before = found(storage, [3, 40], ("key", "error", "subjectivity"))
-    monkeypatch.setattr("vitw_ray.extraction.committed.WHOLE_BYTES", 0)
-    after = found(storage, [3, 40], ("key", "error", "subjectivity"))
-    assert before.answers.equals(after.answers)
-
-
 def test_the_count_of_committed_answers_opens_no_segment(storage, monkeypatch):
     commit(storage, {1: answered(3), 2: FAILED, 4000: answered(2)}, parts=8)
     opens = Opens(monkeypatch)

@@ -100,6 +100,8 @@ MOVES: dict[str, str] = {
     "server_url": "-",
     "reader_check": "-",
     "labelled": "-",
+    "stall_minutes": "-",
+    "keep_scratch": "-",
     "object_store_mb": "-",
 }
 OTHERS: dict[str, Any] = {

@@ -2,7 +2,8 @@
 
 A unit is a small dict with the location of rows, never text: a worker reads its own rows and
 returns counts. If a function fails on a worker, the run fails with the unit's location and the type
-of the error, never with the content of a row.
+of the error, never with the content of a row. A unit that fails by storage is tried again when the
+others are done, where Ray can on another node.
 """
 
 import logging
@@ -15,16 +16,20 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from vitw_ray.config import Execution
-from vitw_ray.errors import StageFailed, VitwRayError
+from vitw_ray.errors import MayPass, StageFailed, StorageFailed, VitwRayError
 from vitw_ray.progress import log
+from vitw_ray.retries import may_pass
 
 Unit = dict[str, Any]
 LOCAL_CPUS = (
     4  # minimum of logical CPUs (ours: actors and tasks never wait for each other's last CPU)
 )
+
+ROUND_WAITS_S = (2.0, 10.0, 30.0)  # ours: before units that failed by storage are tried again
 
 # Read by Ray at start-up: no re-installation in each worker by `uv run`; workers with the driver's
 # priority; no usage statistics sent to a third party.
@@ -55,7 +60,7 @@ def connect(execution: Execution) -> None:
         return
     with _own_sigterm():
         _init(execution)
-    log.info("%s", _which_ray())
+    log.info("%s", which_ray())
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # our own lines say how far we are
     context.print_on_execution_start = False
@@ -87,7 +92,7 @@ def _init(execution: Execution) -> None:
         _connection = "started"
 
 
-def _which_ray() -> str:
+def which_ray() -> str:
     """The Ray that the run works on, for a log line."""
     nodes = node_resources()
     held = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
@@ -145,14 +150,33 @@ def node_resources() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
+def on_each_node(function: Callable[[], Any], timeout_s: float) -> dict[str, Any]:
+    """Results of a function that every node of the cluster runs, by the node's address."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task: Any = ray.remote(num_cpus=0)(function)
+    asked = {
+        node["NodeManagerAddress"]: task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote()
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    return dict(zip(asked, ray.get(list(asked.values()), timeout=timeout_s), strict=True))
+
+
 def stream(units: Sequence[Unit], function: Callable[[Unit], Any]) -> Iterator[Any]:
     """Run a function once per unit, as tasks of one CPU; yield results as they arrive."""
     if not units:
         return
     import ray.data
 
-    dataset = ray.data.from_items(list(units), override_num_blocks=len(units))
-    yield from _results(dataset.map(_Guarded(function), num_cpus=1))
+    def execute(left: Sequence[Unit], options: Mapping[str, Any]) -> Any:
+        dataset = ray.data.from_items(list(left), override_num_blocks=len(left))
+        return dataset.map(_Guarded(function), num_cpus=1, **options)
+
+    yield from _in_rounds(units, execute)
 
 
 def stream_through_actors(
@@ -172,21 +196,25 @@ def stream_through_actors(
         return
     import ray.data
 
-    dataset = ray.data.from_items(list(units), override_num_blocks=len(units))
     guarded: Any = _GuardedActor  # Ray's annotation allows functions only
-    results = dataset.map(
-        guarded,
-        fn_constructor_kwargs={"actor": actor, "arguments": dict(arguments)},
-        compute=ray.data.ActorPoolStrategy(
-            size=min(execution.actors, len(units)),
-            max_concurrent_calls_per_actor=concurrent_units,
-            max_tasks_in_flight_per_actor=concurrent_units + 1,
-            enable_true_multi_threading=concurrent_units > 1,
-        ),
-        num_cpus=execution.cpus_per_actor,
-        num_gpus=execution.gpus_per_actor or None,
-    )
-    yield from _results(results)
+
+    def execute(left: Sequence[Unit], options: Mapping[str, Any]) -> Any:
+        dataset = ray.data.from_items(list(left), override_num_blocks=len(left))
+        return dataset.map(
+            guarded,
+            fn_constructor_kwargs={"actor": actor, "arguments": dict(arguments)},
+            compute=ray.data.ActorPoolStrategy(
+                size=min(execution.actors, len(left)),
+                max_concurrent_calls_per_actor=concurrent_units,
+                max_tasks_in_flight_per_actor=concurrent_units + 1,
+                enable_true_multi_threading=concurrent_units > 1,
+            ),
+            num_cpus=execution.cpus_per_actor,
+            num_gpus=execution.gpus_per_actor or None,
+            **options,
+        )
+
+    yield from _in_rounds(units, execute)
 
 
 REPORT_EVERY_S = 2.0  # ours: several reports per log line, and few messages per unit
@@ -257,8 +285,30 @@ def get_shared(reference: Any) -> Any:
     return ray.get(reference)
 
 
+def _in_rounds(
+    units: Sequence[Unit], execute: Callable[[Sequence[Unit], Mapping[str, Any]], Any]
+) -> Iterator[Any]:
+    """Results of all units; those that fail by storage are tried again after the others."""
+    options: Mapping[str, Any] = {}
+    for wait in (*ROUND_WAITS_S, None):
+        failed: list[_Failed] = []
+        for result in _results(execute(units, options)):
+            if isinstance(result, _Failed):
+                failed.append(result)
+            else:
+                yield result
+        if not failed:
+            return
+        if wait is None:
+            raise failed[0].error
+        first = failed[0].error.problem
+        log.warning("%d units failed by storage, again in %.0f s: %s", len(failed), wait, first)
+        time.sleep(wait)
+        units, options = [one.unit for one in failed], {"scheduling_strategy": "SPREAD"}
+
+
 def _results(dataset: Any) -> Iterator[Any]:
-    """Results of the workers; the first failed unit ends the run."""
+    """Results of the workers; a unit that failed otherwise than by storage ends the run."""
     rows = _rows(dataset)
     _unfinished.append(rows)
     try:
@@ -280,6 +330,14 @@ def _packed(result: Any) -> Unit:
     return {"result": pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)}
 
 
+@dataclass(frozen=True)
+class _Failed:
+    """A unit that failed by storage."""
+
+    unit: Unit
+    error: MayPass
+
+
 class _Guarded:
     """Returns a unit's result, or an error without content of rows, as a value.
 
@@ -293,9 +351,13 @@ class _Guarded:
     def __call__(self, unit: Unit) -> Unit:
         try:
             return _packed(self.function(unit))
+        except MayPass as error:
+            return _packed(_Failed(unit, error))
         except VitwRayError as error:
             return _packed(error)
         except Exception as error:
+            if may_pass(error):
+                return _packed(_Failed(unit, _by_storage(error)))
             return _packed(_without_text(error, unit))
 
 
@@ -308,6 +370,9 @@ class _GuardedActor:
         except VitwRayError as error:
             self.call = _Guarded(_Failing(error))
         except Exception as error:
+            if may_pass(error):
+                self.call = _Guarded(_Failing(_by_storage(error)))
+                return
             self.call = _Guarded(_Failing(_without_text(error, {"actor": actor.__name__})))
 
     def __call__(self, unit: Unit) -> Unit:
@@ -320,6 +385,13 @@ class _Failing:
 
     def __call__(self, unit: Unit) -> Unit:
         raise self.error
+
+
+def _by_storage(error: Exception) -> StorageFailed:
+    strerror = getattr(error, "strerror", None) or type(error).__name__
+    return StorageFailed(
+        f"storage failed on a node: {strerror}", "see that node's disk and network"
+    )
 
 
 def _without_text(error: Exception, unit: Unit) -> StageFailed:

@@ -29,6 +29,18 @@ class OutputError(VitwRayError):
     """An output address that cannot be written, or lacks what a run needs."""
 
 
+class MayPass(VitwRayError):
+    """A failure that may be gone a moment later, or on another machine: the work is tried again."""
+
+
+class StorageFailed(MayPass, OutputError):
+    """The storage of the run folder failed, several times in a row."""
+
+
+class InputFailed(MayPass, InputError):
+    """The storage of an input file failed, several times in a row."""
+
+
 class RunLocked(VitwRayError):
     """Another driver works on the same run folder."""
 

@@ -50,6 +50,10 @@ class Execution:
     run, or warn and go on. off: the calibration set is not read."""
     labelled: str | None = None
     """JSON lines with labelled conversations of your own, read beside the calibration set."""
+    stall_minutes: float = 360.0
+    """End a run in which nothing has come back for so long, with what it waits for (ours)."""
+    keep_scratch: bool = False
+    """Keep what killed runs with other settings have left unfinished, so that they can go on."""
     object_store_mb: int = 256
     """Ray's shared memory on a laptop; only ids and counters pass through it."""
 
@@ -79,6 +83,7 @@ class Execution:
         ):
             at_least(name, getattr(self, name), 1)
         at_least("object_store_mb", self.object_store_mb, 80)
+        at_least("stall_minutes", self.stall_minutes, 0.1)
         at_least("request_timeout_s", self.request_timeout_s, 0.001)
         if self.device == "gpu" and self.gpus_per_actor <= 0:
             raise ConfigError(

@@ -13,6 +13,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -24,14 +25,16 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from vitw_ray.errors import OutputError, RunLocked
-from vitw_ray.storage import PRIVATE, Storage
+from vitw_ray.storage import PRIVATE, Storage, guarded_deletes
 
 LOCK = f"{PRIVATE}/driver.lock"  # local only, always empty
 RECORD = f"{PRIVATE}/driver.json"
+PROGRESS = f"{PRIVATE}/progress.json"  # what the driver says of itself
 EXPIRY_S = 20.0  # ours: longer than one put that s3fs times out (15 s) and repeats
 _RENEWALS_PER_EXPIRY = 4  # ours: three may fail in a row
 _POLLS_PER_EXPIRY = 20  # ours: a waiting driver sends two small requests per second
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # also counts while a laptop sleeps
+_EPOCH = re.compile(r"e(\d{8})-")
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,6 +48,10 @@ class Lease(Protocol):
 
     def check(self) -> None:
         """Raise RunLocked if another driver has taken over, or may have."""
+        ...
+
+    def ask(self) -> None:
+        """As `check`, but asks the storage, for when something went wrong."""
         ...
 
 
@@ -77,7 +84,8 @@ def acquire(storage: Storage, expiry_s: float = EXPIRY_S) -> Iterator[Lease]:
         OutputError: the store is not writable, or does not support exclusive access.
     """
     storage.probe_conditional_writes()
-    with _hold_folder(storage) if storage.local else _hold_bucket(storage, expiry_s) as lease:
+    held = _hold_folder(storage) if storage.local else _hold_bucket(storage, expiry_s)
+    with held as lease, guarded_deletes(storage, lease.check):
         yield lease
 
 
@@ -117,6 +125,10 @@ class _FolderLease:
             f"{self.path} was removed during this run",
             "make sure that no other process uses this run folder, and run again",
         )
+
+    def ask(self) -> None:
+        """See `Lease`."""
+        self.check()
 
 
 @contextmanager
@@ -163,6 +175,14 @@ class _BucketLease:
         # Counted from before the put: other drivers count from after they read it.
         self._mine_until = sent_at + me.expiry_s
         self._taken = False
+        self._rewriting = threading.Lock()
+
+    def ask(self) -> None:
+        """See `Lease`."""
+        if not self._taken:
+            with suppress(OutputError):
+                self._rewrite(released=False)
+        self.check()
 
     def check(self) -> None:
         """See `Lease`. Also raises if no renewal succeeded for the expiry time."""
@@ -180,21 +200,23 @@ class _BucketLease:
         while not self._taken and not self.stopped.wait(self._me.expiry_s / _RENEWALS_PER_EXPIRY):
             # The next renewal may succeed; if none does, `check` raises after the expiry.
             with suppress(OutputError):
-                self._rewrite(replace(self._me, renewals=self._me.renewals + 1))
+                self._rewrite(released=False)
 
     def release(self) -> None:
         """Let the next driver start at once. The record stays, as it holds the epoch."""
         if not self._taken:
             with suppress(OutputError):
-                self._rewrite(replace(self._me, released=True))
+                self._rewrite(released=True)
 
-    def _rewrite(self, me: Holder) -> None:
-        sent_at = _now()
-        etag = self._storage.replace(RECORD, me.to_json(), self._etag)
-        if etag is None:
-            self._taken = True
-        else:
-            self._me, self._etag, self._mine_until = me, etag, sent_at + me.expiry_s
+    def _rewrite(self, *, released: bool) -> None:
+        with self._rewriting:
+            sent_at = _now()
+            me = replace(self._me, renewals=self._me.renewals + (not released), released=released)
+            etag = self._storage.replace(RECORD, me.to_json(), self._etag)
+            if etag is None:
+                self._taken = True
+            else:
+                self._me, self._etag, self._mine_until = me, etag, sent_at + me.expiry_s
 
 
 def _now() -> float:
@@ -216,11 +238,17 @@ def _last_holder(storage: Storage) -> Holder | None:
 def _parse(storage: Storage, content: bytes) -> Holder:
     try:
         return Holder(**json.loads(content))
-    except (ValueError, TypeError) as error:
-        raise OutputError(
-            f"{storage.address(RECORD)} is damaged, so the epoch of the last driver is lost",
-            "make sure that no driver is running, then remove that file and private/answers-*",
-        ) from error
+    except (ValueError, TypeError):
+        # No later epoch has answered anything, and a bucket's record is waited for in any case.
+        epoch = _last_epoch(storage)
+        _LOG.warning("%s is damaged; %d is the last epoch", storage.address(RECORD), epoch)
+        return Holder(epoch, "an unknown host", 0, "an unknown time", EXPIRY_S)
+
+
+def _last_epoch(storage: Storage) -> int:
+    """The last epoch in the names of answers: no driver has written under a later one."""
+    names = (stat.path.rsplit("/", 1)[-1] for stat in storage.list(PRIVATE))
+    return max((int(found[1]) for name in names if (found := _EPOCH.match(name))), default=0)
 
 
 def _refusal(storage: Storage, holder: Holder | None) -> RunLocked:

@@ -15,17 +15,19 @@ from vitw_ray.config import RunConfig
 from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.read import read_conversations
 from vitw_ray.conversations.survey import survey
-from vitw_ray.errors import Stopped, VitwRayError
+from vitw_ray.errors import MayPass, StageFailed, Stopped, VitwRayError
 from vitw_ray.extraction.extract import count_answers, extract
 from vitw_ray.extraction.extractors import extractor_key, extractor_settings
 from vitw_ray.facts import oddities
+from vitw_ray.healing import Damaged, check_inputs, check_public, sweep, sweep_stage, withdraw
 from vitw_ray.inference.embedder_files import embedder_key
 from vitw_ray.interruption import interruptible
 from vitw_ray.labels.counting import count_labels
 from vitw_ray.lease import Lease, acquire
 from vitw_ray.planning import PAGE, describe, plan, stage_folder
-from vitw_ray.preflight import check_places, find_models, preflight
+from vitw_ray.preflight import check_places, check_shared, find_models, preflight
 from vitw_ray.progress import Progress, log
+from vitw_ray.progress_file import ProgressFile
 from vitw_ray.purge import refuse_after_purge
 from vitw_ray.release.publish import publish
 from vitw_ray.report.write import TABLES as READ_BY_REPORT
@@ -133,11 +135,18 @@ def run(
     """
     stages = STAGES[: [stage.name for stage in STAGES].index(until) + 1]
     storage = Storage(config.execution.output)
+    told = ProgressFile(storage, 60 * config.execution.stall_minutes)
     with interruptible():
         try:
-            return _run(config, storage, stages, announce)
+            return _run(config, storage, stages, announce, told)
         except KeyboardInterrupt:
             pass  # raised from here on, the error would hold on to all that was under way
+        if told.stalled:
+            raise StageFailed(
+                told.stalled,
+                "see that the cluster has the CPUs and GPUs asked for and that its nodes are alive,"
+                " or raise --stall-minutes; run the same command again to go on",
+            )
         raise _stopped(config, storage)
 
 
@@ -146,11 +155,12 @@ def _run(
     storage: Storage,
     stages: Sequence[Stage],
     announce: Callable[[str], None],
+    told: ProgressFile,
 ) -> dict[str, Any]:
     find_models(config, stages)
     listed = list_input(config.conversations.input)
     check_places(config, listed.files)
-    with acquire(storage) as lease, _ending_workers():
+    with acquire(storage) as lease, told.writing(), _ending_workers():
         found = survey(listed, config.conversations.shape)
         keyed = load_secret(storage, config.execution.secret_file)
         setup = RunSetup(
@@ -167,20 +177,13 @@ def _run(
         for line in describe(setup, planned):
             announce(line)
         preflight(config, [p.stage.name for p in planned if p.made_by is None])
-        manifests: dict[str, dict[str, Any]] = {}
-        tables: dict[str, TableRef] = {}
-        for stage in stages:
-            before = {name: m for name, m in manifests.items() if name not in DEPEND_ON_RUN}
-            certified = standing(storage, tables) if stage.name == PAGE else {}
-            made_of = [folder_name(m) for m in (*before.values(), *certified.values())]
-            folder = stage_folder(setup, stage, tables, made_of)
-            manifest = folder.manifest()
-            if manifest is None:
-                shown = tables | table_of(certified)
-                context = StageContext(**vars(setup), folder=folder, tables=shown, manifests=before)
-                manifest = run_stage(stage, context, lease)
-            manifests[stage.name] = manifest
-            tables.update(tables_of(manifest))
+        if any(p.stage.distributed for p in planned if p.made_by is None):
+            check_shared(config)
+        lease.check()
+        told.plan([(p.stage.number, p.stage.name, p.folder) for p in planned])
+        to_do = {p.folder for p in planned if p.made_by is None}
+        sweep(storage, to_do, keep_scratch=config.execution.keep_scratch)
+        manifests, tables = _healed(setup, stages, lease, told)
         certified = standing(storage, tables)
         result = summarise(setup, manifests | certified, tables | table_of(certified))
         write_run_file(storage, result)
@@ -189,12 +192,67 @@ def _run(
     return result
 
 
+Manifests = dict[str, dict[str, Any]]
+
+
+def _healed(
+    setup: RunSetup, stages: Sequence[Stage], lease: Lease, told: ProgressFile
+) -> tuple[Manifests, dict[str, TableRef]]:
+    """Manifests and tables of all stages.
+
+    Those whose files are damaged are made again, and one that fails by storage goes on after a
+    while.
+    """
+    attempts: dict[str, int] = {}
+    waits = list(cluster.ROUND_WAITS_S)
+    while True:
+        try:
+            return _finished(setup, stages, lease, told)
+        except MayPass as failure:
+            lease.ask()
+            if not waits:
+                raise
+            log.warning("storage failed, the run goes on in %.0f s: %s", waits[0], failure.problem)
+            time.sleep(waits.pop(0))
+        except Damaged as found:
+            lease.check()
+            withdraw(setup.storage, found, attempts)
+        except Exception:
+            lease.ask()  # what fails because another driver works here is not this run's failure
+            raise
+
+
+def _finished(
+    setup: RunSetup, stages: Sequence[Stage], lease: Lease, told: ProgressFile
+) -> tuple[Manifests, dict[str, TableRef]]:
+    """Manifests and tables of all stages, after running those that are not finished."""
+    manifests: Manifests = {}
+    tables: dict[str, TableRef] = {}
+    for stage in stages:
+        before = {name: m for name, m in manifests.items() if name not in DEPEND_ON_RUN}
+        certified = standing(setup.storage, tables) if stage.name == PAGE else {}
+        made_of = [folder_name(m) for m in (*before.values(), *certified.values())]
+        folder = stage_folder(setup, stage, tables, made_of)
+        told.at(stage.name, folder.name)
+        manifest = folder.manifest()
+        shown = tables | table_of(certified)
+        context = StageContext(**vars(setup), folder=folder, tables=shown, manifests=before)
+        if manifest is None:
+            manifest = run_stage(stage, context, lease)
+        else:
+            check_public(context, manifest)
+        manifests[stage.name] = manifest
+        tables.update(tables_of(manifest))
+    return manifests, tables
+
+
 def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, Any]:
     """Run one stage; returns its manifest, which makes it visible."""
     lease.check()
     refuse_after_purge(stage, context)
     if stage.distributed:
         cluster.connect(context.config.execution)
+    check_inputs(stage, context)
     log.info("%s: starts", stage.name)
     start = time.monotonic()
     with Progress(stage.name):
@@ -205,7 +263,7 @@ def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, An
     for line in oddities(report.details):
         log.info("%s: %s", stage.name, line)
     lease.check()  # what a replaced driver made is not published
-    return context.folder.publish(
+    manifest = context.folder.publish(
         {
             "stage": stage.name,
             "number": stage.number,
@@ -224,6 +282,8 @@ def run_stage(stage: Stage, context: StageContext, lease: Lease) -> dict[str, An
             "details": dict(report.details),
         }
     )
+    sweep_stage(context.storage, context.folder.name, manifest)
+    return manifest
 
 
 @contextmanager

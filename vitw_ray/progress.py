@@ -4,14 +4,17 @@ import logging
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from vitw_ray.inert import on_terminal
 
 log = logging.getLogger("vitw_ray")
 LINE_EVERY_S = 10.0  # ours: alive, but a night's log stays readable
 _TICK_S = 1.0  # ours: a line is late by this at most
+spent: Counter[str] = Counter()
+"""Tokens that models have read and written in this run."""
 _active: "list[Progress]" = []  # the innermost is last, and the only one that logs
 
 
@@ -27,6 +30,13 @@ def set_up_logging() -> None:
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+
+
+def current() -> dict[str, Any] | None:
+    """What the innermost part counts now, and its line; None between parts."""
+    for active in _active[-1:]:
+        return active.snapshot()
+    return None
 
 
 class Progress:
@@ -105,6 +115,20 @@ class Progress:
                 self._note_first(now, new)
                 log.info(self._line(now, new))
                 self._last_line, self._new_at_last_line = now, new
+
+    def snapshot(self) -> dict[str, Any]:
+        """Counts, as they are now, and the line that would be logged."""
+        with self._lock:
+            under_way = self._under_way() if self._under_way else 0
+            return {
+                "part": self._part,
+                "done": self.done + under_way,
+                "total": self._total,
+                "failed": self.failed,
+                "reused": self.reused,
+                "unit": self._unit,
+                "line": self._line(self._clock(), self.done - self.reused + under_way),
+            }
 
     def _note_first(self, now: float, new: int) -> None:
         if new and self._first_new is None:

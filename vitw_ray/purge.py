@@ -64,9 +64,10 @@ def refuse_after_purge(stage: Stage, context: StageContext) -> None:
     firsts = {name: next(iter(tables[name].private.files), None) for name in stage.reads}
     gone = [name for name, file in firsts.items() if file and not storage.exists(file.path)]
     if gone:
-        how = "deleted in part" if private_files(storage) else "purged"
+        if private_files(storage) and not isinstance(context.keyed, LostSecret):
+            return  # not purged: what is gone is made again
         raise OutputError(
-            f"the stage {stage.name} needs {', '.join(gone)}, and {PRIVATE}/ was {how}",
+            f"the stage {stage.name} needs {', '.join(gone)}, and {PRIVATE}/ was purged",
             f"choose another --output, or restore {PRIVATE}/; vitw report needs none of it",
         )
     if not stage.reads and isinstance(context.keyed, LostSecret):

@@ -25,6 +25,7 @@ Deleting `private/` leaves a finished run with all its aggregates.
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -43,6 +44,7 @@ from vitw_ray.versions import versions
 RUN_FILE = "run.json"
 INPUTS_FILE = f"{PRIVATE}/inputs.json"
 SUCCESS = "_SUCCESS.json"
+_ATTEMPT = re.compile(r"^(part-\d{5})-[0-9a-f]{8}(?=\.parquet$)")
 ROW_GROUP_ROWS = 256  # ours: what an actor reads at once; small, as chats are long
 
 
@@ -87,7 +89,7 @@ class TableRef:
     @property
     def digest(self) -> str:
         """Hash of the content, whatever folder it lies in."""
-        return digest_of_files((Path(f.path).name, f.sha256) for f in self.files)
+        return digest_of_files((_plain_name(f.path), f.sha256) for f in self.files)
 
 
 @dataclass(frozen=True)
@@ -123,23 +125,28 @@ class StageFolder:
             table.cast(TABLES[name]), buffer, compression="zstd", row_group_size=ROW_GROUP_ROWS
         )
         path = self.path(name, f"part-{part:05d}.parquet", private=private)
-        return self._write(path, name, table.num_rows, buffer.getvalue())
+        data = buffer.getvalue()
+        entry = self._entry(path, name, table.num_rows, data)
+        if self.storage.create(path, data) or self.storage.read(path) == data:
+            return entry
+        # Another attempt has written other bytes. What it wrote stays, as it may be published
+        # already: the manifest says which file counts.
+        other = path.replace(".parquet", f"-{hashlib.sha256(data).hexdigest()[:8]}.parquet")
+        self.storage.write(other, data)
+        return replace(entry, path=other)
 
     def write_text(self, name: str, text: str, rows: int = 1) -> FileEntry:
         """Write a page or a CSV file."""
-        return self._write(self.path(name), name, rows, text.encode())
+        data = text.encode()
+        self.storage.write(self.path(name), data)
+        return self._entry(self.path(name), name, rows, data)
 
-    def _write(self, path: str, table: str, rows: int, data: bytes) -> FileEntry:
-        self.storage.write(path, data)
-        entry = FileEntry(path, table, rows, len(data), hashlib.sha256(data).hexdigest())
-        if entry.is_private and self.keyed is not None:  # a plain hash would confirm a guess
-            return replace(entry, sha256=self.keyed.hex("file", data, 32))
-        return entry
+    def _entry(self, path: str, table: str, rows: int, data: bytes) -> FileEntry:
+        return FileEntry(path, table, rows, len(data), seal(path, data, self.keyed))
 
     def manifest(self) -> dict[str, Any] | None:
         """The manifest of the finished stage, or None."""
-        path = self.path(SUCCESS)
-        return json.loads(self.storage.read(path)) if self.storage.exists(path) else None
+        return read_manifest(self.storage, self.name)
 
     def publish(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Make the stage visible. Whoever comes second takes the manifest that stands."""
@@ -151,6 +158,31 @@ class StageFolder:
                 "keep other programs out of the folder",
             )
         return standing
+
+
+def seal(path: str, data: bytes, keyed: Keyed | None) -> str:
+    """The hash of a file that its manifest states."""
+    if path.startswith(f"{PRIVATE}/") and keyed is not None:  # a plain hash would confirm a guess
+        return keyed.hex("file", data, 32)
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_manifest(storage: Storage, folder: str) -> dict[str, Any] | None:
+    """The manifest in a stage's folder; None if the stage is not finished."""
+    try:
+        return json.loads(storage.read(f"{folder}/{SUCCESS}"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise OutputError(
+            f"{storage.address(folder)}/{SUCCESS} is damaged",
+            "delete that file and run again: the stage is made again from what is there",
+        ) from None
+
+
+def _plain_name(path: str) -> str:
+    """Name of a part, whichever attempt wrote it."""
+    return _ATTEMPT.sub(r"\1", Path(path).name)
 
 
 def tables_of(manifest: Mapping[str, Any]) -> dict[str, TableRef]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vitw_ray.errors import SecretLost
 from vitw_ray.keys import Keyed, LostSecret
-from vitw_ray.lease import LOCK, RECORD
+from vitw_ray.lease import LOCK, PROGRESS, RECORD
 from vitw_ray.run_folder import RUN_FILE, read_run_file
 from vitw_ray.storage import PRIVATE, FileStat, Storage
 
@@ -59,4 +59,4 @@ def private_files(storage: Storage) -> list[FileStat]:
 
     A run folder with `run.json` and without any of them was purged.
     """
-    return [file for file in storage.list(PRIVATE) if file.path not in (LOCK, RECORD)]
+    return [file for file in storage.list(PRIVATE) if file.path not in (LOCK, RECORD, PROGRESS)]

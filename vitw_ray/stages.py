@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vitw_ray.config import RunConfig
+from vitw_ray.kept_results import KeptResults
 from vitw_ray.keys import Keyed, content_key
 from vitw_ray.run_folder import StageFolder, StageReport, TableRef
 from vitw_ray.source_code import code_digest, module_name
@@ -49,6 +50,11 @@ class StageContext(RunSetup):
     folder: StageFolder
     tables: Mapping[str, TableRef]
     manifests: Mapping[str, Mapping[str, Any]]  # of the earlier stages, by name, in order
+
+    @property
+    def kept(self) -> KeptResults:
+        """What a killed attempt of the stage has left."""
+        return KeptResults(self.storage, self.folder.name, self.keyed)
 
 
 def without(config: Any, *fields: str) -> dict[str, Any]:

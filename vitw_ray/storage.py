@@ -1,27 +1,29 @@
 """File operations of a run folder, the same for a local folder and an s3:// address.
 
-Writes are atomic. Three operations resolve races: `create` (only if absent), `replace` (only if
-unchanged) and `list`, which is never cached. Files below `private/` are readable by their owner
-only. The endpoint and the credentials come from the environment (AWS_ENDPOINT_URL, AWS_*, or an
-instance profile), never from the config.
+Writes are atomic. A failure that may pass is tried again (`retries`). Three operations resolve
+races: `create` (only if absent), `replace` (only if unchanged) and `list`, which is never cached.
+Files below `private/` are readable by their owner only. The endpoint and the credentials come from
+the environment (AWS_ENDPOINT_URL, AWS_*, or an instance profile), never from the config.
 """
 
 import errno
+import io
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
-from vitw_ray.errors import OutputError
+from vitw_ray.errors import OutputError, StorageFailed
+from vitw_ray.retries import may_pass, patiently
 
 PRIVATE = "private"
 """The only folder with conversation text and text derived from single conversations."""
-_TEMPORARY = ".partial~"  # ours: suffix of incomplete files, which a kill may leave behind
+TEMPORARY = ".partial~"  # ours: suffix of incomplete files, which a kill may leave behind
 _CONFLICT_ATTEMPTS = 5  # S3 returns 409 during another conditional put of the same key
 _FIXES = {
     errno.EACCES: "give this account write access, or choose another --output",
@@ -34,6 +36,8 @@ _FIXES = {
     errno.ENOSYS: "use a store with conditional writes (AWS S3, MinIO), or a local folder",
     errno.EOPNOTSUPP: "use a file system with hard links, or an s3:// address",
 }
+_GUARDS: dict[str, Callable[[], None]] = {}  # by root: asked before this process deletes anything
+Result = TypeVar("Result")
 _FIX = "check the address, and for s3:// the endpoint and credentials (AWS_ENDPOINT_URL, AWS_*)"
 
 
@@ -91,25 +95,31 @@ class Storage:
 
     def read(self, path: str, start: int | None = None, stop: int | None = None) -> bytes:
         """Content of a file, or its bytes from `start` to before `stop` (one request)."""
-        with self._explained("read", path):
-            return cast(bytes, self.fs.cat_file(self.address(path), start=start, end=stop))
+        address = self.address(path)
+        found = self._try("read", path, lambda: self.fs.cat_file(address, start=start, end=stop))
+        return cast(bytes, found)
 
     def open(self, path: str) -> BinaryIO:
         """A seekable file that fetches only the bytes that are read."""
         # Parquet reads exact ranges: read-ahead would fetch most bytes twice.
-        with self._explained("read", path):
-            options = {} if self.local else {"cache_type": "none"}
-            return cast(BinaryIO, self.fs.open(self.address(path), "rb", **options))
+        options = {} if self.local else {"cache_type": "none"}
+        file = self._try("read", path, lambda: self.fs.open(self.address(path), "rb", **options))
+        return cast(BinaryIO, _PatientFile(self, path, file))
 
     def exists(self, path: str) -> bool:
         """Whether a file or a non-empty folder has this path."""
-        with self._explained("read", path):
-            return bool(self.fs.exists(self.address(path)))
+        address = self.address(path)
+        if not self.local:
+            return bool(self._try("read", path, lambda: self.fs.exists(address)))
+        try:  # fsspec takes any failure of a local file system for "no"
+            self._try("read", path, Path(address).stat)
+        except FileNotFoundError:
+            return False
+        return True
 
     def list(self, prefix: str = "") -> "list[FileStat]":
         """All files below a folder, sorted by path; empty if there is no such folder."""
-        with self._explained("list", prefix, reading=False):
-            found = self.fs.find(self.address(prefix), detail=True)
+        found = self._found(prefix)
         start = len(self.root if self.local else self.root.removeprefix("s3://")) + 1
         # s3fs returns the prefix itself if a file appears during an empty listing.
         return sorted(
@@ -118,70 +128,86 @@ class Storage:
                     name[start:], info["size"], str(info.get("ETag") or info["mtime"]).strip('"')
                 )
                 for name, info in found.items()
-                if info["type"] != "directory" and not name.endswith(_TEMPORARY)
+                if info["type"] != "directory" and not name.endswith(TEMPORARY)
             ),
             key=lambda stat: stat.path,
         )
 
     def children(self, prefix: str) -> "list[str]":
         """Names of the files and folders directly in a folder; empty if there is no such folder."""
-        with self._explained("list", prefix, reading=False):
-            try:
-                found = self.fs.ls(self.address(prefix), detail=False)
-            except FileNotFoundError:
-                return []
+        address = self.address(prefix)
+        try:
+            found = self._try("list", prefix, lambda: self.fs.ls(address, detail=False))
+        except FileNotFoundError:
+            return []
         names = (path.rstrip("/").rsplit("/", 1)[-1] for path in found)
-        return sorted(name for name in names if not name.endswith(_TEMPORARY))
+        return sorted(name for name in names if not name.endswith(TEMPORARY))
+
+    def incomplete(self) -> "list[str]":
+        """Paths of the files that a kill has left half written; a bucket has none."""
+        if not self.local:
+            return []
+        start = len(self.root) + 1
+        return sorted(name[start:] for name in self._found("") if name.endswith(TEMPORARY))
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file atomically: on failure, the previous content stays."""
-        with self._explained("write", path, reading=False):
-            if self.local:
-                self._place(path, data, lambda new, name: new.replace(name))
-            else:
-                self.fs.pipe_file(self.address(path), data)
+        if self.local:
+            self._try(
+                *("write", path),
+                lambda: self._place(path, data, lambda new, name: new.replace(name)),
+                reading=False,
+            )
+        else:
+            address = self.address(path)
+            self._try("write", path, lambda: self.fs.pipe_file(address, data), reading=False)
 
     def create(self, path: str, data: bytes) -> bool:
         """Write a file only if it does not exist; True if this call wrote it (up to 5 GB)."""
-        with self._explained("create", path, reading=False):
-            if not self.local:
-                return self._put_if(path, data, IfNoneMatch="*") is not None
-            try:
-                self._place(path, data, lambda new, name: name.hardlink_to(new))
-            except FileExistsError:
-                return False
-            return True
+        if not self.local:
+            put = self._conditional_put(path, data, IfNoneMatch="*")
+            return self._try("create", path, put, reading=False) is not None
+        linked: list[Path] = []
+
+        def link(new: Path, name: Path) -> None:
+            if not (linked and name.exists()):  # else done by an attempt that failed afterwards
+                name.hardlink_to(new)
+                linked.append(name)
+
+        try:
+            self._try("create", path, lambda: self._place(path, data, link), reading=False)
+        except FileExistsError:
+            return False
+        return True
 
     def read_with_etag(self, path: str) -> tuple[bytes, str]:
         """Content of an object, and its ETag for `replace` (s3:// only)."""
-        with self._explained("read", path):
-            # ETag first: if the object changes before the read, the later replace must fail.
-            etag = self.fs.info(self.address(path))["ETag"]
-            return self.fs.cat_file(self.address(path)), etag
+        # ETag first: if the object changes before the read, the later replace must fail.
+        address = self.address(path)
+        etag = self._try("read", path, lambda: self.fs.info(address)["ETag"])
+        return self.read(path), etag
 
     def replace(self, path: str, data: bytes, etag: str) -> str | None:
         """Write an object only if it still has `etag`; the new ETag, else None (s3:// only)."""
-        with self._explained("replace", path, reading=False):
-            return self._put_if(path, data, IfMatch=etag)
+        put = self._conditional_put(path, data, IfMatch=etag)
+        return self._try("replace", path, put, reading=False)
 
     def delete(self, path: str) -> None:
         """Remove a file; a missing file is no error."""
-        with self._explained("delete", path, reading=False):
-            if self.local:
-                Path(self.address(path)).unlink(missing_ok=True)
-            else:
-                self.fs.rm_file(self.address(path))
+        self._check_guard()
+        self._remove(path)
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove a folder and all files below it; raises OutputError if any file is left."""
         if not prefix.strip("/."):
             raise ValueError("refuses to delete the whole root")
-        with self._explained("delete", prefix, reading=False):
-            if self.local:
-                if self.exists(prefix):
-                    shutil.rmtree(self.address(prefix))
-            elif found := self.fs.find(self.address(prefix)):
-                self.fs.rm(found)
+        address = self.address(prefix)
+        self._check_guard()
+        if self.local:
+            if self.exists(prefix):
+                self._try("delete", prefix, lambda: shutil.rmtree(address), reading=False)
+        elif found := list(self._found(prefix)):
+            self._try("delete", prefix, lambda: self.fs.rm(found), reading=False)
         # A bulk delete reports refused keys in its response, which s3fs ignores.
         if left := self.list(prefix):
             raise OutputError(
@@ -202,7 +228,7 @@ class Storage:
                 honest = self.replace(path, b"third", '"00000000000000000000000000000000"') is None
         finally:
             with suppress(OutputError):  # a failed clean-up must not hide the first error
-                self.delete(path)
+                self._remove(path)
         if not honest:
             raise OutputError(
                 f"{self.root} ignores conditional writes, so that two drivers could overwrite each "
@@ -219,7 +245,7 @@ class Storage:
             for folder in [*PurePosixPath(path).parents][-2::-1]:  # from private/ down
                 Path(self.address(str(folder))).mkdir(mode=0o700, exist_ok=True)
         name.parent.mkdir(parents=True, exist_ok=True)
-        new = name.with_name(f".{name.name}.{secrets.token_hex(8)}{_TEMPORARY}")
+        new = name.with_name(f".{name.name}.{secrets.token_hex(8)}{TEMPORARY}")
         try:
             handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
             with os.fdopen(handle, "wb") as file:
@@ -235,12 +261,18 @@ class Storage:
         finally:
             os.close(folder)
 
-    def _put_if(self, path: str, data: bytes, **condition: str) -> str | None:
+    def _conditional_put(
+        self, path: str, data: bytes, **condition: str
+    ) -> Callable[[], str | None]:
+        """A put under a condition, which can be tried again."""
+        # After a lost reply, the put is repeated and then finds its own object. The token in the
+        # metadata distinguishes that object from one of another client.
+        token = secrets.token_hex(16)
+        return lambda: self._put_if(path, data, token, **condition)
+
+    def _put_if(self, path: str, data: bytes, token: str, **condition: str) -> str | None:
         """Put an object under a condition: its ETag, or None if the condition does not hold."""
         bucket, key, _ = self.fs.split_path(self.address(path))
-        # After a lost reply, the client repeats the put and then finds its own object. The token in
-        # the metadata distinguishes that object from one of another client.
-        token = secrets.token_hex(16)
         for attempt in range(_CONFLICT_ATTEMPTS):
             try:
                 reply = self.fs.call_s3(
@@ -267,22 +299,109 @@ class Storage:
             return str(found["ETag"]) if found["Metadata"].get("attempt") == token else None
         raise AssertionError("unreachable")
 
+    def _found(self, prefix: str) -> dict[str, Any]:
+        """What lies below a folder, incomplete files included: address -> size, version, type."""
+        address = self.address(prefix)
+        # fsspec takes a folder that cannot be listed for an empty one.
+        options = {"on_error": _unless_missing} if self.local else {}
+        return self._try(
+            "list", prefix, lambda: self.fs.find(address, detail=True, **options), reading=False
+        )
+
+    def _remove(self, path: str) -> None:
+        address = self.address(path)
+        if self.local:
+            unlink = partial(Path(address).unlink, missing_ok=True)
+            self._try("delete", path, unlink, reading=False)
+        else:
+            self._try("delete", path, lambda: self.fs.rm_file(address), reading=False)
+
+    def _check_guard(self) -> None:
+        if guard := _GUARDS.get(self.root):
+            guard()
+
+    def _try(
+        self, verb: str, path: str, operation: Callable[[], Result], *, reading: bool = True
+    ) -> Result:
+        """Do one operation, again where its failure may pass; explain what fails."""
+        with self._explained(verb, path, reading):
+            return patiently(operation)
+
     @contextmanager
     def _explained(self, verb: str, path: str, reading: bool = True) -> Iterator[None]:
         try:
             yield
-        except _failures(self.local) as error:
-            if reading and isinstance(error, FileNotFoundError):
+        except Exception as error:
+            known = isinstance(error, _failures(self.local)) or may_pass(error)
+            absent = isinstance(error, FileNotFoundError) and reading
+            if not known or absent or (verb == "create" and isinstance(error, FileExistsError)):
                 raise
             number = getattr(error, "errno", None)
             if isinstance(error, PermissionError):
                 number = errno.EACCES
             elif isinstance(error, FileNotFoundError):
                 number = errno.ENOENT
-            raise OutputError(
+            kind = StorageFailed if may_pass(error) else OutputError
+            raise kind(
                 f"cannot {verb} {self.address(path)}: {getattr(error, 'strerror', None) or error}",
                 _FIXES.get(number or 0, _FIX),
             ) from error
+
+
+class _PatientFile(io.RawIOBase):
+    """A file whose reads are tried again where they failed."""
+
+    def __init__(self, storage: Storage, path: str, file: BinaryIO) -> None:
+        self._storage, self._path, self._file = storage, path, file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        start = self._file.tell()
+
+        def once() -> bytes:
+            self._file.seek(start)
+            return self._file.read(-1 if size is None else size)
+
+        return self._storage._try("read", self._path, once)
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        return self.read()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+@contextmanager
+def guarded_deletes(storage: Storage, check: Callable[[], None]) -> Iterator[None]:
+    """Have `check` asked before this process deletes anything of a run folder."""
+    _GUARDS[storage.root] = check
+    try:
+        yield
+    finally:
+        _GUARDS.pop(storage.root, None)
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 @cache

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .expected import FILE_FIELDS, MANIFEST_FIELDS, SCHEMAS, STAGES
-from .problems import Problems, off, purged
+from .problems import Note, Problems, off, purged
 from .reading import Row, base_name
 from .recounting import CheckedRun
 
@@ -100,21 +100,37 @@ def rows_in(run: CheckedRun, entry: Row) -> int | None:
             return None
 
 
+def plain_name(path: str) -> str:
+    """Name of a part without the mark of the attempt that wrote it."""
+    return re.sub(r"^(part-\d{5})-[0-9a-f]{8}(?=\.parquet$)", r"\1", base_name(path))
+
+
 def check_strays(run: CheckedRun) -> Problems:
-    """A finished stage folder holds no file that its manifest does not name."""
+    """A finished stage folder holds no file that its manifest does not name.
+
+    A task that outlived its driver may write a part once more, under a name of its own, or leave it
+    half written: the next run sweeps it.
+    """
+    late = 0
     named = {entry["path"] for entry in run.entries()}
     for folder in (stage["folder"] for stage in run.run["stages"]):
         for place in (folder, f"private/{folder}"):
             for path in run.fs.find(f"{run.root}/{place}"):
                 inside = place + path.rsplit(place, 1)[1]
-                if inside not in named and inside != f"{folder}/_SUCCESS.json":
+                if inside in named or inside == f"{folder}/_SUCCESS.json":
+                    continue
+                if inside.endswith(".partial~") or plain_name(inside) != base_name(inside):
+                    late += 1
+                else:
                     yield inside
+    if late:
+        yield Note(f"{late} files that a late task has left; the next run sweeps them")
 
 
 def check_digests(run: CheckedRun) -> Problems:
     """The digest of every table follows from the names and hashes of its files."""
     for table, named in run.run["tables"].items():
-        names = sorted((base_name(e["path"]), e["sha256"]) for e in run.entries(table))
+        names = sorted((plain_name(e["path"]), e["sha256"]) for e in run.entries(table))
         lines = "".join(f"{name} {sha}\n" for name, sha in names)
         yield from off(table, named["digest"], hashlib.sha256(lines.encode()).hexdigest())
 

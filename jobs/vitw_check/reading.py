@@ -20,7 +20,11 @@ BATCH_ROWS = 512  # ours: a batch of long chats fits into memory
 
 
 PRIVATE = "private/"
-DRIVERS = {"driver.lock", "driver.json"}  # of a run that was started again after a purge
+DRIVERS = {
+    "driver.lock",
+    "driver.json",
+    "progress.json",
+}  # of a run that was started again after a purge
 
 
 class Unreadable(Exception):

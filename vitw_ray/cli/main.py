@@ -38,6 +38,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "inspect": Command(
             "what an input holds: shapes, fields, lengths, rejects; no text", "vitw_ray.cli.inspect"
         ),
+        "status": Command(
+            "how far a run is: stages, failures, rates, time to go, tokens", "vitw_ray.cli.status"
+        ),
         "compare-assistants": Command(
             "run, then print every two assistants side by side", "vitw_ray.cli.compare_assistants"
         ),

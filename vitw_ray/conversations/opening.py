@@ -1,7 +1,8 @@
 """Open an input file in storage as a stream of decompressed bytes.
 
-Two kinds of failure are distinguished. A storage failure is an `InputError`: the attempt ends and
-can be retried. A damaged file is an exception of `unpacking.DAMAGE`: a retry would not help.
+Two kinds of failure are distinguished. A storage failure is an `InputError`: what may pass is tried
+again (`retries`), then the attempt ends. A damaged file is an exception of `unpacking.DAMAGE`: a
+retry would not help.
 """
 
 import io
@@ -19,7 +20,8 @@ from fsspec.implementations.local import LocalFileSystem
 from vitw_ray.conversations.file_content import Content
 from vitw_ray.conversations.rows import CHUNK_BYTES, FileBroken
 from vitw_ray.conversations.unpacking import unwrapped
-from vitw_ray.errors import InputError, VitwRayError
+from vitw_ray.errors import InputError, InputFailed, VitwRayError
+from vitw_ray.retries import may_pass, patiently
 from vitw_ray.stages import SourceFile
 
 _STORAGE_BUFFER_BYTES = 1 << 20  # ours: large enough to make Python's overhead per read small
@@ -44,7 +46,8 @@ def explained(what: str) -> Iterator[None]:
     except VitwRayError:
         raise
     except Exception as error:  # the libraries' exceptions share no base class
-        raise InputError(
+        kind = InputFailed if may_pass(error) else InputError
+        raise kind(
             f"{shown(what)} cannot be read ({type(error).__name__})",
             "check the address and the permissions, and for s3:// the endpoint and credentials "
             "(AWS_ENDPOINT_URL, AWS_*)",
@@ -79,7 +82,7 @@ class _StorageFile(io.RawIOBase):
         self._url = url
         with explained(url):
             fs, path = located(url)
-            self._file = fs.open(path, "rb", block_size=block_bytes)
+            self._file = patiently(lambda: fs.open(path, "rb", block_size=block_bytes))
 
     def readable(self) -> bool:
         return True
@@ -89,7 +92,13 @@ class _StorageFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         with explained(self._url):
-            data = self._file.read(len(buffer))
+            start = self._file.tell()
+
+            def once() -> bytes:
+                self._file.seek(start)
+                return cast(bytes, self._file.read(len(buffer)))
+
+            data = patiently(once)
         buffer[: len(data)] = data
         return len(data)
 

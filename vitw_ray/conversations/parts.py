@@ -126,11 +126,15 @@ def merge(
     files: list[FileEntry] = []
     rejected = Counter[str]()
     with Progress("conversations: sort", read) as progress:
-        for result in cluster.stream(units, writer):
+        for result in context.kept.stream("write", units, writer, _paths):
             files += result["files"]
             rejected.update(result["reasons"])
             progress.add(sum(file.rows for file in result["files"]))
     return Merged(sorted(files, key=lambda file: file.path), rejected)
+
+
+def _paths(result: cluster.Unit) -> list[str]:
+    return [file.path for file in result["files"]]
 
 
 @dataclass(frozen=True)

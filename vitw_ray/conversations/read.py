@@ -3,12 +3,13 @@
 There are five passes: read files into sorted runs (`intake`), compare rows that begin alike
 (`histories`), merge the runs into buckets where they are many (`hash_buckets`), compute the cutoffs
 of the sample (`parts.draw`), and write the buckets as parts (`parts.merge`). Every row that was
-read ends up in one of the two tables; a reject has a reason.
+read ends up in one of the two tables; a reject has a reason. What a killed attempt has read, merged
+and written is kept (`kept_results`), and taken over.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vitw_ray import cluster
@@ -19,7 +20,7 @@ from vitw_ray.conversations.reading_units import reading_units, starts_of
 from vitw_ray.conversations.runs import INDEX
 from vitw_ray.conversations.shapes import KNOWN_COLUMNS
 from vitw_ray.errors import InputError, StageFailed
-from vitw_ray.hash_buckets import bucket_count, power_of_two, write_buckets
+from vitw_ray.hash_buckets import Buckets, bucket_count, power_of_two, write_buckets
 from vitw_ray.progress import Progress
 from vitw_ray.run_folder import StageReport
 from vitw_ray.stages import StageContext
@@ -29,15 +30,17 @@ from vitw_ray.storage import PRIVATE
 def read_conversations(context: StageContext) -> StageReport:
     """Run the stage: read, validate, compare, sample and sort."""
     folder = f"{PRIVATE}/{context.folder.name}/runs"
-    context.storage.delete_prefix(folder)  # left by an attempt that was killed
     read = _read_files(context, folder)
     rows_in = sum(read.rows.values())
-    repeats = find_repeats(context, folder, read.openings, read.opening_size, rows_in)
+    repeats = context.kept.once(
+        "compare",
+        lambda: find_repeats(context, folder, read.openings, read.opening_size, rows_in),
+        lambda found: (*found.outgrown, *found.copies),
+    )
     rows = _by_hash(context, folder, read, repeats)
     cutoffs = draw(context, rows)
     merged = merge(context, rows, cutoffs, rows_in, read.good, starts_of(read.spans))
     files, rejected = merged.files, merged.rejected
-    context.storage.delete_prefix(folder)
     rows_out = sum(file.rows for file in files if file.table == "conversations")
     if rows_in + read.further_answers != rows_out + sum(rejected.values()):
         raise StageFailed(
@@ -99,8 +102,14 @@ class _Read:
 def _read_files(context: StageContext, folder: str) -> _Read:
     reader = FileReader(context, folder)
     read = _Read(Counter({name: 0 for name in context.shapes}))
+    units = reading_units(context.inputs, context.shapes)
+    merged = context.kept.has("merge", _pieces)  # then the runs of rows are not needed any more
+
+    def files(result: cluster.Unit) -> list[str]:
+        return result["openings"] + ([] if merged else result["runs"])
+
     with Progress("conversations: read") as progress:
-        for result in cluster.stream(reading_units(context.inputs, context.shapes), reader):
+        for result in context.kept.stream("read", units, reader, files):
             for name in _ADDED:
                 setattr(read, name, getattr(read, name) + result[name])
             for name, _, rows in result["spans"]:
@@ -114,15 +123,25 @@ def _read_files(context: StageContext, folder: str) -> _Read:
 _ADDED = ("runs", "size", "openings", "opening_size", "good", "further_answers", "spans")
 
 
+def _pieces(buckets: Buckets) -> list[str]:
+    """The files that rows in buckets lie in."""
+    return [*buckets.runs, *buckets.index["path"].to_pylist()]
+
+
 def _by_hash(context: StageContext, folder: str, read: _Read, repeats: Repeats) -> Rows:
     """All rows in buckets."""
     storage, config = context.storage, context.config.conversations
     most = power_of_two(sum(read.rows.values()) / config.rows_per_part)
     count = bucket_count(len(read.runs), read.size, most)
     with Progress("conversations: merge"):
-        rows = write_buckets(
-            storage, f"{folder}/row-buckets", read.runs, read.size, count, INDEX.names
+        rows = context.kept.once(
+            "merge",
+            lambda: write_buckets(
+                storage, f"{folder}/row-buckets", read.runs, read.size, count, INDEX.names
+            ),
+            _pieces,
         )
+        rows = replace(rows, storage=storage)
     if not rows.runs:
         storage.delete_prefix(f"{folder}/rows")
     outgrown = repeats.buckets(storage, folder, "outgrown", count)

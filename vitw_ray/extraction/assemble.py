@@ -5,7 +5,7 @@ The bytes therefore depend on the answers only, not on which actor produced them
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,10 @@ SCREEN_COUNTS = ("screened", "audited", "audited_subjective", "kept_subjective",
 """Counts over the rows of a screened run, beside those of every run."""
 
 
+class AnswersMissing(StageFailed):
+    """Conversations without an answer, as when a segment was damaged since it was written."""
+
+
 @dataclass(frozen=True)
 class Decided:
     """What a screen has decided in the reader's place; `name` is screen@key."""
@@ -48,7 +52,11 @@ class Assembled:
 
 
 def assemble(
-    context: StageContext, answers: AnswerFolder, key: str, decided: Decided | None = None
+    context: StageContext,
+    answers: AnswerFolder,
+    key: str,
+    decided: Decided | None = None,
+    anew: Collection[int] | None = None,
 ) -> Assembled:
     """Write all parts.
 
@@ -57,13 +65,22 @@ def assemble(
         answers: of the reader.
         key: of the reader.
         decided: by a screen, if there is one. The reader's own answer comes first.
+        anew: numbers of the parts with new answers; others that a killed attempt has written are
+            kept. Default: all.
     """
     parts = context.tables["conversations"].files
     assembler = Assembler(context, answers, key, decided)
     files, counts = [], Counter[str]()
     rows = context.tables["conversations"].rows
+    units = [{"part": n} for n in range(len(parts))]
     with Progress("extractions: put together", rows) as progress:
-        for result in cluster.stream([{"part": n} for n in range(len(parts))], assembler):
+        for result in context.kept.stream(
+            "put-together",
+            units,
+            assembler,
+            lambda result: [result["file"].path],
+            range(len(parts)) if anew is None else anew,
+        ):
             files.append(result["file"])
             counts.update(result["counts"])
             progress.add(result["file"].rows)
@@ -101,7 +118,7 @@ class Assembler:
         skipped = screened & found.unanswered
         missing = int((found.missing & ~skipped).sum())
         if missing:
-            raise StageFailed(
+            raise AnswersMissing(
                 f"{missing} conversations of part {unit['part']} have no answer",
                 "run again: committed answers are kept",
             )

@@ -1,16 +1,18 @@
 """Finds the committed answers to some conversations: those of a unit, or of a part.
 
 Only segments that can hold one of them are opened, each once; what is held in memory is the answers
-that were asked for.
+that were asked for. A segment that cannot be read is set aside: its rows have no answer then, and
+are asked again.
 """
 
 import io
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,7 @@ import pyarrow.parquet as pq
 from vitw_ray.extraction.segments import (
     KEY_BYTES,
     SEGMENT,
+    SET_ASIDE,
     AnswerFolder,
     Segment,
     coarse,
@@ -28,7 +31,6 @@ from vitw_ray.keys import RING_BITS
 from vitw_ray.storage import FileStat, Storage
 
 THREADS = 16  # ours: reading a small file is mostly storage latency
-WHOLE_BYTES = 1_000_000  # ours: up to here one request is faster than several for some columns
 STATUS = ("key", "error")
 """The columns that say which conversations have an answer."""
 
@@ -113,11 +115,17 @@ def segments_of(folder: AnswerFolder, places: np.ndarray) -> list[Segment]:
 
 def count_committed(storage: Storage, path: str) -> int:
     """Answers in a folder that no later run asks for again, as the names of its segments say."""
-    found = [described(stat) for stat in storage.list(path)]
-    unsaid = [segment.stat for segment in found if segment.answers is None]
+    listed = (stat for stat in storage.list(path) if f"/{SET_ASIDE}/" not in stat.path)
+    found = [described(stat) for stat in listed]
+    unsaid = [segment for segment in found if segment.answers is None]
     return sum(segment.answers or 0 for segment in found) + sum(
-        _each(lambda stat: _columns_of(storage, stat, STATUS)["error"].null_count, unsaid)
+        _each(lambda one: _columns_of(storage, one, STATUS)["error"].null_count, unsaid)
     )
+
+
+def count_set_aside(storage: Storage, path: str) -> int:
+    """Segments of a folder of answers that could not be read."""
+    return len(storage.list(f"{path}/{SET_ASIDE}"))
 
 
 def as_keys(keys: Iterable[bytes]) -> np.ndarray:
@@ -150,7 +158,7 @@ def _read(
     undivided = segment.answers is None
     if undivided and not _among(_keys_of(storage, segment.stat), sought).any():
         return _schema(columns).empty_table()
-    table = _columns_of(storage, segment.stat, columns)
+    table = _columns_of(storage, segment, columns)
     return table.filter(pa.array(_among(keys_in(table), sought)))
 
 
@@ -163,19 +171,26 @@ def _among(keys: np.ndarray, sought: np.ndarray) -> np.ndarray:
     return sought[place] == keys
 
 
-def _columns_of(storage: Storage, stat: FileStat, columns: Sequence[str] | None) -> pa.Table:
-    names = None if columns is None else list(columns)
-    if stat.size <= WHOLE_BYTES:
-        return _table_in(io.BytesIO(storage.read(stat.path)), names)
-    with storage.open(stat.path) as handle:
-        return _table_in(handle, names)
-
-
-def _table_in(source: BinaryIO, columns: list[str] | None) -> pa.Table:
-    return pq.ParquetFile(source).read(columns=columns, use_threads=False)
+def _columns_of(storage: Storage, segment: Segment, columns: Sequence[str] | None) -> pa.Table:
+    schema, path = _schema(columns), segment.stat.path
+    try:
+        data = storage.read(path)  # whole, as its checksum is of all; it is small
+    except FileNotFoundError:  # set aside by another worker
+        return schema.empty_table()
+    if segment.crc32 is None or zlib.crc32(data) == segment.crc32:
+        try:
+            file = pq.ParquetFile(io.BytesIO(data))
+            return file.read(columns=schema.names, use_threads=False).cast(schema)
+        except (pa.ArrowException, OSError, ValueError, KeyError):
+            pass
+    folder, _, name = path.rpartition("/")
+    folder = folder.split("/of-")[0]
+    storage.write(f"{folder}/{SET_ASIDE}/{name}", data)
+    storage.delete(path)
+    return schema.empty_table()
 
 
 @cache
 def _keys_of(storage: Storage, stat: FileStat) -> np.ndarray:
     """Keys of a segment that lies in no range, kept while the process lives (16 bytes a key)."""
-    return keys_in(_columns_of(storage, stat, ("key",))).copy()
+    return keys_in(_columns_of(storage, described(stat), ("key",))).copy()

@@ -7,20 +7,24 @@ answers, in the row order of its part of `conversations`.
 """
 
 from collections import Counter
+from typing import Any
 
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import StageFailed
-from vitw_ray.extraction.assemble import REPAIRS, Assembled, assemble
-from vitw_ray.extraction.committed import count_committed
+from vitw_ray.extraction.assemble import REPAIRS, AnswersMissing, Assembled, assemble
+from vitw_ray.extraction.committed import count_committed, count_set_aside
 from vitw_ray.extraction.extractors import extractor_key
 from vitw_ray.extraction.health import health_details
 from vitw_ray.extraction.pending import pending_rows
 from vitw_ray.extraction.reading import Reading
 from vitw_ray.extraction.screen.steps import read_screened
+from vitw_ray.extraction.segments import SET_ASIDE
 from vitw_ray.progress import log
 from vitw_ray.run_folder import StageReport
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
+
+_MOST_PASSES = 3  # ours: a segment that is damaged while the stage works is rare
 
 
 def extract(context: StageContext) -> StageReport:
@@ -28,10 +32,14 @@ def extract(context: StageContext) -> StageReport:
     config = context.config
     key = extractor_key(config)
     reading = Reading(context, answers_folder(config), key)
-    if config.extraction.screen:
-        table, screen = read_screened(context, reading)
-    else:
-        table, screen = _read_all(context, reading), {}
+    table, screen = _read(context, reading)
+    set_aside = count_set_aside(context.storage, answers_folder(config))
+    if set_aside:
+        log.warning(
+            "extractions: %d damaged files of answers are set aside in %s/%s/; their conversations"
+            " were read again",
+            *(set_aside, answers_folder(config), SET_ASIDE),
+        )
     rows = sum(file.rows for file in table.files)
     reused = rows - reading.answered - screen.get("skipped", 0)
     if reused:
@@ -55,9 +63,23 @@ def extract(context: StageContext) -> StageReport:
             "repaired": repaired,
             **{name: n for name, n in sorted(counts.items()) if "error:" not in name},
             **({"screen": screen} if screen else {}),
+            **({"segments_set_aside": set_aside} if set_aside else {}),
             **health_details(context, reading.watch),
         },
     )
+
+
+def _read(context: StageContext, reading: Reading) -> tuple[Assembled, dict[str, Any]]:
+    """The table, and what is said of a screen. Answers that are lost on the way are asked again."""
+    for left in reversed(range(_MOST_PASSES)):
+        try:
+            if context.config.extraction.screen:
+                return read_screened(context, reading)
+            return _read_all(context, reading), {}
+        except AnswersMissing:
+            if not left:
+                raise
+    raise AssertionError("unreachable")
 
 
 def answers_folder(config: RunConfig) -> str:
@@ -78,7 +100,8 @@ def _read_all(context: StageContext, reading: Reading) -> Assembled:
     if of_none and (kept := count_committed(context.storage, answers.path)):
         log.info("extractions: %s answers are there, to other conversations", f"{kept:,}")
     reading.answer(pending.rows, rows)
-    return assemble(context, reading.answers(), reading.key)
+    asked = {part for part, of_part in enumerate(pending.rows) if len(of_part)}
+    return assemble(context, reading.answers(), reading.key, anew=asked)
 
 
 def _check_failed_share(counts: Counter[str], rows: int, limit: float) -> None:

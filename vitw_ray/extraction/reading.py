@@ -17,7 +17,7 @@ from vitw_ray.extraction.segments import AnswerFolder, open_answers
 from vitw_ray.extraction.unit_extractor import UnitExtractor
 from vitw_ray.extraction.units import schedule
 from vitw_ray.extractor_kinds import EXTRACTORS
-from vitw_ray.progress import Progress, log
+from vitw_ray.progress import Progress, log, spent
 from vitw_ray.stages import StageContext
 from vitw_ray.versions import versions
 
@@ -103,6 +103,7 @@ class Reading:
                     self.watch.add(result["tallies"])
                 counts = result["counts"]
                 totals.update(counts)
+                spent.update(result["tokens"])
                 if tally:
                     tally.finish(result["unit"])
                 self._described[result["actor"]] = result["described"]

@@ -10,10 +10,12 @@ which also orders the tables: a part, or a unit of it, finds its answers in the 
 own places. The number of ranges is a power of two, about the number of parts. A later run over
 more input divides the ring further and still looks into the folders of the earlier divisions.
 
-    <folder>/of-<ranges>/<range>/e<epoch>-<ms>-<actor>-<unique>-<first>-<last>-<answers>.parquet
+    <folder>/of-<ranges>/<range>/
+        e<epoch>-<ms>-<actor>-<unique>-<first>-<last>-<answers>-<crc32>.parquet
 
-The name ends with the first and the last place (32 bits of each) and the number of answers that no
-later run asks for again, so that most segments need not be opened to see what is not in them.
+The name ends with the first and the last place (32 bits of each), the number of answers that no
+later run asks for again, so that most segments need not be opened to see what is not in them, and a
+checksum. A damaged segment is set aside in `<folder>/damaged/`, and its rows are asked again.
 Segments directly in the folder, without places in their names, are of versions before the division.
 
 If several answers share a key, the one committed first is used: file names sort by the driver's
@@ -25,6 +27,7 @@ import re
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +46,12 @@ KEY_BYTES = 16
 NAMED_BITS = 32  # ours: of a place in a name; two answers share them once in four billion pairs
 _COARSE = RING_BITS - NAMED_BITS
 _DIVISION = re.compile(r"of-(\d+)")
-_NAME = re.compile(r".*-(?P<first>[0-9a-f]{8})-(?P<last>[0-9a-f]{8})-(?P<answers>\d+)\.parquet")
+_NAME = re.compile(
+    r".*-(?P<first>[0-9a-f]{8})-(?P<last>[0-9a-f]{8})-(?P<answers>\d+)"
+    r"(?:-(?P<crc>[0-9a-f]{8}))?\.parquet"
+)
+SET_ASIDE = "damaged"
+"""Folder, within that of the answers, of segments that cannot be read."""
 
 SEGMENT = pa.schema(
     [
@@ -132,12 +140,14 @@ class Segment:
         first: its first place, as far as the name says it.
         last: its last place.
         answers: that are not failed; None: the name does not say.
+        crc32: of its bytes; None: the name does not say.
     """
 
     stat: FileStat
     first: int = 0
     last: int = (1 << NAMED_BITS) - 1
     answers: int | None = None
+    crc32: int | None = None
 
     @property
     def order(self) -> str:
@@ -150,7 +160,13 @@ def described(stat: FileStat) -> Segment:
     match = _NAME.fullmatch(stat.path)
     if match is None:
         return Segment(stat)
-    return Segment(stat, int(match["first"], 16), int(match["last"], 16), int(match["answers"]))
+    return Segment(
+        stat,
+        int(match["first"], 16),
+        int(match["last"], 16),
+        int(match["answers"]),
+        None if match["crc"] is None else int(match["crc"], 16),
+    )
 
 
 def places_of(conversation_ids: Iterable[str]) -> np.ndarray:
@@ -221,18 +237,17 @@ class SegmentWriter:
             table = pa.Table.from_pylist(buffer.rows, SEGMENT)
             written = io.BytesIO()
             pq.write_table(table, written, compression="zstd")
-            name = self._name(buffer.places, table["error"].null_count)
-            self._folder.storage.write(
-                f"{self._folder.range_path(number)}/{name}", written.getvalue()
-            )
+            data = written.getvalue()
+            name = self._name(buffer.places, table["error"].null_count, zlib.crc32(data))
+            self._folder.storage.write(f"{self._folder.range_path(number)}/{name}", data)
             del self._buffers[number]
 
-    def _name(self, places: Sequence[int], answers: int) -> str:
+    def _name(self, places: Sequence[int], answers: int, crc32: int) -> str:
         milliseconds = time.time_ns() // 1_000_000
         first, last = min(places) >> _COARSE, max(places) >> _COARSE
         return (
             f"e{self._epoch:08d}-{milliseconds:013d}-{self._actor}-{uuid.uuid4().hex[:8]}"
-            f"-{first:08x}-{last:08x}-{answers}.parquet"
+            f"-{first:08x}-{last:08x}-{answers}-{crc32:08x}.parquet"
         )
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,12 +75,16 @@ class UnitExtractor:
             wanted = self._screener.for_the_model(unit, keys, places, conversations, without_answer)
         name, thread = _name(unit), f"{self._name}-{threading.get_ident()}"
         failed = 0
+        tokens = Counter[str]()
         seen: list[tuple[Group, Extracted]] = []
         for n, extracted in self._extractor.extract([conversations[n] for n in wanted]):
             row = wanted[n]
             judged = as_judged(conversations[row], extracted)
             self._segment.add(keys[row], int(places[row]), judged)
             failed += extracted.error is not None
+            tokens.update(
+                prompt_tokens=extracted.prompt_tokens, output_tokens=extracted.output_tokens
+            )
             seen.append((groups[row], extracted))
             if self._tally:
                 self._tally.report(thread, name, len(seen))
@@ -91,6 +96,7 @@ class UnitExtractor:
                 "reused": len(conversations) - len(without_answer),
                 "failed": failed,
             },
+            "tokens": tokens,
             "unit": name,
             "tallies": self._tallies.count(seen) if self._tallies else {},
             "actor": self._name,

@@ -23,7 +23,7 @@ from vitw_ray.progress import Progress
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
 from vitw_ray.taxonomy.vectors.texts import Texts, read_block, scratch
-from vitw_ray.taxonomy.vectors.vector_files import TextBlock, write_vectors
+from vitw_ray.taxonomy.vectors.vector_files import TextBlock, are_there, write_vectors
 
 # Ours: enough texts of each length to need little padding; seconds of work on either device.
 BLOCK_TEXTS = {"cpu": 4096, "gpu": 65_536}
@@ -137,7 +137,7 @@ class BlockEmbedder:
         )
         if not texts:
             return block, False
-        missing = not self._storage.exists(block.vector_path)
+        missing = not are_there(self._storage, block.vector_path)
         if missing:
             rows = self._loaded().encode(texts)
             write_vectors(self._storage, block.vector_path, rows)

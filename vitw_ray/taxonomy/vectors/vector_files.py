@@ -1,11 +1,12 @@
 """Vectors in storage: one file per block of texts, reused between runs.
 
-A file has vectors and no text. Its folder is named by the embedder's key and its name is a keyed
-hash of the block's texts. All files are below `private/`, because a vector of a private text
-reveals much of it.
+A file has vectors and no text. Beside it lies its checksum: a damaged file is written again. Its
+folder is named by the embedder's key and its name is a keyed hash of the block's texts. All files
+are below `private/`, because a vector of a private text reveals much of it.
 """
 
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,6 +47,30 @@ class EmbeddedTexts:
     vectors: NDArray[np.float32]
 
 
+def are_there(storage: Storage, path: str) -> bool:
+    """Whether a file of vectors exists and is as it was written; a damaged one is deleted."""
+    try:
+        data = storage.read(path)
+    except FileNotFoundError:
+        return False
+    try:
+        if storage.read(_checksum_path(path)) == _checksum(data):
+            return True
+    except FileNotFoundError:  # written by a version without checksums
+        return True
+    storage.delete(_checksum_path(path))
+    storage.delete(path)
+    return False
+
+
+def _checksum_path(path: str) -> str:
+    return f"{path.removesuffix('.parquet')}.crc32"
+
+
+def _checksum(data: bytes) -> bytes:
+    return f"{zlib.crc32(data):08x}\n".encode()
+
+
 def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> bool:
     """Write (n, d) rows as a column of fixed-size lists; False if the file exists already."""
     values = pa.array(np.ascontiguousarray(rows, np.float32).reshape(-1))
@@ -56,7 +81,10 @@ def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> boo
         pa.table({"vector": column}), buffer, compression="none", use_dictionary=False,
         write_statistics=False,
     )  # fmt: skip
-    return storage.create(path, buffer.getvalue())
+    is_new = storage.create(path, buffer.getvalue())
+    if is_new:
+        storage.write(_checksum_path(path), _checksum(buffer.getvalue()))
+    return is_new
 
 
 def read_blocks(storage: Storage, blocks: Sequence[TextBlock]) -> EmbeddedTexts:
