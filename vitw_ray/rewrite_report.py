@@ -5,13 +5,12 @@ from typing import Any
 
 from vitw_ray.config import ReportConfig
 from vitw_ray.errors import OutputError
-from vitw_ray.finished_run import read_finished, read_record
-from vitw_ray.keys import LostSecret
+from vitw_ray.finished_run import read_finished, read_record, setup_of
 from vitw_ray.lease import acquire
 from vitw_ray.pipeline import STAGES, run_stage
 from vitw_ray.planning import stage_folder
 from vitw_ray.run_folder import tables_of, write_run_file
-from vitw_ray.stages import RunSetup, StageContext
+from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
 from vitw_ray.summary import folder_name, summarise
 
@@ -46,15 +45,7 @@ def rewrite_report(storage: Storage, top: int | None = None) -> dict[str, Any]:
                 f"the page needs {', '.join(missing)}, and this run ended after {[*before][-1]}",
                 "run it on with vitw run --until report and its own settings",
             )
-        keyed = LostSecret(finished.secret_fingerprint)  # a page hashes nothing
-        setup = RunSetup(
-            config,
-            storage,
-            keyed,
-            lease.epoch,
-            inputs=(),  # a page reads tables only
-            shapes={},
-        )
+        setup = setup_of(storage, record, finished, config, lease.epoch)
         folder = stage_folder(setup, STAGE, tables, [folder_name(m) for m in before.values()])
         context = StageContext(**vars(setup), folder=folder, tables=tables, manifests=before)
         manifest = folder.manifest() or run_stage(STAGE, context, lease)

@@ -116,3 +116,19 @@ function table(caption, heads, rows) {
 const note = (...words) => make("p", { class: "soft small" }, ...words);
 const fold = (words, ...inside) =>
   make("details", { class: "fold" }, make("summary", {}, words), ...inside);
+
+// The key / goes to the search, wherever nothing is typed.
+function onSlash(go) {
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest && event.target.closest("input, select, textarea");
+    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    go();
+  });
+}
+
+function openFoldsInPrint() {
+  addEventListener("beforeprint", () => {
+    for (const one of document.querySelectorAll("details")) one.open = true;
+  });
+}

@@ -126,16 +126,11 @@ document.documentElement.classList.add("scripted");
 addViews();
 linkNames(document);
 addDownloads();
-document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest && event.target.closest("input, select, textarea");
-  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
+onSlash(() => {
   closeCard();
   searchBox.focus();
   searchBox.select();
 });
-addEventListener("beforeprint", () => {
-  for (const one of document.querySelectorAll("details")) one.open = true;
-});
+openFoldsInPrint();
 addEventListener("hashchange", route);
 route();
