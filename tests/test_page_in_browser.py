@@ -500,6 +500,7 @@ def test_a_run_of_the_papers_size_answers_at_once_and_names_what_was_planted(ope
     tables = paper_tables()
     html = render(tables, replace(facts(), totals=paper_totals()))
     assert len(html.encode()) < 1_500_000
+    assert '"length":20' in html  # of the lists on cards
     one = open_page(html)
     paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
     card, key = one.page.evaluate(

@@ -69,9 +69,9 @@ function bar(share, scale, tone, low, high) {
   const label = `${percent(share)}, from ${percent(low)} to ${percent(high)}`;
   return draw(
     "svg",
-    { class: "bar", width: "100%", height: "16", role: "img", "aria-label": label },
-    draw("rect", { class: "track", width: "100%", height: "6", y: "2", rx: "3" }),
-    draw("rect", { class: "fill " + tone, width: x(share), height: "6", y: "2", rx: "3" }),
+    { class: "bar", role: "img", "aria-label": label },
+    draw("rect", { class: "track" }),
+    draw("rect", { class: "fill " + tone, width: x(share) }),
     draw(
       "g",
       { class: "whisker" },

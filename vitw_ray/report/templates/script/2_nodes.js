@@ -62,7 +62,7 @@ function readNodes() {
         parent: columns.parents[at],
         conversations: columns.conversations[at],
         accounts: columns.accounts ? columns.accounts[at] : null,
-        about: columns.about[at] || "",
+        about: "",
         tone: facet === "response_types" ? columns.names[at] : TONES[facet],
         children: [],
         pairs: [],
@@ -115,9 +115,9 @@ function readPairs() {
       low: pairs.low[n],
       high: pairs.high[n],
       score: pairs.score[n],
-      sure: pairs.discovered[n] === "1",
+      sure: pairs.discovered[n] !== "0",
+      more: pairs.discovered[n] !== "-",
     };
-    pair.more = pair.odds >= 1;
     pair.row.pairs.push(pair);
     pair.column.pairs.push(pair);
   });

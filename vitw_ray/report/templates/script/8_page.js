@@ -72,6 +72,12 @@ function reveal(element) {
 // Names in the static page become links to their cards.
 function linkNames(root) {
   for (const place of root.querySelectorAll("[data-n]")) linkName(place, place.dataset.n);
+  for (const place of root.querySelectorAll("[data-at]")) {
+    const node = nodes[Number(place.dataset.at)];
+    const about = place.parentElement.nextElementSibling;
+    if (about && about.tagName === "P") node.about = about.textContent;
+    linkPlace(place, node);
+  }
   for (const tree of root.querySelectorAll("[data-facet]")) {
     for (const item of tree.querySelectorAll(".leaves li")) {
       const words = item.firstChild;
@@ -84,7 +90,10 @@ function linkNames(root) {
 
 function linkName(place, kind) {
   const node = byName.get(kind + " " + place.textContent);
-  if (!node) return;
+  if (node) linkPlace(place, node);
+}
+
+function linkPlace(place, node) {
   const summary = place.closest("summary"); // holds no link: it is a control itself
   if (summary) summary.after(make("p", { class: "small" }, link(node, "Card of " + node.name)));
   else place.replaceChildren(link(node));
