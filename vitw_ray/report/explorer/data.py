@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import RunFacts
 from vitw_ray.report.explorer.compact import json_text
+from vitw_ray.report.explorer.corrected import corrected
 from vitw_ray.report.explorer.groups import answered, compared, counted, spoken, varied
 from vitw_ray.report.explorer.nodes import ASSISTANTS, TYPES, Nodes
 from vitw_ray.report.explorer.pairs import associated, together
@@ -46,6 +47,7 @@ def explorer_data(
         "assistants": counted(comparison, nodes, "models", assistants),
         "periods": counted(comparison, nodes, "periods", periods),
         "compared": compared(pairs, nodes, alpha),
+        "corrected": corrected(tables["corrected"], nodes),
     }
     left = MOST_BYTES - len(json_text(content).encode())
     return json_text(content | {"sheets": sheets(public, max(left, 0))})
