@@ -1,4 +1,4 @@
-"""The page of two finished runs: what differs is found, what matches is counted, nothing executes."""
+"""The page of two runs: what differs is found, what matches is counted, nothing executes."""
 
 import csv
 import io
@@ -177,8 +177,7 @@ def test_hostile_names_of_two_runs_execute_nothing(open_page, tables):
     assert one.page.locator("script").count() == 2
 
 
-@pytest.mark.parametrize("width", [1280, 390, 320])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark"), (320, "light")])
 def test_everyone_can_read_the_page_of_two_runs(open_page, page, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     size = {"width": width, "height": 800}

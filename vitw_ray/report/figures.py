@@ -7,6 +7,7 @@ styles. `aria-label` and `<title>` hold the text for screen readers. Every text 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -15,6 +16,7 @@ from vitw_ray.inert import inert
 from vitw_ray.wording import percent, signed
 
 RESIDUAL_STEPS = (2.0, 4.0, 8.0, 16.0)  # ours: 2 is the usual threshold of one test, then doubled
+NAME_LETTERS = 28  # ours: of a name in the first column of an icicle
 MIN_TEXT_PX = 15  # ours: line height of the page's small type
 
 
@@ -215,14 +217,20 @@ def icicle(slabs: Sequence[Slab], *, label: str) -> Markup:
 
 
 def _slab_text(slab: Slab, tall: float) -> Markup:
+    """The name, in two lines where it is long and there is room, and the share."""
     if tall < MIN_TEXT_PX:
         return Markup("")
-    lines = (
-        '<text class="name" x="10" y="18">{}</text><text class="num" x="10" y="34">{}</text>'
-        if tall >= 2.5 * MIN_TEXT_PX
-        else '<text class="name" x="10" y="{y:.1f}">{}<tspan class="num" dx="8">{}</tspan></text>'
-    )
-    return Markup(lines).format(inert(slab.name), percent(slab.share), y=tall / 2 + 4.5)
+    name, number = inert(slab.name), percent(slab.share)
+    if tall < 2.5 * MIN_TEXT_PX:
+        line = '<text class="name" x="10" y="{:.1f}">{}<tspan class="num" dx="8">{}</tspan></text>'
+        return Markup(line).format(tall / 2 + 4.5, name, number)
+    lines = wrap(name, NAME_LETTERS)[:2] if tall >= 4 * MIN_TEXT_PX and not slab.depth else [name]
+    drawn = [
+        Markup('<text class="name" x="10" y="{}">{}</text>').format(18 + 16 * place, line)
+        for place, line in enumerate(lines)
+    ]
+    end = Markup('<text class="num" x="10" y="{}">{}</text>').format(18 + 16 * len(lines), number)
+    return Markup("").join([*drawn, end])
 
 
 def _short(name: str, limit: int) -> str:

@@ -136,7 +136,8 @@ function pairList(node, kind, pairs, isRow) {
       table("The surest first", PAIR_HEADS, less.map(pairRow(node)))));
   }
   if (unsure.length && !more.length) {
-    found.push(table("No discoveries; the pairs that come nearest", PAIR_HEADS, unsure.map(pairRow(node))));
+    const none = sure ? "No discovery above what is expected" : "No discoveries";
+    found.push(table(none + "; the pairs that come nearest", PAIR_HEADS, unsure.map(pairRow(node))));
   }
   if (!sure && known(seen)) {
     found.push(note(`${pairsSeen(seen)}, none discovered. All are in the table `, make("code", {}, "associations"), "."));
