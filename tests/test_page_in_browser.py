@@ -510,6 +510,7 @@ def test_axe_finds_nothing_serious(open_page, tables, page, options):
 @pytest.mark.parametrize("width", [320, 390])
 def test_nothing_overflows_the_screen_of_a_phone(open_page, page, width):
     one = open_page(page, viewport={"width": width, "height": 800})
+    assert one.page.locator("nav .contents").bounding_box()["height"] > 20
     one.page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
     for fragment in ("", "#v=clarity", "#t=advice-on-relationships", "#tree=ai-values"):
         one.go(fragment)
