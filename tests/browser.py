@@ -31,6 +31,25 @@ class Opened:
         self.page.keyboard.press("Enter")
         self.page.wait_for_selector("#card[open]")
 
+    def type(self, words: str) -> None:
+        """Type a text."""
+        self.page.keyboard.type(words)
+
+    def press(self, *keys: str) -> None:
+        """Press keys: single characters, or names such as Enter."""
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def run(self, script: str) -> Any:
+        """Value of an expression in the page."""
+        return self.page.evaluate(script)
+
+    def download(self, identity: str) -> Path:
+        """The file that a button gives."""
+        with self.page.expect_download() as found:
+            self.page.click(f"#{identity}")
+        return found.value.path()
+
     def rows(self, selector: str) -> list[list[str]]:
         """Cells of the body of the first table that matches; its fold is opened."""
         return self.page.eval_on_selector(

@@ -49,6 +49,7 @@ KINDS = (
     "fair",
 )
 LEVELS = {"ai_values": (266, 26, 5), "human_values": (80, 12, 3)}
+ABOUT = "Values of this kind show in how an answer weighs what is asked against what is good."
 MODELS = ("heron-large", "heron-small", "osprey-1", "osprey-2", "kite", "wren")
 PERIODS = tuple(f"2025-W{week:02d}" for week in range(1, 13))
 
@@ -154,7 +155,7 @@ def _taxonomy(names, sizes, tasks, task_sizes):
     columns = list(zip(*rows, strict=True))
     keys = ("facet", "cluster_id", "level", "parent_cluster_id", "name", "conversations")
     share = [100 * size / whole for *_, size, whole in rows]
-    found = dict(zip(keys, columns, strict=False)) | {"description": ["Like."] * len(rows)}
+    found = dict(zip(keys, columns, strict=False)) | {"description": [ABOUT] * len(rows)}
     return found | {"pct_total_occurrences": share}
 
 

@@ -35,6 +35,9 @@ TAKES_RUN_FLAGS = re.compile(
 )
 COMPARES_READERS = re.compile(r"(?:vitw compare-readers|python jobs/compare_readers\.py)(?= )")
 RUN_BY_A_TEST = {
+    r"vitw report --compare .+": (
+        "test_two_runs.py::test_two_readers_of_the_same_conversations_are_compared"
+    ),
     r"vitw inspect --input \S+": "test_input_files.py::test_an_inspection_counts_without_text",
     r"vitw publish \S+ --kind (threshold|strict.*)": (
         "test_publish.py::test_a_strict_release_is_drawn_once_and_checked_from_its_files"

@@ -57,19 +57,26 @@ def test_pairs_are_those_of_the_table(tables, nodes):
     names = {row["cluster_id"]: row["name"] for row in tables["taxonomy"].to_pylist()}
     mine = tables["associations"].filter(pc.field("discovered")).to_pylist()
     assert len(mine) > 20
+    signs = {True: "+", False: "-"}
     for row in mine:
         pair = names.get(row["row"], row["row"]), names.get(row["column"], row["column"])
-        assert found[pair] == (row["observed"], pytest.approx(nearer(row), rel=1e-3), "1")
+        assert found[pair] == (
+            row["observed"],
+            pytest.approx(nearer(row), rel=1e-3),
+            signs[row["odds_ratio"] >= 1],
+        )
 
 
 def test_lists_are_cut_where_the_evidence_is_weakest(tables, nodes):
     whole = associated(tables["associations"], nodes)
-    some = associated(tables["associations"], nodes, most=whole["discovered"].count("1") - 1)
+    some = associated(
+        tables["associations"], nodes, most=sum(sign != "0" for sign in whole["discovered"]) - 1
+    )
     assert 0 < len(some["row"]) < len(whole["row"])
     assert some["seen"] == whole["seen"]
     kept, every = listed(some, nodes), listed(whole, nodes)
     for column in {column for _, column in kept}:
-        rows = {pair: told for pair, told in every.items() if pair[1] == column and told[2] == "1"}
+        rows = {pair: told for pair, told in every.items() if pair[1] == column and told[2] != "0"}
         strongest = max((pair for pair in rows), key=lambda pair: rows[pair][1])
         assert strongest in kept
 

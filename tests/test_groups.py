@@ -11,7 +11,7 @@ THRESHOLDS = LabelsConfig(min_conversations=3, min_accounts=2)
 
 
 def part(*rows):
-    """Rows of (account, assistant, data set, day of May)."""
+    """Rows of (account, assistant, data set, day of May); a large one is cut, and in English."""
     columns = zip(*rows, strict=True)
     account, model, source, day = (list(column) for column in columns)
     moments = [None if d is None else datetime(2025, 5, d, tzinfo=UTC) for d in day]
@@ -20,6 +20,8 @@ def part(*rows):
             "account_id": pa.array(account, pa.string()),
             "model": pa.array(model, pa.string()),
             "source": pa.array(source, pa.string()),
+            "language": ["en" if one == "large" else "de" for one in model],
+            "truncated_share": [0.5 * (one == "large") for one in model],
             "created_at": pa.array(moments, pa.timestamp("us", tz="UTC")),
         }
     )
@@ -40,6 +42,16 @@ def test_an_assistant_of_one_account_is_counted_as_other():
     found = details(*COMMON, *own, *rare)
     assert found["models"] == {"large": 8, "other": 9}
     assert found["sources"] == {"web": 17}
+
+
+def test_languages_and_cut_conversations_of_few_are_others():
+    small = [(f"account {n}", "small", "web", 10) for n in range(3)]
+    found = details(*COMMON, *small)
+    assert found["languages"] == {"en": 8, "de": 3}
+    assert found["transcripts"] == {"cut": 8, "whole": 3}
+    found = details(*COMMON, *small[:1])
+    assert found["languages"] == {"other": 9}
+    assert found["transcripts"] == {"other": 9}
 
 
 def test_all_others_pass_together_or_take_the_smallest_with_them():

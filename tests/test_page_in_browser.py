@@ -30,7 +30,10 @@ PHONE = {"viewport": {"width": 320, "height": 640}}
 def facts(**changes):
     stored = {name: Stored(table.num_rows, f"5_x/{name}") for name, table in fake_tables(5).items()}
     making = Making(
+        command="vitw run --preset paper --input INPUT --output RUN",
         input=("1 input file, 90 bytes",),
+        languages={"en": 2600, "de": 205, "other": 9},
+        transcripts={"whole": 2800, "cut": 14},
         sampling=("every conversation of the input was taken",),
         settings={"labels": {"min_conversations": "3"}},
         tokens={"prompt_tokens": 4567},
@@ -42,7 +45,18 @@ def facts(**changes):
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pa.Table]:
-    return fake_tables(80)
+    found = fake_tables(80)
+    return found | {"corrected": corrected_rows()}
+
+
+def corrected_rows() -> pa.Table:
+    """One share of all, one of an assistant, and one that the sample is too small for."""
+    row = {"measure": "share", "facet": "ai_values", "level": 0, "label": "clarity"}
+    row |= {"over_facet": None, "over": None, "versus": None, "reviewed": 120, "reason": None}
+    row |= {"raw": 0.25, "corrected": 0.375, "low": 0.31, "high": 0.44}
+    group = {"over_facet": "models", "over": "vicuna-13b", "raw": 0.5, "corrected": 0.625}
+    untold = dict.fromkeys(("corrected", "low", "high")) | {"label": "accuracy", "reason": "few"}
+    return pa.Table.from_pylist([row, row | group, row | untold], TABLES["corrected"])
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +179,11 @@ def asks_how_sure_it_is(one: Opened, tables) -> int:
     text = one.page.inner_text("#sure")
     assert "Agreement" in text
     assert "Every conversation of the input was taken." in text
+    if tables["corrected"].num_rows:
+        first = one.rows("#sure table:has(caption:text('corrected'))")[0]
+        assert first[2:4] == [wording.percent(0.25), wording.percent(0.375)]
+    else:
+        assert "No sample was reviewed by people" in text
     return 1
 
 
@@ -174,6 +193,7 @@ def asks_how_it_was_made(one: Opened, tables) -> int:
     text = one.page.inner_text("#made")
     assert "Prompt tokens of the reader" in text
     assert "min_conversations" in text
+    assert "vitw run" in text
     return 2
 
 
@@ -240,6 +260,7 @@ def answers_from_its_tables(open_page, folder) -> None:
     """All nine questions, on the page of a run folder."""
     run = open_run(folder)
     tables = {name: run.table(name, TABLES[name].names).arrow for name in PUBLIC}
+    tables["corrected"] = TABLES["corrected"].empty_table()
     one = open_page(folder / "report.html")
     for question in QUESTIONS:
         one.page.keyboard.press("Escape")
@@ -248,6 +269,37 @@ def answers_from_its_tables(open_page, folder) -> None:
 
 
 # --- Cards and addresses
+
+
+def test_a_card_has_the_corrected_share_beside_that_of_the_reader(open_page, page):
+    one = open_page(page, "#v=clarity")
+    shown = one.rows("#card h3:has-text('Corrected') + .scroll table")
+    ends = wording.interval(0.31, 0.44)
+    assert shown == [
+        ["All conversations", "25.0%", "37.5%", ends, "120"],
+        ["vicuna-13b", "50.0%", "62.5%", ends, "120"],
+    ]
+    one.go("v=accuracy")
+    shown = one.rows("#card h3:has-text('Corrected') + .scroll table")
+    assert shown == [["All conversations", "25.0%", "too few to tell", wording.DASH, "120"]]
+    one.go("v=kindness")
+    assert one.page.locator("#card h3:has-text('Corrected')").count() == 0
+
+
+def test_the_page_says_how_the_run_was_made_and_what_was_cut(open_page, page):
+    one = open_page(page)
+    shown = one.page.inner_text("#made")
+    for words in ("--preset paper", "en 2,600", "14 of 2,814, 0.5%", "empty message\n16"):
+        assert words in shown
+
+
+def test_a_cluster_in_the_list_opens_the_card_with_its_description(open_page, tables):
+    about = pa.Table.from_pylist(
+        [r | {"description": f"About {r['name']}."} for r in tables["taxonomy"].to_pylist()],
+        tables["taxonomy"].schema,
+    )
+    one = open_page(render(tables | {"taxonomy": about}, facts()), "#cluster=fairness")
+    assert "About Fairness." in one.page.inner_text("#card")
 
 
 def test_every_node_has_a_card_with_a_readable_address(open_page, page, tables):
@@ -356,7 +408,8 @@ def test_without_its_script_the_page_reads_as_a_paper(open_page, page, tables):
     for title in ("In short", "Most common values", "When the assistant resists", "Glossary"):
         assert title in text
     assert one.page.locator("#card, #search, #tree-view").count() == 0
-    assert one.page.locator("main a").count() == 1  # the paper
+    links = one.page.eval_on_selector_all("main a", "all => all.map(a => a.getAttribute('href'))")
+    assert links == ["#corrected", "https://arxiv.org/abs/2504.15236"]
     most = max(rows_of(tables["labels"], kept=True), key=lambda row: row["conversations"])
     assert most["label"] in text
 
@@ -439,7 +492,9 @@ def test_a_table_downloads_whole_with_names_and_without_formulas(open_page, tabl
 
 
 @pytest.mark.parametrize(
-    "options", [{}, PHONE, {"color_scheme": "dark"}], ids=["desktop", "phone", "dark"]
+    "options",
+    [{}, PHONE, {"color_scheme": "dark"}, {"forced_colors": "active"}],
+    ids=["desktop", "phone", "dark", "forced colours"],
 )
 def test_axe_finds_nothing_serious(open_page, tables, page, options):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -452,14 +507,16 @@ def test_axe_finds_nothing_serious(open_page, tables, page, options):
         assert not serious, [(v["id"], v["nodes"][0]["html"][:200]) for v in serious]
 
 
-def test_nothing_overflows_a_screen_of_320_pixels(open_page, page):
-    one = open_page(page, **PHONE)
+@pytest.mark.parametrize("width", [320, 390])
+def test_nothing_overflows_the_screen_of_a_phone(open_page, page, width):
+    one = open_page(page, viewport={"width": width, "height": 800})
+    assert one.page.locator("nav .contents").bounding_box()["height"] > 20
     one.page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
     for fragment in ("", "#v=clarity", "#t=advice-on-relationships", "#tree=ai-values"):
         one.go(fragment)
-        width = "Math.max(document.documentElement.scrollWidth, "
-        width += "(document.querySelector('#card[open]') || document.body).scrollWidth)"
-        assert one.page.evaluate(width) <= 320, fragment
+        widest = "Math.max(document.documentElement.scrollWidth, "
+        widest += "(document.querySelector('#card[open]') || document.body).scrollWidth)"
+        assert one.page.evaluate(widest) <= width, fragment
 
 
 def test_print_opens_every_fold_and_hides_what_is_for_the_screen(open_page, page):
@@ -469,6 +526,44 @@ def test_print_opens_every_fold_and_hides_what_is_for_the_screen(open_page, page
     assert one.page.locator("details:not([open])").count() == 0
     assert not one.page.is_visible("nav")
     assert not one.page.is_visible("#tree-view")
+
+
+def test_everything_is_reached_by_keyboard_alone(open_page, page):
+    one = open_page(page)
+    one.press("Tab", "Enter")  # the skip link
+    assert one.run("location.hash") == "#content"
+    reached = one.page.evaluate(
+        """() => [...document.querySelectorAll("a, button, select, input, summary, .scroll")]
+          .filter((e) => e.checkVisibility() && (e.tabIndex < 0 || e.tabindex > 0)).length"""
+    )
+    assert reached == 0
+    one.page.focus("#values table th a")
+    one.press("Enter")
+    one.page.wait_for_selector("#card[open]")
+    assert one.run("document.getElementById('card').contains(document.activeElement)")
+    one.press("Escape", "/")
+    assert one.run("document.activeElement.id") == "search"
+    one.type("vicuna")
+    one.press("ArrowDown", "ArrowUp", "Enter")
+    one.page.wait_for_selector("#card[open]")
+    assert one.run("document.getElementById('card-name').textContent") == "vicuna-13b"
+
+
+def test_support_and_resistance_differ_in_grey_and_in_forced_colours(open_page, page):
+    """The bars as they are drawn: what looks the same in grey differs by less than a third."""
+    colour = """kind => {
+      const rgb = getComputedStyle(document.querySelector(`#responses .fill.${kind}`)).fill;
+      const [r, g, b] = rgb.match(/[0-9]+/g).map((v) => (v / 255) ** 2.2);
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+    }"""
+    for scheme in ("light", "dark"):
+        one = open_page(page, color_scheme=scheme)
+        kinds = ("strong_support", "strong_resistance")
+        dark, light = sorted(one.page.evaluate(colour, kind) for kind in kinds)
+        assert light / dark > 1.5
+    one = open_page(page, forced_colors="active")
+    shown = "kind => getComputedStyle(document.querySelector(`.part.${kind} rect`)).fill"
+    assert one.page.evaluate(shown, kinds[0]) != one.page.evaluate(shown, kinds[1])
 
 
 # --- The paper's size
@@ -500,6 +595,7 @@ def test_a_run_of_the_papers_size_answers_at_once_and_names_what_was_planted(ope
     tables = paper_tables()
     html = render(tables, replace(facts(), totals=paper_totals()))
     assert len(html.encode()) < 1_500_000
+    assert '"length":20' in html  # of the lists on cards
     one = open_page(html)
     paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
     card, key = one.page.evaluate(

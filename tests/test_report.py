@@ -304,7 +304,10 @@ def test_heat_maps_have_the_strongest_pair_and_fit_the_page():
     ]
     for pairing in found:
         strongest = pairing.more[0]
-        assert f"{strongest['row_name']} with {strongest['column_name']}: residual" in pairing.heat
+        for name in (strongest["row_name"], strongest["column_name"]):
+            assert f"<title>{name}</title>" in pairing.heat
+        seen = f"observed {strongest['observed']:,}, expected {strongest['expected']:,.1f}"
+        assert seen in pairing.heat
         assert pairing.heat.count('class="side"') <= HEAT_ROWS
         assert pairing.heat.count('class="head"') <= HEAT_COLUMNS
         assert 0 < len(pairing.more) <= 5

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from vitw_ray import paper
+from vitw_ray.command_words import command_of
 from vitw_ray.config import ConversationsConfig
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.facets import VALUE_FACETS
@@ -40,11 +41,16 @@ class Making:
     """How a run was made: what went in, with which settings, and what its trees are worth.
 
     `input` is in sentences; no name of a file is here, because it may be that of a person.
+    `languages` counts conversations, and so does `transcripts`: `whole`, and `cut` to fit the
+    budget of tokens. What has too little support is `other` in both.
     `settings` are by stage. `stability` has a line for each level of a tree: facet, level, number
     of clusters, and how well resampled labels give the same clusters.
     """
 
+    command: str = ""
     input: tuple[str, ...] = ()
+    languages: Mapping[str, int] = field(default_factory=dict)
+    transcripts: Mapping[str, int] = field(default_factory=dict)
     sampling: tuple[str, ...] = ()
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tokens: Mapping[str, int] = field(default_factory=dict)
@@ -163,8 +169,12 @@ def _making(context: StageContext) -> Making:
         "taxonomy": asdict(config.taxonomy),
         "statistics": without(config.statistics, "reviewed"),  # a path to a private file
     }
+    labels = context.manifests["labels"]["details"]
     return Making(
+        command=command_of(config),
         input=tuple(_input(context)),
+        languages=labels.get("languages", {}),
+        transcripts=labels.get("transcripts", {}),
         sampling=tuple(_sampling(config.conversations)),
         settings={stage: _texts(found) for stage, found in settings.items()},
         tokens={n: details[n] for n in ("prompt_tokens", "output_tokens") if n in details},
@@ -188,7 +198,12 @@ def _input(context: StageContext) -> Iterator[str]:
     yield f"shape of the rows: {_counted(shapes)}"
     if context.passed_over:
         yield f"not read: {_counted(Counter(context.passed_over.values()))}"
-    yield f"digest of the conversations: {context.tables['conversations'].digest[:16]}"
+    yield f"digest of the conversations, with the run's secret: {_digest(context)}"
+
+
+def _digest(context: StageContext) -> str:
+    """Of the private table, whose files are hashed with the secret: it confirms no guess."""
+    return context.tables["conversations"].digest[:16]
 
 
 def _sampling(config: ConversationsConfig) -> Iterator[str]:

@@ -9,7 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from vitw_ray.config import RunConfig
 from vitw_ray.errors import OutputError
+from vitw_ray.keys import LostSecret
 from vitw_ray.run_folder import RUN_FILE, SUCCESS, read_run_file
+from vitw_ray.stages import RunSetup, SourceFile
 from vitw_ray.storage import Storage
 
 
@@ -60,6 +62,31 @@ def read_finished(storage: Storage) -> FinishedRun:
             f" ({record.get('vitw_ray')}), and lacks or misstates a field",
             "use that version, or run again with the same settings",
         ) from error
+
+
+def setup_of(
+    storage: Storage,
+    record: Mapping[str, Any],
+    finished: FinishedRun,
+    config: RunConfig,
+    epoch: int = 0,
+) -> RunSetup:
+    """The setup of a finished run for what reads its public tables only: it can hash nothing.
+
+    Of the input it knows what `run.json` says: how many files, their sizes and shapes, no names.
+    """
+    files = list(enumerate(record.get("inputs", ())))
+    inputs = tuple(SourceFile("", str(n), f["size_bytes"], "", f["content"]) for n, f in files)
+    passed = record.get("passed_over", {})
+    return RunSetup(
+        config,
+        storage,
+        LostSecret(finished.secret_fingerprint),
+        epoch,
+        inputs=inputs,
+        shapes={str(n): file["shape"] for n, file in files},
+        passed_over={f"{why} {n}": why for why, times in passed.items() for n in range(times)},
+    )
 
 
 def _recorded(kind: Any, record: Mapping[str, Any]) -> Any:

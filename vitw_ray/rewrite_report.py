@@ -6,13 +6,12 @@ from typing import Any
 from vitw_ray.certified import NAME, standing, table_of
 from vitw_ray.config import ReportConfig
 from vitw_ray.errors import OutputError
-from vitw_ray.finished_run import read_finished, read_record
-from vitw_ray.keys import LostSecret
+from vitw_ray.finished_run import read_finished, read_record, setup_of
 from vitw_ray.lease import acquire
 from vitw_ray.pipeline import STAGES, run_stage
 from vitw_ray.planning import stage_folder
 from vitw_ray.run_folder import tables_of, write_run_file
-from vitw_ray.stages import RunSetup, StageContext
+from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
 from vitw_ray.summary import folder_name, summarise
 
@@ -53,15 +52,7 @@ def rewrite_report(
         after.pop(NAME, None)
         certified = {NAME: certificate} if certificate else standing(storage, tables)
         shown = tables | table_of(certified)
-        keyed = LostSecret(finished.secret_fingerprint)  # a page hashes nothing
-        setup = RunSetup(
-            config,
-            storage,
-            keyed,
-            lease.epoch,
-            inputs=(),  # a page reads tables only
-            shapes={},
-        )
+        setup = setup_of(storage, record, finished, config, lease.epoch)
         made_of = [folder_name(m) for m in (*before.values(), *certified.values())]
         folder = stage_folder(setup, STAGE, tables, made_of)
         context = StageContext(**vars(setup), folder=folder, tables=shown, manifests=before)

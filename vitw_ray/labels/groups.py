@@ -1,4 +1,4 @@
-"""Assistants, data sets and days of all conversations, as far as they may be shown.
+"""Assistants, data sets, languages and days of all conversations, as far as they may be shown.
 
 What has too little support is one group, `other`; the first and the last day are days that pass.
 """
@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vitw_ray.config import LabelsConfig
 from vitw_ray.gate import Support, with_other
 
-COLUMNS = ("account_id", "model", "source", "created_at")
-COUNTED = {"models": "model", "sources": "source"}  # name in the manifest: column that is counted
+COLUMNS = ("account_id", "model", "source", "language", "created_at", "truncated_share")
+COUNTED = {"models": "model", "sources": "source", "languages": "language"}
+"""Name in the manifest -> column that is counted."""
+LENGTHS = "transcripts"  # `whole`, or `cut` to fit the token budget
 DAYS = "days"
 Groups = dict[str, Support[str]]
 
@@ -23,6 +26,8 @@ def count_groups(extractions: pa.Table, thresholds: LabelsConfig) -> Groups:
     accounts = extractions["account_id"].to_pylist()
     columns = {name: extractions[column].to_pylist() for name, column in COUNTED.items()}
     columns[DAYS] = _days(extractions["created_at"])
+    cut = pc.greater(extractions["truncated_share"], 0).to_pylist()
+    columns[LENGTHS] = ["cut" if one else "whole" for one in cut]
     groups: Groups = {}
     for name, values in columns.items():
         groups[name] = Support[str](thresholds.min_accounts)
@@ -43,7 +48,10 @@ def group_details(groups: Groups, known: bool, thresholds: LabelsConfig) -> dict
     nothing = Support[str](thresholds.min_accounts)
     days = sorted(groups.get(DAYS, nothing).shown(known, thresholds))
     return {
-        **{name: with_other(groups.get(name, nothing), known, thresholds) for name in COUNTED},
+        **{
+            name: with_other(groups.get(name, nothing), known, thresholds)
+            for name in (*COUNTED, LENGTHS)
+        },
         DAYS: [days[0], days[-1]] if days else [],
     }
 

@@ -7,6 +7,7 @@ styles. `aria-label` and `<title>` hold the text for screen readers. Every text 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -15,12 +16,13 @@ from vitw_ray.inert import inert
 from vitw_ray.wording import percent, signed
 
 RESIDUAL_STEPS = (2.0, 4.0, 8.0, 16.0)  # ours: 2 is the usual threshold of one test, then doubled
+NAME_LETTERS = 28  # ours: of a name in the first column of an icicle
 MIN_TEXT_PX = 15  # ours: line height of the page's small type
 
 
 def _svg(kind: str, size: str, label: str, parts: Sequence[str]) -> Markup:
-    return Markup('<svg class="{}" {} role="img" aria-label="{}">{}</svg>').format(
-        kind, Markup(size), inert(label), Markup("").join(parts)
+    return Markup('<svg class="{}"{} role="img" aria-label="{}">{}</svg>').format(
+        kind, Markup(size and " " + size), inert(label), Markup("").join(parts)
     )
 
 
@@ -49,12 +51,9 @@ def bar(
     def x(value: float) -> str:
         return f"{100 * min(max(value / scale, 0.0), 1.0) if scale > 0 else 0.0:.2f}%"
 
-    top = 5 if low is None else 2
     parts = [
-        Markup('<rect class="track" width="100%" height="6" y="{}" rx="3"/>').format(top),
-        Markup('<rect class="fill {}" width="{}" height="6" y="{}" rx="3"/>').format(
-            tone, x(share), top
-        ),
+        Markup('<rect class="track"/>'),  # the style sheet has its size, to save space
+        Markup('<rect class="fill {}" width="{}"/>').format(tone, x(share)),
     ]
     if low is not None and high is not None:  # below the bar, as it is invisible on a dark bar
         parts.append(
@@ -68,7 +67,7 @@ def bar(
         parts.append(
             Markup('<line class="mark" x1="{0}" x2="{0}" y1="0" y2="16"/>').format(x(mark))
         )
-    return _svg("bar", 'width="100%" height="16"', label, parts)
+    return _svg("bar" if low is not None else "bar alone", "", label, parts)
 
 
 class Part(NamedTuple):
@@ -85,20 +84,17 @@ def stacked(parts: Sequence[Part], *, label: str) -> Markup:
     for part in parts:
         place = f"{100 * start:.2f}%", f"{100 * part.share:.2f}%"
         text = (
-            Markup('<text x="50%" y="17" text-anchor="middle">{:.0f}</text>').format(
-                100 * part.share
-            )
+            Markup('<text x="50%" y="17">{:.0f}</text>').format(100 * part.share)
             if part.share >= 0.06  # ours: two digits fit on a phone screen
             else ""
         )
         drawn.append(
             Markup(
-                '<svg x="{}" width="{}" height="26" class="part {}"><title>{} {}</title>'
-                '<rect width="100%" height="26"/>{}</svg>'
+                '<svg x="{}" width="{}" class="part {}"><title>{} {}</title><rect/>{}</svg>'
             ).format(*place, part.tone, inert(part.name), percent(part.share), text)
         )
         start += part.share
-    return _svg("stacked", 'width="100%" height="26"', label, drawn)
+    return _svg("stacked", "", label, drawn)
 
 
 class Cell(NamedTuple):
@@ -154,23 +150,21 @@ def heat_map(
                 "<title>{}</title></text>"
             ).format(kinds[0], left - 10, y + 18, sides[i], inert(name))
         )
-        for j in range(len(columns)):
-            if (cell := cells.get((i, j))) is not None:
-                parts.append(_heat_cell(cell, left + cell_w * j, y))
+        shown = [(j, cell) for j in range(len(columns)) if (cell := cells.get((i, j))) is not None]
+        drawn = Markup("").join(_heat_cell(cell, left + cell_w * j) for j, cell in shown)
+        parts.append(Markup('<g class="row" transform="translate(0 {})">{}</g>').format(y, drawn))
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return _svg("heat", size, label, parts)
 
 
-def _heat_cell(cell: Cell, x: int, y: int) -> Markup:
+def _heat_cell(cell: Cell, x: int) -> Markup:
     """The style sheet has the size of the rectangle and the place of the number, to save space."""
     return Markup(
-        '<g class="cell {}{}" transform="translate({} {})"><title>{}</title><rect/>'
-        "<text>{}</text></g>"
+        '<g class="{}{}" transform="translate({})"><title>{}</title><rect/><text>{}</text></g>'
     ).format(
         residual_tone(cell.residual),
         " sure" if cell.significant else "",
         x,
-        y,
         inert(cell.title),
         signed(cell.residual, 0 if abs(cell.residual or 0) >= 100 else 1),
     )
@@ -223,14 +217,20 @@ def icicle(slabs: Sequence[Slab], *, label: str) -> Markup:
 
 
 def _slab_text(slab: Slab, tall: float) -> Markup:
+    """The name, in two lines where it is long and there is room, and the share."""
     if tall < MIN_TEXT_PX:
         return Markup("")
-    lines = (
-        '<text class="name" x="10" y="18">{}</text><text class="num" x="10" y="34">{}</text>'
-        if tall >= 2.5 * MIN_TEXT_PX
-        else '<text class="name" x="10" y="{y:.1f}">{}<tspan class="num" dx="8">{}</tspan></text>'
-    )
-    return Markup(lines).format(inert(slab.name), percent(slab.share), y=tall / 2 + 4.5)
+    name, number = inert(slab.name), percent(slab.share)
+    if tall < 2.5 * MIN_TEXT_PX:
+        line = '<text class="name" x="10" y="{:.1f}">{}<tspan class="num" dx="8">{}</tspan></text>'
+        return Markup(line).format(tall / 2 + 4.5, name, number)
+    lines = wrap(name, NAME_LETTERS)[:2] if tall >= 4 * MIN_TEXT_PX and not slab.depth else [name]
+    drawn = [
+        Markup('<text class="name" x="10" y="{}">{}</text>').format(18 + 16 * place, line)
+        for place, line in enumerate(lines)
+    ]
+    end = Markup('<text class="num" x="10" y="{}">{}</text>').format(18 + 16 * len(lines), number)
+    return Markup("").join([*drawn, end])
 
 
 def _short(name: str, limit: int) -> str:

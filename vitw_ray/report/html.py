@@ -51,9 +51,13 @@ def environment(*folders: Path) -> Environment:
     return made
 
 
-def script() -> tuple[Markup, Markup]:
-    """The script of the page, and the source of it that a content security policy allows."""
-    files = sorted((TEMPLATES / "script").glob("*.js"))
+def script(*places: Path) -> tuple[Markup, Markup]:
+    """A script, and the source of it that a content security policy allows.
+
+    `places` are files, and folders of which all scripts are taken; default: that of the report.
+    """
+    found = places or (TEMPLATES / "script",)
+    files = [f for p in found for f in (sorted(p.glob("*.js")) if p.is_dir() else [p])]
     parts = [file.read_text(encoding="utf-8") for file in files]
     text = "\n".join(["(() => {", '"use strict";', *parts, "})();"])
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -20,7 +20,8 @@ from vitw_ray.report.assistants_view import view_of
 from vitw_ray.report.certificate_view import certificate_view
 from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.corrected_view import corrected_view
-from vitw_ray.report.explorer.data import explorer_data, largest_assistants
+from vitw_ray.report.explorer.data import explorer_data, largest_assistants, others
+from vitw_ray.report.explorer.nodes import nodes_of
 from vitw_ray.report.html import environment, script
 from vitw_ray.report.in_short import in_short
 from vitw_ray.report.pairings import pairings
@@ -54,6 +55,7 @@ def render(
     labels, taxonomy = known["labels"], known["taxonomy"].to_pylist()
     answered = _of_largest_assistants(known["response_types"]).to_pylist()
     trees, names = tree_view.trees(taxonomy), tree_view.names_of(taxonomy)
+    nodes = nodes_of(labels, taxonomy, others(known))
     subjective = run.totals.subjective
     compared = pairs(known["model_comparison"], alpha)
     rankings = {facet: sections.top_values(labels, facet, run, top) for facet in VALUE_FACETS}
@@ -71,7 +73,8 @@ def render(
         most_tasks=MOST_TASKS,
         script_source=code_source,
         script=code,
-        data=Markup(explorer_data(known, public, run, compared, alpha)),
+        data=Markup(explorer_data(nodes, known, public, run, compared, alpha)),
+        places=nodes.places,
         short=in_short(rankings, spreads, found, resists, compared),
         tiles=sections.headline(labels, run.totals),
         rankings=rankings,

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.report.figures import Cell, heat_map, residual_tone
 from vitw_ray.report.tree_view import Names
-from vitw_ray.wording import TIMES, facet_noun, first_up, plain, signed
+from vitw_ray.wording import TIMES, facet_noun, first_up, plain
 
 HEAT_ROWS, HEAT_COLUMNS = 16, 12  # ours: fits the page's width
 HEAT_CLUSTERS = 8  # ours: rows where they are clusters, of which there are several levels
@@ -132,10 +132,7 @@ def _choose(ranked: Sequence[Row]) -> tuple[list[str], list[str]]:
 
 
 def _sentence(row: Row) -> str:
-    together = f"{row['row_name']} with {row['column_name']}"
+    """What a cell is made of; its names are those of its row and column."""
     if row["residual"] is None:
-        return f"{together}: {plain(row['reason'] or 'not computed')}"
-    return (
-        f"{together}: residual {signed(row['residual'])}, observed {row['observed']:,}, "
-        f"expected {row['expected'] or 0:,.1f}"
-    )
+        return plain(row["reason"] or "not computed")
+    return f"observed {row['observed']:,}, expected {row['expected'] or 0:,.1f}"

@@ -38,11 +38,15 @@ class Context(NamedTuple):
 
 
 class Resistance(NamedTuple):
-    """`overall` is None where too few conversations resist to show. `shown` are associations."""
+    """`overall` is None where too few conversations resist to show. `shown` are associations.
+
+    `contexts` are those with resistance; in `never` more there is none.
+    """
 
     overall: Context | None
     contexts: dict[str, list[Context]]
     hidden: dict[str, int]  # contexts of which a number may not be shown
+    never: dict[str, int]
     shown: dict[str, list[Row]]
 
     def scale(self, facet: str) -> float:
@@ -60,14 +64,18 @@ def resistance(
             groups[row["over_facet"], row["over"] or ""][row["response_type"]] = row
     contexts: dict[str, list[Context]] = {}
     hidden: dict[str, int] = {}
+    never: dict[str, int] = {}
     for facet in CONTEXTS:
         mine = {over: rows for (of, over), rows in groups.items() if of == facet}
         found = [_context(names.get((facet, over), over), rows) for over, rows in mine.items()]
         known = [context for context in found if context]
         hidden[facet] = len(found) - len(known)
-        contexts[facet] = sorted(known, key=lambda c: (-c.low, -c.share, c.name))
+        resisting = [context for context in known if context.resisted]
+        never[facet] = len(known) - len(resisting)
+        contexts[facet] = sorted(resisting, key=lambda c: (-c.low, -c.share, c.name))
     shown = {kind: list(_shown(associations, kind, top)) for kind in RESISTANCE}
-    return Resistance(_context("", groups.get((None, ""), {})), contexts, hidden, shown)
+    overall = _context("", groups.get((None, ""), {}))
+    return Resistance(overall, contexts, hidden, never, shown)
 
 
 def _context(name: str, rows: dict[str, Row]) -> Context | None:

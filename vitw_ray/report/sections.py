@@ -218,7 +218,9 @@ def variation(table: Sequence[Row], top: int) -> list[Spread]:
         if row["high"] is not None:
             groups[row["facet"], row["over_facet"]].append(row)
     spreads = []
-    for (facet, over), rows in sorted(groups.items()):
+    order = sorted(groups, key=lambda pair: (pair[0], pair[1] != "tasks", pair[1]))
+    for facet, over in order:
+        rows = groups[facet, over]
         typical = _typical(rows)
         steady = [row for row in rows if row["high"] < typical]
         dependent = [row for row in rows if row["low"] > typical]

@@ -25,6 +25,8 @@ class Node:
     conversations: int
     share: float
     children: list["Node"] = field(default_factory=list)
+    key: str = ""
+    """Its id."""
 
 
 def trees(taxonomy: Sequence[dict[str, Any]]) -> dict[str, list[Node]]:
@@ -36,6 +38,7 @@ def trees(taxonomy: Sequence[dict[str, Any]]) -> dict[str, list[Node]]:
             row["description"],
             row["conversations"],
             row["pct_total_occurrences"] / 100,
+            key=row["cluster_id"],
         )
         for row in taxonomy
     }

@@ -1,7 +1,7 @@
 """Numbers and lists as short JSON, and JSON that cannot leave its `<script>` element."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,27 @@ def _short(number: float, digits: int) -> float | int | None:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
+def ratios(numbers: ArrayLike) -> list[float | int | None]:
+    """Ratios with the decimals that the page shows: two below 10, one below 100, else none."""
+    found = np.asarray(numbers, float).ravel().tolist()
+    return [_rounded(number, 2 if number < 10 else 1 if number < 100 else 0) for number in found]
+
+
+def decimals(numbers: ArrayLike, digits: int) -> list[float | int | None]:
+    """Numbers with some decimals."""
+    return [_rounded(number, digits) for number in np.asarray(numbers, float).ravel().tolist()]
+
+
+def _rounded(number: float, digits: int) -> float | int | None:
+    if not np.isfinite(number):
+        return None
+    rounded = round(number, digits)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
 def steps(sorted_numbers: Sequence[int]) -> list[int]:
     """The first number, then how far each is from the one before."""
     return np.diff(np.asarray(sorted_numbers, np.int64), prepend=0).tolist()
-
-
-def bits(flags: Iterable[bool]) -> str:
-    """`[True, False]` as `10`."""
-    return "".join("1" if flag else "0" for flag in flags)
 
 
 def json_text(content: Any) -> str:

@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import RunFacts
 from vitw_ray.report.explorer.compact import json_text
+from vitw_ray.report.explorer.corrected import corrected
 from vitw_ray.report.explorer.groups import answered, compared, counted, spoken, varied
-from vitw_ray.report.explorer.nodes import ASSISTANTS, TYPES, Nodes, nodes_of
+from vitw_ray.report.explorer.nodes import ASSISTANTS, TYPES, Nodes
 from vitw_ray.report.explorer.pairs import associated, together
 from vitw_ray.report.explorer.sheets import sheets
 from vitw_ray.side_by_side import Pair
@@ -20,6 +21,7 @@ MOST_ASSISTANTS = 100  # ours: that have a card
 
 
 def explorer_data(
+    nodes: Nodes,
     tables: Mapping[str, pa.Table],
     public: Mapping[str, pa.Table],
     run: RunFacts,
@@ -27,7 +29,6 @@ def explorer_data(
     alpha: float,
 ) -> str:
     """The JSON text. Its lists are cut by evidence; the `public` tables are added as they fit."""
-    nodes = nodes_of(tables["labels"], tables["taxonomy"].to_pylist(), _others(tables))
     comparison = tables["model_comparison"]
     first, end = nodes.range_of(ASSISTANTS)
     assistants = [name for facet, name in list(nodes.places)[first:end] if facet == ASSISTANTS]
@@ -46,12 +47,13 @@ def explorer_data(
         "assistants": counted(comparison, nodes, "models", assistants),
         "periods": counted(comparison, nodes, "periods", periods),
         "compared": compared(pairs, nodes, alpha),
+        "corrected": corrected(tables["corrected"], nodes),
     }
     left = MOST_BYTES - len(json_text(content).encode())
     return json_text(content | {"sheets": sheets(public, max(left, 0))})
 
 
-def _others(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
+def others(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
     """Conversations of response types, and of the assistants with most."""
     table = tables["response_types"]
     whole = table.filter(pc.field("over_facet").is_null())
@@ -79,5 +81,4 @@ def _nodes(nodes: Nodes) -> dict[str, Any]:
         "parents": nodes.parents,
         "conversations": nodes.conversations,
         "accounts": nodes.accounts if known else None,
-        "about": {str(place): text for place, text in nodes.about.items()},
     }

@@ -39,7 +39,6 @@ class Nodes:
     parents: list[int] = field(default_factory=list)
     conversations: list[int] = field(default_factory=list)
     accounts: list[int | None] = field(default_factory=list)
-    about: dict[int, str] = field(default_factory=dict)
     places: dict[tuple[str, str], int] = field(default_factory=dict)
     """(facet, name or id as the tables have it) -> place."""
 
@@ -103,5 +102,3 @@ def _add(nodes: Nodes, facet: str, level: int, rows: Iterable[Mapping[str, Any]]
         nodes.parents.append(nodes.places.get((facet, row.get("parent_cluster_id") or ""), -1))
         nodes.conversations.append(row["conversations"])
         nodes.accounts.append(row.get("accounts"))
-        if row.get("description"):
-            nodes.about[place] = inert(row["description"])

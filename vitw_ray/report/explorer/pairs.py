@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vitw_ray.intervals import Floats, wilson
-from vitw_ray.report.explorer.compact import bits, short, steps
+from vitw_ray.report.explorer.compact import decimals, ratios, short, steps
 from vitw_ray.report.explorer.nodes import Codes, Nodes
 
-MOST_PAIRS = 3_200  # ours: about 190 KB
+MOST_PAIRS = 4_500  # ours: about 260 KB
 MOST_TOGETHER = 6_000  # ours: about 70 KB
 LENGTHS = (20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)  # of a list: the longest that fits is taken
 UNSURE = (5, 3, 2, 1)  # the same, of pairs that are no discoveries
@@ -80,13 +80,20 @@ def associated(table: pa.Table, nodes: Nodes, most: int = MOST_PAIRS) -> dict[st
     return {
         "row": steps(pairs.row[chosen].tolist()),
         "column": pairs.column[chosen].tolist(),
-        **{name: short(numbers[:, place]) for place, name in enumerate(NUMBERS)},
+        "observed": short(numbers[:, 0], 9),
+        "expected": decimals(numbers[:, 1], 1),
+        **{name: ratios(numbers[:, place]) for place, name in enumerate(NUMBERS) if place > 1},
         "score": short(pairs.score[chosen]),
-        "discovered": bits(pairs.sure[chosen].tolist()),
+        "discovered": "".join(_signs(pairs.sure[chosen], pairs.more[chosen])),
         "length": length,
         "unsure": unsure,
         "seen": seen,
     }
+
+
+def _signs(sure: Flags, more: Flags) -> list[str]:
+    """`+` and `-` for discoveries above and below what was expected, `0` for the others."""
+    return np.where(sure, np.where(more, "+", "-"), "0").tolist()
 
 
 def _counts(codes: Codes, sure: Flags, places: tuple[int, int]) -> list[list[int]]:

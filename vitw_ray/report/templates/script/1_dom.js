@@ -69,9 +69,9 @@ function bar(share, scale, tone, low, high) {
   const label = `${percent(share)}, from ${percent(low)} to ${percent(high)}`;
   return draw(
     "svg",
-    { class: "bar", width: "100%", height: "16", role: "img", "aria-label": label },
-    draw("rect", { class: "track", width: "100%", height: "6", y: "2", rx: "3" }),
-    draw("rect", { class: "fill " + tone, width: x(share), height: "6", y: "2", rx: "3" }),
+    { class: "bar", role: "img", "aria-label": label },
+    draw("rect", { class: "track" }),
+    draw("rect", { class: "fill " + tone, width: x(share) }),
     draw(
       "g",
       { class: "whisker" },
@@ -116,3 +116,19 @@ function table(caption, heads, rows) {
 const note = (...words) => make("p", { class: "soft small" }, ...words);
 const fold = (words, ...inside) =>
   make("details", { class: "fold" }, make("summary", {}, words), ...inside);
+
+// The key / goes to the search, wherever nothing is typed.
+function onSlash(go) {
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest && event.target.closest("input, select, textarea");
+    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    go();
+  });
+}
+
+function openFoldsInPrint() {
+  addEventListener("beforeprint", () => {
+    for (const one of document.querySelectorAll("details")) one.open = true;
+  });
+}

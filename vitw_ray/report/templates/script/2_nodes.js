@@ -62,7 +62,7 @@ function readNodes() {
         parent: columns.parents[at],
         conversations: columns.conversations[at],
         accounts: columns.accounts ? columns.accounts[at] : null,
-        about: columns.about[at] || "",
+        about: "",
         tone: facet === "response_types" ? columns.names[at] : TONES[facet],
         children: [],
         pairs: [],
@@ -115,9 +115,9 @@ function readPairs() {
       low: pairs.low[n],
       high: pairs.high[n],
       score: pairs.score[n],
-      sure: pairs.discovered[n] === "1",
+      sure: pairs.discovered[n] !== "0",
+      more: pairs.discovered[n] !== "-",
     };
-    pair.more = pair.odds >= 1;
     pair.row.pairs.push(pair);
     pair.column.pairs.push(pair);
   });
@@ -135,9 +135,14 @@ function readPairs() {
 const countsOf = new Map(); // place of a node, or -1 to -3 -> [conversations, one per type]
 const variedOf = new Map(); // place of a node -> [facet, corrected, low, high]
 const spokenOf = new Map();
+const correctedOf = new Map(); // place of a node -> rows, all assistants together first
 
 function readGroups() {
   for (const [place, ...counts] of data.answered) countsOf.set(place, counts);
+  for (const [place, ...row] of data.corrected) {
+    if (!correctedOf.has(place)) correctedOf.set(place, []);
+    correctedOf.get(place).push(row);
+  }
   for (const [over, [places, ...columns]] of Object.entries(data.varied)) {
     summed(places).forEach((place, n) => {
       if (!variedOf.has(place)) variedOf.set(place, []);

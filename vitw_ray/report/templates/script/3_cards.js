@@ -14,6 +14,7 @@ function card(node) {
     node.about ? make("p", { class: "soft" }, node.about) : null,
     trail(node),
     ownShare(node),
+    ...correctedShare(node),
     ...members(node),
     ...goesWith(node),
     ...sameConversation(node),
@@ -57,6 +58,24 @@ const conversationsOf = (node) =>
   node.key === "t" ? "conversations with a task" : "subjective conversations";
 const baseOf = (node) =>
   node.key === "r" ? (countsOf.get(-1) || [data.subjective])[0] : data.subjective;
+
+// The share by the reader alone, and what people would have found.
+function correctedShare(node) {
+  const rows = correctedOf.get(node.at);
+  if (!rows) return [];
+  const cells = rows.map(([over, raw, share, low, high, reviewed]) => [
+    over < 0 ? "All conversations" : link(nodes[over]),
+    percent(raw),
+    known(share) ? percent(share) : "too few to tell",
+    range(low, high),
+    count(reviewed),
+  ]);
+  const heads = [["Of"], ["Reader alone", true], ["Corrected", true], ["95% interval", true], ["Reviewed", true]];
+  return [
+    make("h3", {}, "Corrected for the reader\u2019s errors"),
+    table("Shares of the subjective conversations, after a review by people", heads, cells),
+  ];
+}
 
 function members(node) {
   if (!node.children.length) return [];
@@ -117,7 +136,8 @@ function pairList(node, kind, pairs, isRow) {
       table("The surest first", PAIR_HEADS, less.map(pairRow(node)))));
   }
   if (unsure.length && !more.length) {
-    found.push(table("No discoveries; the pairs that come nearest", PAIR_HEADS, unsure.map(pairRow(node))));
+    const none = sure ? "No discovery above what is expected" : "No discoveries";
+    found.push(table(none + "; the pairs that come nearest", PAIR_HEADS, unsure.map(pairRow(node))));
   }
   if (!sure && known(seen)) {
     found.push(note(`${pairsSeen(seen)}, none discovered. All are in the table `, make("code", {}, "associations"), "."));

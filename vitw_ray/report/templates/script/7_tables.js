@@ -19,17 +19,18 @@ function csv(columns) {
   return lines.join("\n") + "\n";
 }
 
+function download(name, columns) {
+  const address = URL.createObjectURL(new Blob([csv(columns)], { type: "text/csv" }));
+  make("a", { href: address, download: `${name}.csv` }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
 function addDownloads() {
   for (const place of document.querySelectorAll("[data-table]")) {
     const name = place.dataset.table;
     if (!Object.hasOwn(data.sheets, name)) continue;
     const button = make("button", { type: "button" }, `${name}.csv`);
-    button.addEventListener("click", () => {
-      const address = URL.createObjectURL(new Blob([csv(data.sheets[name])], { type: "text/csv" }));
-      const go = make("a", { href: address, download: `${name}.csv` });
-      go.click();
-      setTimeout(() => URL.revokeObjectURL(address), 60_000);
-    });
+    button.addEventListener("click", () => download(name, data.sheets[name]));
     place.replaceChildren(button);
   }
 }

@@ -72,6 +72,12 @@ function reveal(element) {
 // Names in the static page become links to their cards.
 function linkNames(root) {
   for (const place of root.querySelectorAll("[data-n]")) linkName(place, place.dataset.n);
+  for (const place of root.querySelectorAll("[data-at]")) {
+    const node = nodes[Number(place.dataset.at)];
+    const about = place.parentElement.nextElementSibling;
+    if (about && about.tagName === "P") node.about = about.textContent;
+    linkPlace(place, node);
+  }
   for (const tree of root.querySelectorAll("[data-facet]")) {
     for (const item of tree.querySelectorAll(".leaves li")) {
       const words = item.firstChild;
@@ -84,7 +90,10 @@ function linkNames(root) {
 
 function linkName(place, kind) {
   const node = byName.get(kind + " " + place.textContent);
-  if (!node) return;
+  if (node) linkPlace(place, node);
+}
+
+function linkPlace(place, node) {
   const summary = place.closest("summary"); // holds no link: it is a control itself
   if (summary) summary.after(make("p", { class: "small" }, link(node, "Card of " + node.name)));
   else place.replaceChildren(link(node));
@@ -126,16 +135,11 @@ document.documentElement.classList.add("scripted");
 addViews();
 linkNames(document);
 addDownloads();
-document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest && event.target.closest("input, select, textarea");
-  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
+onSlash(() => {
   closeCard();
   searchBox.focus();
   searchBox.select();
 });
-addEventListener("beforeprint", () => {
-  for (const one of document.querySelectorAll("details")) one.open = true;
-});
+openFoldsInPrint();
 addEventListener("hashchange", route);
 route();
