@@ -235,3 +235,20 @@ def test_a_run_that_is_too_small_is_refused_and_a_reader_without_a_model_is_free
     assert cost_of(small, lexicon, lexicon) == Cost(0.0, 0.0)
     free = Budget(0.0, 400)
     assert free.fit([Cost(0.0, 0.0)]) == 400
+
+
+def test_another_value_that_leads_in_one_wording_is_found_whichever_it_is():
+    rng = np.random.default_rng(4)
+    sample = sample_of(rng)
+    answers = {}
+    for one in SPECIFICATIONS:
+        leads, follows = ("calm", "care") if one.way.paraphrase == 2 else ("care", "calm")
+        shown = [frozenset({leads, *([follows] if n % 5 == 0 else ())}) for n in range(N)]
+        values = {"ai_values": tuple(shown), "human_values": ()}
+        answers[one] = Answers(np.full(N, 4), values, np.full(N, -1))
+    found = certificate([COMMON], sample, answers, next(iter(answers.values())), THRESHOLDS, 0)
+    (badge,) = rows(found, kind="badge")
+    assert badge["versus"] == "honesty"
+    assert badge["badge"] == "hangs_on_the_wording"
+    shares = {row["choice"]: row["share"] for row in rows(found, kind="choice")}
+    assert shares["paraphrase"] == 1.0
