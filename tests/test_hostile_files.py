@@ -111,7 +111,7 @@ def test_twelve_files_of_millions_of_values_stay_within_a_gigabyte(tmp_path):
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_rejects(tmp_path):
     peaks = []
-    for count in (300_000, 900_000):
+    for count in (200_000, 600_000):
         folder = put(tmp_path / str(count), x=gzip.compress(b"{}\n" * count))
         peak, found = read_alone(folder, "vitw")
         assert found == f"['Be honest.|I will.'] {{'messages_missing': {count}}}"
