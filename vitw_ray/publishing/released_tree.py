@@ -44,6 +44,6 @@ def _row(row: dict[str, Any], most: Mapping[str, str], known: frozenset[str]) ->
 
 
 def _above(cluster: str | None, parents: Mapping[str, str | None]) -> Iterator[str]:
-    while cluster in parents:
+    while cluster is not None and cluster in parents:
         yield cluster
         cluster = parents[cluster]
