@@ -33,7 +33,7 @@ def main() -> None:
 
     if given.device == "gpu" and not torch.cuda.is_available():
         raise SystemExit("no GPU that torch can use: give --device cpu --quick to try it here")
-    count = 512 if given.quick else given.texts
+    count = 64 if given.quick else given.texts
     files = find_embedder("minilm")
     ours: Any = SentenceModel(files, given.device, given.precision, given.compiled)
     place = "cuda" if given.device == "gpu" else "cpu"
