@@ -13,6 +13,7 @@ from vitw_ray.config import LabelsConfig
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.statistics.block import ConversationBlock
 from vitw_ray.statistics.cell_accounts import UNKNOWN, CellAccounts
+from vitw_ray.statistics.contingency import CodedFacet, deduplicate
 from vitw_ray.statistics.partials import add, count_block
 from vitw_ray.statistics.tables import compute
 
@@ -91,3 +92,25 @@ def test_cells_of_one_account_are_in_no_table(accounts):
     compared = gated["model_comparison"].to_pylist()
     assert not {row["label"] for row in compared} & {STRONG, "speed", "tasks:l1:b"}
     assert any(RESPONSE_TYPES[1] in row for row in cells(gated, "response_types"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pairs_of_a_block_are_those_that_two_columns_sorted_one_by_one_give(seed):
+    made = np.random.default_rng(seed)
+    n, most = 200, int(made.integers(1, 6))
+    a, b = (
+        CodedFacet(*deduplicate(made.integers(0, n, 500), made.integers(0, size, 500)), size)
+        for size in (7, 12)
+    )
+    accounts = made.choice(np.append(made.integers(0, 1 << 62, 30), UNKNOWN), n)
+    held = [(r, c, d) for r, c in zip(a.rows, a.codes, strict=True) for d in b.codes[b.rows == r]]
+    cells = np.array([c * 12 + d for _, c, d in held], np.int64)
+    plain = CellAccounts.of(most, cells, accounts[[r for r, _, _ in held]])
+    found = CellAccounts.of_pairs(most, a, b, accounts)
+    assert found.cells.tolist() == plain.cells.tolist()
+    assert found.accounts.tolist() == plain.accounts.tolist()
+    rising = CellAccounts.of_pairs(most, a, a, accounts, rising=True)
+    whole = CellAccounts.of_pairs(most, a, a, accounts)
+    upper = whole.cells // 7 < whole.cells % 7
+    assert rising.cells.tolist() == whole.cells[upper].tolist()
+    assert rising.accounts.tolist() == whole.accounts[upper].tolist()

@@ -169,7 +169,7 @@ def test_a_purged_run_passes_and_what_needs_private_files_is_skipped(folder, tmp
         *("spoken", "times", "versions", "successors", "duplicates", "raw"),
         *("merges", "labels", "accounts", "tasks", "response_types", "associations", "residuals"),
         *("cooccurrence", "variation", "mirroring", "explicitness", "task_values"),
-        "corrected",
+        *("model_comparison", "corrected"),
     ]
 
 

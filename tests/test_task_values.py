@@ -4,11 +4,13 @@ import math
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.records import TASK_VALUES
 from vitw_ray.release.attacks.solver import System
+from vitw_ray.report.resistance import shown_in_tasks
 from vitw_ray.statistics import task_values as module
 from vitw_ray.statistics.contingency import Axis, CodedFacet, Counts, deduplicate
 from vitw_ray.statistics.suppression import hide_levels, hide_parts
@@ -204,3 +206,23 @@ def test_most_cells_of_a_large_table_are_written_and_the_solver_finds_what_is_no
         module, "hide_table", lambda counts, least, *_: (counts > 0) & (counts < least)
     )
     assert exposed(*drawn_, 5000, main)[0]
+
+
+def test_the_page_names_the_values_of_resistance_of_each_task_once():
+    kinds = ("mild_resistance", "strong_resistance", "strong_support")
+    rows = [
+        {"task_cluster": task, "response_type": kind, "level": 1, "value": value}
+        | {"conversations": 9, "share": 0.5, "shrunken_low": low}
+        for task, kind, value, low in (
+            ("t1", kinds[0], "v1", 0.2),
+            ("t1", kinds[1], "v1", 0.9),
+            ("t1", kinds[1], "v2", 0.5),
+            ("t2", kinds[1], "v1", 1.5),
+            ("t2", kinds[1], "v2", -0.1),
+            ("t3", kinds[2], "v1", 2.0),
+        )
+    ]
+    names = {("tasks", "t1"): "Ask for harm", ("ai_values", "v1"): "Harm avoidance"}
+    found = shown_in_tasks(pa.Table.from_pylist(rows, TASK_VALUES), names, 5)
+    assert found == [("t2", ["Harm avoidance"]), ("Ask for harm", ["Harm avoidance", "v2"])]
+    assert shown_in_tasks(TASK_VALUES.empty_table(), names, 5) == []

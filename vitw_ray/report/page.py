@@ -25,7 +25,7 @@ from vitw_ray.report.explorer.nodes import nodes_of
 from vitw_ray.report.html import environment, script
 from vitw_ray.report.in_short import in_short
 from vitw_ray.report.pairings import pairings
-from vitw_ray.report.resistance import resistance
+from vitw_ray.report.resistance import resistance, shown_in_tasks
 from vitw_ray.side_by_side import pairs
 
 FEW = 10  # ours: rows shown before a fold
@@ -62,6 +62,7 @@ def render(
     spreads = sections.variation(known["variation"].to_pylist(), top)
     found = pairings(known["associations"], names, top)
     resists = resistance(answered, known["associations"], names, top)
+    in_tasks = shown_in_tasks(known["task_values"], names, top)
     code, code_source = script()
     public = {name: table for name, table in known.items() if name in tables}
     page = environment().get_template("page.html")
@@ -86,6 +87,7 @@ def render(
         by_model=sections.by_model(answered),
         by_task=sections.by_task(answered, names),
         resists=resists,
+        resisted_in_tasks=in_tasks,
         pairings=found,
         mirroring=sections.mirroring(known["mirroring"].to_pylist()),
         silence=sections.silence(answered),

@@ -98,3 +98,16 @@ def _shown(associations: pa.Table, kind: str, top: int) -> Iterator[Row]:
     mine &= pc.field("discovered") & (pc.field("shrunken_low") > 0)
     order = [("shrunken_low", "descending"), ("row", "ascending")]
     yield from associations.filter(mine).sort_by(order).slice(0, top).to_pylist()
+
+
+def shown_in_tasks(task_values: pa.Table, names: Names, top: int) -> list[tuple[str, list[str]]]:
+    """Tasks, and the AI values that surely go with resistance in each, the surest first."""
+    mine = pc.field("response_type").isin(list(RESISTANCE)) & (pc.field("shrunken_low") > 0)
+    order = [("shrunken_low", "descending"), ("task_cluster", "ascending"), ("value", "ascending")]
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in task_values.filter(mine).sort_by(order).to_pylist():
+        values = found[names.get(("tasks", row["task_cluster"]), row["task_cluster"])]
+        value = names.get(("ai_values", row["value"]), row["value"])
+        if value not in values:  # of the other kind of resistance
+            values.append(value)
+    return list(found.items())[:top]

@@ -13,6 +13,7 @@ TABLES = (
     "variation",
     "mirroring",
     "explicitness",
+    "task_values",
     "cooccurrence",
     "model_comparison",
 )

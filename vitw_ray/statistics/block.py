@@ -83,8 +83,15 @@ class ConversationBlock:
 
     def ai_at(self, level: int) -> CodedFacet:
         """AI values, or their clusters, at a level of the taxonomy."""
+        return self._ai_levels[level]
+
+    @cached_property
+    def _ai_levels(self) -> list[CodedFacet]:
         known = self.vocabulary
-        return to_ancestors(self.ai, known.ai_ancestors[level], len(known.ai_levels[level]))
+        return [
+            to_ancestors(self.ai, ancestors, len(names))
+            for ancestors, names in zip(known.ai_ancestors, known.ai_levels, strict=True)
+        ]
 
     @property
     def human(self) -> CodedFacet:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitw_ray.gate import Mask
 from vitw_ray.keys import id_hash
@@ -42,16 +43,42 @@ class CellAccounts:
     @classmethod
     def of_codes(cls, most: int, facet: CodedFacet, accounts: Integers) -> Self:
         """Of each code of a facet; `accounts` of each conversation of the block."""
-        return cls.of(most, facet.codes.astype(np.int64), accounts[facet.rows])
+        names, place = _places(accounts)
+        return cls._of_fused(most, names, [_fused(names, facet.codes, place[facet.rows])])
 
     @classmethod
-    def of_pairs(cls, most: int, a: CodedFacet, b: CodedFacet, accounts: Integers) -> Self:
-        """Of each pair of codes, as `code of a * b.size + code of b`."""
-        total = cls.of(most, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    def of_pairs(
+        cls, most: int, a: CodedFacet, b: CodedFacet, accounts: Integers, *, rising: bool = False
+    ) -> Self:
+        """Of each pair of codes, as `code of a * b.size + code of b`.
+
+        With `rising`, only of pairs whose first code is smaller.
+        """
+        names, place = _places(accounts)
+        found = []
         for mine, theirs in expand(a, b, accounts.size):
-            cells = a.codes[mine].astype(np.int64) * b.size + b.codes[theirs]
-            total = total.add(cls.of(most, cells, accounts[a.rows[mine]]))
-        return total
+            first, second, who = a.codes[mine], b.codes[theirs], place[a.rows[mine]]
+            if rising:
+                kept = first < second
+                first, second, who = first[kept], second[kept], who[kept]
+            found.append(_fused(names, first.astype(np.int64) * b.size + second, who))
+        return cls._of_fused(most, names, found)
+
+    @classmethod
+    def _of_fused(cls, most: int, names: Integers, found: Sequence[Integers]) -> Self:
+        """From numbers that hold a cell above the place of an account in `names`."""
+        fused = np.concatenate([np.zeros(0, np.int64), *found])
+        fused.sort()  # one sort of whole numbers costs a tenth of one by two columns
+        is_new = np.ones(fused.size, bool)
+        is_new[1:] = fused[1:] != fused[:-1]
+        fused = fused[is_new]
+        bits = _bits(names)
+        cells, places = fused >> bits, fused & ((1 << bits) - 1)
+        starts = np.ones(cells.size, bool)
+        starts[1:] = cells[1:] != cells[:-1]
+        number = np.arange(cells.size)
+        kept = number - np.maximum.accumulate(np.where(starts, number, 0)) < most
+        return cls(most, cells[kept], names[places[kept]])
 
     def add(self, other: Self) -> Self:
         """The accounts of both blocks."""
@@ -70,6 +97,27 @@ class CellAccounts:
         """The same for some cells of a table that is too large to be one."""
         found, counts = np.unique(self.cells, return_counts=True)
         return ~np.isin(cells, found[counts >= self.most])
+
+
+def _places(accounts: Integers) -> tuple[Integers, Integers]:
+    """The known accounts in order, and the place of each conversation's; -1 if there is none."""
+    names, place = np.unique(accounts, return_inverse=True)
+    unknown = np.flatnonzero(names == UNKNOWN)
+    if not unknown.size:
+        return names, place
+    (gone,) = unknown.tolist()
+    place = np.where(place == gone, -1, place - (place > gone))
+    return np.delete(names, gone), place
+
+
+def _bits(names: Integers) -> int:
+    return max(names.size - 1, 0).bit_length()
+
+
+def _fused(names: Integers, cells: NDArray[np.integer], places: Integers) -> Integers:
+    """Cells above the places of their accounts; those without an account are left out."""
+    known = places >= 0
+    return (cells[known].astype(np.int64) << _bits(names)) | places[known]
 
 
 def hashes_of(accounts: Sequence[str | None]) -> Integers:

@@ -107,7 +107,6 @@ def _accounts(block: ConversationBlock) -> Partial:
         "explicit x types": (explicit, kind),
         "implicit x types": (block.ai_implicit, kind),
         TASK_VALUES: _in_tasks(block),
-        **{f"{facet} pairs": (values, values) for facet, values in block.values.items()},
     }
     compared = {"types": kind, "human": human, "tasks": task}
     for level in range(len(block.vocabulary.ai_levels)):
@@ -121,6 +120,10 @@ def _accounts(block: ConversationBlock) -> Partial:
         pairs |= {f"{groups}: {name}": (values, group) for name, values in compared.items()}
     codes = {"types": kind, "explicit": explicit, "implicit": block.ai_implicit}
     found = {name: CellAccounts.of_pairs(most, *pair, people) for name, pair in pairs.items()}
+    found |= {
+        f"{facet} pairs": CellAccounts.of_pairs(most, values, values, people, rising=True)
+        for facet, values in block.values.items()
+    }
     found |= {name: CellAccounts.of_codes(most, facet, people) for name, facet in codes.items()}
     return {accounts_of(name): accounts for name, accounts in found.items()}
 
