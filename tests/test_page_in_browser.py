@@ -134,7 +134,7 @@ def asks_when_it_resists(one: Opened, tables) -> int:
     resists = one.page.locator("#resistance h3:has-text('Tasks') + .scroll table").count()
     shown = one.rows("#resistance h3:has-text('Tasks') + .scroll table") if resists else []
     for name, _, share, interval, counts in shown:
-        (task,) = rows_of(tables["taxonomy"], facet="tasks", name=name)
+        (task,) = rows_of(tables["taxonomy"], facet="tasks", name=name, level=1)
         rows = rows_of(tables["response_types"], over_facet="tasks", over=task["cluster_id"])
         n = sum(r["conversations"] for r in rows if r["response_type"].endswith("resistance"))
         whole = int(counts.split(" of ")[1].replace(",", ""))
