@@ -13,6 +13,7 @@ from vitw_ray.cli.attack import Arguments as Attack
 from vitw_ray.cli.certify import Arguments as Certify
 from vitw_ray.cli.publish import Arguments as Publish
 from vitw_ray.cli.reader_flags import FLAGS, flag_of
+from vitw_ray.cli.report import Arguments as Report
 from vitw_ray.cli.review import Draw, Score
 from vitw_ray.cli.status import Arguments as Status
 from vitw_ray.column_map import FIELDS
@@ -148,7 +149,7 @@ def test_every_flag_that_is_named_exists(page):
         for setting in dataclasses.fields(stage.type)  # type: ignore[arg-type]
     }
     known |= {flag_of(name) for name in FLAGS}
-    commands = (Publish, Draw, Score, Attack, Certify, Status)
+    commands = (Publish, Draw, Score, Attack, Certify, Status, Report)
     known |= {flag_of(field.name) for kind in commands for field in dataclasses.fields(kind)}
     if page == "benchmarks/README.md":
         sources = "".join(p.read_text("utf-8") for p in (ROOT / "benchmarks").glob("*.py"))

@@ -105,7 +105,9 @@ def asks_which_depend_on_the_context(one: Opened, tables) -> int:
 
 
 def asks_what_goes_with_a_task(one: Opened, tables) -> int:
+    every = [row["name"] for row in rows_of(tables["taxonomy"], facet="tasks")]
     tasks = rows_of(tables["taxonomy"], facet="tasks", level=1)
+    tasks = [row for row in tasks if every.count(row["name"]) == 1]  # not also of a level above
     asked = [row for row in tasks if "relationships" in row["name"]] or tasks[:1]
     task = asked[0]
     one.find(task["name"])
@@ -113,7 +115,8 @@ def asks_what_goes_with_a_task(one: Opened, tables) -> int:
     pairs = rows_of(
         tables["associations"], column_facet="tasks", column=task["cluster_id"], level=0
     )
-    sure = [row for row in pairs if row["discovered"] and row["odds_ratio"] >= 1]
+    known = [row for row in pairs if row["shrunken_low"] is not None]
+    sure = [row for row in known if row["discovered"] and row["odds_ratio"] >= 1]
     sure.sort(key=lambda row: (-row["shrunken_low"], row["row"]))
     if not sure:
         assert "none discovered" in one.page.inner_text("#card")
@@ -134,7 +137,7 @@ def asks_when_it_resists(one: Opened, tables) -> int:
     resists = one.page.locator("#resistance h3:has-text('Tasks') + .scroll table").count()
     shown = one.rows("#resistance h3:has-text('Tasks') + .scroll table") if resists else []
     for name, _, share, interval, counts in shown:
-        (task,) = rows_of(tables["taxonomy"], facet="tasks", name=name)
+        (task,) = rows_of(tables["taxonomy"], facet="tasks", name=name, level=1)
         rows = rows_of(tables["response_types"], over_facet="tasks", over=task["cluster_id"])
         n = sum(r["conversations"] for r in rows if r["response_type"].endswith("resistance"))
         whole = int(counts.split(" of ")[1].replace(",", ""))
@@ -143,7 +146,9 @@ def asks_when_it_resists(one: Opened, tables) -> int:
         assert interval == wording.interval(*(float(end) for end in wilson(n, whole)))
     kind = rows_of(tables["associations"], column="strong_resistance", level=0, discovered=True)
     best = max(
-        (r for r in kind if r["shrunken_low"] > 0), key=lambda r: r["shrunken_low"], default=None
+        (r for r in kind if (r["shrunken_low"] or 0) > 0),
+        key=lambda r: r["shrunken_low"],
+        default=None,
     )
     if not one.page.locator("#resistance .two").count():
         return 1

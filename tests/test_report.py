@@ -98,9 +98,9 @@ def test_the_data_cannot_leave_its_element():
 
 def test_the_only_days_on_the_page_are_those_that_conversations_cover(page):
     day = re.compile(r"\d{4}-\d\d-\d\d")
-    assert day.findall(page) == list(run_facts().days)
+    assert sorted({*day.findall(page)}) == sorted(run_facts().days)
     one = render(fake_tables(), run_facts(days=("2026-03-01", "2026-03-01")))
-    assert day.findall(one) == ["2026-03-01"]
+    assert {*day.findall(one)} == {"2026-03-01"}
     none = render(fake_tables(), run_facts(days=()))
     assert not day.findall(none)
     assert "Days covered" not in none
@@ -189,7 +189,7 @@ def test_simulated_answers_are_called_simulated():
 def test_empty_tables_give_sentences_and_no_figures():
     html = render(empty_tables(), run_facts(stages=()))
     assert html == render({}, run_facts(stages=()))
-    assert html.count('class="empty"') == 13 + len(VALUE_FACETS)
+    assert html.count('class="empty"') == 14 + len(VALUE_FACETS)
     assert "<svg" not in html
 
 

@@ -147,7 +147,7 @@ function pairList(node, kind, pairs, isRow) {
       `${count(shown)} of ${count(sure)} discovered pairs, by the end of the interval of the shrunken odds ratio that is nearer to 1; `,
       `${pairsSeen(seen)}. All of them are in the table `, make("code", {}, "associations"), "."));
   }
-  return pairs.length || seen ? found : [];
+  return pairs.length || known(seen) ? found : [];
 }
 
 const pairsSeen = (number) => (number === 1 ? "1 pair seen" : `${count(number)} pairs seen`);
