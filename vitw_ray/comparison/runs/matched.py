@@ -36,9 +36,7 @@ def match_labels(first: pa.Table, second: pa.Table, facet: str) -> Matched:
     return _matched(*names, pairs=[(name, name) for name in names[0] if name in names[1]])
 
 
-def match_clusters(
-    first: Sequence[Row], second: Sequence[Row], facet: str, level: int
-) -> Matched:
+def match_clusters(first: Sequence[Row], second: Sequence[Row], facet: str, level: int) -> Matched:
     """Clusters of one level, by name and then by members. Inputs are rows of `taxonomy`."""
     sides = [
         {row["cluster_id"]: row for row in rows if (row["facet"], row["level"]) == (facet, level)}
@@ -76,11 +74,7 @@ def _matched(
 def _by_unique_name(rows: Mapping[str, Row]) -> dict[str, str]:
     """Name -> key, of names that only one row has."""
     counts = Counter(row["name"].casefold() for row in rows.values())
-    return {
-        name: key
-        for key, row in rows.items()
-        if counts[name := row["name"].casefold()] == 1
-    }
+    return {name: key for key, row in rows.items() if counts[name := row["name"].casefold()] == 1}
 
 
 def _members(rows: Sequence[Row], facet: str, level: int) -> dict[str, set[str]]:

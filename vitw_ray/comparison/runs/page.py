@@ -25,9 +25,7 @@ ALONE = 30  # ours: names that only one run has
 UNTOLD = "not stated"
 
 
-def render(
-    sides: tuple[Side, Side], kinds: Sequence[Kind], agreed: Agreement, alpha: float
-) -> str:
+def render(sides: tuple[Side, Side], kinds: Sequence[Kind], agreed: Agreement, alpha: float) -> str:
     """HTML, UTF-8, the same text for the same arguments."""
     facts = sides[0].facts, sides[1].facts
     beside = list(_settings(*facts))

@@ -45,7 +45,9 @@ def agreement(first: Side, second: Side) -> Agreement:
     chosen = pa.array(both[:: -(-len(both) // MOST)], pa.string())
     answers = [side.answers(chosen) for side in (first, second)]
     readings = [
-        reading_of(side.facts.reader, (found[one] for one in chosen.to_pylist()), side.subjective_from)
+        reading_of(
+            side.facts.reader, (found[one] for one in chosen.to_pylist()), side.subjective_from
+        )
         for side, found in zip((first, second), answers, strict=True)
     ]
     found = measures(compare(readings[0], readings[1], Ways()))
