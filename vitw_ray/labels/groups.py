@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vitw_ray.config import LabelsConfig
 from vitw_ray.gate import Support, with_other
@@ -26,8 +25,8 @@ def count_groups(extractions: pa.Table, thresholds: LabelsConfig) -> Groups:
     accounts = extractions["account_id"].to_pylist()
     columns = {name: extractions[column].to_pylist() for name, column in COUNTED.items()}
     columns[DAYS] = _days(extractions["created_at"])
-    cut = pc.greater(extractions["truncated_share"], 0).to_pylist()
-    columns[LENGTHS] = ["cut" if one else "whole" for one in cut]
+    shares = extractions["truncated_share"].to_numpy()
+    columns[LENGTHS] = ["cut" if share > 0 else "whole" for share in shares]
     groups: Groups = {}
     for name, values in columns.items():
         groups[name] = Support[str](thresholds.min_accounts)
