@@ -223,3 +223,12 @@ def test_the_name_of_a_folder_is_a_model(tmp_path, monkeypatch):
 
 def test_a_server_may_call_its_model_what_it_likes():
     parse("--extractor", "openai", "--model", "qwen3-8")
+
+
+def test_a_list_that_is_given_twice_is_refused_as_the_first_would_be_lost():
+    with pytest.raises(ConfigError, match="--input is given 2 times"):
+        settings_from(["--input", "a.jsonl", "--input=b.jsonl"], JOB)
+    both = settings_from(["--input", "a.jsonl", "b.jsonl"], JOB).config
+    assert both.conversations.input == ("a.jsonl", "b.jsonl")
+    twice = settings_from(["--sample", "5", "--sample", "7"], JOB)  # the last one, as everywhere
+    assert twice.config.conversations.sample == 7

@@ -6,6 +6,7 @@ short list of `short_help`.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Annotated, Any, Literal, get_args, get_type_hints
@@ -39,7 +40,7 @@ def settings_from(arguments: Sequence[str], job: Job) -> Settings:
     """Build the settings of a job. With `--help` or `--help-all`, print and exit instead.
 
     Raises:
-        ConfigError: a preset that does not exist, or a value that cannot work.
+        ConfigError: a preset that does not exist, a list given twice, or a value that cannot work.
         SystemExit: a flag that does not exist, or a value of another kind; tyro has said so.
     """
     preset, until = _starting_point(arguments)
@@ -49,6 +50,7 @@ def settings_from(arguments: Sequence[str], job: Job) -> Settings:
     if not {"-h", "--help"}.isdisjoint(arguments):
         say(short_help(job, preset, base, _later_sections(until)).rstrip())
         raise SystemExit(0)
+    _refuse_repeated(arguments, base)
     flags = _parse(arguments, job, preset, base)
     config = RunConfig(**{f.name: getattr(flags, f.name) for f in fields(RunConfig)})
     return Settings(config, getattr(flags, "until", STAGE_NAMES[-1]))
@@ -67,6 +69,23 @@ def _starting_point(arguments: Sequence[str]) -> tuple[str, str]:
             f"choose {', '.join(PRESETS)}",
         )
     return preset, chosen.until
+
+
+def _refuse_repeated(arguments: Sequence[str], base: RunConfig) -> None:
+    """Refuse a flag of several values that is given twice: tyro would drop the first ones."""
+    several = {
+        f"--{f.name}".replace("_", "-")
+        for section in fields(base)
+        for f in fields(getattr(base, section.name))
+        if isinstance(getattr(getattr(base, section.name), f.name), tuple)
+    }
+    given = Counter(argument.partition("=")[0].replace("_", "-") for argument in arguments)
+    for flag in sorted(several):
+        if given[flag] > 1:
+            raise ConfigError(
+                f"{flag} is given {given[flag]} times, and only the last would count",
+                f"write all values after one flag: {flag} FIRST SECOND",
+            )
 
 
 def _later_sections(until: str | None) -> set[str]:
