@@ -50,7 +50,7 @@ function ownShare(node) {
     { class: "own" },
     make("p", {}, make("b", { class: "big" }, percent(part / whole)),
       ` of ${of}, 95% interval ${range(low, high)} (${count(part)} of ${count(whole)}${accounts})`),
-    bar(part / whole, Math.max(high, 0.05), node.tone, low, high),
+    bar(part / whole, 1, node.tone, low, high),
   );
 }
 
