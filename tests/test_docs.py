@@ -61,6 +61,7 @@ NOT_RUN_HERE = {
     r"pytest tests/test_\w+\.py": "is run with all tests",
     r"python benchmarks/run\.py( --quick)?": "takes a quarter of an hour or more",
     r"python benchmarks/bench_\w+\.py( --paper)?": "takes minutes",
+    r"python benchmarks/gpu_steps\.py --output FOLDER( --here)?": "takes minutes, or a GPU",
     r"python -m vitw_ray\.evaluation\.lexicon_training --data \S+": "needs labelled conversations",
     r"vitw purge \S+": "needs a finished run that may be lost",
     r"export (OPENAI_API_KEY|RAY_AUTH_MODE)=\S+": "sets a variable of the shell",

@@ -11,6 +11,7 @@ from pages import PAGES, ROOT, codes, inline_code, rows
 
 from vitw_ray.cli.attack import Arguments as Attack
 from vitw_ray.cli.certify import Arguments as Certify
+from vitw_ray.cli.check import REFERENCE
 from vitw_ray.cli.publish import Arguments as Publish
 from vitw_ray.cli.reader_flags import FLAGS, flag_of
 from vitw_ray.cli.report import Arguments as Report
@@ -151,6 +152,7 @@ def test_every_flag_that_is_named_exists(page):
     known |= {flag_of(name) for name in FLAGS}
     commands = (Publish, Draw, Score, Attack, Certify, Status, Report)
     known |= {flag_of(field.name) for kind in commands for field in dataclasses.fields(kind)}
+    known.add(REFERENCE)
     if page == "benchmarks/README.md":
         sources = "".join(p.read_text("utf-8") for p in (ROOT / "benchmarks").glob("*.py"))
         known |= set(re.findall(r'"(--[a-z-]+)"', sources))
