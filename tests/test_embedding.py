@@ -266,7 +266,7 @@ def test_a_driver_killed_while_it_embeds_loses_at_most_the_blocks_in_flight(tmp_
 
     first = driver("out", log, 1.0)
     deadline = time.monotonic() + 120
-    while len(list((tmp_path / "out").glob("private/vectors-*/*"))) < 4:
+    while len(list((tmp_path / "out").glob("private/vectors-*/*.parquet"))) < 4:
         assert first.poll() is None, first.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -276,7 +276,7 @@ def test_a_driver_killed_while_it_embeds_loses_at_most_the_blocks_in_flight(tmp_
     second = driver("out", log, 0.0)
     _, errors = second.communicate(timeout=240)
     assert second.returncode == 0, errors[-2000:]
-    made = len(list((tmp_path / "out").glob("private/vectors-*/*")))
+    made = len(list((tmp_path / "out").glob("private/vectors-*/*.parquet")))
     assert 4 <= begun < made, "the kill came too early or too late to show anything"
     assert len(embedded(log)) - made <= 2  # two actors
     calm = tmp_path / "calm-log"
