@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from whole_runs import SECRET, table_bytes, tree_bytes
+from whole_runs import OF_DRIVER, SECRET, table_bytes, tree_bytes
 
 from vitw_ray.cli.main import main
 from vitw_ray.config import SAMPLE
@@ -64,7 +64,7 @@ def test_readers_of_the_same_answers_differ_by_their_gate_alone(compared):
 def lasting(out: Path) -> dict[str, tuple[int, str]]:
     """Time and content of every file of the run folders, but who drove them last."""
     files = {f"{name}/{f}": b for name in FOLDERS for f, b in tree_bytes(out / name).items()}
-    return {name: found for name, found in files.items() if "driver" not in name}
+    return {name: found for name, found in files.items() if not OF_DRIVER.search(name)}
 
 
 def test_the_same_command_again_reads_nothing_and_writes_the_same(compared, capsys):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from whole_runs import (
+    OF_DRIVER,
     plant_files,
     run_quietly,
     small_config,
@@ -61,7 +62,7 @@ def test_a_rerun_makes_no_model_call_and_changes_no_byte(finished, monkeypatch):
     monkeypatch.setenv("VITW_RAY_CALL_LOG", str(log))
     assert run_quietly(config) == result
     after = tree_bytes(folder / "out")
-    lease = {path for path in before if "driver" in path}
+    lease = {path for path in before if OF_DRIVER.search(path)}
     assert {p: v for p, v in after.items() if p not in lease} == {
         p: v for p, v in before.items() if p not in lease
     }

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import random
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ from vitw_ray.pipeline import run
 from vitw_ray.storage import Storage
 
 SECRET = "a secret that all runs of the tests share"
+OF_DRIVER = re.compile(r"(^|/)private/(driver|progress)\.")
+"""Files in which a driver says of itself; every run writes them anew."""
 
 
 def plant_files(folder: Path, rows: int, files: int = 2, shuffle: int | None = None) -> list[str]:
