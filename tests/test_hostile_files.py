@@ -15,6 +15,7 @@ from vitw_ray.errors import InputError
 
 GOOD = {"conversation_id": "good", "messages": said("Be honest.", "I will.")}
 STAGE = """
+import os
 import sys
 from pathlib import Path
 from vitw_ray import cluster
@@ -22,7 +23,8 @@ from reading_stage import ReadStage
 cluster.stream = lambda units, function: map(function, units)
 stage = ReadStage(Path(sys.argv[1]), [sys.argv[2]], {"source_format": sys.argv[3]})
 (peak,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(int(peak) // 1024, stage.texts, stage.report.rejected)
+print(int(peak) // 1024, stage.texts, stage.report.rejected, flush=True)
+os._exit(0)  # threads of Arrow may end a process on a busy machine while it is torn down
 """
 
 
