@@ -1,7 +1,6 @@
 """What is odd in a row costs itself alone, and is counted where a person looks."""
 
 import itertools
-from pathlib import Path
 
 import pytest
 from reading_stage import read_stage

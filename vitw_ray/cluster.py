@@ -429,7 +429,7 @@ def _private_temp_dir() -> str:
     if len(os.fsencode(folder)) > _LONGEST_TEMPORARY:
         if not os.access(_SHORT_TEMPORARY, os.W_OK | os.X_OK):
             raise ConfigError(
-                f"TMPDIR has more than {_LONGEST_TEMPORARY} bytes, too many for Ray's sockets in it",
+                f"TMPDIR has more than {_LONGEST_TEMPORARY} bytes: too long for Ray's sockets",
                 "set TMPDIR to a folder with a shorter path",
             )
         folder = _SHORT_TEMPORARY
