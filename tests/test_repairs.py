@@ -51,8 +51,8 @@ def test_odd_parts_and_fields_cost_themselves_and_are_counted_by_kind(read):
     }
     assert details["came_out_null"] == {"account": 1, "created_at": 2}
     told = oddities(details)  # of the log and of the page
-    assert any(line.startswith("repaired: account_unreadable 1, part_unknown 2,") for line in told)
-    assert any(line.endswith("holds it: account 1, created_at 2") for line in told)
+    assert any(line.startswith("repaired: account unreadable 1, part unknown 2,") for line in told)
+    assert any(line.endswith("holds it: account 1, created at 2") for line in told)
     good = read([row(n) for n in range(6)]).table("conversations").to_pylist()
     for before, after in zip(good, stage.table("conversations").to_pylist(), strict=True):
         number = int(before["conversation_id"][1:])
