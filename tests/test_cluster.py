@@ -3,12 +3,14 @@
 import pickle
 import signal
 import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from vitw_ray import cluster
-from vitw_ray.errors import StageFailed
+from vitw_ray.errors import ConfigError, StageFailed
 
 
 @pytest.fixture
@@ -52,6 +54,26 @@ def test_the_handler_of_sigterm_survives_the_start_of_ray():
 def test_sigterm_while_ray_starts_is_an_interrupt_and_no_exit():
     with pytest.raises(KeyboardInterrupt), cluster._own_sigterm():
         sys.exit(15)  # as Ray's own handler does
+
+
+@pytest.mark.parametrize("name", ["", "a-long-name-" * 12])
+def test_rays_sockets_have_a_short_path_wherever_temporary_files_lie(monkeypatch, tmp_path, name):
+    folder = tmp_path / name if name else Path("/tmp")
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(cluster, "_temporary", None)
+    made = cluster._private_temp_dir()
+    session = "/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
+    assert len(made + session) <= 107
+    assert Path(made).parent.stat().st_mode & 0o077 == 0
+    cluster._temporary.cleanup()
+
+
+def test_without_any_short_folder_the_error_names_the_setting(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(cluster, "_SHORT_TEMPORARY", str(tmp_path / "missing"))
+    with pytest.raises(ConfigError, match="TMPDIR"):
+        cluster._private_temp_dir()
 
 
 def test_a_package_that_a_node_lacks_is_named_with_the_command():

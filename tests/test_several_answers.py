@@ -2,18 +2,24 @@
 
 import itertools
 import json
+import re
+import subprocess
+import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from reading_stage import read_stage
 from vitw_check.contents import check_answers
 from vitw_check.rows import check_conservation, check_rejects
+from whole_runs import small_config
 
 from vitw_ray.conversations import grouping
 from vitw_ray.conversations.inspection import inspect_input, lines
 from vitw_ray.conversations.shapes import SHAPES, parse, recognise_rows
 from vitw_ray.facts import oddities
+from vitw_ray.pipeline import run as run_pipeline
 
 MODELS = ("alpaca-7b", "falcon-40b", "gpt-4", "starchat")
 
@@ -193,6 +199,34 @@ def run(read, tmp_path):
     row = full(0)
     row["completions"][1]["response"] = row["completions"][2]["response"] = None
     return checked(read([row, full(1), full(2)]), tmp_path / "0")
+
+
+JOBS = Path(__file__).parents[1] / "jobs"
+
+
+@pytest.mark.ray
+def test_a_whole_run_states_the_answers_and_the_checker_agrees(tmp_path, local_ray):
+    rows = [full(n) for n in range(30)]
+    rows[7]["completions"][0]["response"] = ""
+    rows[8]["completions"] = []
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    inputs, output = [str(tmp_path / "chats.jsonl")], tmp_path / "out"
+    plan: list[str] = []
+    config = small_config(inputs, output, tmp_path / "secret")
+    result = run_pipeline(config, announce=plan.append)
+    assert "        each answer of a row is a conversation (1 file)" in plan
+    totals, (read, *_) = result["totals"], result["stages"]
+    assert (totals["rows_read"], totals["conversations"], totals["rejected"]) == (30, 115, 2)
+    assert read["details"]["further_answers"] == 87
+    page = (output / result["report"]).read_text()
+    assert "a conversation each: 87" in re.sub(r"\s+", " ", page)
+    done = subprocess.run(
+        [sys.executable, str(JOBS / "check.py"), str(output)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 CHECKS = (check_conservation, check_rejects, check_answers)

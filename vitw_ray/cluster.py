@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vitw_ray.config import Execution
-from vitw_ray.errors import MayPass, StageFailed, StorageFailed, VitwRayError
+from vitw_ray.errors import ConfigError, MayPass, StageFailed, StorageFailed, VitwRayError
 from vitw_ray.progress import log
 from vitw_ray.retries import may_pass
 
@@ -45,6 +45,9 @@ _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"
 
 _connection: Literal["joined", "started"] | None = None  # what `connect` did; None: nothing
 _temporary: tempfile.TemporaryDirectory[str] | None = None  # of the Ray that was started
+# Ray appends /session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store to a folder in it.
+_LONGEST_TEMPORARY = 24
+_SHORT_TEMPORARY = "/tmp"
 _unfinished: list[Generator[Unit, None, None]] = []  # rows of executions that somebody still reads
 
 
@@ -417,7 +420,18 @@ def _private_temp_dir() -> str:
     """A folder for Ray's logs and sockets, inside one that no other user can enter.
 
     Its path is short: Ray creates sockets in it, and the path of a socket has at most 107 bytes.
+
+    Raises:
+        ConfigError: neither the folder for temporary files nor `/tmp` will do.
     """
     global _temporary
-    _temporary = tempfile.TemporaryDirectory(prefix="vitw-", ignore_cleanup_errors=True)
+    folder = tempfile.gettempdir()
+    if len(os.fsencode(folder)) > _LONGEST_TEMPORARY:
+        if not os.access(_SHORT_TEMPORARY, os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"TMPDIR has more than {_LONGEST_TEMPORARY} bytes: too long for Ray's sockets",
+                "set TMPDIR to a folder with a shorter path",
+            )
+        folder = _SHORT_TEMPORARY
+    _temporary = tempfile.TemporaryDirectory(prefix="vitw-", dir=folder, ignore_cleanup_errors=True)
     return os.path.join(_temporary.name, "ray")  # noqa: PTH118  # Ray lets anybody write to this

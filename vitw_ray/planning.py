@@ -7,6 +7,7 @@ from typing import Any
 from vitw_ray import paper
 from vitw_ray.certified import standing
 from vitw_ray.config import ExtractionConfig, RunConfig
+from vitw_ray.conversations.shapes import SHAPES
 from vitw_ray.extraction.health import is_due, stored_check
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.inference.memory import LIBRARIES_GIB, actor_memory
@@ -95,6 +96,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         *([f"        {passed_over_line(setup.passed_over)}"] if setup.passed_over else []),
         *([f"        not read: {', '.join(setup.not_read)}"] if setup.not_read else []),
         f"rows    {_repeats(config)}",
+        *_divided(setup),
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         *_memory(config),
@@ -132,6 +134,13 @@ def _repeats(config: RunConfig) -> str:
         f"the latest of versions, and {kept[conversations.growing_histories]};"
         f" identical rows without an id {identical[conversations.identical_rows]}"
     )
+
+
+def _divided(setup: RunSetup) -> list[str]:
+    """That rows are counted otherwise than conversations, where the input has such rows."""
+    files = sum(bool(SHAPES[shape].several) for shape in setup.shapes.values())
+    of = "1 file" if files == 1 else f"{files} files"
+    return [f"        each answer of a row is a conversation ({of})"] if files else []
 
 
 def _memory(config: RunConfig) -> list[str]:

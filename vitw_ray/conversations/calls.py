@@ -1,5 +1,6 @@
 """Turns of rows that record calls of a model: what was sent, and what came back."""
 
+import re
 from typing import Any
 
 from vitw_ray.conversations.answers import with_answer
@@ -53,18 +54,24 @@ def batch(raw: Raw, repairs: Repairs) -> Told:
 
 
 def otel_span(raw: Raw, repairs: Repairs) -> Told:
-    """A span of OpenTelemetry's GenAI conventions: the messages that went in and came out."""
-    attributes = raw.get("attributes")
-    if isinstance(attributes, list):
-        pairs = [a for a in attributes if isinstance(a, dict) and isinstance(a.get("key"), str)]
-        attributes = {a["key"]: _otel_value(a.get("value")) for a in pairs}
-    if not isinstance(attributes, dict):
+    """A span of OpenTelemetry's GenAI conventions: the messages that went in and came out.
+
+    They are attributes of the span or of one of its events; in an older convention, each message
+    is an event.
+    """
+    attributes, events = _attributes(raw.get("attributes")), raw.get("events")
+    events = [e for e in events if isinstance(e, dict)] if isinstance(events, list) else []
+    of_events = [(event.get("name"), _attributes(event.get("attributes"))) for event in events]
+    if raw.get("attributes") is None and not of_events:
         raise RowRejected("messages_missing")
+    found = dict(attributes)
+    for _, more in of_events:
+        found = {**more, **found}
     turns: list[Turn] = []
-    for key in ("gen_ai.input.messages", "gen_ai.output.messages"):
-        messages = opened_json(attributes.get(key))
+    for keys in _MESSAGES:
+        messages = opened_json(next((found[key] for key in keys if found.get(key)), None))
         turns += read_turns(messages, repairs) if isinstance(messages, list) else []
-    turns = turns or [*_numbered(attributes, repairs)]
+    turns = turns or [*_numbered(attributes, repairs)] or [*_evented(of_events, repairs)]
     if not turns:
         raise RowRejected("messages_missing")
     names = ("gen_ai.response.model", "gen_ai.request.model")
@@ -76,12 +83,37 @@ def otel_span(raw: Raw, repairs: Repairs) -> Told:
     return Told(turns, fields={name: value for name, value in fields.items() if value is not None})
 
 
-def _otel_value(value: Any) -> Any:
-    return next(iter(value.values()), None) if isinstance(value, dict) else value
+_MESSAGES = (
+    ("gen_ai.input.messages", "gen_ai.prompt"),
+    ("gen_ai.output.messages", "gen_ai.completion"),
+)
+_MOST_WITHIN = 8  # ours: levels of lists and objects of an attribute; parts of a message have four
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Attributes by name, which OTLP writes as a list of keys and typed values."""
+    if isinstance(value, list):
+        pairs = [a for a in value if isinstance(a, dict) and isinstance(a.get("key"), str)]
+        return {a["key"]: _otel_value(a.get("value"), _MOST_WITHIN) for a in pairs}
+    return value if isinstance(value, dict) else {}
+
+
+def _otel_value(value: Any, levels: int) -> Any:
+    if not isinstance(value, dict) or not value or not levels:
+        return None if isinstance(value, dict) else value
+    ((kind, held),) = [*value.items()][:1]
+    within = held.get("values") if isinstance(held, dict) else None
+    within = within if isinstance(within, list) else []
+    if kind in ("arrayValue", "array_value"):
+        return [_otel_value(one, levels - 1) for one in within]
+    if kind in ("kvlistValue", "kvlist_value"):
+        pairs = [a for a in within if isinstance(a, dict) and isinstance(a.get("key"), str)]
+        return {a["key"]: _otel_value(a.get("value"), levels - 1) for a in pairs}
+    return held
 
 
 def _numbered(attributes: Raw, repairs: Repairs) -> list[Turn]:
-    """Messages of the older convention: `gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`."""
+    """Messages of an older convention: `gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`."""
     turns: list[Turn] = []
     for side in ("gen_ai.prompt", "gen_ai.completion"):
         number = 0
@@ -90,3 +122,22 @@ def _numbered(attributes: Raw, repairs: Repairs) -> list[Turn]:
             turns += read_turns([{"role": role, "content": content}], repairs)
             number += 1
     return turns
+
+
+def _evented(events: list[tuple[Any, dict[str, Any]]], repairs: Repairs) -> list[Turn]:
+    """Messages of an older convention: `gen_ai.user.message` with `content`, `gen_ai.choice`."""
+    turns: list[Turn] = []
+    for name, attributes in events:
+        name = name or attributes.get("event.name")
+        spoken = _EVENT.fullmatch(name) if isinstance(name, str) else None
+        if spoken is None:
+            continue
+        message = opened_json(attributes.get("message"))
+        message = message if isinstance(message, dict) else attributes
+        content = message.get("content")
+        role = spoken[1] or "assistant"
+        turns += read_turns([{"role": role, "content": content}], repairs) if content else []
+    return turns
+
+
+_EVENT = re.compile(r"gen_ai\.(?:(system|user|assistant|tool)\.message|choice)")

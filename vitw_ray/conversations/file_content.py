@@ -56,7 +56,7 @@ _OTHER = {
     b"7z\xbc\xaf": "a 7z archive (unpack it)",
     b"Rar!": "a RAR archive (unpack it)",
 }
-_READABLE = ("lines", "pages", "values", "array", "parquet", "csv", ARCHIVE)
+_READABLE = ("lines", "pages", "values", "spans", "array", "parquet", "csv", ARCHIVE)
 _JSON_NAME = re.compile(r"\.(jsonl?|ndjson)\b", re.IGNORECASE)
 _CSV_NAME = re.compile(r"\.[ct]sv\b", re.IGNORECASE)
 _HEADER_CELL = re.compile(r"\w[\w .:/-]{0,63}")
@@ -69,6 +69,7 @@ _OF_A_MESSAGE = {"role", "from", "sender", "author", "speaker", "human"}
 _OF_ITS_CONVERSATION = {"thread_id", "conversation_id", "conversationId", "chat_id", "session_id"}
 _OF_ITS_CONVERSATION |= {"message_tree_id"}
 _OF_A_ROW = {"id", "uuid", "conversation_id", "model", "title", "messages"}
+_TRACES = re.compile(rb'\{\s*"resource(?:S|_s)pans"\s*:\s*\[')
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -209,8 +210,10 @@ def _json_layout(text: bytes, whole: bool) -> str | tuple[str, int]:
     if text[:1] == b"[":
         first = _first_value(text[1:].lstrip(BLANK))
         return "values" if first and is_message(first[0]) else "array"
-    found = _first_value(text)
     line, newline, after = text.partition(b"\n")
+    if _TRACES.match(text):
+        return "spans@values" if newline and open_at_the_end(line) else "spans"
+    found = _first_value(text)
     if found is None:
         next_line = after.partition(b"\n")[0]
         cut_off = newline and open_at_the_end(line) and not _first_value(next_line)

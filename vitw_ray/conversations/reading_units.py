@@ -92,7 +92,7 @@ def _spans(number: int, file: SourceFile, shape: str) -> list[tuple[Span, int]]:
     joined = bool(SHAPES[shape].grouped_by)
     if content.layers or file.member or joined or file.size_bytes <= SPAN_BYTES:
         return whole
-    if content.layout in ("lines", "pages"):
+    if content.layout in ("lines", "pages", "spans"):
         starts = range(0, file.size_bytes, SPAN_BYTES)
         ends = [*starts[1:], None]
         return [

@@ -88,9 +88,10 @@ def read_json(
     Args:
         stream: the file.
         layout: `lines`, one value a line; `pages`, the same where each value holds a list of rows;
-            `values`, values that follow each other in any way; `array`, whose elements are rows;
+            `spans`, the same where each is an export of OpenTelemetry; `values`, values that follow
+            each other in any way; `spans@values`, such exports; `array`, whose elements are rows;
             or `array@N`, an array that starts at byte N of one object.
-        start: with `lines` and `pages`, read the lines that begin at this byte or later ...
+        start: with lines, read those that begin at this byte or later ...
         stop: ... and before this one.
 
     Raises:
@@ -107,6 +108,13 @@ def read_json(
             for piece in split(stream, 0, MAX_ROW_BYTES):
                 with _turn(piece):
                     yield from _rows_of(piece)
+        elif layout == "spans":
+            for row in _lines(stream, start, stop):
+                yield from _spans(row)
+        elif name == "spans":
+            for piece in split(stream, 0, MAX_ROW_BYTES):
+                with _turn(piece):
+                    yield from _spans(_row(piece))
         else:
             yield from _array(stream, int(offset or 0), inside=bool(offset))
     except Truncated:
@@ -206,6 +214,27 @@ def _page(row: Raw | Reject) -> Iterator[Raw | Reject]:
         return
     for element in lists[0]:
         yield element if isinstance(element, dict) else Reject("not_an_object")
+
+
+_LEVELS = (
+    ("resourceSpans", "resource_spans"),
+    ("scopeSpans", "scope_spans", "instrumentationLibrarySpans"),
+    ("spans",),
+)
+"""Lists within each other in an export of OpenTelemetry, from the outside."""
+
+
+def _spans(export: Raw | Reject) -> Iterator[Raw | Reject]:
+    """The spans of an export; what is none of its lists is a row as it is."""
+    rows: list[Any] = [export]
+    for names in _LEVELS:
+        within: list[Any] = []
+        for row in rows:
+            lists = [row[name] for name in names if name in row] if isinstance(row, dict) else []
+            within += lists[0] if lists and isinstance(lists[0], list) else [row]
+        rows = within
+    for row in rows:
+        yield row if isinstance(row, dict | Reject) else Reject("not_an_object")
 
 
 def _array(stream: io.BufferedIOBase, offset: int, inside: bool) -> Iterator[Raw | Reject]:

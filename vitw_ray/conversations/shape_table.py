@@ -283,12 +283,16 @@ TABLE = (  # most specific first
     ),
     Shape(
         "otel",
-        ("attributes:list spanId", "attributes:object spanId", "attributes:object span_id"),
+        tuple(
+            f"attributes:{form} {span}"
+            for form in ("list", "object")
+            for span in ("spanId", "span_id")
+        ),
         turns=calls.otel_span,
-        further_columns="attributes",
+        further_columns="attributes events",
         conversation_id="traceId trace_id",
-        created_at="startTimeUnixNano start_time startTime",
-        opened="attributes",
+        created_at="startTimeUnixNano start_time_unix_nano start_time startTime",
+        opened="attributes events",
     ),
     Shape(
         "vllm-log",
