@@ -73,6 +73,7 @@ def main(arguments: Sequence[str]) -> int:
         again=asked.again,
     )
     say(f"release {done.entry.number} of this run ({done.entry.kind}) lies in {done.address}")
+    say(done.told)
     say_json({"run": asked.run, "release": done.address, "kind": done.entry.kind, **done.spent})
     return 0
 

@@ -45,6 +45,8 @@ class Published:
     address: str
     entry: Spent
     spent: Mapping[str, float]
+    told: str
+    """What of the run it shows, in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,15 @@ def publish(
         key = _key(run, settings)
         if isinstance(settings, StrictSettings):
             entry, files = _strict(run, settings, key, budget_epsilon)
+            told = "what is in it, and how exact it is, says its README.md"
         else:
             threshold.refuse_low_thresholds(finished.config.labels)
-            files = _threshold(run, settings, key)
+            files, told = _threshold(run, settings, key)
             entry = spend(storage, key, settings, None, again)
         lease.check()
         address = to or storage.address(f"releases/{entry.kind}-{entry.number}")
         write_files(Storage(address), files)
-    return Published(address, entry, totals(read_ledger(storage)))
+    return Published(address, entry, totals(read_ledger(storage)), told)
 
 
 def _key(run: PublishedRun, settings: ReleaseSettings) -> str:
@@ -163,7 +166,9 @@ def _strict(
     return entry, _finish(files, about)
 
 
-def _threshold(run: PublishedRun, settings: ThresholdSettings, key: str) -> dict[str, bytes]:
+def _threshold(
+    run: PublishedRun, settings: ThresholdSettings, key: str
+) -> tuple[dict[str, bytes], str]:
     base = settings.round_to
     read = {
         name: read_table(run.storage, run.tables[name].public)
@@ -173,6 +178,7 @@ def _threshold(run: PublishedRun, settings: ThresholdSettings, key: str) -> dict
     found = bounded(run, read["labels"], settings.account_conversations)
     noise = keyed_noise(run.keyed, key)
     labels = threshold.rounded_labels(found, base, thresholds, noise)
+    told = threshold.what_is_shown(read["labels"], labels, thresholds)
     tables = {"labels": labels, "taxonomy": renamed(read["taxonomy"], labels)}
     frequencies, tree = values_frequencies(tables), values_tree(tables)
     names = {
@@ -204,7 +210,7 @@ def _threshold(run: PublishedRun, settings: ThresholdSettings, key: str) -> dict
         _table_file("labels", counted, "a value with its rounded counts"),
         _table_file("response_types", types, "a response type with its rounded count"),
     ]
-    return _finish(files, about)
+    return _finish(files, about), told
 
 
 def _finish(files: Sequence[_File], about: dict[str, Any]) -> dict[str, bytes]:
