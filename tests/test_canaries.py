@@ -27,7 +27,7 @@ from vitw_ray.release.attacks.attack import attack
 from vitw_ray.release.attacks.canaries import Search, make_canaries, search_files
 
 SECRETS = [canary.text for canary in make_canaries(1000)]
-FEW = SECRETS[:240]
+FEW = SECRETS[:80]
 ROOT = Path(__file__).resolve().parents[1]
 ENCODE = {
     "plain": str,
@@ -140,13 +140,13 @@ def test_secrets_stay_private_when_answers_fail_and_the_driver_is_killed(tmp_pat
     pytest.importorskip("openai")
     base = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
     rows = [planted(secret, n, base) for n, secret in enumerate(FEW)]
-    rows += [planted("nothing to hide", 5000 + n, base) for n in range(60)]
+    rows += [planted("nothing to hide", 5000 + n, base) for n in range(40)]
     source = tmp_path / "chats.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{" + FEW[0])
     output = tmp_path / "run"
 
     def slow(body):
-        time.sleep(0.05)
+        time.sleep(0.1)  # leaves time for the kill
         return hostile(body)
 
     with chat_server(slow) as (_, url):
@@ -155,7 +155,7 @@ def test_secrets_stay_private_when_answers_fail_and_the_driver_is_killed(tmp_pat
             *("--extractor", "openai", "--server-url", url, "--model", "served"),
             *("--questions", "one_pass", "--reader-check", "off", "--max-error-share", "0.6"),
             *("--embedder", "hashing", "--min-conversations", "15", "--min-accounts", "5"),
-            *("--unit-rows", "40", "--segment-rows", "10", "--rows-per-part", "40"),
+            *("--unit-rows", "20", "--segment-rows", "5", "--rows-per-part", "200"),
         ]
         environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
         environment.pop("RAY_ADDRESS", None)
@@ -173,9 +173,9 @@ def test_secrets_stay_private_when_answers_fail_and_the_driver_is_killed(tmp_pat
                 )
             try:
                 if killed:
-                    wait_for_segments(output, 3, job, seconds=300)
+                    wait_for_segments(output, 2, job, seconds=300)
                 else:
-                    assert job.wait(timeout=400) == 0, log.read_text()[-3000:]
+                    assert job.wait(timeout=600) == 0, log.read_text()[-3000:]
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(job.pid, signal.SIGKILL)
