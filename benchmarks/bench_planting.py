@@ -21,7 +21,8 @@ from vitw_ray.keys import Keyed
 from vitw_ray.publishing.bounded import bounded_counts, keyed_noise
 from vitw_ray.records import LABELS
 from vitw_ray.release.settings import ThresholdSettings
-from vitw_ray.release.strict.measure import Bounds, measure
+from vitw_ray.release.strict.bounds import Bounds
+from vitw_ray.release.strict.measure import measure
 from vitw_ray.release.strict.noise import Budget, ExactNoise, rho_of
 from vitw_ray.release.strict.population import Population
 from vitw_ray.release.threshold import rounded_labels

@@ -7,7 +7,7 @@ import pytest
 
 from vitw_ray.evaluation.audit_population import alone, audit_population
 from vitw_ray.release.strict import measure, names
-from vitw_ray.release.strict.measure import Bounds
+from vitw_ray.release.strict.bounds import Bounds, choose_bounds
 from vitw_ray.release.strict.noise import Budget, ExactNoise, rho_of
 
 EPSILON, DELTA = 1.0, 1e-3
@@ -32,8 +32,8 @@ class BareTotal(Budget):
         return counts if counts.size == 1 else noisy
 
 
-def drawing(rho=None, noise=None, budget=Budget, patch=None):
-    """A release of the audit's populations, with something exchanged."""
+def drawing(rho=None, noise=None, budget=Budget, patch=None, chosen=False):
+    """A release of the audit's populations, with something exchanged; `chosen`: its bounds."""
     rho = rho or rho_of(EPSILON, DELTA / 2)
     noise = noise or ExactNoise()
 
@@ -41,7 +41,9 @@ def drawing(rho=None, noise=None, budget=Budget, patch=None):
         with pytest.MonkeyPatch.context() as patched:
             for target, name, value in patch or ():
                 patched.setattr(target, name, value)
-            return measure.measure(POPULATIONS[there], BOUNDS, budget(rho, noise))
+            people, pays = POPULATIONS[there], budget(rho, noise)
+            bounds = choose_bounds(people, None, 4, DELTA / 2, pays) if chosen else BOUNDS
+            return measure.measure(people, bounds, pays)
 
     return release
 

@@ -203,6 +203,20 @@ def test_a_label_of_too_few_accounts_is_not_released_whatever_the_table_says():
     assert kept["label"].to_pylist() == ["care"]
 
 
+def test_what_a_release_leaves_out_is_told_and_an_empty_one_is_refused():
+    found, thresholds = labels_table({"care": 60, "wit": 20}, 100), LabelsConfig(**RAISED)
+    told = threshold.what_is_shown(found, found.slice(0, 1), thresholds)
+    assert told.startswith("1 of the run's 2 labels are in it: each has about 51 conversations")
+    with pytest.raises(ConfigError, match="of this run's 2 labels none has"):
+        threshold.what_is_shown(found, found.slice(0, 0), thresholds)
+
+
+def test_a_run_of_low_thresholds_is_told_all_flags_at_once():
+    with pytest.raises(ConfigError) as raised:
+        threshold.refuse_low_thresholds(LabelsConfig(min_conversations=3, min_accounts=1))
+    assert "--min-conversations 15 --min-accounts 5" in raised.value.fix
+
+
 def test_one_account_with_ten_thousand_conversations_counts_as_the_bound_says():
     values = Pairs(np.arange(10_060), np.r_[np.zeros(10_000), np.ones(60)].astype(int), *NAMED)
     accounts = np.r_[np.zeros(10_000, int), np.arange(1, 61)]

@@ -16,6 +16,12 @@ def test_the_release_stays_within_its_epsilon():
     assert found.only <= DELTA
 
 
+def test_the_release_that_chooses_its_bounds_stays_within_its_epsilon():
+    found = audit(drawing(chosen=True), RUNS, DELTA)
+    assert found.epsilon <= EPSILON
+    assert found.only <= DELTA
+
+
 @pytest.mark.parametrize("leak", LEAKS)
 def test_a_planted_leak_is_found(leak):
     assert audit(drawing(**LEAKS[leak]), RUNS, DELTA).epsilon > EPSILON
@@ -30,4 +36,5 @@ def test_a_threshold_that_is_one_account_too_low_is_found():
 
 @pytest.mark.slow
 def test_more_runs_still_show_no_loss_above_epsilon():
-    assert audit(drawing(), SLOW_RUNS, DELTA).epsilon <= EPSILON
+    for chosen in (False, True):
+        assert audit(drawing(chosen=chosen), SLOW_RUNS // 2, DELTA).epsilon <= EPSILON

@@ -10,8 +10,15 @@ from scipy.stats import norm
 
 from vitw_ray.evaluation.audit_population import NAMES, audit_population, hashes
 from vitw_ray.release.strict import measure, names, noise, tables
+from vitw_ray.release.strict.bounds import (
+    AI,
+    SPLIT,
+    TASKS,
+    Bounds,
+    accounts_counted,
+    choose_bounds,
+)
 from vitw_ray.release.strict.committed import from_json, to_json
-from vitw_ray.release.strict.measure import AI, SPLIT, TASKS, Bounds
 from vitw_ray.release.strict.noise import Budget, ExactNoise
 from vitw_ray.release.strict.population import (
     Pairs,
@@ -118,11 +125,37 @@ def test_one_account_changes_counts_by_their_sensitivity_at_most(held):
 
 def test_the_measurements_spend_the_budget_and_no_more():
     budget = Budget(0.02, NoNoise())
-    measure.measure(audit_population(True), BOUNDS, budget)
+    population = audit_population(True)
+    measure.measure(population, choose_bounds(population, None, None, 1e-3, budget), budget)
     assert math.fsum(budget.spent) == pytest.approx(1)
     assert math.fsum(SPLIT.values()) == pytest.approx(1)
     with pytest.raises(ValueError, match="budget"):
         budget.measure(np.zeros(1, np.int64), 1.0, 0.01)
+
+
+@given(conversations)
+def test_one_account_changes_the_numbers_that_choose_the_bounds_by_one_each(held):
+    before, after = (accounts_counted(one) for one in (people(held), without(people(held), 0)))
+    assert set((before - after).tolist()) <= {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "chosen"),
+    [
+        ([1] * 9, (None, None), (1, 12)),
+        ([1] * 9 + [40], (None, None), (1, 12)),  # one account with many changes nothing
+        ([1, 1, 1, 2], (None, None), (3, 24)),
+        ([1, 1, 1, 2], (None, 8), (3, 8)),
+        ([3] * 9, (1, None), (1, 12)),
+        ([1] * 9, (30, None), (30, 30)),
+    ],
+)
+def test_more_conversations_count_where_enough_accounts_have_several(held, asked, chosen):
+    each = [(account, {0}) for account, times in enumerate(held) for _ in range(times)]
+    budget = Budget(0.02, NoNoise())
+    bounds = choose_bounds(people(each), *asked, 1e-3, budget)
+    assert (bounds.conversations, bounds.pairs) == chosen
+    assert budget.spent == ([SPLIT["bounds"]] if asked[0] is None else [])
 
 
 def test_rho_is_the_most_that_epsilon_and_delta_allow():

@@ -42,10 +42,11 @@ class Arguments:
     delta: float | None = None
     """strict: probability that the loss is larger (default: 1e-6)."""
     account_conversations: int | None = None
-    """Conversations that one account contributes at most (default: threshold 3, strict 1)."""
+    """Conversations that one account contributes at most (default: threshold 3; strict 1,
+    or 3 where many accounts have several)."""
     account_pairs: int | None = None
     """strict: (conversation, value) pairs of each facet that one account contributes at most
-    (default: 12)."""
+    (default: 12, or 24 where several conversations of an account count)."""
     unknown_accounts: UnknownAccounts | None = None
     """strict: own counts a conversation without account as an account of its own (default:
     refuse)."""
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str]) -> int:
         again=asked.again,
     )
     say(f"release {done.entry.number} of this run ({done.entry.kind}) lies in {done.address}")
+    say(done.told)
     say_json({"run": asked.run, "release": done.address, "kind": done.entry.kind, **done.spent})
     return 0
 

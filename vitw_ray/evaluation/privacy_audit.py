@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from vitw_ray.evaluation.audit_population import COMMON, ONLY
-from vitw_ray.release.strict.measure import AI, Findings
+from vitw_ray.release.strict.bounds import AI
+from vitw_ray.release.strict.measure import Findings
 
 CONFIDENCE = 0.9999  # ours: of the whole audit; a right release fails once in 10,000
 CUTS = 20  # ours: thresholds that are tried for a statistic

@@ -13,7 +13,8 @@ from vitw_ray.finished_run import FinishedRun
 from vitw_ray.keys import Keyed
 from vitw_ray.release.settings import ReleaseSettings, kind_of
 from vitw_ray.release.strict import tables as strict_tables
-from vitw_ray.release.strict.measure import AI, HEAD, Findings
+from vitw_ray.release.strict.bounds import AI
+from vitw_ray.release.strict.measure import HEAD, Findings
 from vitw_ray.run_folder import TableRef, read_part
 from vitw_ray.storage import Storage
 from vitw_ray.versions import versions

@@ -26,8 +26,9 @@ from vitw_ray.release.files import complete, parquet, write_files
 from vitw_ray.release.ledger import FOLDER, Spent, read_ledger, spend, totals
 from vitw_ray.release.settings import ReleaseSettings, StrictSettings, ThresholdSettings
 from vitw_ray.release.strict import tables as strict_tables
+from vitw_ray.release.strict.bounds import choose_bounds
 from vitw_ray.release.strict.committed import from_json, to_json
-from vitw_ray.release.strict.measure import Bounds, measure
+from vitw_ray.release.strict.measure import measure
 from vitw_ray.release.strict.noise import Budget, ExactNoise, rho_of
 from vitw_ray.release.tables import FREQUENCIES_COLUMNS, csv_text, values_frequencies, values_tree
 from vitw_ray.run_folder import read_part, read_table, tables_of
@@ -44,6 +45,8 @@ class Published:
     address: str
     entry: Spent
     spent: Mapping[str, float]
+    told: str
+    """What of the run it shows, in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +93,15 @@ def publish(
         key = _key(run, settings)
         if isinstance(settings, StrictSettings):
             entry, files = _strict(run, settings, key, budget_epsilon)
+            told = "what is in it, and how exact it is, says its README.md"
         else:
             threshold.refuse_low_thresholds(finished.config.labels)
-            files = _threshold(run, settings, key)
+            files, told = _threshold(run, settings, key)
             entry = spend(storage, key, settings, None, again)
         lease.check()
         address = to or storage.address(f"releases/{entry.kind}-{entry.number}")
         write_files(Storage(address), files)
-    return Published(address, entry, totals(read_ledger(storage)))
+    return Published(address, entry, totals(read_ledger(storage)), told)
 
 
 def _key(run: PublishedRun, settings: ReleaseSettings) -> str:
@@ -132,13 +136,18 @@ def _strict(
         # half of delta for names of a single account, half for the conversion to epsilon
         budget = Budget(rho_of(settings.epsilon, settings.delta / 2), ExactNoise())
         entry = spend(run.storage, key, settings, budget_epsilon, again=False)
-        bounds = Bounds(settings.account_conversations, settings.account_pairs, settings.delta / 2)
+        asked = settings.account_conversations, settings.account_pairs
+        bounds = choose_bounds(people, *asked, settings.delta / 2, budget)
         run.storage.create(place, to_json(measure(people, bounds, budget)))
     entry = spend(run.storage, key, settings, budget_epsilon, again=False)
     found = from_json(run.storage.read(place))
     so_far = [one for one in read_ledger(run.storage) if one.number <= entry.number]
     about = about_release(run, settings, found.conversations)
     about |= {"spent": totals(so_far), "utility": utility(found)}
+    about["bounds_chosen"] = settings.account_conversations is None
+    about["settings"] |= {
+        name: getattr(found, name) for name in ("account_conversations", "account_pairs")
+    }
     frequencies = strict_tables.frequencies_rows(found)
     labels = strict_tables.labels_table(found)
     types = strict_tables.types_table(found)
@@ -157,7 +166,9 @@ def _strict(
     return entry, _finish(files, about)
 
 
-def _threshold(run: PublishedRun, settings: ThresholdSettings, key: str) -> dict[str, bytes]:
+def _threshold(
+    run: PublishedRun, settings: ThresholdSettings, key: str
+) -> tuple[dict[str, bytes], str]:
     base = settings.round_to
     read = {
         name: read_table(run.storage, run.tables[name].public)
@@ -167,6 +178,7 @@ def _threshold(run: PublishedRun, settings: ThresholdSettings, key: str) -> dict
     found = bounded(run, read["labels"], settings.account_conversations)
     noise = keyed_noise(run.keyed, key)
     labels = threshold.rounded_labels(found, base, thresholds, noise)
+    told = threshold.what_is_shown(read["labels"], labels, thresholds)
     tables = {"labels": labels, "taxonomy": renamed(read["taxonomy"], labels)}
     frequencies, tree = values_frequencies(tables), values_tree(tables)
     names = {
@@ -198,7 +210,7 @@ def _threshold(run: PublishedRun, settings: ThresholdSettings, key: str) -> dict
         _table_file("labels", counted, "a value with its rounded counts"),
         _table_file("response_types", types, "a response type with its rounded count"),
     ]
-    return _finish(files, about)
+    return _finish(files, about), told
 
 
 def _finish(files: Sequence[_File], about: dict[str, Any]) -> dict[str, bytes]:

@@ -33,10 +33,11 @@ class StrictSettings:
     """Privacy loss of the release."""
     delta: float = 1e-6
     """Probability that the loss is larger."""
-    account_conversations: int = 1
-    """Conversations that one account contributes at most."""
-    account_pairs: int = 12
-    """(conversation, value) pairs that one account contributes at most, of each facet."""
+    account_conversations: int | None = None
+    """Conversations that one account contributes at most; None: 1 or 3, by a noisy count."""
+    account_pairs: int | None = None
+    """(conversation, value) pairs that one account contributes at most, of each facet; None: 12
+    where it contributes one conversation, 24 where it contributes several."""
     unknown_accounts: UnknownAccounts = "refuse"
     """own: a conversation without account counts as an account of its own."""
 
@@ -44,8 +45,11 @@ class StrictSettings:
         """Reject invalid values, naming the field."""
         between("epsilon", self.epsilon, 0.01, 20.0)
         between("delta", self.delta, 1e-12, 1e-3)
-        between("account_conversations", self.account_conversations, 1, MOST_OF_ACCOUNT)
-        between("account_pairs", self.account_pairs, self.account_conversations, 1000)
+        conversations = self.account_conversations or 1
+        if self.account_conversations is not None:
+            between("account_conversations", self.account_conversations, 1, MOST_OF_ACCOUNT)
+        if self.account_pairs is not None:
+            between("account_pairs", self.account_pairs, conversations, 1000)
 
 
 ReleaseSettings: TypeAlias = ThresholdSettings | StrictSettings

@@ -43,17 +43,37 @@ def refuse_low_thresholds(labels: LabelsConfig) -> None:
     Raises:
         ConfigError: a threshold is lower.
     """
-    for name, least in (
+    floor = (
         ("min_conversations", paper.MIN_CONVERSATIONS),
         ("min_accounts", paper.MIN_ACCOUNTS),
-    ):
-        if getattr(labels, name) < least:
-            flag = f"--{name.replace('_', '-')}"
-            raise ConfigError(
-                f"the run was made with {flag} {getattr(labels, name)}, and a release needs"
-                f" {least} or more",
-                f"run again with {flag} {least}: what was read is kept",
-            )
+    )
+    low = [(name, least) for name, least in floor if getattr(labels, name) < least]
+    if low:
+        flags = {name: f"--{name.replace('_', '-')}" for name, _ in low}
+        made = " ".join(f"{flags[name]} {getattr(labels, name)}" for name, _ in low)
+        needed = " ".join(f"{flags[name]} {least}" for name, least in low)
+        raise ConfigError(
+            f"the run was made with {made}, and a release needs {needed} or more",
+            f"run again with {needed}: what was read is kept",
+        )
+
+
+def what_is_shown(of_run: pa.Table, released: pa.Table, thresholds: LabelsConfig) -> str:
+    """How many of a run's values are in a release, and why not the others.
+
+    Raises:
+        ConfigError: none is.
+    """
+    found, left = of_run.filter(pc.field("kept")).num_rows, released.num_rows
+    least = f"about {lowest(thresholds):.0f} conversations"
+    reason = "counts have noise, so that planted conversations do not show what others hold"
+    if not left:
+        raise ConfigError(
+            f"a threshold release shows labels of {least} or more ({reason}); of this run's"
+            f" {found} labels none has as many",
+            "read more conversations; report.html shows a small run to those who may read it all",
+        )
+    return f"{left} of the run's {found} labels are in it: each has {least} or more ({reason})"
 
 
 def rounded(counts: Integers, base: int) -> Integers:

@@ -10,6 +10,8 @@ from vitw_ray.release.strict.measure import Crossed, Findings, Measured
 def to_json(found: Findings) -> bytes:
     """Findings as bytes."""
     content = {
+        "account_conversations": found.account_conversations,
+        "account_pairs": found.account_pairs,
         "conversations": found.conversations,
         "conversations_scale": found.conversations_scale,
         "facets": {facet: _plain(measured) for facet, measured in found.facets.items()},
@@ -37,6 +39,8 @@ def from_json(content: bytes) -> Findings:
         counts = np.array(one["counts"], np.int64).reshape(len(rows.names), len(columns.names))
         crossed[name] = Crossed(rows, columns, counts, one["scale"])
     return Findings(
+        read["account_conversations"],
+        read["account_pairs"],
         read["conversations"],
         read["conversations_scale"],
         {facet: _measured(one) for facet, one in read["facets"].items()},

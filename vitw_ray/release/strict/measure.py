@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.release.strict.bounds import AI, SPLIT, TASKS, Bounds
 from vitw_ray.release.strict.names import Selected, select
 from vitw_ray.release.strict.noise import Budget
 from vitw_ray.release.strict.population import (
@@ -26,42 +27,8 @@ from vitw_ray.release.strict.population import (
     bound_pairs,
 )
 
-AI, HUMAN, TASKS = "ai_values", "human_values", "tasks"
-SPLIT: Mapping[str, float] = {  # ours: see docs/releasing.md
-    "names ai_values": 0.08,
-    "names human_values": 0.03,
-    "names tasks": 0.02,
-    "conversations": 0.09,
-    "head": 0.33,
-    "counts ai_values": 0.31,
-    "counts human_values": 0.06,
-    "counts tasks": 0.02,
-    "response_types": 0.02,
-    "ai_values x response_types": 0.02,
-    "ai_values x tasks": 0.02,
-}
 HEAD = 5  # ours: AI values with a measurement of their own; more would cost more than they gain
 COARSE = 20  # ours: AI values and tasks in associations; the budget is too small for rarer ones
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What one account contributes at most, and the probability left to names of one account."""
-
-    conversations: int
-    pairs: int
-    delta: float
-
-    def of(self, facet: str) -> int:
-        """Pairs of a facet that one account contributes at most; a conversation has one task."""
-        return self.conversations if facet == TASKS else self.pairs
-
-    def norm(self, facet: str) -> float:
-        """Most that one account changes the counts of a facet's names, in the Euclidean norm.
-
-        All of its pairs may be of the same few names, each in all of its conversations.
-        """
-        return (self.conversations * self.of(facet)) ** 0.5
 
 
 @dataclass(frozen=True)
@@ -87,6 +54,8 @@ class Crossed:
 class Findings:
     """All that a strict release says."""
 
+    account_conversations: int
+    account_pairs: int
     conversations: int
     conversations_scale: float
     facets: Mapping[str, Measured]
@@ -120,6 +89,8 @@ def measure(population: Population, bounds: Bounds, budget: Budget) -> Findings:
         kept[facet], facets[facet] = _by_count(kept[facet], facets[facet])
     types = _types(bounded, budget, k)
     return Findings(
+        k,
+        bounds.pairs,
         max(total, 0),
         total_scale,
         facets,

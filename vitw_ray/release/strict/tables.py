@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vitw_ray.release.strict.measure import AI, TASKS, Crossed, Findings, Measured
+from vitw_ray.release.strict.bounds import AI, TASKS
+from vitw_ray.release.strict.measure import Crossed, Findings, Measured
 
 LABELS = pa.schema(
     [
