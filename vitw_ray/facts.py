@@ -90,7 +90,8 @@ class RunFacts:
     which conversations the reader did not get to see; empty if it has read all. `intake`: what was
     odd in the input, in sentences. `answers_repaired`: what was odd in answers and left out.
     `half_split`: by column facet, how many of the strongest pairs of one half of the accounts
-    (`listed`) are among those of the other (`in_both`).
+    (`listed`) are among those of the other (`in_both`); of `models`, how many of the surest
+    differences between assistants.
     """
 
     title: str
