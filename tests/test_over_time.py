@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vitw_ray.report import sections
-from vitw_ray.statistics.cell_accounts import CellAccounts
+from vitw_ray.statistics.cell_accounts import CellAccounts, People
 from vitw_ray.statistics.contingency import (
     Axis,
     CodedFacet,
@@ -32,7 +32,7 @@ def table_of(facet, rates, shown=SHOWN, rows=6_000, accounts=None):
     people = None
     if accounts is not None:
         of_period = CodedFacet(np.arange(rows), shown[period].astype(np.int32), PERIODS)
-        people = CellAccounts.of_pairs(LEAST, values, of_period, accounts(rows))
+        people = CellAccounts.of_pairs(LEAST, values, of_period, People.of(accounts(rows)))
     label = Axis(facet, [f"value {n}" for n in range(len(rates))])
     table = variation_over_time(
         whole, GroupCounts.of(values, groups, rows), STRATA, shown, label, LEAST, people

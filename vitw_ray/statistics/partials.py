@@ -102,7 +102,7 @@ def accounts_of(name: str) -> str:
 
 def _accounts(block: ConversationBlock) -> Partial:
     """The accounts of the cells that are published, by the name of the matrix."""
-    most, people = block.vocabulary.thresholds.min_accounts, block.accounts
+    most, people = block.vocabulary.thresholds.min_accounts, block.people
     kind, task, human, explicit = block.response_type, block.task, block.human, block.ai_explicit
     pairs = {
         "types x models": (kind, block.model),
