@@ -11,8 +11,9 @@ from test_analyze import VOCABULARY, tables
 
 from vitw_ray.config import LabelsConfig
 from vitw_ray.facets import RESPONSE_TYPES
+from vitw_ray.statistics import cell_accounts
 from vitw_ray.statistics.block import ConversationBlock
-from vitw_ray.statistics.cell_accounts import UNKNOWN, CellAccounts
+from vitw_ray.statistics.cell_accounts import UNKNOWN, CellAccounts, People
 from vitw_ray.statistics.contingency import CodedFacet, deduplicate
 from vitw_ray.statistics.partials import add, count_block
 from vitw_ray.statistics.tables import compute
@@ -32,7 +33,10 @@ def test_cells_with_enough_accounts_are_those_that_a_set_would_count(some, other
     total = of(some).add(of(others))
     assert total.few(5).tolist() == few
     assert total.few_of(np.arange(5)).tolist() == few
-    assert np.bincount(total.cells, minlength=5).max(initial=0) <= 3
+    assert np.bincount(total.cells, minlength=5).max(initial=0) < 3
+    at_once = of(some + others)
+    for name in ("full", "cells", "accounts"):
+        assert getattr(total, name).tolist() == getattr(at_once, name).tolist()
 
 
 def conversations(accounts, number, **row):
@@ -95,22 +99,31 @@ def test_cells_of_one_account_are_in_no_table(accounts):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_pairs_of_a_block_are_those_that_two_columns_sorted_one_by_one_give(seed):
+def test_pairs_of_a_block_are_those_that_two_columns_sorted_one_by_one_give(seed, monkeypatch):
+    monkeypatch.setattr(cell_accounts, "FIRST_ROWS", 1 + seed * 15)
+    monkeypatch.setattr(cell_accounts, "MOST_FLAGS", 0 if seed % 4 == 3 else 1 << 20)
     made = np.random.default_rng(seed)
     n, most = 200, int(made.integers(1, 6))
     a, b = (
         CodedFacet(*deduplicate(made.integers(0, n, 500), made.integers(0, size, 500)), size)
         for size in (7, 12)
     )
+    if seed % 2:  # a column of one code per conversation takes another way
+        first = np.concatenate([[True], b.rows[1:] != b.rows[:-1]])
+        b = CodedFacet(b.rows[first], b.codes[first], b.size)
     accounts = made.choice(np.append(made.integers(0, 1 << 62, 30), UNKNOWN), n)
     held = [(r, c, d) for r, c in zip(a.rows, a.codes, strict=True) for d in b.codes[b.rows == r]]
     cells = np.array([c * 12 + d for _, c, d in held], np.int64)
     plain = CellAccounts.of(most, cells, accounts[[r for r, _, _ in held]])
-    found = CellAccounts.of_pairs(most, a, b, accounts)
+    found = CellAccounts.of_pairs(most, a, b, People.of(accounts))
+    assert found.full.tolist() == plain.full.tolist()
     assert found.cells.tolist() == plain.cells.tolist()
     assert found.accounts.tolist() == plain.accounts.tolist()
-    rising = CellAccounts.of_pairs(most, a, a, accounts, rising=True)
-    whole = CellAccounts.of_pairs(most, a, a, accounts)
+    rising = CellAccounts.of_pairs(most, a, a, People.of(accounts), rising=True)
+    whole = CellAccounts.of_pairs(most, a, a, People.of(accounts))
     upper = whole.cells // 7 < whole.cells % 7
+    assert rising.full.tolist() == [n for n in whole.full.tolist() if n // 7 < n % 7]
+    turned = CellAccounts.of_pairs(most, b, a, People.of(accounts))
+    assert turned.full.tolist() == sorted(n % 12 * 7 + n // 12 for n in plain.full.tolist())
     assert rising.cells.tolist() == whole.cells[upper].tolist()
     assert rising.accounts.tolist() == whole.accounts[upper].tolist()

@@ -311,7 +311,8 @@ def test_the_order_of_the_file_does_not_matter(tmp_path, tables):
 
 
 def test_the_columns_that_workers_send_are_those_of_a_block():
-    assert set(reviewed_rows(extractions(DRAWN[:3]), ["c0001"]).column_names) == set(COLUMNS)
+    sent = reviewed_rows(extractions(DRAWN[:3]), ["c0001"]).column_names
+    assert set(sent) == {*COLUMNS, "confidence"}
 
 
 def test_the_page_lists_differences_that_remain_and_no_others(tables):

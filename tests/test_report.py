@@ -579,3 +579,13 @@ def test_a_hidden_share_of_an_assistant_is_no_share_of_0():
     where = [one.name for one in hidden.columns].index(column)
     assert "too few to show" in bars[where]
     assert all("svg" in bar for n, bar in enumerate(bars) if n != where)
+
+
+def test_the_page_says_how_many_differences_come_again_in_two_halves():
+    halves = {"models": {"listed": 20, "in_both": 17}, "tasks": {"listed": 12, "in_both": 9}}
+    page = render(fake_tables(), run_facts(half_split=halves))
+    assert "17 of the 20 surest differences are the same in both" in page
+    assert "9 of 12 with a task" in page
+    assert "with a model" not in page
+    nothing = {"models": {"listed": 0, "in_both": 0}}
+    assert "surest differences" not in render(fake_tables(), run_facts(half_split=nothing))

@@ -90,7 +90,9 @@ class RunFacts:
     which conversations the reader did not get to see; empty if it has read all. `intake`: what was
     odd in the input, in sentences. `answers_repaired`: what was odd in answers and left out.
     `half_split`: by column facet, how many of the strongest pairs of one half of the accounts
-    (`listed`) are among those of the other (`in_both`).
+    (`listed`) are among those of the other (`in_both`); of `models`, how many of the surest
+    differences between assistants. `confidence`: how often the reader was right in the reviewed
+    conversations, by its confidence.
     """
 
     title: str
@@ -111,6 +113,7 @@ class RunFacts:
     answers_repaired: Mapping[str, int] = field(default_factory=dict)
     screen: str = ""
     half_split: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    confidence: tuple[Mapping[str, Any], ...] = ()
     making: Making = Making()
 
     @property
@@ -122,6 +125,7 @@ class RunFacts:
 def run_facts(context: StageContext) -> RunFacts:
     """What the manifests say of the run so far."""
     extracted = context.manifests["extractions"]
+    counted = context.manifests["statistics"]["details"]
     details, labels = extracted["details"], context.manifests["labels"]["details"]
     config = context.config
     kind = EXTRACTORS[config.extraction.extractor]
@@ -149,7 +153,8 @@ def run_facts(context: StageContext) -> RunFacts:
         versions=versions(),
         intake=tuple(oddities(context.manifests["conversations"]["details"])),
         answers_repaired=details.get("repaired", {}),
-        half_split=context.manifests["statistics"]["details"].get("half_split", {}),
+        half_split=counted.get("half_split", {}),
+        confidence=tuple(counted.get("confidence", ())),
         making=_making(context),
     )
 

@@ -1,14 +1,13 @@
 """Models compared, and periods in their place: shares and differences, counted again."""
 
 from collections import Counter, defaultdict
-from datetime import datetime
 from itertools import combinations
 from typing import Any
 
 from .intervals import newcombe
 from .problems import Problems, differ, off
 from .reading import Row
-from .recounting import CheckedRun
+from .recounting import CheckedRun, period_of
 
 MOST_MODELS = 50  # beyond, only the largest are compared
 KEY = ("groups", "model_a", "model_b", "facet", "label", "matched_on")
@@ -28,7 +27,7 @@ class Tallies:
         period = run.setting("statistics", "period")
         for row in run.subjective():
             members = members_of(run, row)
-            for kind, group in (("models", row["model"]), ("periods", named(row, period))):
+            for kind, group in (("models", row["model"]), ("periods", period_of(row, period))):
                 if group is not None:
                     self.sizes[kind, group][row["cluster"]] += 1
                     cells = [(kind, group), *((kind, group, member) for member in members)]
@@ -113,17 +112,6 @@ def members_of(run: CheckedRun, row: Row) -> set[Member]:
     for label in run.members(row, "ai_values"):
         found |= {("ai_values", name) for name in run.above.get(("ai_values", label), ())}
     return found
-
-
-def named(row: Row, period: str) -> str | None:
-    """The day, week or month of a conversation."""
-    moment: datetime | None = row["created_at"]
-    if moment is None:
-        return None
-    if period == "week":
-        year, week, _ = moment.isocalendar()
-        return f"{year}-W{week:02d}"
-    return moment.date().isoformat()[: 10 if period == "day" else 7]
 
 
 def turned(where: str, row: Row, apart: dict[tuple, float]) -> Problems:

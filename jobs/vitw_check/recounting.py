@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 from .accounts import CellAccounts
@@ -115,6 +116,9 @@ class CheckedRun(RunFolder):
             return row["values"][facet] & self.kept[facet]
         if facet == "any_human_value":
             return {"stated" if row["written"]["human_values"] else "none"}
+        if facet == "periods":
+            name = period_of(row, self.setting("statistics", "period"))
+            return set() if name is None else {name}
         name = row["cluster" if facet == "tasks" else facet.removesuffix("s")]
         return set() if name is None else {name}
 
@@ -133,6 +137,10 @@ class Grid:
         n = self.both[cell]
         return run.is_small(n) or (n > 0 and self.accounts.few(cell))
 
+    def is_rare(self, run: CheckedRun, category: tuple[str, str]) -> bool:
+        """Whether a period is of too few conversations or accounts to be public."""
+        return run.is_small(self.one[category]) or self.accounts.few(category)
+
     @staticmethod
     def of(run: CheckedRun) -> "Grid":
         """Count labels and the clusters above them by the lowest categories of other facets."""
@@ -147,5 +155,17 @@ class Grid:
             grid.one.update((facet, name) for facet in high for name in high[facet])
             cells = [(a, x, b, y) for a, b in pairs for x in high[a] for y in low[b]]
             grid.both.update(cells)
-            grid.accounts.count(row["account_id"], cells)
+            periods = [("periods", name) for name in low.get("periods", ())]
+            grid.accounts.count(row["account_id"], [*cells, *periods])
         return grid
+
+
+def period_of(row: Row, period: str) -> str | None:
+    """The day, week or month of a conversation."""
+    moment: datetime | None = row["created_at"]
+    if moment is None:
+        return None
+    if period == "week":
+        year, week, _ = moment.isocalendar()
+        return f"{year}-W{week:02d}"
+    return moment.date().isoformat()[: 10 if period == "day" else 7]

@@ -95,6 +95,7 @@ def render(
         together=together(known["cooccurrence"], labels, "ai_values", subjective, top),
         models=view_of(compared, FEW),
         spreads=spreads,
+        confidence=sections.confidence(run),
         corrected=corrected_view(known["corrected"], names, top),
         certificate=certificate_view(known["certificate"], names),
     )

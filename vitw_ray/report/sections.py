@@ -192,6 +192,18 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
     )
 
 
+def confidence(run: RunFacts) -> list[Row]:
+    """How often the reader was right, by its confidence, with `drawn`, a bar from 0 to 1."""
+    rows = []
+    for found in run.confidence:
+        right = found["right"]
+        spoken = f"right in {percent(right['value'])}, from {percent(right['low'])} to "
+        spoken += f"{percent(right['high'])}; mean confidence {percent(found['confidence'])}"
+        ends = {"low": right["low"], "high": right["high"], "mark": found["confidence"]}
+        rows.append({**found, "drawn": bar(right["value"], 1.0, label=spoken, **ends)})
+    return rows
+
+
 class Spread(NamedTuple):
     """Variation of the labels of one facet over another.
 

@@ -22,7 +22,8 @@ from vitw_ray.statistics.block import COLUMNS, ConversationBlock
 from vitw_ray.statistics.clustered import ClusteredCounts, residuals_by_account
 from vitw_ray.statistics.codebook import Codebook, read_codebook
 from vitw_ray.statistics.contingency import Integers
-from vitw_ray.statistics.correction.answers import Answers, put_together
+from vitw_ray.statistics.correction.answers import REVIEWED_COLUMNS, Answers, put_together
+from vitw_ray.statistics.correction.confidence import confidence_bins
 from vitw_ray.statistics.correction.correct import correct, languages_of, reviewed_rows
 from vitw_ray.statistics.correction.corrected import Evidence
 from vitw_ray.statistics.correction.reviewed_file import read_reviewed
@@ -68,7 +69,7 @@ def analyze(context: StageContext) -> StageReport:
         files=[context.folder.write_table(name, table) for name, table in tables.items()],
         rows_in=context.tables["extractions"].rows,
         rows_out=sum(table.num_rows for table in tables.values()),
-        details=facts(merged, vocabulary) | dict(answers.details if answers else {}),
+        details=facts(merged, vocabulary) | _details(answers, vocabulary),
     )
 
 
@@ -82,14 +83,23 @@ def _reviewed(context: StageContext, vocabulary: Codebook) -> Answers | None:
     parts = context.tables["extractions"].files
 
     def collect(unit: cluster.Unit) -> list[dict[str, Any]]:
-        return reviewed_rows(read_part(storage, parts[unit["part"]], COLUMNS), ids).to_pylist()
+        part = read_part(storage, parts[unit["part"]], REVIEWED_COLUMNS)
+        return reviewed_rows(part, ids).to_pylist()
 
     units = [{"part": number} for number in range(len(parts))]
     found = [row for rows in cluster.stream(units, collect) for row in rows]
-    schema = pa.schema([EXTRACTIONS.field(name) for name in COLUMNS])
+    schema = pa.schema([EXTRACTIONS.field(name) for name in REVIEWED_COLUMNS])
     table = pa.Table.from_pylist(found, schema=schema)
     rows = context.tables["extractions"].rows
     return put_together(file, table, rows, config.extraction.subjective_from, vocabulary)
+
+
+def _details(answers: Answers | None, vocabulary: Codebook) -> dict[str, Any]:
+    """What the manifest says of the reviewed conversations."""
+    if answers is None:
+        return {}
+    bins = confidence_bins(answers, Evidence.of(vocabulary.thresholds))
+    return {**answers.details, "confidence": bins}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from vitw_ray.config import Period
 from vitw_ray.facets import RESPONSE_TYPES, VALUE_FACETS, ValueFacet
 from vitw_ray.gate import OTHER, Mask
 from vitw_ray.statistics.account_groups import account_groups
-from vitw_ray.statistics.cell_accounts import hashes_of
+from vitw_ray.statistics.cell_accounts import People, hashes_of
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.contingency import CodedFacet, deduplicate, to_ancestors
 
@@ -144,9 +144,9 @@ class ConversationBlock:
         return CodedFacet(self.ai.rows[kept], self.ai.codes[kept], self.ai.size)
 
     @cached_property
-    def accounts(self) -> NDArray[np.int64]:
-        """The account of each conversation, as a number."""
-        return hashes_of(self.table["account_id"].to_pylist())
+    def people(self) -> People:
+        """The account of each conversation."""
+        return People.of(hashes_of(self.table["account_id"].to_pylist()))
 
     @cached_property
     def group(self) -> CodedFacet:

@@ -1,10 +1,10 @@
-"""How many accounts the conversations of a cell are of, up to the number that decides.
+"""Whether the conversations of a cell are of enough accounts.
 
-A cell may rest on enough conversations, and all of them be of one account. Whether the accounts are
-enough does not depend on which of them are held: a cell with `most` of them has shown it.
+A cell may rest on enough conversations, and all of them be of one account. A cell that has shown
+enough accounts is full: from then on it is only named, and no account of it is looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,111 +13,198 @@ from numpy.typing import NDArray
 
 from vitw_ray.gate import Mask
 from vitw_ray.keys import id_hash
-from vitw_ray.statistics.contingency import CodedFacet, Integers, expand
+from vitw_ray.statistics.contingency import CodedFacet, Integers, code_of_row, expand
 
 UNKNOWN = -1
+FIRST_ROWS = 1 << 14  # ours: conversations after which frequent cells are full
+GROWTH = 4  # ours: by how much each next step is larger
+MOST_FLAGS = 1 << 25  # ours: cells of a table that has a flag for each, 32 MB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class People:
+    """The account of each conversation of a block: its place in `names`, -1 if unknown."""
+
+    names: Integers
+    place: Integers
+
+    @classmethod
+    def of(cls, accounts: Integers) -> Self:
+        """From a number for each account, `UNKNOWN` if there is none."""
+        names, place = np.unique(accounts, return_inverse=True)
+        unknown = np.flatnonzero(names == UNKNOWN)
+        if not unknown.size:
+            return cls(names, place)
+        (gone,) = unknown.tolist()
+        place = np.where(place == gone, -1, place - (place > gone))
+        return cls(np.delete(names, gone), place)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellAccounts:
-    """Distinct pairs of a cell and an account, `most` of a cell at most; a monoid under `add`."""
+    """Cells with `most` accounts, and distinct pairs of other cells and accounts; a monoid.
+
+    The same conversations give the same arrays, in whatever order they are added.
+    """
 
     most: int
-    cells: Integers
+    full: Integers  # sorted
+    cells: Integers  # sorted, with the account
     accounts: Integers
 
     @classmethod
     def of(cls, most: int, cells: Integers, accounts: Integers) -> Self:
         """Pairs in any order; those without an account are left out."""
         known = accounts != UNKNOWN
-        cells, accounts = cells[known], accounts[known]
+        return cls._of_known(most, np.zeros(0, np.int64), cells[known], accounts[known])
+
+    @classmethod
+    def _of_known(cls, most: int, full: Integers, cells: Integers, accounts: Integers) -> Self:
         order = np.lexsort((accounts, cells))
         cells, accounts = cells[order], accounts[order]
         is_new = np.ones(cells.size, bool)
         is_new[1:] = (cells[1:] != cells[:-1]) | (accounts[1:] != accounts[:-1])
         cells, accounts = cells[is_new], accounts[is_new]
-        first = np.searchsorted(cells, cells)
-        kept = np.arange(cells.size) - first < most
-        return cls(most, cells[kept], accounts[kept])
+        starts, sizes = _runs(cells)
+        is_open = np.repeat(sizes < most, sizes)
+        more = cells[starts[sizes >= most]]
+        return cls(most, np.union1d(full, more), cells[is_open], accounts[is_open])
 
     @classmethod
-    def of_codes(cls, most: int, facet: CodedFacet, accounts: Integers) -> Self:
-        """Of each code of a facet; `accounts` of each conversation of the block."""
-        names, place = _places(accounts)
-        return cls._of_fused(most, names, [_fused(names, facet.codes, place[facet.rows])])
+    def of_codes(cls, most: int, facet: CodedFacet, people: People) -> Self:
+        """Of each code of a facet."""
+        found = _Found(most, people, facet.size)
+        found.add(facet.codes.astype(np.int64), facet.rows)
+        return cls(most, *found.cells_and_accounts())
 
     @classmethod
     def of_pairs(
-        cls, most: int, a: CodedFacet, b: CodedFacet, accounts: Integers, *, rising: bool = False
+        cls, most: int, a: CodedFacet, b: CodedFacet, people: People, *, rising: bool = False
     ) -> Self:
         """Of each pair of codes, as `code of a * b.size + code of b`.
 
         With `rising`, only of pairs whose first code is smaller.
         """
-        names, place = _places(accounts)
-        found = []
-        for mine, theirs in expand(a, b, accounts.size):
-            first, second, who = a.codes[mine], b.codes[theirs], place[a.rows[mine]]
+        present = np.flatnonzero(b.presence)  # periods are few of many codes
+        narrow = np.cumsum(b.presence > 0) - 1
+        found = _Found(most, people, a.size * present.size)
+        for first, second, rows in _joined(a, b, people.place.size):
             if rising:
                 kept = first < second
-                first, second, who = first[kept], second[kept], who[kept]
-            found.append(_fused(names, first.astype(np.int64) * b.size + second, who))
-        return cls._of_fused(most, names, found)
-
-    @classmethod
-    def _of_fused(cls, most: int, names: Integers, found: Sequence[Integers]) -> Self:
-        """From numbers that hold a cell above the place of an account in `names`."""
-        fused = np.concatenate([np.zeros(0, np.int64), *found])
-        fused.sort()  # one sort of whole numbers costs a tenth of one by two columns
-        is_new = np.ones(fused.size, bool)
-        is_new[1:] = fused[1:] != fused[:-1]
-        fused = fused[is_new]
-        bits = _bits(names)
-        cells, places = fused >> bits, fused & ((1 << bits) - 1)
-        starts = np.ones(cells.size, bool)
-        starts[1:] = cells[1:] != cells[:-1]
-        number = np.arange(cells.size)
-        kept = number - np.maximum.accumulate(np.where(starts, number, 0)) < most
-        return cls(most, cells[kept], names[places[kept]])
+                first, second, rows = first[kept], second[kept], rows[kept]
+            found.add(first.astype(np.int64) * present.size + narrow[second], rows)
+        full, cells, accounts = found.cells_and_accounts()
+        width = max(present.size, 1)
+        full, cells = (n // width * b.size + present[n % width] for n in (full, cells))
+        return cls(most, full, cells, accounts)
 
     def add(self, other: Self) -> Self:
         """The accounts of both blocks."""
-        cells, accounts = (
-            np.concatenate(both)
-            for both in ((self.cells, other.cells), (self.accounts, other.accounts))
-        )
-        return type(self).of(self.most, cells, accounts)
+        full = np.union1d(self.full, other.full)
+        left = [part._without(full) for part in (self, other)]
+        cells, accounts = (np.concatenate([pair[n] for pair in left]) for n in (0, 1))
+        return type(self)._of_known(self.most, full, cells, accounts)
+
+    def _without(self, full: Integers) -> tuple[Integers, Integers]:
+        if full.size == self.full.size:  # a union that is no larger has nothing new
+            return self.cells, self.accounts
+        place = np.minimum(np.searchsorted(full, self.cells), full.size - 1)
+        left = full[place] != self.cells
+        return self.cells[left], self.accounts[left]
 
     def few(self, *shape: int) -> Mask:
         """Whether each cell of a table has too few accounts, or none."""
-        size = int(np.prod(shape))
-        return (np.bincount(self.cells, minlength=size)[:size] < self.most).reshape(shape)
+        mask = np.ones(int(np.prod(shape)), bool)
+        mask[self.full[: np.searchsorted(self.full, mask.size)]] = False
+        return mask.reshape(shape)
 
     def few_of(self, cells: Integers) -> Mask:
         """The same for some cells of a table that is too large to be one."""
-        found, counts = np.unique(self.cells, return_counts=True)
-        return ~np.isin(cells, found[counts >= self.most])
+        return ~np.isin(cells, self.full)
 
 
-def _places(accounts: Integers) -> tuple[Integers, Integers]:
-    """The known accounts in order, and the place of each conversation's; -1 if there is none."""
-    names, place = np.unique(accounts, return_inverse=True)
-    unknown = np.flatnonzero(names == UNKNOWN)
-    if not unknown.size:
-        return names, place
-    (gone,) = unknown.tolist()
-    place = np.where(place == gone, -1, place - (place > gone))
-    return np.delete(names, gone), place
+class _Found:
+    """Distinct pairs of cells and accounts of one block, until a cell is full."""
+
+    def __init__(self, most: int, people: People, cells: int) -> None:
+        self.most, self.people = most, people
+        self.bits = max(people.names.size - 1, 0).bit_length()
+        self.is_full = np.zeros(cells, bool) if cells <= MOST_FLAGS else None
+        self.full: list[Integers] = []
+        self.held = np.zeros(0, np.int64)  # a cell above the place of an account
+
+    def add(self, cells: Integers, rows: Integers) -> None:
+        """Pairs of a cell and a conversation."""
+        if self.full and self.is_full is not None:
+            still = ~self.is_full[cells]
+            cells, rows = cells[still], rows[still]
+        places = self.people.place[rows]
+        known = places >= 0
+        if not known.all():
+            cells, places = cells[known], places[known]
+        held = np.concatenate([self.held, (cells << self.bits) | places])
+        held.sort()  # one sort of whole numbers costs a tenth of one by two columns
+        is_new = np.ones(held.size, bool)
+        is_new[1:] = held[1:] != held[:-1]
+        held = held[is_new]
+        cells = held >> self.bits
+        starts, sizes = _runs(cells)
+        more = cells[starts[sizes >= self.most]]
+        if self.is_full is not None:
+            self.held = held[np.repeat(sizes < self.most, sizes)]
+            self.is_full[more] = True
+            self.full.append(more)
+        else:
+            self.held = held
+
+    def cells_and_accounts(self) -> tuple[Integers, Integers, Integers]:
+        """Full cells, and pairs of the others, in order."""
+        cells, places = self.held >> self.bits, self.held & ((1 << self.bits) - 1)
+        found = np.concatenate([np.zeros(0, np.int64), *self.full])
+        found.sort()
+        if self.is_full is None:
+            starts, sizes = _runs(cells)
+            found, is_open = cells[starts[sizes >= self.most]], np.repeat(sizes < self.most, sizes)
+            cells, places = cells[is_open], places[is_open]
+        return found, cells, self.people.names[places]
 
 
-def _bits(names: Integers) -> int:
-    return max(names.size - 1, 0).bit_length()
+def _runs(cells: Integers) -> tuple[Integers, Integers]:
+    """Starts and lengths of runs of equal numbers."""
+    is_first = np.ones(cells.size, bool)
+    is_first[1:] = cells[1:] != cells[:-1]
+    starts = np.flatnonzero(is_first)
+    return starts, np.diff(np.append(starts, cells.size))
 
 
-def _fused(names: Integers, cells: NDArray[np.integer], places: Integers) -> Integers:
-    """Cells above the places of their accounts; those without an account are left out."""
-    known = places >= 0
-    return (cells[known].astype(np.int64) << _bits(names)) | places[known]
+def _joined(
+    a: CodedFacet, b: CodedFacet, n_rows: int
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], Integers]]:
+    """Both codes, and the conversation, of each pair; few conversations first, then more."""
+    end, size = 0, FIRST_ROWS
+    of_a, of_b = (code_of_row(f, n_rows) if f.is_single else None for f in (a, b))
+    while end < n_rows:
+        start, end, size = end, min(end + size, n_rows), size * GROWTH
+        low_a, high_a, low_b, high_b = (
+            int(place) for f in (a, b) for place in np.searchsorted(f.rows, (start, end))
+        )
+        if of_b is not None:
+            first, rows = a.codes[low_a:high_a], a.rows[low_a:high_a]
+            second = of_b[rows]
+            kept = second >= 0
+            yield first[kept], second[kept], rows[kept]
+        elif of_a is not None:
+            second, rows = b.codes[low_b:high_b], b.rows[low_b:high_b]
+            first = of_a[rows]
+            kept = first >= 0
+            yield first[kept], second[kept], rows[kept]
+        else:
+            left, right = (
+                CodedFacet(f.rows[low:high] - start, f.codes[low:high], f.size)
+                for f, low, high in ((a, low_a, high_a), (b, low_b, high_b))
+            )
+            for mine, theirs in expand(left, right, end - start):
+                yield left.codes[mine], right.codes[theirs], left.rows[mine] + start
 
 
 def hashes_of(accounts: Sequence[str | None]) -> Integers:

@@ -14,10 +14,11 @@ from vitw_ray.statistics.cell_accounts import CellAccounts
 from vitw_ray.statistics.contingency import CodedFacet, Counts, GroupCounts
 from vitw_ray.statistics.cooccurrence import PairCounts
 from vitw_ray.statistics.mirroring import count_mirroring
-from vitw_ray.statistics.replication import count_half
+from vitw_ray.statistics.replication import count_half, groups_in_halves
 from vitw_ray.statistics.task_values import in_tasks, level_of
 
 TASK_VALUES = "values x tasks and types"
+HALF_OF_MODELS = "half: models: ai_0"
 Partial = dict[str, Any]  # name -> a monoid
 
 
@@ -78,7 +79,11 @@ def count_block(block: ConversationBlock) -> Partial:
         partial["language support"] = _language_support(block)
     for groups, group in groupings.items():
         for name, values in compared.items():
-            partial[f"{groups}: {name}"] = GroupCounts.of(values, group, n)
+            if (groups, name) == ("models", "ai_0"):
+                both, partial[HALF_OF_MODELS] = groups_in_halves(values, group, half)
+            else:
+                both = GroupCounts.of(values, group, n)
+            partial[f"{groups}: {name}"] = both
     return partial | (_accounts(block) if block.vocabulary.thresholds.min_accounts > 1 else {})
 
 
@@ -97,7 +102,7 @@ def accounts_of(name: str) -> str:
 
 def _accounts(block: ConversationBlock) -> Partial:
     """The accounts of the cells that are published, by the name of the matrix."""
-    most, people = block.vocabulary.thresholds.min_accounts, block.accounts
+    most, people = block.vocabulary.thresholds.min_accounts, block.people
     kind, task, human, explicit = block.response_type, block.task, block.human, block.ai_explicit
     pairs = {
         "types x models": (kind, block.model),

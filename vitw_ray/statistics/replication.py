@@ -1,4 +1,4 @@
-"""Half-split replication: does one half of the accounts lead its list with the same pairs?
+"""Half-split replication: does one half of the accounts lead its lists with the same entries?
 
 The hash of the account decides the half, so that the halves share no account, and the same input
 gives the same halves. One half is counted in the pass of all others; the second is what is left.
@@ -7,13 +7,18 @@ gives the same halves. One half is counted in the pass of all others; the second
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vitw_ray.gate import Mask
-from vitw_ray.statistics.contingency import CodedFacet, Counts
+from vitw_ray.statistics.assistants import Groups, compare
+from vitw_ray.statistics.contingency import Axis, CodedFacet, Counts, GroupCounts, SparseCounts
 from vitw_ray.statistics.shrunken import log_odds
 
+SIDES = ("model_a", "model_b")
 TOP = 20  # ours: as long as a list that is read
+MOST_PAIRS = 10  # ours: pairs of assistants, the largest first; comparing 1,225 twice takes minutes
 
 
 def count_half(rows: CodedFacet, columns: CodedFacet, is_in: Mask) -> Counts:
@@ -52,3 +57,48 @@ def strongest(counts: Counts) -> NDArray[np.intp]:
     sure = np.flatnonzero(low > 0)
     first = sure[np.argsort(-low[sure], kind="stable")[:TOP]]
     return r[first] * counts.columns.size + c[first]
+
+
+def groups_in_halves(
+    values: CodedFacet, groups: CodedFacet, is_in: Mask
+) -> tuple[GroupCounts, GroupCounts]:
+    """Counts of all conversations, and of those of one half; as dear as the first alone."""
+    one, other = (
+        GroupCounts.of(_inside(values, half), _inside(groups, half), half.size)
+        for half in (is_in, ~is_in)
+    )
+    return one.add(other), one
+
+
+def replicated_differences(
+    whole: GroupCounts, half: GroupCounts, strata: int, groups: Groups, label: Axis
+) -> dict[str, int]:
+    """The same for the list of surest differences between assistants, matched on tasks.
+
+    An entry is a label, two assistants and who shows it more; those whose interval leaves out 0 are
+    ranked by the end that is nearer to it.
+    """
+    largest = Groups(groups.kind, groups.names, groups.pairs[:MOST_PAIRS])
+    rest = GroupCounts(
+        whole.width, _less(whole.columns, half.columns), _less(whole.both, half.both)
+    )
+    one, other = (_surest(counts, strata, largest, label) for counts in (half, rest))
+    listed = min(len(one), len(other))
+    return {"listed": listed, "in_both": len({*one[:listed]} & {*other[:listed]})}
+
+
+def _less(whole: SparseCounts, half: SparseCounts) -> SparseCounts:
+    return whole.add(SparseCounts(half.keys, -half.counts))
+
+
+def _surest(
+    counts: GroupCounts, strata: int, groups: Groups, label: Axis
+) -> list[tuple[str, str, str, bool]]:
+    table = compare(counts, strata, groups, label)
+    table = table.filter(pc.field("matched_on") == "tasks")
+    low, high = (np.nan_to_num(table[end].to_numpy()) for end in ("low", "high"))
+    nearer = np.maximum(low, -high)
+    sure = np.flatnonzero(nearer > 0)
+    first = sure[np.argsort(-nearer[sure], kind="stable")[:TOP]]
+    names = (table[name].take(pa.array(first)).to_pylist() for name in ("label", *SIDES))
+    return list(zip(*names, (low[first] > 0).tolist(), strict=True))

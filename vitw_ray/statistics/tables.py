@@ -25,9 +25,10 @@ from vitw_ray.statistics.contingency import Axis, Counts
 from vitw_ray.statistics.cooccurrence import cooccurrence
 from vitw_ray.statistics.explicitness import explicitness
 from vitw_ray.statistics.mirroring import mirroring
+from vitw_ray.statistics.over_time import variation_over_time
 from vitw_ray.statistics.paired import PairedCounts
-from vitw_ray.statistics.partials import TASK_VALUES, Partial, accounts_of
-from vitw_ray.statistics.replication import replicated
+from vitw_ray.statistics.partials import HALF_OF_MODELS, TASK_VALUES, Partial, accounts_of
+from vitw_ray.statistics.replication import replicated, replicated_differences
 from vitw_ray.statistics.residuals import associations, tests_of_tree, whole_table
 from vitw_ray.statistics.response_types import by_category, by_model
 from vitw_ray.statistics.suppression import hide_levels, hide_parts
@@ -68,6 +69,7 @@ def compute(
             variation(merged["ai_0 x tasks"], label, tasks),
             variation(merged["ai_0 x human"], label, human),
             variation(merged["human x tasks"], human, tasks),
+            *_over_time(merged, vocabulary, label, human),
         ],
         "mirroring": [
             mirroring(
@@ -231,10 +233,8 @@ def _comparisons(
     columns = {kind: merged[f"{kind}: types"].columns for kind in ("models", "periods")}
     models = groups_of_assistants(columns["models"], strata, vocabulary.models)
     name_of = bind(period_name, period=vocabulary.period)
-    support = merged["period support"]
-    thresholds = vocabulary.thresholds
-    shown = support.shown(any(support.accounts.values()), thresholds)
-    least, hidden = thresholds.min_conversations, dict[str, Hidden]()
+    shown = _shown_periods(merged, vocabulary)
+    least, hidden = vocabulary.thresholds.min_conversations, dict[str, Hidden]()
     for groups in (models, groups_of_periods(columns["periods"], strata, name_of, shown)):
         for name, axis in axes.items():
             counts = merged[f"{groups.kind}: {name}"]
@@ -256,6 +256,28 @@ def _comparisons(
     for name, counts in paired.items():
         everything = merged[f"models: {name}"], strata
         yield compare_paired(counts, models, axes[name], least, hidden[name], everything)
+
+
+def _shown_periods(merged: Partial, vocabulary: Codebook) -> set[int]:
+    support = merged["period support"]
+    return support.shown(any(support.accounts.values()), vocabulary.thresholds)
+
+
+def _over_time(
+    merged: Partial, vocabulary: Codebook, label: Axis, human: Axis
+) -> Iterator[pa.Table]:
+    """Variation of AI and human values over the periods that may be shown."""
+    strata, shown = len(vocabulary.tasks) + 1, sorted(_shown_periods(merged, vocabulary))
+    for name, axis in (("ai_0", label), ("human", human)) if len(shown) > 1 else ():
+        yield variation_over_time(
+            merged[f"{name} x tasks"],
+            merged[f"periods: {name}"],
+            strata,
+            np.array(shown),
+            axis,
+            vocabulary.thresholds.min_conversations,
+            merged.get(accounts_of(f"periods: {name}")),
+        )
 
 
 def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
@@ -284,7 +306,15 @@ def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
                 merged[f"ai_0 x {name}"], merged[f"half: ai_0 x {name}"]
             )
             for name in COLUMN_NAMES
-        },
+        }
+        | {"models": _replicated_assistants(merged, vocabulary)},
         "answered_no_values_with_a_human_value": silent,
         "answered_a_value_without_a_human_value": int(unheard),
     }
+
+
+def _replicated_assistants(merged: Partial, vocabulary: Codebook) -> dict[str, int]:
+    whole, strata = merged["models: ai_0"], len(vocabulary.tasks) + 1
+    groups = groups_of_assistants(whole.columns, strata, vocabulary.models)
+    label = Axis("ai_values", vocabulary.ai_levels[0])
+    return replicated_differences(whole, merged[HALF_OF_MODELS], strata, groups, label)

@@ -27,6 +27,8 @@ from vitw_ray.statistics.correction.sample import Reviewed
 
 TOLERANCE = 0.1  # ours: by which a sample may miss the size of its run, as when a few rows failed
 
+REVIEWED_COLUMNS = (*COLUMNS, "confidence")
+
 _SEPARATORS = re.compile(r"[\s\-]+")
 
 

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from vitw_ray.gate import Support
 from vitw_ray.records import MODEL_COMPARISON
 from vitw_ray.statistics.assistants import Groups, compare, groups_of_assistants, hidden_labels
-from vitw_ray.statistics.block import COLUMNS, period_name, single
+from vitw_ray.statistics.block import period_name, single
 from vitw_ray.statistics.codebook import Codebook
-from vitw_ray.statistics.correction.answers import Answers
+from vitw_ray.statistics.correction.answers import REVIEWED_COLUMNS, Answers
 from vitw_ray.statistics.correction.corrected import Evidence
 from vitw_ray.statistics.correction.groups import Grouped, Labels, grouped, labels_of
 from vitw_ray.statistics.correction.rows import Correction
@@ -25,7 +25,7 @@ MOST_GROUPS = 6  # ours: assistants or languages with most reviewed conversation
 
 def reviewed_rows(part: pa.Table, ids: Collection[str]) -> pa.Table:
     """The rows of a part of `extractions` that people have reviewed."""
-    return part.select(COLUMNS).filter(pc.field("conversation_id").isin(list(ids)))
+    return part.select(REVIEWED_COLUMNS).filter(pc.field("conversation_id").isin(list(ids)))
 
 
 def correct(
