@@ -154,19 +154,27 @@ def node_resources() -> list[dict[str, float]]:
 
 
 def on_each_node(function: Callable[[], Any], timeout_s: float) -> dict[str, Any]:
-    """Results of a function that every node of the cluster runs, by the node's address."""
+    """Results of a function that every node of the cluster runs, by the node's address.
+
+    A node that has not answered in time is not in it.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task: Any = ray.remote(num_cpus=0)(function)
+    task: Any = ray.remote(num_cpus=0)(_called)
     asked = {
-        node["NodeManagerAddress"]: task.options(
+        task.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote()
+        ).remote(function): node["NodeManagerAddress"]
         for node in ray.nodes()
         if node["Alive"]
     }
-    return dict(zip(asked, ray.get(list(asked.values()), timeout=timeout_s), strict=True))
+    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=timeout_s)
+    return {asked[one]: ray.get(one) for one in answered}
+
+
+def _called(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 def stream(units: Sequence[Unit], function: Callable[[Unit], Any]) -> Iterator[Any]:
