@@ -1,6 +1,7 @@
 """A headless Chromium, and pages opened in it from a file as a reader opens them."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,3 +113,15 @@ def open_page(browser, tmp_path) -> Iterator[Callable[..., Opened]]:
     for context in contexts:
         context.close()
     assert [fault for one in opened for fault in one.faults] == []
+
+
+def wait_until(page: Any, expression: str, seconds: float = 20.0) -> None:
+    """Ask the page until an expression is true.
+
+    Playwright's own `wait_for_function` evaluates a string inside the page, which its policy
+    forbids.
+    """
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(20)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import random
 import re
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from browser import Opened
+from browser import Opened, wait_until
 from fake_tables import MODELS, fake_tables, run_facts
 from naughty_strings import naughty_strings
 from test_report import SPITE, spiteful
@@ -351,9 +352,9 @@ def test_the_back_button_goes_from_card_to_card_and_out_of_them(open_page, page)
     one = open_page(page, "#v=clarity")
     assert one.page.inner_text("#card h2") == "clarity"
     one.page.click("#card .trail a >> nth=0")
-    one.page.wait_for_function("document.querySelector('#card-name').textContent !== 'clarity'")
+    wait_until(one.page, "document.querySelector('#card-name').textContent !== 'clarity'")
     one.page.go_back()
-    one.page.wait_for_function("document.querySelector('#card-name').textContent === 'clarity'")
+    wait_until(one.page, "document.querySelector('#card-name').textContent === 'clarity'")
     one.page.keyboard.press("Escape")
     assert one.page.locator("#card[open]").count() == 0
     assert one.page.evaluate("location.hash") == ""
@@ -374,7 +375,7 @@ def test_a_walk_through_the_tree_by_keyboard_keeps_its_place_in_the_address(open
         one.page.keyboard.press("ArrowUp")
         before = one.page.evaluate("location.hash")
         one.page.keyboard.press("ArrowRight")
-        one.page.wait_for_function("h => location.hash !== h", arg=before)
+        wait_until(one.page, f"location.hash !== {json.dumps(before)}")
         one.page.wait_for_timeout(50)
         depths.append(one.page.locator("#tree-view .trail a").count())
     assert depths == [2, 3, 4]

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from browser import wait_until
 from review_runs import a_population, a_row, with_errors, write_run
 
 from vitw_ray.cli.main import main
@@ -179,15 +180,13 @@ def test_a_saved_file_brings_the_labels_back(hostile_page, open_page, tmp_path):
     saved.write_text(json.dumps(content | {"labels": [label]}))
     one = open_page(Path(hostile_page))
     one.page.set_input_files("#load-start", saved)
-    one.page.wait_for_function(
-        "document.getElementById('where').textContent.startsWith('Zoe: 1 of')"
-    )
+    wait_until(one.page, "document.getElementById('where').textContent.startsWith('Zoe: 1 of')")
     one.press("n")
     assert one.run("document.querySelector('[name=response]:checked').value") == "reframing"
     assert one.run("document.querySelectorAll('#ai_values-chosen li').length") == 1
     saved.write_text(json.dumps(content | {"sample": "another", "labels": [label]}))
     one.page.set_input_files("#load", saved)
-    one.page.wait_for_function("document.getElementById('status').textContent.includes('another')")
+    wait_until(one.page, "document.getElementById('status').textContent.includes('another')")
 
 
 def test_everything_has_a_name_can_be_reached_and_fits_a_phone(hostile_page, open_page):
