@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 import pytest
 from fake_tables import SUBJECTIVE, fake_tables, run_facts
 from test_report import SPITE, spiteful
+
+from vitw_ray import wording
+from vitw_ray.cli.main import main
 from vitw_ray.comparison.runs.differing import differences
 from vitw_ray.comparison.runs.page import render
 from vitw_ray.comparison.runs.shared import Agreement
 from vitw_ray.comparison.runs.sides import TABLES, Side
-
-from vitw_ray import wording
-from vitw_ray.cli.main import main
 from vitw_ray.opened_run import open_run
 from vitw_ray.statistics.differences import newcombe
 from vitw_ray.storage import Storage
