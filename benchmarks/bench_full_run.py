@@ -1,10 +1,10 @@
 """All stages of a complete run: rows/s of each stage, and the memory of all processes.
 
 The run has planted conversations, the simulated extractor without delay (so that only the pipeline
-is measured), MiniLM for the labels and laptop settings, in a separate process. A run with a tenth
-of the rows goes first: `memory_growth` is the peak memory of the full run over that of the tenth.
+is measured), MiniLM for the labels and laptop settings, in a separate process. A smaller run goes
+first: `memory_growth` is the peak memory of the full run over that of the smaller one.
 
-    python benchmarks/bench_full_run.py [--quick]
+    python benchmarks/bench_full_run.py [--quick] [--rows 100000] [--smaller 10000]
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, Result, arguments, plant
+from harness import ROOT, Result, parser_of, plant
 from memory import Peak, run_measured
 
 ROW_STAGES = ("conversations", "extractions", "labels", "taxonomy", "statistics")  # read all rows
@@ -46,39 +46,43 @@ def run_job(folder: Path, rows: int) -> Run:
 
 
 def main() -> None:
-    quick = arguments(__doc__).quick
-    rows = 10_000 if quick else 100_000
+    parser = parser_of(__doc__)
+    parser.add_argument("--rows", type=int, help="rows of the full run (default: 100,000)")
+    parser.add_argument("--smaller", type=int, help="rows of the smaller run (default: a tenth)")
+    given = parser.parse_args()
+    rows = given.rows or (10_000 if given.quick else 100_000)
     with tempfile.TemporaryDirectory() as name:
-        tenth, full = (run_job(Path(name) / str(n), n) for n in (rows // 10, rows))
+        sizes = (given.smaller or rows // 10, rows)
+        smaller, full = (run_job(Path(name) / str(n), n) for n in sizes)
     result = Result(
         "full_run",
-        quick,
+        given.quick,
         work={
-            "rows": [tenth.rows, full.rows],
-            "seconds": [round(run.seconds, 1) for run in (tenth, full)],
+            "rows": [smaller.rows, full.rows],
+            "seconds": [round(run.seconds, 1) for run in (smaller, full)],
             "stage_seconds": {name: stage["seconds"] for name, stage in full.stages.items()},
-            "peak_bytes": [run.peak.bytes for run in (tenth, full)],
+            "peak_bytes": [run.peak.bytes for run in (smaller, full)],
             "peak_bytes_by_program": dict(sorted(full.peak.by_name.items())),
-            "peak_at_s": [round(run.peak.at_s, 1) for run in (tenth, full)],
-            "memory_samples": [run.peak.samples for run in (tenth, full)],
+            "peak_at_s": [round(run.peak.at_s, 1) for run in (smaller, full)],
+            "memory_samples": [run.peak.samples for run in (smaller, full)],
         },
         ratios={
             "peak_memory_bytes": full.peak.bytes,
-            "memory_growth": full.peak.bytes / tenth.peak.bytes,
+            "memory_growth": full.peak.bytes / smaller.peak.bytes,
         },
         rates={"rows_per_s": rows / full.seconds}
         | {f"{name}_rows_per_s": rows / full.stages[name]["seconds"] for name in ROW_STAGES},
     )
     for name, stage in full.stages.items():
-        before = f"{tenth.stages[name]['seconds']:.1f}"
+        before = f"{smaller.stages[name]['seconds']:.1f}"
         after = f"{stage['seconds']:.1f}"
         rate = f"{rows / stage['seconds']:,.0f}" if name in ROW_STAGES else ""
         result.rows.append((name, before, after, rate))
-    totals = (f"{tenth.seconds:.1f}", f"{full.seconds:.1f}", f"{rows / full.seconds:,.0f}")
+    totals = (f"{smaller.seconds:.1f}", f"{full.seconds:.1f}", f"{rows / full.seconds:,.0f}")
     result.rows.append(("the whole run", *totals))
-    peaks = (f"{run.peak.bytes / 1e6:,.0f}" for run in (tenth, full))
+    peaks = (f"{run.peak.bytes / 1e6:,.0f}" for run in (smaller, full))
     result.rows.append(("peak memory, MB", *peaks, ""))
-    result.report(("stage", f"s, {tenth.rows:,} rows", f"s, {full.rows:,} rows", "rows/s"))
+    result.report(("stage", f"s, {smaller.rows:,} rows", f"s, {full.rows:,} rows", "rows/s"))
 
 
 if __name__ == "__main__":

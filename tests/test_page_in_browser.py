@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
 import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -244,12 +246,16 @@ QUESTIONS: list[Callable[[Opened, dict[str, pa.Table]], int]] = [
 ]
 
 
-def test_each_of_nine_questions_is_answered_in_three_steps_from_the_top(open_page, page, tables):
-    one = open_page(page)
+def answer_all(one: Opened, tables: dict[str, pa.Table]) -> None:
+    """Ask the nine questions, each from the top of the page."""
     for question in QUESTIONS:
         one.page.keyboard.press("Escape")
         one.go("")
         assert question(one, tables) <= 3, question.__name__
+
+
+def test_each_of_nine_questions_is_answered_in_three_steps_from_the_top(open_page, page, tables):
+    answer_all(open_page(page), tables)
 
 
 @pytest.mark.ray
@@ -262,16 +268,23 @@ def test_the_page_of_a_real_run_answers_from_its_tables(open_page, local_ray, tm
     answers_from_its_tables(open_page, tmp_path / "out")
 
 
-def answers_from_its_tables(open_page, folder) -> None:
+FINISHED_RUNS = [Path(name) for name in os.environ.get("VITW_RAY_FINISHED_RUNS", "").split(":")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", FINISHED_RUNS, ids=lambda folder: folder.name)
+def test_the_page_of_a_finished_run_answers_from_its_tables(open_page, folder):
+    if not folder.name:
+        pytest.skip("VITW_RAY_FINISHED_RUNS names no run folders")
+    answers_from_its_tables(open_page, folder)
+
+
+def answers_from_its_tables(open_page, folder: Path) -> None:
     """All nine questions, on the page of a run folder."""
     run = open_run(folder)
     tables = {name: run.table(name, TABLES[name].names).arrow for name in PUBLIC}
     tables["corrected"] = TABLES["corrected"].empty_table()
-    one = open_page(folder / "report.html")
-    for question in QUESTIONS:
-        one.page.keyboard.press("Escape")
-        one.go("")
-        assert question(one, tables) <= 3, question.__name__
+    answer_all(open_page(folder / "report.html"), tables)
 
 
 # --- Cards and addresses
@@ -598,7 +611,7 @@ FIVE_WAYS = """async ([fragment, words, n]) => {
 def test_a_run_of_the_papers_size_answers_at_once_and_names_what_was_planted(open_page):
     from paper_size_tables import PLANTED, paper_tables, paper_totals
 
-    tables = paper_tables()
+    tables = paper_tables() | {"corrected": corrected_rows()}
     html = render(tables, replace(facts(), totals=paper_totals()))
     assert len(html.encode()) < 1_500_000
     assert '"length":20' in html  # of the lists on cards
@@ -617,7 +630,4 @@ def test_a_run_of_the_papers_size_answers_at_once_and_names_what_was_planted(ope
         shown = one.rows("#card h3:has-text('Goes with tasks') + .scroll table")
         assert shown[0][0] == task
     one.page.keyboard.press("Escape")
-    for question in (asks_what_goes_with_a_task, asks_how_two_assistants_differ):
-        one.page.keyboard.press("Escape")
-        one.go("")
-        assert question(one, tables) <= 3
+    answer_all(one, tables)
