@@ -4,7 +4,7 @@ The run has planted conversations, the simulated extractor without delay (so tha
 is measured), MiniLM for the labels and laptop settings, in a separate process. A smaller run goes
 first: `memory_growth` is the peak memory of the full run over that of the smaller one.
 
-    python benchmarks/bench_full_run.py [--quick] [--rows 100000] [--smaller 10000]
+    python benchmarks/bench_full_run.py [--quick] [--rows 700000] [--smaller 350000]
 """
 
 import json
@@ -47,12 +47,12 @@ def run_job(folder: Path, rows: int) -> Run:
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--rows", type=int, help="rows of the full run (default: 100,000)")
-    parser.add_argument("--smaller", type=int, help="rows of the smaller run (default: a tenth)")
+    parser.add_argument("--rows", type=int, help="rows of the full run (default: 700,000)")
+    parser.add_argument("--smaller", type=int, help="rows of the smaller run (default: half)")
     given = parser.parse_args()
-    rows = given.rows or (10_000 if given.quick else 100_000)
+    rows = given.rows or (10_000 if given.quick else 700_000)
     with tempfile.TemporaryDirectory() as name:
-        sizes = (given.smaller or rows // 10, rows)
+        sizes = (given.smaller or rows // 2, rows)
         smaller, full = (run_job(Path(name) / str(n), n) for n in sizes)
     result = Result(
         "full_run",
