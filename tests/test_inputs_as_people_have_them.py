@@ -8,7 +8,6 @@ import gzip
 import io
 import json
 import lzma
-import struct
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
