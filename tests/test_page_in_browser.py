@@ -19,6 +19,7 @@ from naughty_strings import naughty_strings
 from test_report import SPITE, spiteful
 
 from vitw_ray import wording
+from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.facts import Making, Stored
 from vitw_ray.intervals import wilson
 from vitw_ray.opened_run import open_run
@@ -631,3 +632,21 @@ def test_a_run_of_the_papers_size_answers_at_once_and_names_what_was_planted(ope
         assert shown[0][0] == task
     one.page.keyboard.press("Escape")
     answer_all(one, tables)
+    lists_hold_what_is_sure(one, tables)
+
+
+def lists_hold_what_is_sure(one: Opened, tables: dict[str, pa.Table]) -> None:
+    """No pair in a list of strongest is not discovered; no row of assistants lacks its interval."""
+    every = "[...document.querySelectorAll(%r)].map(r => [...r.cells].map(c => c.textContent))"
+    names = {row["cluster_id"]: row["name"] for row in tables["taxonomy"].to_pylist()}
+    sure = [row for row in tables["associations"].to_pylist() if row["discovered"]]
+    names |= {kind: kind.replace("_", " ") for kind in RESPONSE_TYPES}
+    pairs = {tuple(names.get(row[end], row[end]) for end in ("row", "column")) for row in sure}
+    listed = {(row[0], row[1]) for row in one.run(every % "#associations table.cells tbody tr")}
+    assert len(listed) > 30
+    assert listed <= pairs
+    compared = one.run(every % "#models details table tbody tr")
+    compared += one.run(every % "#compare-view table tbody tr")
+    compared = [row for row in compared if len(row) > 1]  # else the heading of a pair
+    assert compared
+    assert all(re.search(r"\d to .*\d", " ".join(row)) for row in compared)
