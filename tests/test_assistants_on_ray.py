@@ -56,6 +56,7 @@ def run_of(tmp_path_factory, local_ray):
     return run
 
 
+@pytest.mark.slow
 def test_tables_have_the_same_bytes_whatever_parts_the_answers_to_a_prompt_are_in(run_of):
     _, result, output = run_of(37)
     files = result["tables"]["extractions"]["files"]

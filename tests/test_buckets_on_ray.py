@@ -8,6 +8,7 @@ from vitw_ray import hash_buckets
 pytestmark = pytest.mark.ray
 
 
+@pytest.mark.slow
 def test_a_run_that_merges_its_runs_has_the_bytes_of_one_that_does_not(
     tmp_path, local_ray, monkeypatch
 ):

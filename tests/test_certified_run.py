@@ -46,6 +46,7 @@ def copy(sample_run: OpenedRun, tmp_path) -> Path:
     return Path(shutil.copytree(sample_run.address, tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_run_is_certified(copy, sample_run, capsys):
     before = (copy / "report.html").read_text()
     result = certify(copy, capsys, "--sample", "120")

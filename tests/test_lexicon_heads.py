@@ -106,6 +106,7 @@ def material(real_data):
     return material(found, embedder), rarity
 
 
+@pytest.mark.slow
 def test_folds_keep_groups_together_and_hold_every_example_once(material):
     from vitw_ray.evaluation.lexicon_folds import outer_folds
 

@@ -513,7 +513,12 @@ def test_a_table_downloads_whole_with_names_and_without_formulas(open_page, tabl
 
 @pytest.mark.parametrize(
     "options",
-    [{}, PHONE, {"color_scheme": "dark"}, {"forced_colors": "active"}],
+    [
+        {},
+        pytest.param(PHONE, marks=pytest.mark.slow),
+        pytest.param({"color_scheme": "dark"}, marks=pytest.mark.slow),
+        pytest.param({"forced_colors": "active"}, marks=pytest.mark.slow),
+    ],
     ids=["desktop", "phone", "dark", "forced colours"],
 )
 def test_axe_finds_nothing_serious(open_page, tables, page, options):

@@ -161,6 +161,7 @@ def test_an_error_that_may_quote_a_row_is_named_by_its_class_alone(storage):
     assert json.loads(storage.read(PROGRESS))["error"] == "ValueError"
 
 
+@pytest.mark.slow
 def test_a_run_in_which_nothing_comes_back_ends_with_the_stage_and_its_last_line(
     tmp_path, monkeypatch
 ):

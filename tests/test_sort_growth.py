@@ -21,7 +21,10 @@ def at_two_sizes(monkeypatch, tmp_path, measure):
     return found
 
 
-@pytest.mark.parametrize("measure", [sort_rows, compare_openings, count_pairs, pair_prompts])
+@pytest.mark.parametrize(
+    "measure",
+    [pytest.param(sort_rows, marks=pytest.mark.slow), compare_openings, count_pairs, pair_prompts],
+)
 def test_opens_bytes_and_rows_read_per_row_do_not_grow(monkeypatch, tmp_path, measure):
     small, large = at_two_sizes(monkeypatch, tmp_path, measure)
     assert large.opens <= 1.1 * small.opens
