@@ -6,9 +6,10 @@ process that made it; `cluster` then tries the unit of work again, where Ray can
 """
 
 import errno
+import io
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -47,6 +48,55 @@ def patiently(operation: Callable[[], Result]) -> Result:
         reraise=True,
     )
     return attempts(operation)
+
+
+class PatientFile(io.RawIOBase):
+    """A seekable file, each read of which is made by `attempt`: it starts where it was before."""
+
+    def __init__(self, file: BinaryIO, attempt: Callable[[Callable[[], bytes]], bytes]) -> None:
+        self._file, self._attempt = file, attempt
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to `size` bytes; all that are left without a size."""
+        start = self._file.tell()
+
+        def once() -> bytes:
+            self._file.seek(start)
+            return self._file.read(-1 if size is None else size)
+
+        return self._attempt(once)
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read into a buffer; the number of bytes."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """All bytes that are left."""
+        return self.read()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a place; the place."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        if not self.closed:
+            self._file.close()
+        super().close()
 
 
 def _client_errors() -> tuple[type[BaseException], ...]:

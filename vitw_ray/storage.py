@@ -7,7 +7,6 @@ the environment (AWS_ENDPOINT_URL, AWS_*, or an instance profile), never from th
 """
 
 import errno
-import io
 import os
 import secrets
 import shutil
@@ -19,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar, cast
 
 from vitw_ray.errors import OutputError, StorageFailed
-from vitw_ray.retries import may_pass, patiently
+from vitw_ray.retries import PatientFile, may_pass, patiently
 
 PRIVATE = "private"
 """The only folder with conversation text and text derived from single conversations."""
@@ -104,7 +103,8 @@ class Storage:
         # Parquet reads exact ranges: read-ahead would fetch most bytes twice.
         options = {} if self.local else {"cache_type": "none"}
         file = self._try("read", path, lambda: self.fs.open(self.address(path), "rb", **options))
-        return cast(BinaryIO, _PatientFile(self, path, file))
+        attempt = partial(self._try, "read", path)
+        return cast(BinaryIO, PatientFile(file, attempt))
 
     def exists(self, path: str) -> bool:
         """Whether a file or a non-empty folder has this path."""
@@ -346,47 +346,6 @@ class Storage:
                 f"cannot {verb} {self.address(path)}: {getattr(error, 'strerror', None) or error}",
                 _FIXES.get(number or 0, _FIX),
             ) from error
-
-
-class _PatientFile(io.RawIOBase):
-    """A file whose reads are tried again where they failed."""
-
-    def __init__(self, storage: Storage, path: str, file: BinaryIO) -> None:
-        self._storage, self._path, self._file = storage, path, file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        start = self._file.tell()
-
-        def once() -> bytes:
-            self._file.seek(start)
-            return self._file.read(-1 if size is None else size)
-
-        return self._storage._try("read", self._path, once)
-
-    def readinto(self, buffer: Any, /) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def readall(self) -> bytes:
-        return self.read()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
 
 
 @contextmanager

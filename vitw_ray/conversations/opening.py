@@ -8,7 +8,7 @@ retry would not help.
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from vitw_ray.conversations.file_content import Content
 from vitw_ray.conversations.rows import CHUNK_BYTES, FileBroken
 from vitw_ray.conversations.unpacking import unwrapped
 from vitw_ray.errors import InputError, InputFailed, VitwRayError
-from vitw_ray.retries import may_pass, patiently
+from vitw_ray.retries import PatientFile, may_pass, patiently
 from vitw_ray.stages import SourceFile
 
 _STORAGE_BUFFER_BYTES = 1 << 20  # ours: large enough to make Python's overhead per read small
@@ -71,54 +71,23 @@ def address_of(fs: AbstractFileSystem, path: str) -> str:
     return path if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)
 
 
-class _StorageFile(io.RawIOBase):
-    """A file in storage; every read failure is an `InputError`.
+@contextmanager
+def stored(url: str, block_bytes: int = _STORAGE_BLOCK_BYTES) -> Iterator[io.BufferedIOBase]:
+    """Open a file as it is stored; every read that fails is an `InputError`.
 
     If a lost connection were taken for a damaged file, it would become one reject, and all later
     rows of the file would be lost without an error.
     """
 
-    def __init__(self, url: str, block_bytes: int) -> None:
-        self._url = url
+    def attempt(operation: Callable[[], Any]) -> Any:
         with explained(url):
-            fs, path = located(url)
-            self._file = patiently(lambda: fs.open(path, "rb", block_size=block_bytes))
+            return patiently(operation)
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        with explained(self._url):
-            start = self._file.tell()
-
-            def once() -> bytes:
-                self._file.seek(start)
-                return cast(bytes, self._file.read(len(buffer)))
-
-            data = patiently(once)
-        buffer[: len(data)] = data
-        return len(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
-
-
-@contextmanager
-def stored(url: str, block_bytes: int = _STORAGE_BLOCK_BYTES) -> Iterator[io.BufferedIOBase]:
-    """Open a file as it is stored."""
+    with explained(url):
+        fs, path = located(url)
+    file = attempt(lambda: fs.open(path, "rb", block_size=block_bytes))
     buffer_bytes = min(_STORAGE_BUFFER_BYTES, block_bytes)
-    with io.BufferedReader(_StorageFile(url, block_bytes), buffer_bytes) as stream:
+    with io.BufferedReader(PatientFile(file, attempt), buffer_bytes) as stream:
         yield stream
 
 
