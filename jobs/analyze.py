@@ -8,7 +8,7 @@ What is finished is skipped, so after `jobs/build_taxonomy.py` this needs CPUs o
 
 import sys
 
-from vitw_ray.cli.main import leave, main
+from vitw_ray.cli.main import program
 
 if __name__ == "__main__":
-    leave(main(["run", "--until", "statistics", *sys.argv[1:]]))
+    program(["run", "--until", "statistics", *sys.argv[1:]])

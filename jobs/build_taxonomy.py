@@ -8,7 +8,7 @@ What is finished is skipped, so after `jobs/extract.py` this needs embedders and
 
 import sys
 
-from vitw_ray.cli.main import leave, main
+from vitw_ray.cli.main import program
 
 if __name__ == "__main__":
-    leave(main(["run", "--until", "taxonomy", *sys.argv[1:]]))
+    program(["run", "--until", "taxonomy", *sys.argv[1:]])

@@ -5,7 +5,7 @@ ray job submit --working-dir . -- python jobs/certify.py s3://bucket/runs/mine -
 
 import sys
 
-from vitw_ray.cli.main import leave, main
+from vitw_ray.cli.main import program
 
 if __name__ == "__main__":
-    leave(main(["certify", *sys.argv[1:]]))
+    program(["certify", *sys.argv[1:]])

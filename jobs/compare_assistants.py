@@ -8,7 +8,7 @@ Runs all stages that are not finished, then prints every two assistants side by 
 
 import sys
 
-from vitw_ray.cli.main import leave, main
+from vitw_ray.cli.main import program
 
 if __name__ == "__main__":
-    leave(main(["compare-assistants", *sys.argv[1:]]))
+    program(["compare-assistants", *sys.argv[1:]])

@@ -9,7 +9,7 @@ Runs every reader that is not finished, then writes the leaderboard and its page
 
 import sys
 
-from vitw_ray.cli.main import leave, main
+from vitw_ray.cli.main import program
 
 if __name__ == "__main__":
-    leave(main(["compare-readers", *sys.argv[1:]]))
+    program(["compare-readers", *sys.argv[1:]])

@@ -9,7 +9,7 @@ another cluster if need be.
 
 import sys
 
-from vitw_ray.cli.main import leave, main
+from vitw_ray.cli.main import program
 
 if __name__ == "__main__":
-    leave(main(["run", "--until", "extractions", *sys.argv[1:]]))
+    program(["run", "--until", "extractions", *sys.argv[1:]])

@@ -10,7 +10,7 @@ again to go on where it stopped: what is finished is skipped.
 
 import sys
 
-from vitw_ray.cli.main import leave, main
+from vitw_ray.cli.main import program
 
 if __name__ == "__main__":
-    leave(main(["run", *sys.argv[1:]]))
+    program(["run", *sys.argv[1:]])

@@ -1,5 +1,6 @@
 """The command `vitw`: its subcommands, its help, and how it ends."""
 
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -63,6 +64,26 @@ def test_the_module_is_the_same_command():
     line = [sys.executable, "-m", "vitw_ray", "--version"]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"vitw_ray {__version__}\n")
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--version"], 0), (["rum"], 2)])
+def test_what_libraries_do_when_they_are_taken_apart_does_not_change_the_status(words, status):
+    code = f"""
+import atexit, ctypes, os
+from vitw_ray.cli import main as cli
+late = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p)(lambda *_: os.abort())
+ctypes.CDLL(None).on_exit(late, None)
+command = cli.main
+def main(words):
+    atexit.register(os.write, 2, b"closed")  # as libraries do that a command loads
+    return command(words)
+cli.main = main
+cli.program({words})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == status
+    assert done.stderr.endswith("closed")
+    assert done.stdout.startswith(f"vitw_ray {__version__}") == (status == 0)
 
 
 @pytest.mark.parametrize("module", ["vitw_ray.cli.printing", "vitw_check.verdict"])
@@ -129,7 +150,16 @@ def test_an_empty_input_is_named_and_not_run(tmp_path, capsys):
 
 @pytest.mark.parametrize("job", sorted(JOBS.glob("*.py")), ids=lambda job: job.name)
 def test_every_job_is_a_docstring_and_a_call_of_a_command(job, tmp_path):
-    assert len([line for line in job.read_text().splitlines() if "main(" in line]) == 1
+    assert (
+        len(
+            [
+                line
+                for line in job.read_text().splitlines()
+                if re.search(r"\b(main|program)\(", line)
+            ]
+        )
+        == 1
+    )
     line = [sys.executable, str(job), "--help"]
     done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

