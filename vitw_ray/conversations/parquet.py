@@ -30,7 +30,7 @@ from vitw_ray.conversations.parquet_pages import (
 from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject, every_turn
 
 _COLUMN_BUFFER_BYTES = 1 << 20  # ours: a column chunk can be hundreds of MB
-_BATCH_ROWS = 64  # ours: three times as fast as single rows, and a few MB of chats
+_BATCH_ROWS = 256  # ours: as fast as more, and a few MB of chats
 _LARGE_PAGES = MAX_ROW_BYTES  # ours: row groups with larger pages, or more values than ...
 _LARGE_VALUES = 4_000_000  # ours: ... this, are read by one thread at a time
 _VALUE_BYTES = 16  # ours: minimum size of a value as a Python object
