@@ -4,20 +4,31 @@ import base64
 import gzip
 import html
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 import urllib.parse
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from whole_runs import plant_files, run_quietly, small_config
+from chat_server import Reply, chat_server, completion
+from test_openai_server import words_of
+from whole_runs import plant_files, run_quietly, small_config, wait_for_segments
 
 from vitw_ray.config import LabelsConfig
 from vitw_ray.release.attacks.attack import attack
 from vitw_ray.release.attacks.canaries import Search, make_canaries, search_files
 
 SECRETS = [canary.text for canary in make_canaries(1000)]
+FEW = SECRETS[:80]
+ROOT = Path(__file__).resolve().parents[1]
 ENCODE = {
     "plain": str,
     "folded": str.upper,
@@ -102,3 +113,76 @@ def test_a_thousand_secrets_stay_private_and_the_controls_are_found(local_ray, t
     run_quietly(config)
     found, *_ = attack(str(tmp_path / "run"), canaries=[*SECRETS, control])
     assert {finding.what.split(",")[0] for finding in found.findings} == {"canary 1000"}
+
+
+def hostile(body):
+    """Gives secrets away as labels and tasks, and fails on some conversations, quoting them."""
+    if words := words_of(body):
+        return completion(json.dumps({"word": words[0]}))
+    text = body["messages"][-1]["content"]
+    said = [secret for secret in FEW if secret in text]
+    fault = FEW.index(said[0]) % 8 if said else 7
+    if fault == 0:
+        return Reply(400)  # without a body: it quotes the request
+    if fault < 4:
+        deep = '{"a":' + "[" * 1500 + text
+        return completion((text, deep, "[" + json.dumps(text))[fault - 1])
+    names = [re.sub(r"[^a-z]+", " ", secret.lower()).strip() for secret in said]
+    values = [{"label": label[:60], "explicit": True} for label in ["honesty", "care", *names]]
+    task = f"help {names[0]}"[:78] if said else "plan a week"
+    answer = {"subjectivity": 4, "task": task, "human_values": values, "ai_values": values}
+    return completion(json.dumps({**answer, "response_type": "reframing"}))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_secrets_stay_private_when_answers_fail_and_the_driver_is_killed(tmp_path):
+    pytest.importorskip("openai")
+    base = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
+    rows = [planted(secret, n, base) for n, secret in enumerate(FEW)]
+    rows += [planted("nothing to hide", 5000 + n, base) for n in range(40)]
+    source = tmp_path / "chats.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{" + FEW[0])
+    output = tmp_path / "run"
+
+    def slow(body):
+        time.sleep(0.1)  # leaves time for the kill
+        return hostile(body)
+
+    with chat_server(slow) as (_, url):
+        command = [
+            *(sys.executable, "jobs/run.py", "--input", str(source), "--output", str(output)),
+            *("--extractor", "openai", "--server-url", url, "--model", "served"),
+            *("--questions", "one_pass", "--reader-check", "off", "--max-error-share", "0.6"),
+            *("--embedder", "hashing", "--min-conversations", "15", "--min-accounts", "5"),
+            *("--unit-rows", "20", "--segment-rows", "5", "--rows-per-part", "200"),
+        ]
+        environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
+        environment.pop("RAY_ADDRESS", None)
+        told = []
+        for killed in (True, False):
+            log = tmp_path / f"killed-{killed}"
+            with log.open("w") as file:
+                job = subprocess.Popen(
+                    command,
+                    cwd=ROOT,
+                    env=environment,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                )
+            try:
+                if killed:
+                    wait_for_segments(output, 2, job, seconds=300)
+                else:
+                    assert job.wait(timeout=600) == 0, log.read_text()[-3000:]
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(job.pid, signal.SIGKILL)
+                job.wait()
+            told.append(log.read_text())
+    extracted = json.loads((output / "run.json").read_text())["totals"]
+    assert extracted["failed"] >= len(FEW) // 4  # the faults were made
+    found, *_ = attack(str(output), canaries=FEW)
+    assert found.findings == []
+    assert not Search(FEW).find("".join(told).encode())
