@@ -23,8 +23,9 @@ from vitw_ray.records import LABELS
 from vitw_ray.release.settings import StrictSettings, ThresholdSettings
 from vitw_ray.release.strict.bounds import Bounds
 from vitw_ray.release.strict.measure import measure
-from vitw_ray.release.strict.noise import Budget, ExactNoise
+from vitw_ray.release.strict.noise import ExactNoise
 from vitw_ray.release.strict.population import Population
+from vitw_ray.release.strict.sharing import budget_of
 from vitw_ray.release.threshold import rounded_labels
 
 GAMES, QUICK_GAMES = 200, 100
@@ -55,12 +56,12 @@ def threshold_release(people: Population, game: int) -> Seen:
 
 def strict_release() -> Release:
     """As `vitw publish --kind strict` measures."""
-    whole = Budget.of(EPSILON, DELTA / 2, ExactNoise())
     asked = StrictSettings()
     bounds = Bounds(asked.account_conversations, asked.conversation_pairs, DELTA / 2)
 
     def release(people: Population, game: int) -> Seen:
-        found = measure(people, bounds, Budget(whole.rho, whole.epsilon, whole.noise))
+        budget = budget_of(people, bounds, EPSILON, DELTA / 2, ExactNoise())
+        found = measure(people, bounds, budget)
         return {
             (facet, name): float(count)
             for facet in ATTACKERS

@@ -24,8 +24,9 @@ from vitw_ray.evaluation.published import SUBJECTIVE, Drawn, Rates, draw
 from vitw_ray.release.settings import StrictSettings
 from vitw_ray.release.strict.bounds import AI, Bounds
 from vitw_ray.release.strict.measure import measure
-from vitw_ray.release.strict.noise import Budget, ExactNoise
+from vitw_ray.release.strict.noise import ExactNoise, cube_scale
 from vitw_ray.release.strict.population import WEIGHT, Pairs, Population, weigh
+from vitw_ray.release.strict.sharing import SIZE_SHARE, budget_of, head_share
 from vitw_ray.statistics.contingency import CodedFacet
 
 EPSILON, DELTA = 1.0, 1e-6
@@ -71,7 +72,8 @@ def one_release(
     names = np.array(ai.names)
     top = set(names[np.argsort(-truth, kind="stable")[:TOP]])
     bounds = Bounds(count, StrictSettings().conversation_pairs, DELTA / 2)
-    found = measure(people, bounds, Budget.of(EPSILON, DELTA / 2, ExactNoise()))
+    budget = budget_of(people, bounds, EPSILON, DELTA / 2, ExactNoise())
+    found = measure(people, bounds, budget)
     released = found.facets[AI]
     shares = released.counts[:HEAD] / found.conversations
     code_of = {name: code for code, name in enumerate(names.tolist())}
@@ -86,11 +88,10 @@ def one_release(
 def within_wanted(result: Result, draws: int) -> None:
     """How many releases are within the wanted error: the noise of the head, many times."""
     rates = list(Rates(frequencies()).ai_values.values())[:HEAD]
-    budget = Budget.of(EPSILON, DELTA / 2, ExactNoise())
-    zero = np.zeros(HEAD + 1, np.int64)
-    scale = budget.cube_scale(WEIGHT)
-    noise = np.array([budget.noise.add_cube(zero, scale) for _ in range(draws)]) / WEIGHT
+    exact, zero, left = ExactNoise(), np.zeros(HEAD + 1, np.int64), (1 - SIZE_SHARE) * EPSILON
     for accounts in (SUBJECTIVE, round(SUBJECTIVE / EACH)):
+        scale = cube_scale(WEIGHT, head_share(accounts, 1, left) * left)
+        noise = np.array([exact.add_cube(zero, scale) for _ in range(draws)]) / WEIGHT
         total = accounts + noise[:, -1:]
         sums = accounts * (2 * np.array(rates) - 1) + noise[:, :-1]
         errors = 100 * np.abs((sums / total + 1) / 2 - rates).max(axis=1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vitw_ray.evaluation.audit_population import alone, audit_population
-from vitw_ray.release.strict import measure, names
+from vitw_ray.release.strict import measure, names, sharing
 from vitw_ray.release.strict.bounds import Bounds
 from vitw_ray.release.strict.noise import Budget, ExactNoise
 from vitw_ray.release.strict.population import WEIGHT
@@ -37,14 +37,14 @@ class BareTotal(Budget):
 
 def drawing(noise=None, budget=Budget, patch=None, bounds=BOUNDS):
     """A release of the audit's populations, with something exchanged."""
-    pays = budget.of(EPSILON, DELTA / 2, noise or ExactNoise())
 
     def release(there):
         with pytest.MonkeyPatch.context() as patched:
             for target, name, value in patch or ():
                 patched.setattr(target, name, value)
-            fresh = budget(pays.rho, pays.epsilon, pays.noise)
-            return measure.measure(POPULATIONS[there], bounds, fresh)
+            people = POPULATIONS[there]
+            of = sharing.budget_of(people, bounds, EPSILON, DELTA / 2, noise or ExactNoise())
+            return measure.measure(people, bounds, budget(of.rho, of.epsilon, of.noise))
 
     return release
 
@@ -55,6 +55,7 @@ def all_weigh_one(population, most):
 
 UNBOUND = (
     (measure, "weigh", all_weigh_one),
+    (sharing, "weigh", all_weigh_one),
     (measure, "bound_names", lambda pairs, population, most: pairs),
     (measure, "bound_pairs", lambda pairs, population, most: pairs),
 )

@@ -115,28 +115,60 @@ def test_a_thousand_secrets_stay_private_and_the_controls_are_found(local_ray, t
     assert {finding.what.split(",")[0] for finding in found.findings} == {"canary 1000"}
 
 
+MARKUP = ("<script>alert(1)</script>", "=HYPERLINK(1)", "@SUM(1)", "\x1b[31mred", "../../etc")
+FAULTS = 16
+
+
 def hostile(body):
-    """Gives secrets away as labels and tasks, and fails on some conversations, quoting them."""
+    """Gives secrets away as labels, tasks and names, and fails on half of the conversations."""
     if words := words_of(body):
         return completion(json.dumps({"word": words[0]}))
+    if body.get("response_format", {}).get("json_schema", {}).get("name") == "group":
+        name = " ".join(FEW[len(json.dumps(body)) % len(FEW)].title().split()[:4])
+        return completion(json.dumps({"description": f"All of {name}.", "name": name}))
     text = body["messages"][-1]["content"]
     said = [secret for secret in FEW if secret in text]
-    fault = FEW.index(said[0]) % 8 if said else 7
-    if fault == 0:
-        return Reply(400)  # without a body: it quotes the request
-    if fault < 4:
-        deep = '{"a":' + "[" * 1500 + text
-        return completion((text, deep, "[" + json.dumps(text))[fault - 1])
+    fault = FEW.index(said[0]) % FAULTS if said else FAULTS
+    deep, soon = '{"a":' + "[" * 1500 + text, {"retry-after-ms": "1"}
+    faults = (
+        Reply(400),  # without a body: it quotes the request
+        Reply(500, headers=soon),
+        Reply(403),
+        Reply(body=f"<html>{text}".encode(), headers={"content-type": "text/html"}),
+        Reply(body=b"\x1f\x8b\xff" + text.encode()),
+        Reply(drop=True),
+        completion(None, refusal=text),
+        completion(text),
+        completion(deep),
+        completion("[" + json.dumps(text)),
+    )
+    if fault < len(faults):
+        return faults[fault]
+    return gives_away(said, fault, text)
+
+
+def gives_away(said, fault, text):
+    """An answer that is read, with secrets wherever they fit."""
     names = [re.sub(r"[^a-z]+", " ", secret.lower()).strip() for secret in said]
-    values = [{"label": label[:60], "explicit": True} for label in ["honesty", "care", *names]]
+    labels = ["honesty", "care", *names, *(MARKUP if fault == 10 else ())]
+    values = [{"label": label[:60], "explicit": True} for label in labels]
     task = f"help {names[0]}"[:78] if said else "plan a week"
     answer = {"subjectivity": 4, "task": task, "human_values": values, "ai_values": values}
-    return completion(json.dumps({**answer, "response_type": "reframing"}))
+    content = json.dumps({**answer, "response_type": "reframing"})
+    reply = completion([{"type": "text", "text": content}] if fault == 11 else content)
+    if fault == 12:
+        reply.body["model"] = text
+    if fault == 13:
+        odd = {"prompt_tokens": f"100 {text}", "completion_tokens": 10**30}
+        reply.body["usage"] = odd
+    return reply
 
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_secrets_stay_private_when_answers_fail_and_the_driver_is_killed(tmp_path):
+def test_secrets_stay_private_when_a_server_gives_them_away_or_fails_and_the_driver_is_killed(
+    tmp_path,
+):
     pytest.importorskip("openai")
     base = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
     rows = [planted(secret, n, base) for n, secret in enumerate(FEW)]
@@ -155,6 +187,7 @@ def test_secrets_stay_private_when_answers_fail_and_the_driver_is_killed(tmp_pat
             *("--extractor", "openai", "--server-url", url, "--model", "served"),
             *("--questions", "one_pass", "--reader-check", "off", "--max-error-share", "0.6"),
             *("--embedder", "hashing", "--min-conversations", "15", "--min-accounts", "5"),
+            *("--naming", "model"),
             *("--unit-rows", "20", "--segment-rows", "5", "--rows-per-part", "200"),
         ]
         environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
@@ -182,7 +215,12 @@ def test_secrets_stay_private_when_answers_fail_and_the_driver_is_killed(tmp_pat
                 job.wait()
             told.append(log.read_text())
     extracted = json.loads((output / "run.json").read_text())["totals"]
-    assert extracted["failed"] >= len(FEW) // 4  # the faults were made
+    assert extracted["failed"] >= len(FEW) // 2  # the faults were made
     found, *_ = attack(str(output), canaries=FEW)
     assert found.findings == []
     assert not Search(FEW).find("".join(told).encode())
+    page = (output / "report.html").read_text()
+    assert "alert(1)" not in page
+    cells = "".join(file.read_text() for file in output.glob("*_release-*/*.csv"))
+    assert "honesty" in cells
+    assert not re.search(r"(^|,)\"?[=+@-]", cells, re.MULTILINE)

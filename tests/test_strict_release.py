@@ -22,6 +22,7 @@ from vitw_ray.release.strict.population import (
     bound_pairs,
     weigh,
 )
+from vitw_ray.release.strict.sharing import SIZE_SHARE, budget_of, head_share
 
 BOUNDS = Bounds(conversations=2, pairs=5, delta=1e-3)
 
@@ -144,9 +145,35 @@ def test_the_measurements_spend_the_budget_and_no_more():
 
 def test_the_two_parts_of_a_budget_add_up_to_its_epsilon():
     pytest.importorskip("opendp")
-    budget = Budget.of(2.0, 1e-6, NoNoise())
+    budget = Budget.of(2.0, 1e-6, 0.3, NoNoise())
+    assert budget.epsilon == 0.6
     assert budget.epsilon + noise.epsilon_of(budget.rho, 1e-6) == pytest.approx(2, abs=1e-3)
     assert budget.epsilon + noise.epsilon_of(budget.rho, 1e-6) <= 2
+
+
+@pytest.mark.parametrize(
+    ("accounts", "weigh_as", "share"),
+    [
+        (10**7, 1, 0.25),
+        (308_210, 1, 0.25),
+        (150_000, 1, 0.35),
+        (102_737, 1, 0.5),
+        (0, 1, 0.5),
+        (308_210, 3, 0.5),
+    ],
+)
+def test_the_most_frequent_values_get_more_of_epsilon_where_accounts_are_few(
+    accounts, weigh_as, share
+):
+    assert head_share(accounts, weigh_as, 1.0) == share
+
+
+def test_whatever_a_population_is_its_budget_adds_up_to_epsilon():
+    pytest.importorskip("opendp")
+    for whole in (people([]), audit_population(True)):
+        budget = budget_of(whole, BOUNDS, 2.0, 1e-6, NoNoise())
+        spent = SIZE_SHARE * 2 + budget.epsilon + noise.epsilon_of(budget.rho, 1e-6)
+        assert 2 - 1e-3 < spent <= 2 + 1e-12
 
 
 def test_accounts_with_several_conversations_count_as_one_and_lose_none():

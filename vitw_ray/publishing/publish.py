@@ -29,7 +29,8 @@ from vitw_ray.release.strict import tables as strict_tables
 from vitw_ray.release.strict.bounds import Bounds
 from vitw_ray.release.strict.committed import from_json, to_json
 from vitw_ray.release.strict.measure import measure
-from vitw_ray.release.strict.noise import Budget, ExactNoise
+from vitw_ray.release.strict.noise import ExactNoise
+from vitw_ray.release.strict.sharing import budget_of
 from vitw_ray.release.tables import FREQUENCIES_COLUMNS, csv_text, values_frequencies, values_tree
 from vitw_ray.run_folder import read_part, read_table, tables_of
 from vitw_ray.run_secret import load_secret
@@ -133,12 +134,13 @@ def _strict(
     if not run.storage.exists(place):
         parts = (read_part(run.storage, file) for file in run.tables["extractions"].files)
         people = population(parts, config.labels, run.keyed, settings.unknown_accounts)
-        # half of delta for names of a single account, half for the conversion to epsilon
-        budget = Budget.of(settings.epsilon, settings.delta / 2, ExactNoise())
         entry = spend(run.storage, key, settings, budget_epsilon, again=False)
         bounds = Bounds(
             settings.account_conversations, settings.conversation_pairs, settings.delta / 2
         )
+        # half of delta for names of a single account, half for the conversion to epsilon
+        noise = ExactNoise()
+        budget = budget_of(people, bounds, settings.epsilon, settings.delta / 2, noise)
         run.storage.create(place, to_json(measure(people, bounds, budget)))
     entry = spend(run.storage, key, settings, budget_epsilon, again=False)
     found = from_json(run.storage.read(place))

@@ -35,7 +35,7 @@ class StrictSettings:
     """Probability that the loss is larger."""
     account_conversations: int = 1
     """Conversations that one account counts as at most; all of its conversations share them."""
-    conversation_pairs: int = 10
+    conversation_pairs: int = 8
     """Values of each facet that count of one conversation at most."""
     unknown_accounts: UnknownAccounts = "refuse"
     """own: a conversation without account counts as an account of its own."""

@@ -4,10 +4,11 @@ Every number below is a measurement with noise, or computed from such numbers. A
 `conversations` at most, whatever number it has: its conversations share that weight. Numbers are
 sums of weights, in units of WEIGHT.
 
-The most frequent AI values and the number of conversations are measured together, with half of
-epsilon. Per value, 2 x - 1 is summed, where x says whether a conversation holds it. So whatever an
-account holds, it changes each of these numbers by its weight at most, and all of them at once: the
-case for noise of a cube. The count of a value follows from its sum and the number of conversations.
+The most frequent AI values and the number of conversations are measured together, with a
+share of epsilon. Per value, 2 x - 1 is summed, where x says whether a conversation holds it. So
+whatever an account holds, it changes each of these numbers by its weight at most, and all of them
+at once: the case for noise of a cube. The count of a value follows from its sum and the number of
+conversations.
 The rest of the budget is split by `SPLIT`: most of it goes to the AI values, the longest list.
 """
 
@@ -129,7 +130,7 @@ def _head(pairs: Pairs, people: _People) -> tuple[Measured, Measured]:
     sums = np.append(2 * people.add_up(pairs)[: len(names)] - whole, whole)
     k = people.bounds.conversations
     noisy = people.budget.measure_few(sums, WEIGHT * k)
-    deviation = cube_deviation(people.budget.cube_scale(k), sums.size)
+    deviation = cube_deviation(people.budget.few_scale(k), sums.size)
     counts = _conversations((noisy[:-1] + noisy[-1]) / 2)
     scales = np.full(counts.size, deviation / 2**0.5)  # of half the sum of two numbers
     return (

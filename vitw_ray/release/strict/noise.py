@@ -9,7 +9,7 @@ A few numbers of which one account may change each by as much get the noise of t
 (Hardt and Talwar, 2010) for the cube: P(z) in proportion to exp(-max |z| / scale). It has pure
 epsilon = sensitivity / scale, sensitivity in the maximum norm. For six numbers at epsilon 0.5 its
 standard deviation is half that of Gaussian noise of the same epsilon and a delta of 5e-7, and the
-largest of the six errors is smaller still. The two costs add up: see docs/releasing.md.
+largest of the six errors is smaller still. The two costs add up: see docs/privacy.md.
 """
 
 import math
@@ -21,7 +21,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from vitw_ray.errors import ConfigError
-from vitw_ray.release.strict.bounds import HEAD_SHARE
 from vitw_ray.release.strict.population import Integers
 
 EXTRA = "vitw_ray[release]"
@@ -79,13 +78,13 @@ class Budget:
     has_measured_few: bool = False
 
     @classmethod
-    def of(cls, epsilon: float, delta: float, noise: Noise) -> "Budget":
-        """The budget of a release with (epsilon, delta); names of one account have their own delta.
+    def of(cls, epsilon: float, delta: float, few_share: float, noise: Noise) -> "Budget":
+        """The budget of (epsilon, delta), with a share (0-1) of epsilon for a few numbers.
 
         Raises:
             ConfigError: OpenDP is not installed.
         """
-        few = HEAD_SHARE * epsilon
+        few = few_share * epsilon
         return cls(rho_of(epsilon - few, delta), few, noise)
 
     def scale(self, sensitivity: float, share: float) -> float:
@@ -108,9 +107,9 @@ class Budget:
             raise ValueError("the measurements cost more than the privacy budget")
         return self.noise.add(counts, self.scale(sensitivity, share))
 
-    def cube_scale(self, sensitivity: float) -> float:
+    def few_scale(self, sensitivity: float) -> float:
         """Scale of the noise of a few numbers."""
-        return math.nextafter(sensitivity / self.epsilon, math.inf)
+        return cube_scale(sensitivity, self.epsilon)
 
     def measure_few(self, numbers: Integers, sensitivity: float) -> Integers:
         """A few numbers with noise that hides one account, once.
@@ -125,7 +124,12 @@ class Budget:
         if self.has_measured_few:
             raise ValueError("a further measurement costs more than the privacy budget")
         self.has_measured_few = True
-        return self.noise.add_cube(numbers, self.cube_scale(sensitivity))
+        return self.noise.add_cube(numbers, self.few_scale(sensitivity))
+
+
+def cube_scale(sensitivity: float, epsilon: float) -> float:
+    """Scale of the noise of a cube that costs `epsilon`; sensitivity in the maximum norm."""
+    return math.nextafter(sensitivity / epsilon, math.inf)
 
 
 def cube_deviation(scale: float, size: int) -> float:
@@ -133,6 +137,7 @@ def cube_deviation(scale: float, size: int) -> float:
     return scale * math.sqrt((size + 1) * (size + 2) / 3)
 
 
+@cache
 def rho_of(epsilon: float, delta: float) -> float:
     """The largest zCDP parameter that is within (epsilon, delta).
 
