@@ -136,7 +136,6 @@ def hostile(body):
         Reply(403),
         Reply(body=f"<html>{text}".encode(), headers={"content-type": "text/html"}),
         Reply(body=b"\x1f\x8b\xff" + text.encode()),
-        Reply(drop=True),
         completion(None, refusal=text),
         completion(text),
         completion(deep),
@@ -150,15 +149,15 @@ def hostile(body):
 def gives_away(said, fault, text):
     """An answer that is read, with secrets wherever they fit."""
     names = [re.sub(r"[^a-z]+", " ", secret.lower()).strip() for secret in said]
-    labels = ["honesty", "care", *names, *(MARKUP if fault == 10 else ())]
+    labels = ["honesty", "care", *names, *(MARKUP if fault == 9 else ())]
     values = [{"label": label[:60], "explicit": True} for label in labels]
     task = f"help {names[0]}"[:78] if said else "plan a week"
     answer = {"subjectivity": 4, "task": task, "human_values": values, "ai_values": values}
     content = json.dumps({**answer, "response_type": "reframing"})
-    reply = completion([{"type": "text", "text": content}] if fault == 11 else content)
-    if fault == 12:
+    reply = completion([{"type": "text", "text": content}] if fault == 10 else content)
+    if fault == 11:
         reply.body["model"] = text
-    if fault == 13:
+    if fault == 12:
         odd = {"prompt_tokens": f"100 {text}", "completion_tokens": 10**30}
         reply.body["usage"] = odd
     return reply
@@ -173,6 +172,9 @@ def test_secrets_stay_private_when_a_server_gives_them_away_or_fails_and_the_dri
     base = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
     rows = [planted(secret, n, base) for n, secret in enumerate(FEW)]
     rows += [planted("nothing to hide", 5000 + n, base) for n in range(40)]
+    for n in range(20):  # enough conversations for a label, of one account
+        rows.append(planted(FEW[13], 13, base) | {"conversation_id": f"often-{n}"})
+        rows[-1]["messages"][0]["content"] += f" Again, {n}."
     source = tmp_path / "chats.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{" + FEW[0])
     output = tmp_path / "run"

@@ -288,3 +288,10 @@ def test_residuals_are_those_of_the_noisy_counts():
         r, c = counts[row["row"]], types[row["column"]]
         spread = math.sqrt(r * c / n * (1 - r / n) * (1 - c / n))
         assert row["residual"] == pytest.approx((row["observed"] - r * c / n) / spread, abs=1e-3)
+
+
+def test_the_norm_is_what_an_account_with_the_same_names_in_all_conversations_reaches():
+    bounds = Bounds(4, 3, 1e-3)
+    one = people([(0, {0, 1, 2})] * 4)
+    counts = one.facets[AI].weighed(weigh(one, 4))
+    assert np.linalg.norm(counts) == pytest.approx(WEIGHT * bounds.norm(AI))
