@@ -20,11 +20,12 @@ from vitw_ray.evaluation.planting import ATTACKERS, Planting, Release, Seen, poi
 from vitw_ray.keys import Keyed
 from vitw_ray.publishing.bounded import bounded_counts, keyed_noise
 from vitw_ray.records import LABELS
-from vitw_ray.release.settings import ThresholdSettings
+from vitw_ray.release.settings import StrictSettings, ThresholdSettings
 from vitw_ray.release.strict.bounds import Bounds
 from vitw_ray.release.strict.measure import measure
-from vitw_ray.release.strict.noise import Budget, ExactNoise, rho_of
+from vitw_ray.release.strict.noise import ExactNoise
 from vitw_ray.release.strict.population import Population
+from vitw_ray.release.strict.sharing import budget_of
 from vitw_ray.release.threshold import rounded_labels
 
 GAMES, QUICK_GAMES = 200, 100
@@ -53,11 +54,14 @@ def threshold_release(people: Population, game: int) -> Seen:
     return {(row["facet"], row["label"]): float(row["conversations"]) for row in shown}
 
 
-def strict_release(rho: float) -> Release:
+def strict_release() -> Release:
     """As `vitw publish --kind strict` measures."""
+    asked = StrictSettings()
+    bounds = Bounds(asked.account_conversations, asked.conversation_pairs, DELTA / 2)
 
     def release(people: Population, game: int) -> Seen:
-        found = measure(people, Bounds(1, 12, DELTA / 2), Budget(rho, ExactNoise()))
+        budget = budget_of(people, bounds, EPSILON, DELTA / 2, ExactNoise())
+        found = measure(people, bounds, budget)
         return {
             (facet, name): float(count)
             for facet in ATTACKERS
@@ -90,7 +94,7 @@ def main() -> None:
     games = QUICK_GAMES if given.quick else GAMES
     result = Result("planting", given.quick)
     releases: dict[str, Release] = {
-        "strict": strict_release(rho_of(EPSILON, DELTA / 2)),
+        "strict": strict_release(),
         "threshold": threshold_release,
         "openclio_shaped": exact(0),
         "kura_shaped": exact(KURA_LEAST),

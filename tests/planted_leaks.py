@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from vitw_ray.evaluation.audit_population import alone, audit_population
-from vitw_ray.release.strict import measure, names
-from vitw_ray.release.strict.bounds import Bounds, choose_bounds
-from vitw_ray.release.strict.noise import Budget, ExactNoise, rho_of
+from vitw_ray.release.strict import measure, names, sharing
+from vitw_ray.release.strict.bounds import Bounds
+from vitw_ray.release.strict.noise import Budget, ExactNoise
+from vitw_ray.release.strict.population import WEIGHT
 
 EPSILON, DELTA = 1.0, 1e-3
 BOUNDS = Bounds(conversations=1, pairs=4, delta=DELTA / 2)
@@ -23,33 +24,39 @@ class FixedSeed:
         drawn = np.random.default_rng(0).normal(0, scale, counts.size)
         return counts + np.rint(drawn).astype(np.int64)
 
+    add_cube = add
+
 
 class BareTotal(Budget):
-    """A single number gets no noise."""
+    """The number of conversations gets no noise."""
 
-    def measure(self, counts, sensitivity, share):
-        noisy = super().measure(counts, sensitivity, share)
-        return counts if counts.size == 1 else noisy
+    def measure_few(self, numbers, sensitivity):
+        noisy = super().measure_few(numbers, sensitivity)
+        return np.append(noisy[:-1], numbers[-1])
 
 
-def drawing(rho=None, noise=None, budget=Budget, patch=None, chosen=False):
-    """A release of the audit's populations, with something exchanged; `chosen`: its bounds."""
-    rho = rho or rho_of(EPSILON, DELTA / 2)
-    noise = noise or ExactNoise()
+def drawing(noise=None, budget=Budget, patch=None, bounds=BOUNDS):
+    """A release of the audit's populations, with something exchanged."""
 
     def release(there):
         with pytest.MonkeyPatch.context() as patched:
             for target, name, value in patch or ():
                 patched.setattr(target, name, value)
-            people, pays = POPULATIONS[there], budget(rho, noise)
-            bounds = choose_bounds(people, None, 4, DELTA / 2, pays) if chosen else BOUNDS
-            return measure.measure(people, bounds, pays)
+            people = POPULATIONS[there]
+            of = sharing.budget_of(people, bounds, EPSILON, DELTA / 2, noise or ExactNoise())
+            return measure.measure(people, bounds, budget(of.rho, of.epsilon, of.noise))
 
     return release
 
 
+def all_weigh_one(population, most):
+    return np.full(population.conversations, WEIGHT)
+
+
 UNBOUND = (
-    (measure, "bound_conversations", lambda population, most: population),
+    (measure, "weigh", all_weigh_one),
+    (sharing, "weigh", all_weigh_one),
+    (measure, "bound_names", lambda pairs, population, most: pairs),
     (measure, "bound_pairs", lambda pairs, population, most: pairs),
 )
 RIGHT_THRESHOLD = names.threshold
@@ -80,7 +87,7 @@ def name_of_one_account_is_released(runs, rho=8.0):
     found = 0
     for _ in range(runs):
         chosen = names.select(
-            ai.take(ai.codes == only), ALONE.accounts, 4, Budget(rho, ExactNoise()), 1.0, DELTA
+            ai.take(ai.codes == only), ALONE.accounts, 4, Budget(rho, 1.0, ExactNoise()), 1.0, DELTA
         )
         found += only in chosen.codes
     return found

@@ -4,20 +4,31 @@ import base64
 import gzip
 import html
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 import urllib.parse
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from whole_runs import plant_files, run_quietly, small_config
+from chat_server import Reply, chat_server, completion
+from test_openai_server import words_of
+from whole_runs import plant_files, run_quietly, small_config, wait_for_segments
 
 from vitw_ray.config import LabelsConfig
 from vitw_ray.release.attacks.attack import attack
 from vitw_ray.release.attacks.canaries import Search, make_canaries, search_files
 
 SECRETS = [canary.text for canary in make_canaries(1000)]
+FEW = SECRETS[:80]
+ROOT = Path(__file__).resolve().parents[1]
 ENCODE = {
     "plain": str,
     "folded": str.upper,
@@ -102,3 +113,116 @@ def test_a_thousand_secrets_stay_private_and_the_controls_are_found(local_ray, t
     run_quietly(config)
     found, *_ = attack(str(tmp_path / "run"), canaries=[*SECRETS, control])
     assert {finding.what.split(",")[0] for finding in found.findings} == {"canary 1000"}
+
+
+MARKUP = ("<script>alert(1)</script>", "=HYPERLINK(1)", "@SUM(1)", "\x1b[31mred", "../../etc")
+FAULTS = 16
+
+
+def hostile(body):
+    """Gives secrets away as labels, tasks and names, and fails on half of the conversations."""
+    if words := words_of(body):
+        return completion(json.dumps({"word": words[0]}))
+    if body.get("response_format", {}).get("json_schema", {}).get("name") == "group":
+        name = " ".join(FEW[len(json.dumps(body)) % len(FEW)].title().split()[:4])
+        return completion(json.dumps({"description": f"All of {name}.", "name": name}))
+    text = body["messages"][-1]["content"]
+    said = [secret for secret in FEW if secret in text]
+    fault = FEW.index(said[0]) % FAULTS if said else FAULTS
+    deep, soon = '{"a":' + "[" * 1500 + text, {"retry-after-ms": "1"}
+    faults = (
+        Reply(400),  # without a body: it quotes the request
+        Reply(500, headers=soon),
+        Reply(403),
+        Reply(body=f"<html>{text}".encode(), headers={"content-type": "text/html"}),
+        Reply(body=b"\x1f\x8b\xff" + text.encode()),
+        completion(None, refusal=text),
+        completion(text),
+        completion(deep),
+        completion("[" + json.dumps(text)),
+    )
+    if fault < len(faults):
+        return faults[fault]
+    return gives_away(said, fault, text)
+
+
+def gives_away(said, fault, text):
+    """An answer that is read, with secrets wherever they fit."""
+    names = [re.sub(r"[^a-z]+", " ", secret.lower()).strip() for secret in said]
+    labels = ["honesty", "care", *names, *(MARKUP if fault == 9 else ())]
+    values = [{"label": label[:60], "explicit": True} for label in labels]
+    task = f"help {names[0]}"[:78] if said else "plan a week"
+    answer = {"subjectivity": 4, "task": task, "human_values": values, "ai_values": values}
+    content = json.dumps({**answer, "response_type": "reframing"})
+    reply = completion([{"type": "text", "text": content}] if fault == 10 else content)
+    if fault == 11:
+        reply.body["model"] = text
+    if fault == 12:
+        odd = {"prompt_tokens": f"100 {text}", "completion_tokens": 10**30}
+        reply.body["usage"] = odd
+    return reply
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_secrets_stay_private_when_a_server_gives_them_away_or_fails_and_the_driver_is_killed(
+    tmp_path,
+):
+    pytest.importorskip("openai")
+    base = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
+    rows = [planted(secret, n, base) for n, secret in enumerate(FEW)]
+    rows += [planted("nothing to hide", 5000 + n, base) for n in range(40)]
+    for n in range(20):  # enough conversations for a label, of one account
+        rows.append(planted(FEW[13], 13, base) | {"conversation_id": f"often-{n}"})
+        rows[-1]["messages"][0]["content"] += f" Again, {n}."
+    source = tmp_path / "chats.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{" + FEW[0])
+    output = tmp_path / "run"
+
+    def slow(body):
+        time.sleep(0.1)  # leaves time for the kill
+        return hostile(body)
+
+    with chat_server(slow) as (_, url):
+        command = [
+            *(sys.executable, "jobs/run.py", "--input", str(source), "--output", str(output)),
+            *("--extractor", "openai", "--server-url", url, "--model", "served"),
+            *("--questions", "one_pass", "--reader-check", "off", "--max-error-share", "0.6"),
+            *("--embedder", "hashing", "--min-conversations", "15", "--min-accounts", "5"),
+            *("--naming", "model"),
+            *("--unit-rows", "20", "--segment-rows", "5", "--rows-per-part", "200"),
+        ]
+        environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
+        environment.pop("RAY_ADDRESS", None)
+        told = []
+        for killed in (True, False):
+            log = tmp_path / f"killed-{killed}"
+            with log.open("w") as file:
+                job = subprocess.Popen(
+                    command,
+                    cwd=ROOT,
+                    env=environment,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                )
+            try:
+                if killed:
+                    wait_for_segments(output, 2, job, seconds=300)
+                else:
+                    assert job.wait(timeout=600) == 0, log.read_text()[-3000:]
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(job.pid, signal.SIGKILL)
+                job.wait()
+            told.append(log.read_text())
+    extracted = json.loads((output / "run.json").read_text())["totals"]
+    assert extracted["failed"] >= len(FEW) // 2  # the faults were made
+    found, *_ = attack(str(output), canaries=FEW)
+    assert found.findings == []
+    assert not Search(FEW).find("".join(told).encode())
+    page = (output / "report.html").read_text()
+    assert "alert(1)" not in page
+    cells = "".join(file.read_text() for file in output.glob("*_release-*/*.csv"))
+    assert "honesty" in cells
+    assert not re.search(r"(^|,)\"?[=+@-]", cells, re.MULTILINE)

@@ -12,7 +12,6 @@ import numpy as np
 
 from vitw_ray.evaluation import planting
 from vitw_ray.evaluation.planting import Planting, points_above_guessing, population
-from vitw_ray.release.strict.noise import rho_of
 
 FEW = Planting(4, 14)
 
@@ -46,7 +45,7 @@ def test_four_accounts_learn_nothing_from_a_threshold_release(short):
 @pytest.mark.slow
 def test_fifty_accounts_learn_little_from_a_release():
     pytest.importorskip("opendp")
-    strict = bench.strict_release(rho_of(bench.EPSILON, bench.DELTA / 2))
+    strict = bench.strict_release()
     assert points_above_guessing(strict, Planting(50, 50), 200) <= 10
     for each in (14, 50):
         assert points_above_guessing(bench.threshold_release, Planting(50, each), 200) <= 18

@@ -61,11 +61,11 @@ def test_the_plan_names_what_is_not_read(tmp_path):
         inputs=files,
         shapes={"a.jsonl": "vitw", "b.jsonl": "several-answers"},
         passed_over={"notes.pdf": "a PDF", "user.json": "no conversations"},
-        not_read=("score", "user"),
+        not_read=("score", "user", "Jane_Roe"),
     )
     told = [line.strip() for line in describe(setup, [])]
     assert told[0].endswith("shape: several-answers, vitw")
     assert "passed over: 2 files (1 a PDF: notes.pdf; 1 no conversations: user.json)" in told
-    assert "not read: score, user" in told
+    assert "not read: score, user, 1 of the input's own" in told
     assert "each answer of a row is a conversation (1 file)" in told
     assert any("growing histories" in line and "identical rows" in line for line in told)

@@ -109,9 +109,11 @@ def tree_bytes(folder: Path) -> dict[str, tuple[int, str]]:
     }
 
 
-def wait_for_segments(output: Path, wanted: int, job: subprocess.Popen) -> None:
+def wait_for_segments(
+    output: Path, wanted: int, job: subprocess.Popen, seconds: float = 120
+) -> None:
     """Return once a running job has committed some answers; fail when it ends before."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and job.poll() is None:
         if len(list(output.glob("private/answers-*/**/*.parquet"))) >= wanted:
             return

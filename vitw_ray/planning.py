@@ -7,7 +7,7 @@ from typing import Any
 from vitw_ray import paper
 from vitw_ray.certified import standing
 from vitw_ray.config import ExtractionConfig, RunConfig
-from vitw_ray.conversations.shapes import SHAPES
+from vitw_ray.conversations.shapes import KNOWN_COLUMNS, SHAPES
 from vitw_ray.extraction.health import is_due, stored_check
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.inference.memory import LIBRARIES_GIB, actor_memory
@@ -82,6 +82,14 @@ def plan(setup: RunSetup, stages: Sequence[Stage]) -> list[Planned]:
     return lines
 
 
+def _not_read(columns: Sequence[str]) -> list[str]:
+    """Columns that are not read: by name if a known shape has them, as keys may be anything."""
+    told = [name for name in columns if name in KNOWN_COLUMNS]
+    others = len(columns) - len(told)
+    told += [f"{others} of the input's own"] if others else []
+    return [f"        not read: {', '.join(told)}"] if told else []
+
+
 def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
     """The plan for a person."""
     config = setup.config
@@ -94,7 +102,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
     return [
         f"input   {len(setup.inputs)} files, {size / 1e6:,.1f} MB, shape: {shapes}",
         *([f"        {passed_over_line(setup.passed_over)}"] if setup.passed_over else []),
-        *([f"        not read: {', '.join(setup.not_read)}"] if setup.not_read else []),
+        *_not_read(setup.not_read),
         f"rows    {_repeats(config)}",
         *_divided(setup),
         f"output  {config.execution.output}",

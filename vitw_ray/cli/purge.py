@@ -20,8 +20,8 @@ YES = ("y", "yes")
 class Arguments:
     """Delete private/ of a run: conversations, answers, extractions, vectors and the secret.
 
-    The tables of aggregates, the page and the release stay. Afterwards no stage but the report can
-    be made again, and vitw check skips what it can no longer count.
+    The tables of aggregates, the page and releases stay. Afterwards no stage but the report can be
+    made again, nothing can be published, and vitw check skips what it can no longer count.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]

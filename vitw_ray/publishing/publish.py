@@ -26,10 +26,11 @@ from vitw_ray.release.files import complete, parquet, write_files
 from vitw_ray.release.ledger import FOLDER, Spent, read_ledger, spend, totals
 from vitw_ray.release.settings import ReleaseSettings, StrictSettings, ThresholdSettings
 from vitw_ray.release.strict import tables as strict_tables
-from vitw_ray.release.strict.bounds import choose_bounds
+from vitw_ray.release.strict.bounds import Bounds
 from vitw_ray.release.strict.committed import from_json, to_json
 from vitw_ray.release.strict.measure import measure
-from vitw_ray.release.strict.noise import Budget, ExactNoise, rho_of
+from vitw_ray.release.strict.noise import ExactNoise
+from vitw_ray.release.strict.sharing import budget_of
 from vitw_ray.release.tables import FREQUENCIES_COLUMNS, csv_text, values_frequencies, values_tree
 from vitw_ray.run_folder import read_part, read_table, tables_of
 from vitw_ray.run_secret import load_secret
@@ -133,21 +134,19 @@ def _strict(
     if not run.storage.exists(place):
         parts = (read_part(run.storage, file) for file in run.tables["extractions"].files)
         people = population(parts, config.labels, run.keyed, settings.unknown_accounts)
-        # half of delta for names of a single account, half for the conversion to epsilon
-        budget = Budget(rho_of(settings.epsilon, settings.delta / 2), ExactNoise())
         entry = spend(run.storage, key, settings, budget_epsilon, again=False)
-        asked = settings.account_conversations, settings.account_pairs
-        bounds = choose_bounds(people, *asked, settings.delta / 2, budget)
+        bounds = Bounds(
+            settings.account_conversations, settings.conversation_pairs, settings.delta / 2
+        )
+        # half of delta for names of a single account, half for the conversion to epsilon
+        noise = ExactNoise()
+        budget = budget_of(people, bounds, settings.epsilon, settings.delta / 2, noise)
         run.storage.create(place, to_json(measure(people, bounds, budget)))
     entry = spend(run.storage, key, settings, budget_epsilon, again=False)
     found = from_json(run.storage.read(place))
     so_far = [one for one in read_ledger(run.storage) if one.number <= entry.number]
     about = about_release(run, settings, found.conversations)
     about |= {"spent": totals(so_far), "utility": utility(found)}
-    about["bounds_chosen"] = settings.account_conversations is None
-    about["settings"] |= {
-        name: getattr(found, name) for name in ("account_conversations", "account_pairs")
-    }
     frequencies = strict_tables.frequencies_rows(found)
     labels = strict_tables.labels_table(found)
     types = strict_tables.types_table(found)

@@ -33,11 +33,10 @@ class StrictSettings:
     """Privacy loss of the release."""
     delta: float = 1e-6
     """Probability that the loss is larger."""
-    account_conversations: int | None = None
-    """Conversations that one account contributes at most; None: 1 or 3, by a noisy count."""
-    account_pairs: int | None = None
-    """(conversation, value) pairs that one account contributes at most, of each facet; None: 12
-    where it contributes one conversation, 24 where it contributes several."""
+    account_conversations: int = 1
+    """Conversations that one account counts as at most; all of its conversations share them."""
+    conversation_pairs: int = 8
+    """Values of each facet that count of one conversation at most."""
     unknown_accounts: UnknownAccounts = "refuse"
     """own: a conversation without account counts as an account of its own."""
 
@@ -45,11 +44,8 @@ class StrictSettings:
         """Reject invalid values, naming the field."""
         between("epsilon", self.epsilon, 0.01, 20.0)
         between("delta", self.delta, 1e-12, 1e-3)
-        conversations = self.account_conversations or 1
-        if self.account_conversations is not None:
-            between("account_conversations", self.account_conversations, 1, MOST_OF_ACCOUNT)
-        if self.account_pairs is not None:
-            between("account_pairs", self.account_pairs, conversations, 1000)
+        between("account_conversations", self.account_conversations, 1, MOST_OF_ACCOUNT)
+        between("conversation_pairs", self.conversation_pairs, 1, 1000)
 
 
 ReleaseSettings: TypeAlias = ThresholdSettings | StrictSettings

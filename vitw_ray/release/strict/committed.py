@@ -11,7 +11,7 @@ def to_json(found: Findings) -> bytes:
     """Findings as bytes."""
     content = {
         "account_conversations": found.account_conversations,
-        "account_pairs": found.account_pairs,
+        "conversation_pairs": found.conversation_pairs,
         "conversations": found.conversations,
         "conversations_scale": found.conversations_scale,
         "facets": {facet: _plain(measured) for facet, measured in found.facets.items()},
@@ -40,7 +40,7 @@ def from_json(content: bytes) -> Findings:
         crossed[name] = Crossed(rows, columns, counts, one["scale"])
     return Findings(
         read["account_conversations"],
-        read["account_pairs"],
+        read["conversation_pairs"],
         read["conversations"],
         read["conversations_scale"],
         {facet: _measured(one) for facet, one in read["facets"].items()},

@@ -1,33 +1,40 @@
 """A population -> what the strict release says of it; nothing else of the data gets out.
 
-Every number below is a measurement with noise, or computed from such numbers. The budget is split
-by `SPLIT`: most of it goes to the AI values, of which there are many.
+Every number below is a measurement with noise, or computed from such numbers. An account counts as
+`conversations` at most, whatever number it has: its conversations share that weight. Numbers are
+sums of weights, in units of WEIGHT.
 
-The most frequent AI values get a measurement of their own. It counts 2 x - 1, where x says whether
-a conversation holds the value: whatever it holds, `head` such numbers have norm sqrt(head), half
-the norm of `head` values in units of x. The count follows with the number of conversations, which
-is measured too. The errors are then a third less than without that shift.
+The most frequent AI values and the number of conversations are measured together, with a
+share of epsilon. Per value, 2 x - 1 is summed, where x says whether a conversation holds it. So
+whatever an account holds, it changes each of these numbers by its weight at most, and all of them
+at once: the case for noise of a cube. The count of a value follows from its sum and the number of
+conversations.
+The rest of the budget is split by `SPLIT`: most of it goes to the AI values, the longest list.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.release.strict.bounds import AI, SPLIT, TASKS, Bounds
-from vitw_ray.release.strict.names import Selected, select
-from vitw_ray.release.strict.noise import Budget
+from vitw_ray.release.strict.names import select
+from vitw_ray.release.strict.noise import Budget, cube_deviation
 from vitw_ray.release.strict.population import (
+    WEIGHT,
     Integers,
     Pairs,
     Population,
-    bound_conversations,
+    added,
+    bound_names,
     bound_pairs,
+    weigh,
 )
 
-HEAD = 5  # ours: AI values with a measurement of their own; more would cost more than they gain
+HEAD = 5  # ours: AI values measured with the number of conversations; more would need more noise
 COARSE = 20  # ours: AI values and tasks in associations; the budget is too small for rarer ones
 
 
@@ -55,7 +62,7 @@ class Findings:
     """All that a strict release says."""
 
     account_conversations: int
-    account_pairs: int
+    conversation_pairs: int
     conversations: int
     conversations_scale: float
     facets: Mapping[str, Measured]
@@ -65,81 +72,99 @@ class Findings:
     """Accounts from which a name of a facet is released with probability 0.98 at least."""
 
 
+@dataclass(frozen=True)
+class _People:
+    """A population, the weights of its conversations, and what may be measured of it."""
+
+    population: Population
+    weights: Integers
+    bounds: Bounds
+    budget: Budget
+
+    def add_up(self, pairs: Pairs) -> Integers:
+        """The weight of each name."""
+        return pairs.weighed(self.weights)
+
+    def count(self, sums: Integers, norm: float, share: float) -> tuple[Integers, float]:
+        """Sums of weights as noisy numbers of conversations, and the scale of their noise."""
+        noisy = self.budget.measure(sums, WEIGHT * norm, share)
+        return _conversations(noisy), self.budget.scale(norm, share)
+
+
 def measure(population: Population, bounds: Bounds, budget: Budget) -> Findings:
     """Spend the budget on a population."""
-    bounded = bound_conversations(population, bounds.conversations)
-    k = bounds.conversations
-    n = np.array([bounded.conversations])
-    total = int(budget.measure(n, k, SPLIT["conversations"])[0])
-    total_scale = budget.scale(k, SPLIT["conversations"])
-    facets, sure_from = {}, {}
+    people = _People(population, weigh(population, bounds.conversations), bounds, budget)
     kept: dict[str, Pairs] = {}
-    for facet, pairs in bounded.facets.items():
-        most = bounds.of(facet)
-        limited = bound_pairs(pairs, bounded, most)
-        of_names, delta = SPLIT[f"names {facet}"], bounds.delta / len(bounded.facets)
-        chosen = select(limited, bounded.accounts, most, budget, of_names, delta)
+    sure_from = {}
+    for facet, pairs in population.facets.items():
+        most = bounds.names(facet)
+        supported = bound_pairs(pairs, population, most)
+        of_names, delta = SPLIT[f"names {facet}"], bounds.delta / len(population.facets)
+        chosen = select(supported, population.accounts, most, budget, of_names, delta)
         sure_from[facet] = chosen.sure_from
-        kept[facet] = pairs.only(chosen.codes)
-        facets[facet] = (
-            _ai_values(kept[facet], chosen, bounded, bounds, budget, total)
-            if facet == AI
-            else _counted(facet, kept[facet], bounded, bounds, budget)
-        )
-        kept[facet], facets[facet] = _by_count(kept[facet], facets[facet])
-    types = _types(bounded, budget, k)
+        kept[facet] = pairs.only(chosen.codes)  # the heaviest names first
+    head, total = _head(kept[AI], people)
+    facets = {}
+    for facet, pairs in kept.items():
+        size = len(head.names) if facet == AI else 0
+        rest = _counted(facet, pairs.take(pairs.codes >= size), people)
+        counted = _joined(head, rest) if facet == AI else rest
+        kept[facet], facets[facet] = _by_count(pairs, counted)
+    types = _types(people)
     return Findings(
-        k,
+        bounds.conversations,
         bounds.pairs,
-        max(total, 0),
-        total_scale,
+        max(int(total.counts[0]), 0),
+        float(total.scales[0]),
         facets,
         types,
-        _crossed(kept, facets, types, bounded, bounds, budget),
+        _crossed(kept, facets, types, people),
         sure_from,
     )
 
 
-def _ai_values(
-    pairs: Pairs,
-    chosen: Selected,
-    population: Population,
-    bounds: Bounds,
-    budget: Budget,
-    total: int,
-) -> Measured:
-    """Counts of AI values: the heaviest names by themselves, then all others."""
-    head = min(HEAD, chosen.codes.size)  # names are in the order of their weights
-    k, n = bounds.conversations, population.conversations
-    shifted = 2 * pairs.counts()[:head] - n
-    sensitivity = k * max(head, 1) ** 0.5
-    noisy = budget.measure(shifted, sensitivity, SPLIT["head"])
-    scale = (
-        budget.scale(sensitivity, SPLIT["head"]) ** 2 + budget.scale(k, SPLIT["conversations"]) ** 2
-    ) ** 0.5 / 2
-    rest = _counted(AI, pairs.take(pairs.codes >= head), population, bounds, budget)
-    counts, scales = rest.counts.copy(), rest.scales.copy()
-    counts[:head], scales[:head] = np.maximum((noisy + total) // 2, 0), scale
-    return Measured(rest.names, counts, scales)
+def _head(pairs: Pairs, people: _People) -> tuple[Measured, Measured]:
+    """The first names with their counts, and the number of conversations."""
+    names = tuple(pairs.names[:HEAD])
+    whole = int(people.weights.sum())
+    sums = np.append(2 * people.add_up(pairs)[: len(names)] - whole, whole)
+    k = people.bounds.conversations
+    noisy = people.budget.measure_few(sums, WEIGHT * k)
+    deviation = cube_deviation(people.budget.few_scale(k), sums.size)
+    counts = _conversations((noisy[:-1] + noisy[-1]) / 2)
+    scales = np.full(counts.size, deviation / 2**0.5)  # of half the sum of two numbers
+    return (
+        Measured(names, np.maximum(counts, 0), scales),
+        Measured(("conversations",), _conversations(noisy[-1:]), np.array([deviation])),
+    )
 
 
-def _counted(
-    facet: str, pairs: Pairs, population: Population, bounds: Bounds, budget: Budget
-) -> Measured:
+def _counted(facet: str, pairs: Pairs, people: _People) -> Measured:
     """Conversations of each name of a facet."""
-    limited = bound_pairs(pairs, population, bounds.of(facet))
-    share = SPLIT[f"counts {facet}"]
-    noisy = budget.measure(limited.counts(), bounds.norm(facet), share)
-    scale = budget.scale(bounds.norm(facet), share)
-    return Measured(tuple(pairs.names), np.maximum(noisy, 0), np.full(noisy.size, scale))
+    limited = bound_names(pairs, people.population, people.bounds.of(facet))
+    norm = people.bounds.norm(facet)
+    counts, scale = people.count(people.add_up(limited), norm, SPLIT[f"counts {facet}"])
+    return Measured(tuple(pairs.names), np.maximum(counts, 0), np.full(counts.size, scale))
 
 
-def _types(population: Population, budget: Budget, k: int) -> Measured:
-    known = population.response_types[population.response_types >= 0]
-    counts = np.bincount(known, minlength=len(RESPONSE_TYPES)).astype(np.int64)
-    noisy = budget.measure(counts, k, SPLIT["response_types"])
-    scale = budget.scale(k, SPLIT["response_types"])
-    return Measured(RESPONSE_TYPES, np.maximum(noisy, 0), np.full(noisy.size, scale))
+def _joined(head: Measured, whole: Measured) -> Measured:
+    """`whole` with the counts of its first names from `head`."""
+    counts, scales = whole.counts.copy(), whole.scales.copy()
+    counts[: head.counts.size], scales[: head.counts.size] = head.counts, head.scales
+    return Measured(whole.names, counts, scales)
+
+
+def _types(people: _People) -> Measured:
+    types = people.population.response_types
+    known = types >= 0
+    sums = added(types[known], people.weights[known], len(RESPONSE_TYPES))
+    norm = people.bounds.conversations
+    counts, scale = people.count(sums, norm, SPLIT["response_types"])
+    return Measured(RESPONSE_TYPES, np.maximum(counts, 0), np.full(counts.size, scale))
+
+
+def _conversations(sums: NDArray[Any]) -> Integers:
+    return np.rint(sums / WEIGHT).astype(np.int64)
 
 
 def _by_count(pairs: Pairs, measured: Measured) -> tuple[Pairs, Measured]:
@@ -154,30 +179,27 @@ def _crossed(
     kept: Mapping[str, Pairs],
     facets: Mapping[str, Measured],
     types: Measured,
-    population: Population,
-    bounds: Bounds,
-    budget: Budget,
+    people: _People,
 ) -> dict[str, Crossed]:
     """The most frequent AI values by response types, and by the most frequent tasks."""
     rows = _first(facets[AI])
     pairs = kept[AI].take(kept[AI].codes < len(rows.names))
-    pairs = bound_pairs(pairs, population, bounds.pairs)
+    pairs = bound_names(pairs, people.population, people.bounds.pairs)
     found = {}
     for name, columns in (("response_types", types), (TASKS, _first(facets[TASKS]))):
-        column_of = population.response_types
+        column_of = people.population.response_types
         if name == TASKS:
-            column_of = np.full(population.conversations, -1, np.int64)
+            column_of = np.full(people.population.conversations, -1, np.int64)
             column_of[kept[TASKS].rows] = kept[TASKS].codes
         columns_held = column_of[pairs.rows]
         width = len(columns.names)
         inside = (columns_held >= 0) & (columns_held < width)
         cells = pairs.codes[inside] * width + columns_held[inside]
-        counts = np.bincount(cells, minlength=len(rows.names) * width).astype(np.int64)
-        share = SPLIT[f"{AI} x {name}"]
-        sensitivity = bounds.norm(AI)  # a pair of an AI value is in one cell
-        noisy = budget.measure(counts, sensitivity, share)  # may be negative: cut, it were biased
-        scale = budget.scale(sensitivity, share)
-        found[name] = Crossed(rows, columns, noisy.reshape(len(rows.names), width), scale)
+        sums = added(cells, people.weights[pairs.rows[inside]], len(rows.names) * width)
+        norm = people.bounds.norm(AI)  # a pair of an AI value is in one cell
+        # may be negative: cut, it were biased
+        counts, scale = people.count(sums, norm, SPLIT[f"{AI} x {name}"])
+        found[name] = Crossed(rows, columns, counts.reshape(len(rows.names), width), scale)
     return found
 
 

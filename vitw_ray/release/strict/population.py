@@ -1,8 +1,8 @@
 """Conversations as codes, and how much one account may contribute.
 
 The unit of privacy is an account: what is released would be nearly as likely if all conversations
-of one account were missing. So an account contributes `most_conversations` conversations and, per
-facet, `most_pairs` (conversation, name) pairs at most. Which ones is decided by keyed hashes of the
+of one account were missing. So all conversations of an account weigh as much as a few at most, and
+a conversation has few names of a facet. What is left out is decided by keyed hashes of the
 conversation and of the name, never by codes or counts: the choice within an account must not depend
 on other accounts.
 """
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
+WEIGHT = 1 << 20  # of one conversation, in integers: noise is exact on integers only
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Pairs:
     def counts(self) -> Integers:
         """Pairs of each name."""
         return np.bincount(self.codes, minlength=len(self.names)).astype(np.int64)
+
+    def weighed(self, weights: Integers) -> Integers:
+        """The weights of the conversations of each name; `weights`: of all conversations."""
+        return added(self.codes, weights[self.rows], len(self.names))
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,36 @@ def bound_conversations(population: Population, most: int) -> Population:
     )
 
 
+def weigh(population: Population, most: int) -> Integers:
+    """The weight of each conversation: those of an account are equal, and `most` at most together.
+
+    An account of s conversations weighs min(s, `most`), so each of them min(s, `most`) / s, rounded
+    down. No conversation is left out, and so no error is made by choosing some.
+    """
+    _, of_account, sizes = np.unique(population.accounts, return_inverse=True, return_counts=True)
+    return (WEIGHT * np.minimum(sizes, most) // sizes)[of_account]
+
+
+def added(codes: Integers, weights: Integers, size: int) -> Integers:
+    """The sum of the weights of each code."""
+    sums = np.zeros(size, np.int64)
+    np.add.at(sums, codes, weights)
+    return sums
+
+
 def bound_pairs(pairs: Pairs, population: Population, most: int) -> Pairs:
     """At most `most` pairs of each account, by a hash of conversation and name."""
-    hashes = _mixed(population.order[pairs.rows] ^ pairs.keys[pairs.codes])
+    hashes = _hashes(pairs, population)
     return pairs.take(_first_of_each(population.accounts[pairs.rows], hashes, most))
+
+
+def bound_names(pairs: Pairs, population: Population, most: int) -> Pairs:
+    """At most `most` pairs of each conversation, by a hash of conversation and name."""
+    return pairs.take(_first_of_each(pairs.rows, _hashes(pairs, population), most))
+
+
+def _hashes(pairs: Pairs, population: Population) -> Hashes:
+    return _mixed(population.order[pairs.rows] ^ pairs.keys[pairs.codes])
 
 
 def _first_of_each(groups: Integers, hashes: Hashes, most: int) -> Integers:
