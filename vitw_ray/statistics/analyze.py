@@ -33,6 +33,7 @@ from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, compute, facts
 from vitw_ray.storage import PRIVATE, Storage
 
 GROUPS = 32  # units at most (ours: each unit sends one matrix of counts over the network)
+BLOCK_ROWS = 1 << 17  # ours: filling and adding the matrices costs more than 50,000 rows do
 Cells = dict[str, Integers]  # name of a matrix -> chosen cells, as ClusteredCounts takes them
 
 
@@ -117,13 +118,26 @@ class Blocks:
         return [{"first": int(g[0]), "last": int(g[-1])} for g in groups]
 
     def read(self, unit: cluster.Unit) -> Iterator[ConversationBlock]:
-        """The blocks of one unit."""
+        """The blocks of one unit: parts in their order, some at a time."""
         vocabulary: Codebook = cluster.get_shared(self.vocabulary[0])
-        for part in range(unit["first"], unit["last"] + 1):
-            extractions = read_part(self.storage, self.parts[part], COLUMNS)
-            yield ConversationBlock.of(
-                extractions, read_part(self.storage, self.assignments[part]), vocabulary
+        for first, stop in self._blocks(unit):
+            extractions, assigned = (
+                pa.concat_tables([read_part(self.storage, file, columns) for file in files])
+                for files, columns in (
+                    (self.parts[first:stop], COLUMNS),
+                    (self.assignments[first:stop], None),
+                )
             )
+            yield ConversationBlock.of(extractions, assigned, vocabulary)
+
+    def _blocks(self, unit: cluster.Unit) -> Iterator[tuple[int, int]]:
+        """First part and the one after the last, of each block; about `BLOCK_ROWS` each."""
+        first, rows, stop = unit["first"], 0, unit["last"] + 1
+        for part in range(first, stop):
+            rows += self.parts[part].rows
+            if rows >= BLOCK_ROWS or part == stop - 1:
+                yield first, part + 1
+                first, rows = part + 1, 0
 
 
 @dataclass(frozen=True)
