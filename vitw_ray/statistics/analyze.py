@@ -151,7 +151,7 @@ class _Counter:
         merged: Partial = {}
         written = AnswerRuns(self.blocks.storage, self.prompts)
         for block in self.blocks.read(unit):
-            merged = add(merged, count_block(block))
+            merged = add(merged, count_block(block, merged))
             written.write(answers_of(block))
         return pack(merged), written.flush()
 
