@@ -28,7 +28,7 @@ from vitw_ray.statistics.correction.correct import correct, languages_of, review
 from vitw_ray.statistics.correction.corrected import Evidence
 from vitw_ray.statistics.correction.reviewed_file import read_reviewed
 from vitw_ray.statistics.paired import answers_of
-from vitw_ray.statistics.partials import Partial, add, count_block, pack, unpack
+from vitw_ray.statistics.partials import Partial, add_to, count_block, pack, unpack
 from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, compute, facts
 from vitw_ray.storage import PRIVATE, Storage
 
@@ -54,7 +54,7 @@ def analyze(context: StageContext) -> StageReport:
     context.storage.delete_prefix(answered.folder)
     merged: Partial = {}
     for packed, written in cluster.stream(blocks.units(), _Counter(blocks, answered.folder)):
-        merged = add(merged, unpack(packed))
+        add_to(merged, unpack(packed))
         answered.add(written)
     paired = count_prompts(answered, vocabulary)
     tables = compute(merged, paired, vocabulary, context.config.statistics.alpha)
@@ -151,7 +151,7 @@ class _Counter:
         merged: Partial = {}
         written = AnswerRuns(self.blocks.storage, self.prompts)
         for block in self.blocks.read(unit):
-            merged = add(merged, count_block(block, merged))
+            add_to(merged, count_block(block, merged))
             written.write(answers_of(block))
         return pack(merged), written.flush()
 
@@ -164,12 +164,12 @@ def _by_account(associations: pa.Table, blocks: Blocks, vocabulary: Codebook) ->
     def count_unit(unit: cluster.Unit) -> bytes:
         merged: Partial = {}
         for block in blocks.read(unit):
-            merged = add(merged, count_cells(block, cells))
+            add_to(merged, count_cells(block, cells))
         return pack(merged)
 
     merged: Partial = {}
     for packed in cluster.stream(blocks.units() if cells else [], count_unit):
-        merged = add(merged, unpack(packed))
+        add_to(merged, unpack(packed))
     found = np.full(associations.num_rows, np.nan)
     for name, rows, keys in chosen:
         found[rows] = residuals_by_account(merged[name], keys)

@@ -30,6 +30,13 @@ def add(a: Partial, b: Partial) -> Partial:
     return {name: counts.add(b[name]) for name, counts in a.items()}
 
 
+def add_to(total: Partial, found: Partial) -> None:
+    """Add to a total what was found, which is empty afterwards: no matrix is there three times."""
+    for name in list(found):
+        counts = found.pop(name)
+        total[name] = total[name].add(counts) if name in total else counts
+
+
 def pack(partial: Partial) -> bytes:
     """Serialise and compress, to send to the driver."""
     data = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
