@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from scripted_model import ScriptedModel, completion
 
 from vitw_ray.config import ExtractionConfig, LabelsConfig
@@ -19,7 +20,7 @@ from vitw_ray.extraction.assemble import extraction_rows
 from vitw_ray.extraction.committed import find_answers
 from vitw_ray.extraction.questions import questions_for
 from vitw_ray.extraction.segments import SegmentWriter, open_answers, places_of
-from vitw_ray.facets import LABEL_TREES, TREE_FACETS
+from vitw_ray.facets import LABEL_TREES, TREE_FACETS, VALUE_FACETS
 from vitw_ray.labels.counting import label_rows, spellings_of
 from vitw_ray.records import CONVERSATIONS, EXTRACTIONS, Message
 from vitw_ray.storage import Storage
@@ -48,7 +49,10 @@ def read(folder: str, reply: str) -> dict:
     answers = find_answers(folder_of_answers, [key], places, columns=None).answers
     origin = {"conversation_id": "c", "source": "s", "messages": []}
     table = extraction_rows(pa.Table.from_pylist([origin], CONVERSATIONS), answers, "x@y", 3)
-    spellings = Counter(pair for _, found in spellings_of(table, 1) for pair in found)
+    some = table.filter(pc.field("is_subjective"))
+    spellings = Counter()
+    for facet in VALUE_FACETS:
+        spellings.update(spellings_of(some, facet, 1).counts(facet))
     labels = label_rows(spellings, None, 1, LabelsConfig(min_conversations=1))
     return {
         "error": found.error,

@@ -1,9 +1,11 @@
 """Groups of accounts: intervals allow for similar conversations of an account."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from vitw_ray.statistics.account_groups import ACCOUNT_GROUPS, account_groups, t_interval
+from vitw_ray.statistics.cell_accounts import hashes_of
 from vitw_ray.statistics.clustered import ClusteredCounts, residuals_by_account
 from vitw_ray.statistics.contingency import Axis, CodedFacet, deduplicate
 from vitw_ray.statistics.mirroring import count_mirroring, mirroring
@@ -20,7 +22,8 @@ def single(codes, size: int) -> CodedFacet:
 
 def test_conversations_of_an_account_share_a_group_and_those_without_one_spread():
     accounts = ["anna", None, "anna", "ben", *[None] * 500]
-    group = account_groups(accounts, [f"c{i}" for i in range(len(accounts))])
+    ids = pa.chunked_array([[f"c{i}" for i in range(len(accounts))]])
+    group = account_groups(hashes_of(pa.chunked_array([accounts], pa.string())), ids)
     assert group.codes[0] == group.codes[2]
     assert group.size == ACCOUNT_GROUPS
     assert len(set(group.codes.tolist())) == ACCOUNT_GROUPS

@@ -12,7 +12,7 @@ from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.records import EXTRACTIONS, TASK_ASSIGNMENTS
 from vitw_ray.statistics.block import ConversationBlock
 from vitw_ray.statistics.codebook import Codebook
-from vitw_ray.statistics.partials import add, count_block
+from vitw_ray.statistics.partials import add, add_to, count_block
 from vitw_ray.statistics.tables import compute
 
 VOCABULARY = Codebook(
@@ -167,3 +167,17 @@ def test_no_labels_no_tasks_and_no_assistants_give_empty_tables_and_no_error():
     assert made["associations"].num_rows == 0
     assert made["variation"].num_rows == 0
     assert all(row["conversations"] == 0 for row in made["mirroring"].to_pylist())
+
+
+def test_adding_to_a_total_gives_the_same_and_leaves_nothing_behind():
+    row = {"is_subjective": True, "model": "m", "task": None, "human_values": []}
+    row |= {"response_type": None}
+    found = [row | {"ai_values": ["care"]}, row | {"ai_values": ["care", "clarity"]}]
+    blocks = [ConversationBlock.of(*tables(some), VOCABULARY) for some in (found, found[:1])]
+    one, other = (count_block(block) for block in blocks)
+    total: dict = {}
+    expected = add(one, other)
+    for partial in (one, other):
+        add_to(total, partial)
+        assert not partial
+    assert compute(total, {}, VOCABULARY, 0.05) == compute(expected, {}, VOCABULARY, 0.05)

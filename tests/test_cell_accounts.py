@@ -127,3 +127,27 @@ def test_pairs_of_a_block_are_those_that_two_columns_sorted_one_by_one_give(seed
     assert turned.full.tolist() == sorted(n % 12 * 7 + n // 12 for n in plain.full.tolist())
     assert rising.cells.tolist() == whole.cells[upper].tolist()
     assert rising.accounts.tolist() == whole.accounts[upper].tolist()
+
+
+@pytest.mark.parametrize("flags", [0, 1 << 20])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_full_before_a_block_is_left_out_and_the_sum_is_the_same(seed, flags, monkeypatch):
+    monkeypatch.setattr(cell_accounts, "MOST_FLAGS", flags)
+    made = np.random.default_rng(seed)
+    a, b = (
+        [CodedFacet(*deduplicate(made.integers(0, 90, 300), made.integers(0, s, 300)), s)] * 2
+        for s in (5, 9)
+    )
+    people = [People.of(made.choice(np.append(np.arange(20), UNKNOWN), 90)) for _ in range(2)]
+    one, other = (
+        CellAccounts.of_pairs(3, *facets, of) for *facets, of in zip(a, b, people, strict=True)
+    )
+    later = CellAccounts.of_pairs(3, a[1], b[1], people[1], one.full)
+    assert one.full.size
+    assert flags == 0 or not np.isin(later.full, one.full).any()
+    codes = [CellAccounts.of_codes(3, b[n], people[n]) for n in (0, 1)]
+    after = CellAccounts.of_codes(3, b[1], people[1], codes[0].full)
+    for first, second, left in ((one, other, later), (*codes, after)):
+        whole, found = first.add(second), first.add(left)
+        for name in ("full", "cells", "accounts"):
+            assert getattr(found, name).tolist() == getattr(whole, name).tolist()

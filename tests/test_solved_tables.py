@@ -150,6 +150,14 @@ def test_no_small_cell_follows_from_several_lines_of_a_tree(seed):
     assert not solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_no_small_cell_follows_where_columns_are_looked_at_in_groups(seed, monkeypatch):
+    for name, number in {"_WIDE": 2, "_FREQUENT": 1, "_OTHERS": 2}.items():
+        monkeypatch.setattr(suppression, name, number)
+    levels, parents = narrow_levels(np.random.default_rng(seed))
+    assert not solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30, 130))
 def test_no_small_cell_follows_from_several_lines_of_further_trees(seed):

@@ -53,7 +53,9 @@ class Support(Generic[Name]):
 
     def count(self, name: Name, account: str | None, conversations: int = 1) -> None:
         """Count conversations of one account, or of an unknown one."""
-        self.add_all(name, () if account is None else (id_hash(account),), conversations)
+        is_full = len(self.accounts.get(name, ())) >= self.most
+        hashes = () if account is None or is_full else (id_hash(account),)
+        self.add_all(name, hashes, conversations)
 
     def add_all(self, name: Name, accounts: Iterable[int], conversations: int) -> None:
         """Count conversations of some accounts, by their hashes."""

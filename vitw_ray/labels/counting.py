@@ -9,12 +9,14 @@ bounded number of counts.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from vitw_ray import cluster
 from vitw_ray.config import LabelsConfig
@@ -32,9 +34,10 @@ from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
 
 Spelling = tuple[str, str]  # facet, label
+Integers = NDArray[np.int64]
 COLUMNS = ("is_subjective", "account_id", *VALUE_FACETS)
 MOST_UNITS = 256  # ours: the driver adds up the counts of so many units
-PAIR_RUN_ROWS = 131_072  # ours: pairs that a worker holds, about 50 MB of Python objects
+PAIR_RUN_ROWS = 131_072  # ours: pairs that a worker holds, about 20 MB
 MOST_BUCKETS = 4096  # ours: more than needed, as a bucket has at least a twentieth of a run
 PAIR = pa.schema(
     [("hash", pa.int64()), ("account", pa.string()), ("facet", pa.string()), ("label", pa.string())]
@@ -78,27 +81,45 @@ def _of_support(labels: pa.Table, facet: str, kept: bool) -> int:
     return labels.filter((pc.field("facet") == facet) & (pc.field("kept") == kept)).num_rows
 
 
-def spellings_of(
-    extractions: pa.Table, min_salience: int
-) -> Iterator[tuple[str | None, frozenset[Spelling]]]:
-    """Account and distinct spellings of each subjective conversation without error."""
-    subjective = extractions.filter(pc.field("is_subjective"))
-    lists = {facet: subjective[facet].to_pylist() for facet in VALUE_FACETS}
-    for row, account in enumerate(subjective["account_id"].to_pylist()):
-        found = frozenset(
-            (f, value["label"])
-            for f in VALUE_FACETS
-            for value in lists[f][row]
-            if value["salience"] is None or value["salience"] >= min_salience
-        )
-        yield account, found
+@dataclass(frozen=True)
+class Spellings:
+    """The spellings of one facet in some conversations, as distinct pairs, sorted."""
+
+    names: list[str]
+    rows: Integers  # the conversation
+    codes: Integers  # its spelling
+
+    def counts(self, facet: str) -> Counter[Spelling]:
+        """Conversations of each spelling."""
+        held = np.bincount(self.codes, minlength=len(self.names)).tolist()
+        pairs = zip(self.names, held, strict=True)
+        return Counter({(facet, name): count for name, count in pairs if count})
+
+    def merged(self, merges: Mapping[str, tuple[str, str]]) -> "Spellings":
+        """The labels that the spellings count as: two of one label are one."""
+        labels = [merges.get(name, (name, ""))[0] for name in self.names]
+        code_of = {label: code for code, label in enumerate(dict.fromkeys(labels))}
+        codes = np.array([code_of[label] for label in labels], np.int64)
+        return Spellings([*code_of], *_distinct(self.rows, codes[self.codes]))
 
 
-def apply_merges(
-    spellings: Iterable[Spelling], merges: Mapping[str, Mapping[str, tuple[str, str]]]
-) -> frozenset[Spelling]:
-    """The distinct labels that a conversation's spellings count as."""
-    return frozenset((f, merges[f].get(label, (label, ""))[0]) for f, label in spellings)
+def spellings_of(subjective: pa.Table, facet: str, min_salience: int) -> Spellings:
+    """The distinct spellings of each conversation; those below `min_salience` do not count."""
+    lists = subjective[facet].combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):  # a table without rows has no chunk
+        return Spellings([], np.zeros(0, np.int64), np.zeros(0, np.int64))
+    values, rows = lists.flatten(), lists.value_parent_indices().to_numpy()
+    salience = values.field("salience").fill_null(min_salience).to_numpy()
+    kept = salience >= min_salience
+    encoded = values.field("label").dictionary_encode()
+    pairs = rows[kept], encoded.indices.to_numpy()[kept]
+    return Spellings(encoded.dictionary.to_pylist(), *_distinct(*pairs))
+
+
+def _distinct(rows: NDArray[np.integer], codes: NDArray[np.integer]) -> tuple[Integers, Integers]:
+    """Distinct pairs, sorted."""
+    size = int(codes.max(initial=0)) + 1
+    return np.divmod(np.unique(rows.astype(np.int64) * size + codes), size)
 
 
 def _count_spellings(
@@ -112,10 +133,11 @@ def _count_spellings(
         of_unit: Groups = {}
         for part in parts[unit["first"] : unit["stop"]]:
             extractions = read_part(storage, part, [*columns])
-            for account, found in spellings_of(extractions, labels.min_salience):
-                counts.update(found)
-                subjective += 1
-                with_account += account is not None
+            some = extractions.filter(pc.field("is_subjective"))
+            for facet in VALUE_FACETS:
+                counts.update(spellings_of(some, facet, labels.min_salience).counts(facet))
+            subjective += some.num_rows
+            with_account += some.num_rows - some["account_id"].null_count
             of_unit = groups.add_groups(of_unit, groups.count_groups(extractions, labels))
         return counts, subjective, with_account, of_unit
 
@@ -137,15 +159,28 @@ class Pairs:
     runs: list[str] = field(default_factory=list)
     size: float = 0.0
 
-    def write(self, pairs: set[tuple[str, str, str]]) -> None:
+    def write(self, pairs: Sequence[pa.Table]) -> None:
         """Write a run."""
-        rows = [
-            {"hash": id_hash(account), "account": account, "facet": f, "label": label}
-            for account, f, label in pairs
-        ]
-        table = pa.Table.from_pylist(rows, PAIR)
+        table = pa.concat_tables(pairs).group_by(PAIR.names).aggregate([])
         self.runs.append(write_sorted_run(self.storage, self.folder, table))
         self.size += table.num_rows / PAIR_RUN_ROWS
+
+
+def pairs_of(subjective: pa.Table, facet: str, found: Spellings) -> pa.Table:
+    """The distinct pairs of an account and a label in some conversations."""
+    accounts = subjective["account_id"].combine_chunks().dictionary_encode()
+    held = accounts.indices.fill_null(-1).to_numpy()[found.rows]
+    known = held >= 0
+    account, code = _distinct(held[known], found.codes[known])
+    names = accounts.dictionary
+    hashes = np.array([id_hash(name) for name in names.to_pylist()], np.int64)
+    columns = [
+        pa.array(hashes[account]),
+        names.take(pa.array(account)),
+        pa.repeat(facet, account.size),
+        pa.array(found.names, pa.string()).take(pa.array(code)),
+    ]
+    return pa.Table.from_arrays(columns, schema=PAIR)
 
 
 def _count_merged(
@@ -158,18 +193,20 @@ def _count_merged(
 
     def count_parts(unit: cluster.Unit) -> tuple[Counter[Spelling], Pairs]:
         merged = cluster.get_shared(shared[0])
-        counts = Counter[Spelling]()
-        written, pairs = Pairs(storage, f"{runs}/pairs"), set[tuple[str, str, str]]()
+        counts, held = Counter[Spelling](), 0
+        written, pairs = Pairs(storage, f"{runs}/pairs"), list[pa.Table]()
         for part in parts[unit["first"] : unit["stop"]]:
-            for account, found in spellings_of(read_part(storage, part, COLUMNS), min_salience):
-                labels = apply_merges(found, merged)
-                counts.update(labels)
-                if account is not None:
-                    pairs.update((account, f, label) for f, label in labels)
-            if len(pairs) >= PAIR_RUN_ROWS:
+            extractions = read_part(storage, part, COLUMNS)
+            some = extractions.filter(pc.field("is_subjective"))
+            for facet in VALUE_FACETS if some.num_rows else ():
+                found = spellings_of(some, facet, min_salience).merged(merged[facet])
+                counts.update(found.counts(facet))
+                pairs.append(pairs_of(some, facet, found))
+                held += pairs[-1].num_rows
+            if held >= PAIR_RUN_ROWS:
                 written.write(pairs)
-                pairs = set[tuple[str, str, str]]()
-        if pairs:
+                pairs, held = list[pa.Table](), 0
+        if held:
             written.write(pairs)
         return counts, written
 

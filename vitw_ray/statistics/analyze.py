@@ -28,11 +28,12 @@ from vitw_ray.statistics.correction.correct import correct, languages_of, review
 from vitw_ray.statistics.correction.corrected import Evidence
 from vitw_ray.statistics.correction.reviewed_file import read_reviewed
 from vitw_ray.statistics.paired import answers_of
-from vitw_ray.statistics.partials import Partial, add, count_block, pack, unpack
+from vitw_ray.statistics.partials import Partial, add_to, count_block, pack, unpack
 from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, compute, facts
 from vitw_ray.storage import PRIVATE, Storage
 
 GROUPS = 32  # units at most (ours: each unit sends one matrix of counts over the network)
+BLOCK_ROWS = 1 << 17  # ours: filling and adding the matrices costs more than 50,000 rows do
 Cells = dict[str, Integers]  # name of a matrix -> chosen cells, as ClusteredCounts takes them
 
 
@@ -53,7 +54,7 @@ def analyze(context: StageContext) -> StageReport:
     context.storage.delete_prefix(answered.folder)
     merged: Partial = {}
     for packed, written in cluster.stream(blocks.units(), _Counter(blocks, answered.folder)):
-        merged = add(merged, unpack(packed))
+        add_to(merged, unpack(packed))
         answered.add(written)
     paired = count_prompts(answered, vocabulary)
     tables = compute(merged, paired, vocabulary, context.config.statistics.alpha)
@@ -117,13 +118,26 @@ class Blocks:
         return [{"first": int(g[0]), "last": int(g[-1])} for g in groups]
 
     def read(self, unit: cluster.Unit) -> Iterator[ConversationBlock]:
-        """The blocks of one unit."""
+        """The blocks of one unit: parts in their order, some at a time."""
         vocabulary: Codebook = cluster.get_shared(self.vocabulary[0])
-        for part in range(unit["first"], unit["last"] + 1):
-            extractions = read_part(self.storage, self.parts[part], COLUMNS)
-            yield ConversationBlock.of(
-                extractions, read_part(self.storage, self.assignments[part]), vocabulary
+        for first, stop in self._blocks(unit):
+            extractions, assigned = (
+                pa.concat_tables([read_part(self.storage, file, columns) for file in files])
+                for files, columns in (
+                    (self.parts[first:stop], COLUMNS),
+                    (self.assignments[first:stop], None),
+                )
             )
+            yield ConversationBlock.of(extractions, assigned, vocabulary)
+
+    def _blocks(self, unit: cluster.Unit) -> Iterator[tuple[int, int]]:
+        """First part and the one after the last, of each block; about `BLOCK_ROWS` each."""
+        first, rows, stop = unit["first"], 0, unit["last"] + 1
+        for part in range(first, stop):
+            rows += self.parts[part].rows
+            if rows >= BLOCK_ROWS or part == stop - 1:
+                yield first, part + 1
+                first, rows = part + 1, 0
 
 
 @dataclass(frozen=True)
@@ -137,7 +151,7 @@ class _Counter:
         merged: Partial = {}
         written = AnswerRuns(self.blocks.storage, self.prompts)
         for block in self.blocks.read(unit):
-            merged = add(merged, count_block(block))
+            add_to(merged, count_block(block, merged))
             written.write(answers_of(block))
         return pack(merged), written.flush()
 
@@ -150,12 +164,12 @@ def _by_account(associations: pa.Table, blocks: Blocks, vocabulary: Codebook) ->
     def count_unit(unit: cluster.Unit) -> bytes:
         merged: Partial = {}
         for block in blocks.read(unit):
-            merged = add(merged, count_cells(block, cells))
+            add_to(merged, count_cells(block, cells))
         return pack(merged)
 
     merged: Partial = {}
     for packed in cluster.stream(blocks.units() if cells else [], count_unit):
-        merged = add(merged, unpack(packed))
+        add_to(merged, unpack(packed))
     found = np.full(associations.num_rows, np.nan)
     for name, rows, keys in chosen:
         found[rows] = residuals_by_account(merged[name], keys)

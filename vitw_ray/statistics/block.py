@@ -20,7 +20,7 @@ from vitw_ray.gate import OTHER, Mask
 from vitw_ray.statistics.account_groups import account_groups
 from vitw_ray.statistics.cell_accounts import People, hashes_of
 from vitw_ray.statistics.codebook import Codebook
-from vitw_ray.statistics.contingency import CodedFacet, deduplicate, to_ancestors
+from vitw_ray.statistics.contingency import CodedFacet, Integers, deduplicate, to_ancestors
 
 COLUMNS = (
     "conversation_id",
@@ -42,18 +42,18 @@ class ConversationBlock:
     """The conversations of one block, with each facet as codes."""
 
     table: pa.Table  # of `extractions`, subjective rows
-    clusters: Sequence[str | None]  # of the task of each
+    clusters: pa.ChunkedArray  # of the task of each, or null
     vocabulary: Codebook
 
     @staticmethod
     def of(extractions: pa.Table, tasks: pa.Table, vocabulary: Codebook) -> "ConversationBlock":
         """A block of `extractions` and its `task_assignments`."""
         table = extractions.filter(pc.field("is_subjective"))
-        cluster_of = dict(
-            zip(tasks["conversation_id"].to_pylist(), tasks["cluster_id"].to_pylist(), strict=True)
-        )
-        clusters = [cluster_of.get(i) for i in table["conversation_id"].to_pylist()]
-        return ConversationBlock(table, clusters, vocabulary)
+        ids = tasks["conversation_id"].combine_chunks()
+        if isinstance(ids, pa.ChunkedArray):  # a table without rows has no chunk
+            ids = pa.array([], pa.string())
+        place = pc.index_in(table["conversation_id"], value_set=ids)
+        return ConversationBlock(table, tasks["cluster_id"].take(place), vocabulary)
 
     @property
     def conversations(self) -> int:
@@ -110,24 +110,23 @@ class ConversationBlock:
     @cached_property
     def task(self) -> CodedFacet:
         """Clusters of the tasks, level 1."""
-        return single(self.clusters, self.vocabulary.tasks)
+        return coded(self.clusters, self.vocabulary.tasks)
 
     @cached_property
     def response_type(self) -> CodedFacet:
         """Response types."""
-        return single(self.table["response_type"].to_pylist(), RESPONSE_TYPES)
+        return coded(self.table["response_type"], RESPONSE_TYPES)
 
     @cached_property
     def model(self) -> CodedFacet:
         """Assistants; those that may not be shown are one, if the codebook has it."""
-        known = {None, *self.vocabulary.models}
-        names = (name if name in known else OTHER for name in self.table["model"].to_pylist())
-        return single(list(names), self.vocabulary.models)
+        known = set(self.vocabulary.models)
+        return coded(self.table["model"], self.vocabulary.models, OTHER if OTHER in known else None)
 
     @cached_property
     def language(self) -> CodedFacet:
         """Languages that are compared."""
-        return single(self.table["language"].to_pylist(), self.vocabulary.languages)
+        return coded(self.table["language"], self.vocabulary.languages)
 
     @cached_property
     def period(self) -> CodedFacet:
@@ -144,15 +143,19 @@ class ConversationBlock:
         return CodedFacet(self.ai.rows[kept], self.ai.codes[kept], self.ai.size)
 
     @cached_property
+    def accounts(self) -> Integers:
+        """A hash of the account of each conversation, `UNKNOWN` if there is none."""
+        return hashes_of(self.table["account_id"])
+
+    @cached_property
     def people(self) -> People:
         """The account of each conversation."""
-        return People.of(hashes_of(self.table["account_id"].to_pylist()))
+        return People.of(self.accounts)
 
     @cached_property
     def group(self) -> CodedFacet:
         """Groups of accounts."""
-        accounts, ids = (self.table[c].to_pylist() for c in ("account_id", "conversation_id"))
-        return account_groups(accounts, ids)
+        return account_groups(self.accounts, self.table["conversation_id"])
 
     @property
     def first_half(self) -> Mask:
@@ -206,10 +209,16 @@ def _lists(column: pa.ChunkedArray) -> pa.ListArray:
     return lists
 
 
-def single(values: Sequence[str | None], names: Sequence[str]) -> CodedFacet:
-    """A column with at most one name per row, as codes."""
+def coded(column: pa.ChunkedArray, names: Sequence[str], others: str | None = None) -> CodedFacet:
+    """A column with at most one name per row, as codes; all further names count as `others`."""
     code_of = {name: code for code, name in enumerate(names)}
-    codes = np.array([code_of.get(v, -1) if v is not None else -1 for v in values], dtype=np.int64)
+    rest = -1 if others is None else code_of[others]
+    encoded = column.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):  # a table without rows has no chunk
+        return CodedFacet(np.zeros(0, np.int64), np.zeros(0, np.int32), len(names))
+    found = [code_of.get(name, rest) for name in encoded.dictionary.to_pylist()]
+    places = encoded.indices.fill_null(len(found)).to_numpy()
+    codes = np.array([*found, -1], np.int64)[places]
     rows = np.flatnonzero(codes >= 0)
     return CodedFacet(*deduplicate(rows, codes[rows]), len(names))
 

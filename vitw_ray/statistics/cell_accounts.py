@@ -4,11 +4,12 @@ A cell may rest on enough conversations, and all of them be of one account. A ce
 enough accounts is full: from then on it is only named, and no account of it is looked at.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from vitw_ray.gate import Mask
@@ -71,32 +72,46 @@ class CellAccounts:
         return cls(most, np.union1d(full, more), cells[is_open], accounts[is_open])
 
     @classmethod
-    def of_codes(cls, most: int, facet: CodedFacet, people: People) -> Self:
-        """Of each code of a facet."""
-        found = _Found(most, people, facet.size)
+    def of_codes(
+        cls, most: int, facet: CodedFacet, people: People, full: Integers | None = None
+    ) -> Self:
+        """Of each code of a facet, but for those that are known to be full."""
+        found = _Found(most, people, facet.size, full)
         found.add(facet.codes.astype(np.int64), facet.rows)
         return cls(most, *found.cells_and_accounts())
 
     @classmethod
     def of_pairs(
-        cls, most: int, a: CodedFacet, b: CodedFacet, people: People, *, rising: bool = False
+        cls,
+        most: int,
+        a: CodedFacet,
+        b: CodedFacet,
+        people: People,
+        full: Integers | None = None,
+        *,
+        rising: bool = False,
     ) -> Self:
         """Of each pair of codes, as `code of a * b.size + code of b`.
 
-        With `rising`, only of pairs whose first code is smaller.
+        With `rising`, only of pairs whose first code is smaller. Pairs that other blocks have shown
+        to be `full` are left out.
         """
         present = np.flatnonzero(b.presence)  # periods are few of many codes
         narrow = np.cumsum(b.presence > 0) - 1
-        found = _Found(most, people, a.size * present.size)
+        if full is not None:
+            first, second = np.divmod(full, b.size)
+            here = b.presence[second] > 0
+            full = first[here] * present.size + narrow[second[here]]
+        found = _Found(most, people, a.size * present.size, full)
         for first, second, rows in _joined(a, b, people.place.size):
             if rising:
                 kept = first < second
                 first, second, rows = first[kept], second[kept], rows[kept]
             found.add(first.astype(np.int64) * present.size + narrow[second], rows)
-        full, cells, accounts = found.cells_and_accounts()
+        more, cells, accounts = found.cells_and_accounts()
         width = max(present.size, 1)
-        full, cells = (n // width * b.size + present[n % width] for n in (full, cells))
-        return cls(most, full, cells, accounts)
+        more, cells = (n // width * b.size + present[n % width] for n in (more, cells))
+        return cls(most, more, cells, accounts)
 
     def add(self, other: Self) -> Self:
         """The accounts of both blocks."""
@@ -126,16 +141,19 @@ class CellAccounts:
 class _Found:
     """Distinct pairs of cells and accounts of one block, until a cell is full."""
 
-    def __init__(self, most: int, people: People, cells: int) -> None:
+    def __init__(self, most: int, people: People, cells: int, full: Integers | None = None) -> None:
         self.most, self.people = most, people
         self.bits = max(people.names.size - 1, 0).bit_length()
         self.is_full = np.zeros(cells, bool) if cells <= MOST_FLAGS else None
+        self.any_full = self.is_full is not None and full is not None and full.size > 0
+        if self.is_full is not None and full is not None:
+            self.is_full[full] = True
         self.full: list[Integers] = []
         self.held = np.zeros(0, np.int64)  # a cell above the place of an account
 
     def add(self, cells: Integers, rows: Integers) -> None:
         """Pairs of a cell and a conversation."""
-        if self.full and self.is_full is not None:
+        if self.any_full and self.is_full is not None:
             still = ~self.is_full[cells]
             cells, rows = cells[still], rows[still]
         places = self.people.place[rows]
@@ -154,6 +172,7 @@ class _Found:
             self.held = held[np.repeat(sizes < self.most, sizes)]
             self.is_full[more] = True
             self.full.append(more)
+            self.any_full |= more.size > 0
         else:
             self.held = held
 
@@ -207,7 +226,11 @@ def _joined(
                 yield left.codes[mine], right.codes[theirs], left.rows[mine] + start
 
 
-def hashes_of(accounts: Sequence[str | None]) -> Integers:
-    """A number for each account; `UNKNOWN` if there is none."""
-    known = {account: id_hash(account) for account in set(accounts) if account is not None}
-    return np.array([UNKNOWN if a is None else known[a] for a in accounts], np.int64)
+def hashes_of(accounts: pa.ChunkedArray) -> Integers:
+    """A number for the account of each conversation; `UNKNOWN` if there is none."""
+    encoded = accounts.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):  # a table without rows has no chunk
+        return np.zeros(0, np.int64)
+    known = [id_hash(account) for account in encoded.dictionary.to_pylist()]
+    places = encoded.indices.fill_null(len(known)).to_numpy()
+    return np.array([*known, UNKNOWN], np.int64)[places]

@@ -238,13 +238,14 @@ class SparseCounts:
     @classmethod
     def of(cls, keys: Integers, counts: Integers | None = None) -> Self:
         """Count keys, in any order, each with weight 1 or its own count."""
-        weights = np.ones(keys.size, np.int64) if counts is None else counts
+        if counts is None:  # sorting costs a fifth of finding the order
+            ordered = np.sort(keys)
+            starts = _starts(ordered)
+            return cls(ordered[starts], np.diff(np.append(starts, keys.size)))
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
-        is_first = np.ones(keys.size, bool)
-        is_first[1:] = ordered[1:] != ordered[:-1]
-        (starts,) = np.nonzero(is_first)
-        sums = np.add.reduceat(weights[order], starts) if starts.size else weights
+        starts = _starts(ordered)
+        sums = np.add.reduceat(counts[order], starts) if starts.size else counts
         return cls(ordered[starts], sums)
 
     def add(self, other: Self) -> Self:
@@ -252,6 +253,13 @@ class SparseCounts:
         return type(self).of(
             np.concatenate([self.keys, other.keys]), np.concatenate([self.counts, other.counts])
         )
+
+
+def _starts(ordered: Integers) -> NDArray[np.intp]:
+    """Where each run of equal keys starts."""
+    is_first = np.ones(ordered.size, bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    return np.flatnonzero(is_first)
 
 
 def _rises(keys: NDArray[np.integer]) -> bool:

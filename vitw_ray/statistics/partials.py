@@ -6,12 +6,13 @@ Most cells of these matrices are 0, so workers send them compressed.
 import pickle
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from vitw_ray.gate import Support
 from vitw_ray.statistics.block import ConversationBlock
-from vitw_ray.statistics.cell_accounts import CellAccounts
-from vitw_ray.statistics.contingency import CodedFacet, Counts, GroupCounts
+from vitw_ray.statistics.cell_accounts import UNKNOWN, CellAccounts
+from vitw_ray.statistics.contingency import CodedFacet, Counts, GroupCounts, Integers
 from vitw_ray.statistics.cooccurrence import PairCounts
 from vitw_ray.statistics.mirroring import count_mirroring
 from vitw_ray.statistics.replication import count_half, groups_in_halves
@@ -29,6 +30,13 @@ def add(a: Partial, b: Partial) -> Partial:
     return {name: counts.add(b[name]) for name, counts in a.items()}
 
 
+def add_to(total: Partial, found: Partial) -> None:
+    """Add to a total what was found, which is empty afterwards: no matrix is there three times."""
+    for name in list(found):
+        counts = found.pop(name)
+        total[name] = total[name].add(counts) if name in total else counts
+
+
 def pack(partial: Partial) -> bytes:
     """Serialise and compress, to send to the driver."""
     data = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
@@ -42,15 +50,11 @@ def unpack(packed: bytes) -> Partial:
     return pickle.loads(pa.decompress(packed[8:], size, codec="lz4_raw", asbytes=True))
 
 
-def count_block(block: ConversationBlock) -> Partial:
-    """Count one block."""
+def count_block(block: ConversationBlock, before: Partial | None = None) -> Partial:
+    """Count one block. In cells that are full in those `before`, accounts are not counted."""
     n, kind, task, human = block.conversations, block.response_type, block.task, block.human
-    periods = Support[int](block.vocabulary.thresholds.min_accounts)
-    accounts = block.table["account_id"].to_pylist()
-    for row, code in zip(block.period.rows.tolist(), block.period.codes.tolist(), strict=True):
-        periods.count(code, accounts[row])
     partial: Partial = {
-        "period support": periods,
+        "period support": _period_support(block),
         "types x models": Counts.of(kind, block.model, n),
         "types x tasks": Counts.of(kind, task, n),
         "types x human": Counts.of(kind, human, n),
@@ -84,7 +88,9 @@ def count_block(block: ConversationBlock) -> Partial:
             else:
                 both = GroupCounts.of(values, group, n)
             partial[f"{groups}: {name}"] = both
-    return partial | (_accounts(block) if block.vocabulary.thresholds.min_accounts > 1 else {})
+    if block.vocabulary.thresholds.min_accounts > 1:
+        partial |= _accounts(block, before or {})
+    return partial
 
 
 def _in_tasks(block: ConversationBlock) -> tuple[CodedFacet, CodedFacet]:
@@ -100,7 +106,7 @@ def accounts_of(name: str) -> str:
     return f"accounts of {name}"
 
 
-def _accounts(block: ConversationBlock) -> Partial:
+def _accounts(block: ConversationBlock, before: Partial) -> Partial:
     """The accounts of the cells that are published, by the name of the matrix."""
     most, people = block.vocabulary.thresholds.min_accounts, block.people
     kind, task, human, explicit = block.response_type, block.task, block.human, block.ai_explicit
@@ -124,13 +130,30 @@ def _accounts(block: ConversationBlock) -> Partial:
     for groups, group in groupings.items():
         pairs |= {f"{groups}: {name}": (values, group) for name, values in compared.items()}
     codes = {"types": kind, "explicit": explicit, "implicit": block.ai_implicit}
-    found = {name: CellAccounts.of_pairs(most, *pair, people) for name, pair in pairs.items()}
-    found |= {
-        f"{facet} pairs": CellAccounts.of_pairs(most, values, values, people, rising=True)
-        for facet, values in block.values.items()
+
+    def full(name: str) -> Integers | None:
+        known: CellAccounts | None = before.get(accounts_of(name))
+        return None if known is None else known.full
+
+    found = {
+        name: CellAccounts.of_pairs(most, *pair, people, full(name)) for name, pair in pairs.items()
     }
-    found |= {name: CellAccounts.of_codes(most, facet, people) for name, facet in codes.items()}
+    for facet, values in block.values.items():
+        name = f"{facet} pairs"
+        found[name] = CellAccounts.of_pairs(most, values, values, people, full(name), rising=True)
+    for name, facet in codes.items():
+        found[name] = CellAccounts.of_codes(most, facet, people, full(name))
     return {accounts_of(name): accounts for name, accounts in found.items()}
+
+
+def _period_support(block: ConversationBlock) -> Support[int]:
+    support = Support[int](block.vocabulary.thresholds.min_accounts)
+    order = np.argsort(block.period.codes, kind="stable")
+    codes, accounts = block.period.codes[order], block.accounts[block.period.rows[order]]
+    names, starts = np.unique(codes, return_index=True)
+    for name, some in zip(names.tolist(), np.split(accounts, starts[1:]), strict=False):
+        support.add_all(name, some[some != UNKNOWN].tolist(), some.size)
+    return support
 
 
 def _language_support(block: ConversationBlock) -> Support[str]:

@@ -18,6 +18,8 @@ from vitw_ray.statistics.contingency import Integers
 from vitw_ray.statistics.level_bounds import Cell, Tree
 
 _TRIED = 20  # ours: cells that are tried, one at a time, to widen another
+_WIDE = 512  # ours: more columns are looked at in groups; all pairs of 512 take 0.5 GB
+_FREQUENT, _OTHERS = 64, 192  # ours: columns of a group
 
 
 def is_small(counts: ArrayLike, least: int) -> Mask:
@@ -135,6 +137,8 @@ def hide_levels(
     A parent's cell lies between the largest and the sum of its children's. So none is public whose
     only hidden child it would give away, and none is hidden that its children give away.
     Where several lines together keep a count below `least`, and above 0, further cells are hidden.
+    Of many columns, a group is looked at while all others stay: whoever does not know a cell within
+    its group does not know it at all.
 
     Args:
         levels: [nodes, cells] of each level, from the lowest.
@@ -149,13 +153,50 @@ def hide_levels(
         | (mask & (n > 0) & (n.sum(axis=1, keepdims=True) > np.maximum(n, least - 1)))
         for n, mask in zip(levels, given, strict=True)
     ]
+    groups = _column_groups(levels[-1]) if levels else []
     while True:
         _hide_with_children(levels, parents, least, masks)
-        tree = Tree(
-            levels, parents, [mask | (n == 0) for mask, n in zip(masks, levels, strict=True)]
-        )
-        if not any([_widen(tree, cell, masks, least) for cell in tree.narrow(targets, least)]):
+        if not any([_widen_all(levels, parents, least, masks, targets, g) for g in groups]):
             return masks
+
+
+def _column_groups(top: Integers) -> list[tuple[Integers, int]]:
+    """Groups of columns, each with the number of its own.
+
+    The own ones come first. The others are the most frequent, as they can give and take most.
+    """
+    columns = top.shape[1]
+    if columns <= _WIDE:
+        return [(np.arange(columns), columns)]
+    order = np.argsort(-top.sum(axis=0), kind="stable")
+    frequent, others = np.sort(order[:_FREQUENT]), np.sort(order[_FREQUENT:])
+    parts = np.split(others, np.arange(_OTHERS, others.size, _OTHERS))
+    own = [(np.append(part, frequent), part.size) for part in parts]
+    return [(np.append(frequent, parts[0]), _FREQUENT), *own]
+
+
+def _widen_all(
+    levels: Sequence[Integers],
+    parents: Sequence[NDArray[np.integer]],
+    least: int,
+    masks: list[Mask],
+    targets: Sequence[Mask],
+    group: tuple[Integers, int],
+) -> bool:
+    """Hide more for the narrow cells of a group's own columns. Returns whether there were any."""
+    columns, own = group
+    counts = [np.ascontiguousarray(n[:, columns]) for n in levels]
+    some = [np.ascontiguousarray(mask[:, columns]) for mask in masks]
+    wanted = [np.ascontiguousarray(target[:, columns]) for target in targets]
+    for target in wanted:
+        target[:, own:] = False
+    unknown = [mask | (n == 0) for mask, n in zip(some, counts, strict=True)]
+    tree = Tree(counts, parents, unknown)
+    widened = any([_widen(tree, cell, some, least) for cell in tree.narrow(wanted, least)])
+    if widened:
+        for mask, part in zip(masks, some, strict=True):
+            mask[:, columns] |= part
+    return widened
 
 
 def _hide_with_children(

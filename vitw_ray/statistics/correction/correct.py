@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from vitw_ray.gate import Support
 from vitw_ray.records import MODEL_COMPARISON
 from vitw_ray.statistics.assistants import Groups, compare, groups_of_assistants, hidden_labels
-from vitw_ray.statistics.block import period_name, single
+from vitw_ray.statistics.block import coded, period_name
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.correction.answers import REVIEWED_COLUMNS, Answers
 from vitw_ray.statistics.correction.corrected import Evidence
@@ -73,7 +73,7 @@ def _languages(
     support: Support[str] = counts["language support"]
     shown = support.shown(any(support.accounts.values()), codes.thresholds)
     named = {code: name for code, name in enumerate(codes.languages) if name in shown}
-    facet = single(answers.reader.table["language"].to_pylist(), codes.languages)
+    facet = coded(answers.reader.table["language"], codes.languages)
     groups = Groups("languages", named, list(combinations(named, 2)))
     least = codes.thresholds.min_conversations
     tables = [MODEL_COMPARISON.empty_table()]
