@@ -22,7 +22,7 @@ from vitw_ray.forecast.tokens import (
     per_conversation,
 )
 from vitw_ray.forecast.trial import measure
-from vitw_ray.inference.token_counts import prompt_counter
+from vitw_ray.inference.token_counts import PromptCounter, prompt_counter
 from vitw_ray.profiles import HASHING, profile_of
 
 SCREENED = "--screen is on: what it skips is not subtracted"
@@ -107,6 +107,12 @@ class Forecast:
         """Seconds of all stages, one after the other."""
         return sum(self.seconds.values()) if "extractions" in self.seconds else None
 
+    @property
+    def _of_subjective(self) -> int:
+        """Questions that are asked about subjective conversations alone."""
+        means = self.per_conversation
+        return 0 if means is None else sum(share < 1 for share in means.requests.values())
+
     def in_short(self) -> dict[str, Any]:
         """What is kept beside a run, to be compared with what it took."""
         return {
@@ -114,14 +120,27 @@ class Forecast:
             "prompt_tokens": _rounded(self.tokens.get("prompt")),
             "output_tokens": _rounded(self.tokens.get("answer")),
             "requests": round(sum(self.requests.values())),
+            "questions": len(self.requests),
+            "of_subjective": self._of_subjective,
             "seconds": {name: round(s, 1) for name, s in self.seconds.items()},
             "counted_by": self.counted_by,
             "rates_from": self.rates.source,
         }
 
 
-def make_forecast(config: RunConfig, survey: Survey, asked: Asked | None = None) -> Forecast:
+def make_forecast(
+    config: RunConfig,
+    survey: Survey,
+    asked: Asked | None = None,
+    counter: PromptCounter | None = None,
+) -> Forecast:
     """Look at the input, count, and work out what a run takes.
+
+    Args:
+        config: the run.
+        survey: its input.
+        asked: beside the settings of the run.
+        counter: of the reader's tokens; default: by its tokenizer, where that is at hand.
 
     Raises:
         InputError: the input cannot be read.
@@ -132,19 +151,20 @@ def make_forecast(config: RunConfig, survey: Survey, asked: Asked | None = None)
     looked = look(survey, config.conversations)
     counts = count(looked, config.conversations)
     has_model = EXTRACTORS[extraction.extractor].has_model
-    real = prompt_counter(config, asked.tokenizer) if has_model else None
-    counter: Counter = real or RoughCounter(extraction)
+    if counter is None and has_model:
+        counter = prompt_counter(config, asked.tokenizer)
+    counts_by: Counter = counter or RoughCounter(extraction)
     trial = None
     if asked.measure:
-        trial = measure(config, looked.examples(asked.measure), counter)
+        trial = measure(config, looked.examples(asked.measure), counts_by)
     means = None
     if has_model:
         most = max(COUNTED, asked.measure)
         means = per_conversation(
-            looked, extraction, questions_for(extraction), counter, trial, most
+            looked, extraction, questions_for(extraction), counts_by, trial, most
         )
     rates = rates_of(config, (asked.prompt_tokens_per_s, asked.answer_tokens_per_s), trial)
-    return _worked_out(config, looked, counts, means, rates, trial, asked, real is not None)
+    return _worked_out(config, looked, counts, means, rates, trial, asked, counter is not None)
 
 
 def _worked_out(

@@ -52,7 +52,8 @@ def measure(
         found = dict(extractor.extract(rows))
         seconds = time.monotonic() - checked
     finally:
-        extractor.close()
+        if isinstance(extractor, ModelExtractor):
+            extractor.close()
     questions, gate = questions_for(config.extraction), config.extraction.subjective_from
     prompt = computed = subjective = failed = 0
     for number, messages in enumerate(conversations):
