@@ -24,6 +24,7 @@ from vitw_ray.conversations.rows import FileBroken, read_json
 from vitw_ray.conversations.shapes import SHAPES, parse
 from vitw_ray.conversations.sources import Reject, iter_rows
 from vitw_ray.conversations.survey import Survey
+from vitw_ray.conversations.tabular import read_table
 from vitw_ray.conversations.unpacking import DAMAGE, damage_code, unwrapped
 from vitw_ray.keys import Keyed
 from vitw_ray.records import Message
@@ -176,28 +177,35 @@ def _read(piece: Piece, shape: str, maker: RowMaker) -> Seen:
 
 
 def _rows(piece: Piece, shape: str, seen: Seen, limit: float) -> Iterator[Row]:
-    """Rows up to a limit; says in `seen` how many there are."""
+    """Rows up to a limit; says in `seen` how many there are.
+
+    A file without places to enter is unpacked in blocks. Rows are counted where one ends: they are
+    those of all blocks before.
+    """
     file, content = piece.files[0], Content.parse(piece.files[0].content)
-    alone = len(piece.files) == 1 and not file.member
+    alone = len(piece.files) == 1 and not file.member and piece.span is None
+    known = None
     if alone and content.layout == "parquet" and not content.layers:
         rows, known = _of_parquet(file, shape)
-    elif alone and content.layers and content.layout in (*_LINES, "values"):
-        rows, known = _of_compressed(file, content), None
+    elif alone and content.layout != "parquet":
+        rows = _of_blocks(file, content)
     else:
         several = (iter_rows(one, shape, piece.span) for one in piece.files)
-        rows, known = ((row, 1.0) for of_one in several for _, row in of_one), None
-    held = 1.0  # share of the piece that holds the rows so far
+        rows = ((row, 0.0) for of_one in several for _, row in of_one)
+    before, counted = 0.0, 0.0  # share of the file unpacked; rows, if all of it were like that
     for row, place in rows:
-        if seen.read >= limit:
+        if place != before:
+            counted, before = seen.read / before if before else 0.0, place
+        if seen.read >= limit and (known or counted):
             seen.whole = False
             break
-        seen.read, held = seen.read + 1, place
+        seen.read += 1
         yield row
     seen.rows = float(seen.read)
     if known is not None and known > seen.read:
         seen.rows, seen.whole = float(known), False
     elif not seen.whole:
-        seen.rows = seen.read / max(held, 1e-9)
+        seen.rows = counted
 
 
 def _of_parquet(file: SourceFile, shape: str) -> tuple[Iterator[tuple[Row, float]], int | None]:
@@ -213,15 +221,20 @@ def _of_parquet(file: SourceFile, shape: str) -> tuple[Iterator[tuple[Row, float
     return ((row, 1.0) for _, row in rows), known
 
 
-def _of_compressed(file: SourceFile, content: Content) -> Iterator[tuple[Row, float]]:
+def _of_blocks(file: SourceFile, content: Content) -> Iterator[tuple[Row, float]]:
     """Rows, and how much of the stored file has been read for them."""
     try:
         with stored(file.url) as raw:
             stream: Any = raw
             for layer in content.layers:
                 stream = unwrapped(stream, layer)
-            for row in read_json(stream, content.layout):
-                yield row, min(1.0, raw.tell() / max(file.size_bytes, 1))
+            rows: Iterator[Row]
+            if content.layout.startswith("csv"):
+                rows = read_table(stream, chr(int(content.layout.removeprefix("csv"))))
+            else:
+                rows = read_json(stream, content.layout)
+            for row in rows:
+                yield row, raw.tell() / max(file.size_bytes, 1)
     except FileBroken as broken:
         yield Reject(broken.reason), 1.0
     except DAMAGE as error:
