@@ -1,6 +1,7 @@
 """Rows and conversations of the input, from the pieces that were looked at."""
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ def count(looked: Looked, config: ConversationsConfig) -> Counts:
     else:
         kept = conversations
         notes = ["versions, growing histories and repeats are not subtracted: rows meet in the run"]
+        if any(piece.error for piece in looked.seen):
+            notes.append("files that cannot be entered in the middle were read from their start")
         if config.max_per_account is not None:
             notes.append("--max-per-account is not applied: accounts meet in the run")
     if config.sample is not None and kept.value > config.sample:
@@ -67,14 +70,17 @@ def total(looked: Looked, of: Callable[[Seen], float]) -> Estimate:
     spread = sum((of(piece) - per_byte * piece.size) ** 2 for piece in seen)
     unseen = max(0.0, 1 - read / looked.size)
     error = factor * math.sqrt(len(seen) / max(len(seen) - 1, 1) * spread * unseen)
-    if len(seen) == 1:  # nothing to compare it with
+    if len(seen) == 1 and unseen:  # nothing to compare it with
         error = found * factor
+    inside = factor * math.sqrt(sum((piece.error * of(piece)) ** 2 for piece in seen))
+    error = math.hypot(error, inside)
     return Estimate(found * factor, Z * error)
 
 
 def mean(looked: Looked, of: Callable[[dict[str, Any]], float]) -> Estimate:
     """Mean over the conversations of the input, by those that were read."""
     sums, weights = [], []
+    values = [of(columns) for columns in looked.columns]
     for piece in looked.seen:
         each = piece.rows / piece.read if piece.read else 0.0  # rows that one read stands for
         sums.append(each * sum(map(of, piece.columns)))
@@ -86,7 +92,8 @@ def mean(looked: Looked, of: Callable[[dict[str, Any]], float]) -> Estimate:
         return Estimate(value)
     errors = [of_piece - value * n for of_piece, n in zip(sums, weights, strict=True)]
     spread = math.sqrt(len(errors) / max(len(errors) - 1, 1) * sum(e * e for e in errors))
-    return Estimate(value, Z * spread / sum(weights))
+    alone = statistics.pstdev(values) / math.sqrt(len(values))  # as if each stood alone
+    return Estimate(value, Z * max(spread / sum(weights), alone))
 
 
 def _kept(rows: Sequence[dict[str, Any]], config: ConversationsConfig) -> int:

@@ -55,6 +55,7 @@ class Seen:
         rows: that it holds; of a piece that was not read to its end, an estimate.
         read: rows that were read.
         whole: whether that is all of them.
+        error: of `rows`, standard error over value; 0 where they are known.
         columns: of each conversation, as stage 1 would write them.
         rejects: reason -> rows.
     """
@@ -63,6 +64,7 @@ class Seen:
     rows: float = 0.0
     read: int = 0
     whole: bool = True
+    error: float = 0.0
     columns: list[dict[str, Any]] = field(default_factory=list)
     rejects: Counter[str] = field(default_factory=Counter)
 
@@ -193,8 +195,10 @@ def _rows(piece: Piece, shape: str, seen: Seen, limit: float) -> Iterator[Row]:
         several = (iter_rows(one, shape, piece.span) for one in piece.files)
         rows = ((row, 0.0) for of_one in several for _, row in of_one)
     before, counted = 0.0, 0.0  # share of the file unpacked; rows, if all of it were like that
+    blocks: list[tuple[float, int]] = []  # that share and the rows so far, at the end of each
     for row, place in rows:
         if place != before:
+            blocks += [(before, seen.read)]
             counted, before = seen.read / before if before else 0.0, place
         if seen.read >= limit and (known or counted):
             seen.whole = False
@@ -205,7 +209,18 @@ def _rows(piece: Piece, shape: str, seen: Seen, limit: float) -> Iterator[Row]:
     if known is not None and known > seen.read:
         seen.rows, seen.whole = float(known), False
     elif not seen.whole:
-        seen.rows = counted
+        seen.rows, seen.error = counted, _error(blocks)
+
+
+def _error(blocks: Sequence[tuple[float, int]]) -> float:
+    """How far the rows of a file are known by its first blocks: standard error over value."""
+    parts = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(blocks)]
+    if len(parts) < 2:
+        return 1.0
+    share, rows = blocks[-1]
+    each = rows / share
+    spread = sum((n - each * of) ** 2 for of, n in parts) * len(parts) / (len(parts) - 1)
+    return math.sqrt(spread) / rows
 
 
 def _of_parquet(file: SourceFile, shape: str) -> tuple[Iterator[tuple[Row, float]], int | None]:
