@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from chat_server import chat_server, completion
 from pages import ROOT
 
 from vitw_ray.cli import plan as command
@@ -28,6 +29,7 @@ from vitw_ray.forecast.rates import of_trial, rates_of
 from vitw_ray.forecast.tokens import WRITTEN, Trial, per_conversation
 from vitw_ray.inference.token_counts import PromptTokens
 from vitw_ray.lease import PROGRESS
+from vitw_ray.progress_file import ProgressFile
 from vitw_ray.run_folder import StageFolder
 from vitw_ray.run_status import read_status
 from vitw_ray.storage import Storage
@@ -267,13 +269,66 @@ def test_status_shows_what_was_foreseen_beside_what_was(tmp_path):
         "prompt_tokens": (1000, 1100),
         "output_tokens": (200, 190),
         "requests": (640, 90 * 4 + 40 * 7),
-        "extractions_s": (60.0, 66.0),
+        "seconds of extractions": (60.0, 66.0),
     }
     text = "\n".join(status_command.lines(status))
     assert "forecast prompt tokens 1,000, was 1,100 (+10%)" in text
     told["forecast"]["folder"] = "2_extractions-0000000000000000"
     storage.write(PROGRESS, json.dumps(told).encode())
     assert read_status(storage).forecast == {}
+
+
+def test_the_driver_keeps_its_forecast_under_the_folder_of_the_stage_it_was_made_for(tmp_path):
+    storage, folder = Storage(str(tmp_path)), "2_extractions-fedcba9876543210"
+    for forecast, expected in (({"requests": 5}, (5, None)), (None, (5, None)), ({}, None)):
+        told = ProgressFile(storage, 1e9)  # the second driver finds the stage done, and makes none
+        told.forecast = forecast
+        told.plan([(2, "extractions", folder)])
+        told.at("extractions", folder)
+        told.write("running")
+        assert read_status(storage).forecast.get("requests") == expected
+
+
+def test_a_forecast_that_fails_ends_no_run(tmp_path, monkeypatch, caplog):
+    (tmp_path / "a.jsonl").write_bytes(as_lines(rows(5)))
+    found = survey(list_input([str(tmp_path)]), "auto")
+
+    def fail(config: RunConfig) -> None:
+        raise RuntimeError(SECRET_WORDS)
+
+    monkeypatch.setattr(of_run, "prompt_counter", fail)
+    with_model = RunConfig(extraction=ExtractionConfig(extractor="vllm", model="a/b"))
+    with caplog.at_level("WARNING"):
+        assert of_run.forecast_of_run(with_model, found, ["extractions"]) is None
+    assert "RuntimeError" in caplog.text
+    assert SECRET_WORDS not in caplog.text
+
+
+@pytest.mark.parametrize(("obeys", "status"), [(True, 0), (False, 1)])
+def test_a_server_is_asked_whether_it_holds_answers_to_their_schema(
+    obeys, status, tmp_path, capsys, monkeypatch
+):
+    pytest.importorskip("openai")
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+
+    def play(body: dict) -> object:
+        schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+        word = schema.get("properties", {}).get("word", {}).get("const", "yes")
+        return completion(json.dumps({"word": word if obeys else "yes"}))
+
+    with chat_server(play) as (_, url):
+        words = ["plan", "--extractor", "openai", "--model", "m", "--server-url", url]
+        assert main([*words, "--output", str(tmp_path / "out"), "--json"]) == status
+    needed = {probe["name"]: probe for probe in json.loads(capsys.readouterr().out)["needs"]}
+    assert needed["schema"]["found"] is obeys
+
+
+@pytest.mark.s3
+def test_a_bucket_is_tried_and_left_as_it_was(s3_server, capsys):
+    output = f"{s3_server.new_bucket()}/run"
+    assert main(["plan", "--output", output]) == 0
+    assert "output   yes" in capsys.readouterr().out
+    assert Storage(output).list() == []
 
 
 def test_a_run_without_a_model_or_without_its_tokenizer_makes_no_forecast(tmp_path):

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -57,13 +58,13 @@ def reader_seconds(running: subprocess.Popen) -> float:
     spent: dict[int, float] = {}
     while running.poll() is None:
         time.sleep(0.25)
-        for one in psutil.Process(running.pid).children(recursive=True):
-            try:
-                if "EngineCore" in " ".join(one.cmdline()):
-                    for process in (one, one.parent()):
-                        spent[process.pid] = sum(process.cpu_times()[:2])
-            except (psutil.NoSuchProcess, AttributeError):
-                continue
+        with suppress(psutil.NoSuchProcess):
+            below = psutil.Process(running.pid).children(recursive=True)
+            for engine in below:
+                with suppress(psutil.NoSuchProcess):
+                    if "EngineCore" in " ".join(engine.cmdline()) and (actor := engine.parent()):
+                        for process in (engine, actor):
+                            spent[process.pid] = sum(process.cpu_times()[:2])
     return sum(spent.values())
 
 
@@ -83,7 +84,7 @@ def test_tokens_and_time_of_a_run_are_those_of_its_plan(tmp_path):
         shutil.rmtree(scratch, ignore_errors=True)
     details = job.stage("extractions")["details"]
     foreseen = plan["rates"]["start_s"] + ROWS * plan["unit_s"]
-    found = {
+    found: dict[str, tuple[float, float]] = {
         "rows": (plan["counts"]["kept"]["value"], job.stage("extractions")["rows_out"]),
         "prompt": (plan["tokens"]["prompt"]["value"], details["prompt_tokens"]),
         "written": (plan["tokens"]["answer"]["value"], details["output_tokens"]),

@@ -18,6 +18,7 @@ from vitw_ray.storage import PRIVATE, Storage
 
 SILENT_S = 60.0  # ours: six times as long as the driver waits between two reports
 WINDOW_S = 300.0  # ours: rates are over the last five minutes
+SHORTEST_S = 1.0  # ours: of a stage whose time was foreseen
 _STAGE_FOLDER = re.compile(r"(\d)_([a-z]+)-([0-9a-f]{16})")
 _ANSWERS = re.compile(r".*/e\d{8}-(\d{13})-[0-9a-f-]*?-(\d+)(?:-[0-9a-f]{8})?\.parquet")
 
@@ -231,8 +232,11 @@ def _compared(
         if forecast.get(name) is not None
     }
     for of in stages:
-        if of.name in forecast.get("seconds", {}):
-            found[f"{of.name}_s"] = (forecast["seconds"][of.name], of.manifest.get("seconds"))
+        if forecast.get("seconds", {}).get(of.name, 0) >= SHORTEST_S:
+            found[f"seconds of {of.name}"] = (
+                forecast["seconds"][of.name],
+                of.manifest.get("seconds"),
+            )
     return found
 
 

@@ -93,7 +93,7 @@ def lines(status: "RunStatus") -> Iterator[str]:
 def _forecast(compared: Mapping[str, tuple[float, float | None]]) -> Iterator[str]:
     """What the run said beforehand, beside what it took."""
     for name, (foreseen, took) in compared.items():
-        text = f"forecast {name.replace('_tokens', ' tokens')} {foreseen:,.0f}"
+        text = f"forecast {name.replace('_', ' ')} {foreseen:,.0f}"
         if took is not None:
             share = f" ({took / foreseen - 1:+.0%})" if foreseen else ""
             text += f", was {took:,.0f}{share}"

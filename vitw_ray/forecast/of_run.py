@@ -5,7 +5,6 @@ from typing import Any
 
 from vitw_ray.config import RunConfig
 from vitw_ray.conversations.survey import Survey
-from vitw_ray.errors import VitwRayError
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.forecast.forecast import make_forecast
 from vitw_ray.inference.token_counts import prompt_counter
@@ -27,8 +26,8 @@ def forecast_of_run(
         if counter is None:
             return None
         found = make_forecast(config, survey, counter=counter).in_short()
-    except VitwRayError as error:
-        log.warning("there is no forecast of this run: %s", error.problem)
+    except Exception as error:  # the message may quote a row; the stages will meet the error
+        log.warning("there is no forecast of this run (%s)", type(error).__name__)
         return None
     log.info(
         "forecast: about %s conversations, %s tokens read, %s written, %s requests",
