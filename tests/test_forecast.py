@@ -95,6 +95,14 @@ def test_rows_of_a_long_file_lie_within_the_stated_margin(tmp_path, seed):
     assert counts.rows.value == pytest.approx(40_000, abs=1.6 * counts.rows.margin)
 
 
+def test_of_many_files_as_many_are_read_as_there_are_pieces(tmp_path):
+    for n in range(200):
+        (tmp_path / f"{n}.jsonl.gz").write_bytes(gzip.compress(as_lines(rows(20, n)), mtime=0))
+    found, counts = looked(tmp_path)
+    assert len(found.seen) <= 64
+    assert counts.rows.value == pytest.approx(4_000, abs=1.6 * counts.rows.margin)
+
+
 def test_rows_of_a_long_compressed_file_follow_from_its_start(tmp_path):
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(as_lines(rows(50_000))))
     found, counts = looked(tmp_path)

@@ -6,6 +6,7 @@ It takes the flags of `vitw run`, which say what is planned, and flags of its ow
 import argparse
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from vitw_ray.cli.printing import say, say_json
 from vitw_ray.cli.settings import settings_from
 from vitw_ray.cli.short_help import COLUMN, Job
 from vitw_ray.config import RunConfig
-from vitw_ray.errors import ConfigError
+from vitw_ray.errors import ConfigError, VitwRayError
 from vitw_ray.setting_checks import at_least, flag
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def main(arguments: Sequence[str]) -> int:
     shared = {f.name: getattr(asked, f.name) for f in fields(Asked)}
     forecast = make_forecast(config, found, Asked(**shared))
     told = as_json(forecast, probes)
+    told["answers_there"] = there = _answers_there(config)
     cluster = _cluster(config, forecast, asked) if asked.simulate else None
     simulated = cluster and distribution(cluster, asked.simulations, asked.seed)
     if simulated and cluster:
@@ -128,12 +130,24 @@ def main(arguments: Sequence[str]) -> int:
     else:
         for line in (*lines(forecast), *probe_lines(probes)):
             say(line)
+        if there:
+            say(f"answers  {there:,} of this reader are there already: they are not asked again")
         if simulated and cluster:
             for line in simulation_lines(cluster, simulated):
                 say(line)
             if "price" in told["simulation"]:
                 say(f"money    {told['simulation']['price']:,.2f} for the simulated cluster")
     return 1 if any(one.found is False for one in probes) else 0
+
+
+def _answers_there(config: RunConfig) -> int:
+    """Answers of the reader that the run folder holds; the forecast does not subtract them."""
+    from vitw_ray.extraction.extract import count_answers
+    from vitw_ray.storage import Storage
+
+    with suppress(VitwRayError, FileNotFoundError):  # what the probes have told already
+        return count_answers(config, Storage(config.execution.output))
+    return 0
 
 
 def split_flags(arguments: Sequence[str]) -> tuple[PlanFlags, list[str]]:

@@ -6,10 +6,11 @@ byte, and how much they differ says how sure that is.
 """
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from vitw_ray.config import ConversationsConfig
@@ -114,29 +115,42 @@ def look(survey: Survey, config: ConversationsConfig, pieces: int = PIECES) -> L
         InputError: the storage fails.
     """
     maker = RowMaker(config, Keyed(b"of no run"))  # hashes only meet each other
-    all_pieces = list(_pieces(survey))
-    chosen = _chosen(all_pieces, pieces)
+    bodies = list(_bodies(survey))
+    chosen = _chosen(bodies, pieces)
     seen = [_read(piece, survey.shapes[piece.files[0].name], maker) for piece in chosen]
-    complete = len(chosen) == len(all_pieces) and all(piece.whole for piece in seen)
+    complete = len(chosen) == sum(body.pieces for body in bodies)
+    complete = complete and all(piece.whole for piece in seen)
     size = sum(file.size_bytes for file in survey.files)
     return Looked(len(survey.files), size, tuple(seen), complete)
 
 
-def _pieces(survey: Survey) -> Iterator[Piece]:
+@dataclass(frozen=True)
+class _Body:
+    """Files that are read together, or one file; into how many pieces it is divided."""
+
+    files: tuple[SourceFile, ...]
+    size: int
+    pieces: int = 1
+
+    def piece(self, number: int) -> Piece:
+        """One of its pieces."""
+        if self.pieces == 1:
+            return Piece(self.files, self.size)
+        start, stop = (self.size * at // self.pieces for at in (number, number + 1))
+        last = number == self.pieces - 1
+        return Piece(self.files, stop - start, Span(0, start, None if last else stop))
+
+
+def _bodies(survey: Survey) -> Iterator[_Body]:
     joined, alone = joined_files(survey.files, survey.shapes)
     for several in joined:
         files = tuple(survey.files[n] for n in several)
-        yield Piece(files, sum(file.size_bytes for file in files))
+        yield _Body(files, sum(file.size_bytes for file in files))
     for n in alone:
         file = survey.files[n]
-        if not _has_lines(file, survey.shapes[file.name]):
-            yield Piece((file,), file.size_bytes)
-            continue
-        count = max(1, round(file.size_bytes / RANGE_BYTES))
-        ends = [file.size_bytes * place // count for place in range(count + 1)]
-        for start, stop in pairwise(ends):
-            last = stop == file.size_bytes
-            yield Piece((file,), stop - start, Span(0, start, None if last else stop))
+        divided = _has_lines(file, survey.shapes[file.name])
+        count = max(1, round(file.size_bytes / RANGE_BYTES)) if divided else 1
+        yield _Body((file,), file.size_bytes, count)
 
 
 def _has_lines(file: SourceFile, shape: str) -> bool:
@@ -145,18 +159,19 @@ def _has_lines(file: SourceFile, shape: str) -> bool:
     return plain and content.layout in _LINES
 
 
-def _chosen(pieces: Sequence[Piece], most: int) -> list[Piece]:
+def _chosen(bodies: Sequence[_Body], most: int) -> list[Piece]:
     """Pieces at equal distances in bytes: a large one is as likely as its share of the input."""
-    if len(pieces) <= most:
-        return list(pieces)
-    total, at, found = sum(piece.size for piece in pieces), 0, []
-    wanted = [total * (2 * n + 1) / (2 * most) for n in range(most)]
-    for piece in pieces:
-        at += piece.size
-        if wanted and at >= wanted[0]:
-            found.append(piece)
-            wanted = [place for place in wanted if place > at]
-    return found
+    if sum(body.pieces for body in bodies) <= most:
+        return [body.piece(number) for body in bodies for number in range(body.pieces)]
+    ends = list(accumulate(body.size for body in bodies))
+    found: dict[tuple[int, int], Piece] = {}
+    for n in range(most):
+        at = ends[-1] * (2 * n + 1) // (2 * most)
+        place = bisect_right(ends, at)
+        body, within = bodies[place], at - ends[place] + bodies[place].size
+        number = min(within * body.pieces // body.size, body.pieces - 1)
+        found[place, number] = body.piece(number)
+    return list(found.values())
 
 
 def _spread(count: int, most: int) -> list[int]:
