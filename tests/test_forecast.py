@@ -144,6 +144,18 @@ def test_tokens_of_all_conversations_follow_from_those_that_were_counted(tmp_pat
     assert means.requests["task"] == 0.44
 
 
+@pytest.mark.parametrize(("gate", "written"), [(3, 0.44 * 116 + 0.56 * 8), (1, 116.0)])
+def test_answers_of_one_pass_end_below_the_gate(tmp_path, gate, written):
+    (tmp_path / "a.jsonl").write_bytes(as_lines(rows(20)))
+    config = ExtractionConfig(
+        extractor="vllm", model="a/b", questions="one_pass", subjective_from=gate
+    )
+    questions = questions_for(config)
+    means = per_conversation(looked(tmp_path)[0], config, questions, ThirdOfCharacters())
+    assert means.answer.value == pytest.approx(written)
+    assert means.requests == {"one_pass": 1.0}
+
+
 def test_a_trial_replaces_what_was_assumed_and_gives_its_own_rates():
     trial = Trial(50, 0, 10, 8.0, 2.0, 25.0, 60_000, 500, 50_000.0, 20_000.0)
     assert (trial.share, trial.repeats) == (0.2, 1.2)

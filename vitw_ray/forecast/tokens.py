@@ -151,7 +151,8 @@ def per_conversation(
     examples = looked.examples(counted)
     bodies = [counter.count(messages, ()).body for messages in examples]
     body = _body(looked, examples, bodies, config.transcript_tokens)
-    share = trial.share if trial else SUBJECTIVE if questions.then else 1.0
+    assumed = SUBJECTIVE if config.subjective_from > 1 else 1.0
+    share = trial.share if trial else assumed
     share_margin = Z * math.sqrt(share * (1 - share) / trial.rows) if trial else 0.0
     empty: Sequence[Message] = ()
     first = counter.count(empty, questions.first)
