@@ -11,7 +11,15 @@ from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.forecast.counting import Counts, Estimate, count, product
 from vitw_ray.forecast.looking import Looked, look
 from vitw_ray.forecast.needs import requests, storage_bytes
-from vitw_ray.forecast.rates import EMBEDDED_TEXTS, FIXED_S, STAGE_ROWS, Rates, rates_of
+from vitw_ray.forecast.rates import (
+    EMBEDDED_TEXTS,
+    FIXED_S,
+    FREE_ROWS,
+    STAGE_ROWS,
+    WORKER_S,
+    Rates,
+    rates_of,
+)
 from vitw_ray.forecast.tokens import (
     COUNTED,
     SUBJECTIVE,
@@ -235,11 +243,12 @@ def _seconds(
     engines: float,
     share: float,
 ) -> dict[str, float]:
-    """Seconds of each stage; those around the reader on two cores."""
+    """Seconds of each stage; what surrounds the reader on two cores."""
     rows, kept = counts.rows.value, counts.kept.value
     found = {name: rows / rate for name, rate in STAGE_ROWS.items() if name == "conversations"}
     if each is not None:
-        found["extractions"] = rates.start_s + kept * each / max(engines, 1e-9)
+        reading = kept * each / max(engines, 1e-9)
+        found["extractions"] = WORKER_S + rates.start_s + reading + kept / FREE_ROWS
     found |= {name: kept / rate for name, rate in STAGE_ROWS.items() if name not in found}
     found |= FIXED_S
     if config.taxonomy.embedder != HASHING:

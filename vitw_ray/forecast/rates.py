@@ -21,6 +21,7 @@ CARD_ROWS, CARD_ROW_PROMPT, CARD_ROW_WRITTEN = 13.9, 1_179, 165
 LEAST_FACTOR = 0.2  # ours: an engine's steps and its host do not get faster with a smaller model
 FP8_SPEED = 1_429 / 782  # measured peaks of that card in fp8 and bf16 (`card.json`)
 WRITTEN_COST = 2.5  # of a written token, in computed ones; ours, from public figures of 8B models
+WORKER_S = 4.0  # seconds until a worker of Ray does anything (measured on shared cores: 3 to 5)
 START_S = 120.0  # ours: to load 8 billion weights and capture graphs; a trial measures it
 LEXICON_ROWS = 47.0  # conversations/s of a core (`lexicon.json`)
 FREE_ROWS = 3_274.0  # conversations/s of the pipeline alone, two cores (`full_run.json`)
