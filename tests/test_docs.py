@@ -49,6 +49,9 @@ RUN_BY_A_TEST = {
     r"vitw status \S+( --price-\w+ \S+)*": (
         "test_run_status.py::test_the_command_prints_one_line_of_json_and_does_not_load_ray"
     ),
+    r"vitw plan .+": (
+        "test_forecast.py::test_the_command_says_what_a_run_takes_shows_no_text_and_writes_nothing"
+    ),
     r"vitw check \S+": "test_check.py::test_the_job_ends_with_one_line_of_json_and_status_0",
 }
 NOT_RUN_HERE = {
@@ -68,6 +71,9 @@ NOT_RUN_HERE = {
     r"ray get-auth-token --generate": "writes to the home folder",
     r"ray (up|down) cluster\.yaml": "needs a cloud account",
     r"ray dashboard cluster\.yaml": "needs a cluster",
+    r"git archive --format=zip --output vitw_ray\.zip HEAD": "writes into the repository",
+    r"aws s3 cp vitw_ray\.zip \S+": "needs a bucket",
+    r"kubectl apply -f jobs/rayjob\.yaml": "needs a Kubernetes cluster",
     r"ray job submit( --address \S+)? --working-dir \. --": "needs a cluster",
 }
 

@@ -12,6 +12,7 @@ from pages import PAGES, ROOT, codes, inline_code, rows
 from vitw_ray.cli.attack import Arguments as Attack
 from vitw_ray.cli.certify import Arguments as Certify
 from vitw_ray.cli.check import REFERENCE
+from vitw_ray.cli.plan import PlanFlags
 from vitw_ray.cli.publish import Arguments as Publish
 from vitw_ray.cli.reader_flags import FLAGS, flag_of
 from vitw_ray.cli.report import Arguments as Report
@@ -150,9 +151,9 @@ def test_every_flag_that_is_named_exists(page):
         for setting in dataclasses.fields(stage.type)  # type: ignore[arg-type]
     }
     known |= {flag_of(name) for name in FLAGS}
-    commands = (Publish, Draw, Score, Attack, Certify, Status, Report)
+    commands = (Publish, Draw, Score, Attack, Certify, Status, Report, PlanFlags)
     known |= {flag_of(field.name) for kind in commands for field in dataclasses.fields(kind)}
-    known.add(REFERENCE)
+    known |= {REFERENCE, "--dry-run"}
     if page == "benchmarks/README.md":
         sources = "".join(p.read_text("utf-8") for p in (ROOT / "benchmarks").glob("*.py"))
         known |= set(re.findall(r'"(--[a-z-]+)"', sources))

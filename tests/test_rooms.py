@@ -20,7 +20,7 @@ STAGES = {
 ABOVE_STAGES = {"comparison", "evaluation"}
 # Modules outside any folder that put the stages together, and the doors to them.
 TOP = {"pipeline", "planning", "summary", "preflight", "purge", "finished_run", "rewrite_report"}
-TOP |= {"two_runs", "publishing", "start", "cli", "__main__"}
+TOP |= {"two_runs", "publishing", "forecast", "start", "cli", "__main__"}
 HEAVY = {"torch", "vllm", "sentence_transformers", "transformers", "tokenizers", "faiss"}
 HEAVY |= {"openai", "huggingface_hub", "xgrammar"}
 

@@ -19,6 +19,7 @@ from vitw_ray.errors import MayPass, StageFailed, Stopped, VitwRayError
 from vitw_ray.extraction.extract import count_answers, extract
 from vitw_ray.extraction.extractors import extractor_key, extractor_settings
 from vitw_ray.facts import oddities
+from vitw_ray.forecast.of_run import forecast_of_run
 from vitw_ray.healing import Damaged, check_inputs, check_public, sweep, sweep_stage, withdraw
 from vitw_ray.inference.embedder_files import embedder_key
 from vitw_ray.interruption import interruptible
@@ -182,6 +183,9 @@ def _run(
         lease.check()
         told.plan([(p.stage.number, p.stage.name, p.folder) for p in planned])
         to_do = {p.folder for p in planned if p.made_by is None}
+        told.forecast = forecast_of_run(
+            config, found, [p.stage.name for p in planned if p.made_by is None]
+        )
         sweep(storage, to_do, keep_scratch=config.execution.keep_scratch)
         manifests, tables = _healed(setup, stages, lease, told)
         certified = standing(storage, tables)

@@ -123,7 +123,7 @@ def preflight(config: RunConfig, to_do: Collection[str]) -> None:
     if "extractions" in to_do and config.extraction.extractor == "vllm":
         refuse_incomplete_reader(profile_of(config.extraction.model or "").model)
     if cluster.is_local():
-        _check_packages(config, to_do)
+        check_packages(config, to_do)
         if "extractions" in to_do:
             check_memory(config, *machine_memory())
     actor = _largest_actor(config, to_do)
@@ -204,7 +204,12 @@ def check_memory(config: RunConfig, total: float, free: float) -> None:
         log.warning("%s; this machine has %.1f free at present", asked, free)
 
 
-def _check_packages(config: RunConfig, to_do: Collection[str]) -> None:
+def check_packages(config: RunConfig, to_do: Collection[str]) -> None:
+    """See that the packages of these stages are installed on this machine.
+
+    Raises:
+        ConfigError: one is not.
+    """
     reader, embedder = config.extraction.extractor, config.taxonomy.embedder
     device = config.execution.device
     by_model = "taxonomy" in to_do and config.taxonomy.naming == "model"

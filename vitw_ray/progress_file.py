@@ -23,6 +23,8 @@ from vitw_ray.progress import log
 from vitw_ray.storage import Storage
 
 EVERY_S = 10.0  # ours: as often as a log line
+READING = "extractions"
+"""The stage that a forecast is of."""
 WINDOW_S = 300.0  # ours: rates are over the last five minutes
 
 
@@ -39,6 +41,9 @@ class ProgressFile:
         self._stage: str | None = None
         self._ended = threading.Event()
         self._main = threading.current_thread() is threading.main_thread()
+        self.forecast: dict[str, Any] | None = None
+        """What the run will take, as it said when it started."""
+        self._compared = _earlier(storage)
         self.stalled: str | None = None  # what stood still, once the run was ended for it
         progress.spent.clear()
 
@@ -51,6 +56,8 @@ class ProgressFile:
         """Say which stage is looked at now, and its folder."""
         self._stage = self._part = stage
         self._stages[stage]["folder"] = folder
+        if stage == READING and self.forecast is not None:
+            self._compared = {**self.forecast, "folder": folder}
         self._moved = time.time()
 
     def write(self, state: str, error: str | None = None) -> None:
@@ -70,6 +77,7 @@ class ProgressFile:
             "samples": [[round(at, 1), done] for at, done in self._samples],
             "tokens": dict(progress.spent),
             "stages": list(self._stages.values()),
+            "forecast": self._compared,
         }
         with suppress(OutputError):
             self._storage.write(PROGRESS, json.dumps(content).encode() + b"\n")
@@ -116,6 +124,13 @@ class ProgressFile:
             self._ended.set()
             thread.join(EVERY_S)
             self.write(state, error)
+
+
+def _earlier(storage: Storage) -> dict[str, Any] | None:
+    """The forecast of an earlier run, which holds as long as its stage stands."""
+    with suppress(FileNotFoundError, OutputError, ValueError, AttributeError):
+        return json.loads(storage.read(PROGRESS)).get("forecast")
+    return None
 
 
 def _waiting(stage: str | None, idle: float) -> str:

@@ -18,6 +18,7 @@ from vitw_ray.storage import PRIVATE, Storage
 
 SILENT_S = 60.0  # ours: six times as long as the driver waits between two reports
 WINDOW_S = 300.0  # ours: rates are over the last five minutes
+SHORTEST_S = 1.0  # ours: of a stage whose time was foreseen
 _STAGE_FOLDER = re.compile(r"(\d)_([a-z]+)-([0-9a-f]{16})")
 _ANSWERS = re.compile(r".*/e\d{8}-(\d{13})-[0-9a-f-]*?-(\d+)(?:-[0-9a-f]{8})?\.parquet")
 
@@ -75,6 +76,8 @@ class RunStatus:
     tokens: Mapping[str, int]
     cost: float | None
     purged: bool
+    forecast: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
+    """What -> as foreseen, and as it was; None: the stage is not done."""
 
 
 def read_status(
@@ -126,6 +129,7 @@ def read_status(
         tokens=tokens,
         cost=cost,
         purged=record is not None and not set(storage.children(PRIVATE)) - _DRIVERS,
+        forecast=_compared(told.get("forecast"), stages),
     )
 
 
@@ -202,6 +206,38 @@ def _tokens(stages: Sequence[StageStatus], told: Mapping[str, Any]) -> dict[str,
             details = stage.manifest.get("details", {})
             return {name: details.get(name, 0) for name in ("prompt_tokens", "output_tokens")}
     return dict(told.get("tokens") or {})
+
+
+def _compared(
+    forecast: Mapping[str, Any] | None, stages: Sequence[StageStatus]
+) -> dict[str, tuple[float, float | None]]:
+    """A forecast beside what the stage took that it was made for.
+
+    Requests are those of the questions; second attempts are not among them, nor the calibration
+    set.
+    """
+    stage = next((s for s in stages if s.name == "extractions"), None)
+    if not forecast or stage is None or stage.folder != forecast.get("folder"):
+        return {}
+    took: dict[str, float] = {}
+    if stage.manifest:
+        details, rows = stage.manifest.get("details", {}), stage.manifest.get("rows_out", 0)
+        tokens = {n: details[n] for n in ("prompt_tokens", "output_tokens") if n in details}
+        then = forecast.get("of_subjective", 0)
+        asked = rows * (forecast.get("questions", 0) - then) + details.get("subjective", 0) * then
+        took = {"conversations": rows, **tokens, "requests": asked}
+    found = {
+        name: (forecast[name], took.get(name))
+        for name in ("conversations", "prompt_tokens", "output_tokens", "requests")
+        if forecast.get(name) is not None
+    }
+    for of in stages:
+        if forecast.get("seconds", {}).get(of.name, 0) >= SHORTEST_S:
+            found[f"seconds of {of.name}"] = (
+                forecast["seconds"][of.name],
+                of.manifest.get("seconds"),
+            )
+    return found
 
 
 def _answers(storage: Storage, now: float) -> dict[str, int]:

@@ -36,6 +36,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "run": Command(
             "read conversations; write every table, the page and the release", "vitw_ray.cli.run"
         ),
+        "plan": Command(
+            "what a run will take: rows, tokens, requests, hours, money", "vitw_ray.cli.plan"
+        ),
         "inspect": Command(
             "what an input holds: shapes, fields, lengths, rejects; no text", "vitw_ray.cli.inspect"
         ),

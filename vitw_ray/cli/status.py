@@ -85,8 +85,19 @@ def lines(status: "RunStatus") -> Iterator[str]:
         read, written = (status.tokens.get(f"{of}_tokens", 0) for of in ("prompt", "output"))
         cost = f", cost {status.cost:,.2f}" if status.cost is not None else ""
         yield f"tokens   {read:,} read, {written:,} written{cost}"
+    yield from _forecast(status.forecast)
     if status.purged:
         yield "private/ was purged"
+
+
+def _forecast(compared: Mapping[str, tuple[float, float | None]]) -> Iterator[str]:
+    """What the run said beforehand, beside what it took."""
+    for name, (foreseen, took) in compared.items():
+        text = f"forecast {name.replace('_', ' ')} {foreseen:,.0f}"
+        if took is not None:
+            share = f" ({took / foreseen - 1:+.0%})" if foreseen else ""
+            text += f", was {took:,.0f}{share}"
+        yield text
 
 
 def _state(status: "RunStatus") -> str:
