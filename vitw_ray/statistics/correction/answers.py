@@ -93,7 +93,7 @@ def put_together(
         "reviewed_values_not_in_vocabulary": lost,
     }
     design = _design(file, known, told, reader, conversations)
-    nothing = [None] * len(told)  # tasks of people are not coded
+    nothing = pa.chunked_array([pa.nulls(len(told), pa.string())])  # tasks of people: not coded
     return Answers(
         design,
         ConversationBlock(said, nothing, codes),
