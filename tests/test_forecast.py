@@ -85,7 +85,7 @@ def test_versions_growing_histories_and_accounts_are_counted_as_in_a_run(tmp_pat
     assert looked(tmp_path, sample=3)[1].kept.value == 3
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_rows_of_a_long_file_lie_within_the_stated_margin(tmp_path, seed):
     (tmp_path / "a.jsonl").write_bytes(as_lines(rows(40_000, seed)))
     found, counts = looked(tmp_path)
