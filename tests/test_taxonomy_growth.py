@@ -1,5 +1,6 @@
 """What the taxonomy stage reads for each conversation is the same at any size."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_opens_and_bytes_of_texts_and_vectors_double_with_the_parts(tmp_path, in
         blocks = written(context_of(tmp_path / str(parts), parts), reads)
         assert sum(block.texts for block in blocks) == parts * TASKS_IN_A_PART
         found.append(reads)
-    for small, large in zip(found, found[1:], strict=False):
+    for small, large in itertools.pairwise(found):
         assert large.opens <= 2.1 * small.opens
         assert large.bytes <= 2.1 * small.bytes
         assert large.rows <= 2.1 * small.rows

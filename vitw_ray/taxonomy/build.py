@@ -18,7 +18,7 @@ from vitw_ray.facets import LABEL_TREES, TREE_FACETS, ValueFacet
 from vitw_ray.inference.embedder_files import describe_embedder
 from vitw_ray.progress import Progress
 from vitw_ray.records import TAXONOMY
-from vitw_ray.run_folder import FileEntry, StageReport, read_table
+from vitw_ray.run_folder import StageReport, read_table
 from vitw_ray.stages import StageContext
 from vitw_ray.taxonomy.grow import Grown, Leaves, ValueGrower
 from vitw_ray.taxonomy.hierarchy import Parents
@@ -26,6 +26,7 @@ from vitw_ray.taxonomy.model_actor import name_by_model
 from vitw_ray.taxonomy.naming.listing import Clustered
 from vitw_ray.taxonomy.naming.member_naming import Named
 from vitw_ray.taxonomy.quality import describe_levels
+from vitw_ray.taxonomy.task_shares import grower_bytes
 from vitw_ray.taxonomy.tasks import TaskGrower, TaskTree, assign_tasks
 from vitw_ray.taxonomy.tree import build_tree
 from vitw_ray.taxonomy.vectors.blocks import Embedded, embed_texts
@@ -78,12 +79,6 @@ def _leaves(context: StageContext) -> dict[ValueFacet, Leaves]:
     }
 
 
-def _parts_with_accounts(context: StageContext) -> Sequence[FileEntry] | None:
-    """The parts of `extractions`, if any conversation names its account."""
-    named = context.manifests["labels"]["details"]["with_account"]
-    return context.tables["extractions"].files if named else None
-
-
 def _grow(
     context: StageContext, leaves: Mapping[ValueFacet, Leaves], embedded: Embedded
 ) -> tuple[dict[ValueFacet, Grown], TaskTree]:
@@ -98,7 +93,7 @@ def _grow(
             context.keyed,
             embedded.blocks["tasks"],
             scratch(context),
-            parts=_parts_with_accounts(context),
+            known=bool(context.manifests["labels"]["details"]["with_account"]),
         ),
     }
 
@@ -107,8 +102,11 @@ def _grow(
 
     grown: dict[str, Any] = {}
     waiting = "clustering values and tasks"
+    memory = cluster.memory_to_ask(
+        grower_bytes(sum(block.texts for block in embedded.blocks["tasks"])), workers=len(growers)
+    )
     with Progress("taxonomy", len(growers), unit="trees", waiting=waiting) as progress:
-        for name, found in cluster.stream([{"of": name} for name in growers], grow):
+        for name, found in cluster.stream([{"of": name} for name in growers], grow, memory=memory):
             grown[name] = found
             progress.add(1)
     return {one.facet: one for one in grown["values"]}, grown["tasks"]

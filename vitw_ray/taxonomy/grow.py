@@ -89,7 +89,6 @@ def grow_levels(
     vectors: NDArray[np.float32],
     weights: NDArray[np.int64] | None = None,
     highest: int | None = None,
-    shards: Sequence[Shard] | None = None,
 ) -> list[Parents]:
     """Build the levels of a facet, with configured sizes or sizes by Clio's ratio.
 
@@ -99,17 +98,34 @@ def grow_levels(
         vectors: (n, d) unit rows of its leaves, at least one.
         weights: (n,) multiplicity of each leaf; default 1.
         highest: last level to return; default: the top.
-        shards: the rows in other processes, for large inputs; default: this process.
     """
-    levels = build_levels(
+    return _grow(config, facet, len(vectors), weights, vectors=vectors)[:highest]
+
+
+def grow_in_shards(
+    config: TaxonomyConfig, facet: str, weights: NDArray[np.int64], shards: Sequence[Shard]
+) -> list[Parents]:
+    """As `grow_levels`, from rows that stay in their shards."""
+    return _grow(config, facet, len(weights), weights, shards=shards)
+
+
+def _grow(
+    config: TaxonomyConfig,
+    facet: str,
+    leaves: int,
+    weights: NDArray[np.int64] | None,
+    *,
+    vectors: NDArray[np.float32] | None = None,
+    shards: Sequence[Shard] | None = None,
+) -> list[Parents]:
+    return build_levels(
         vectors,
-        level_sizes(len(vectors), configured_sizes(config, facet)),
+        level_sizes(leaves, configured_sizes(config, facet)),
         seed=config.taxonomy_seed,
         iterations=config.kmeans_iterations,
         weights=weights,
         shards=shards,
     )
-    return levels[:highest]
 
 
 def grown_quality(
@@ -124,7 +140,7 @@ def grown_quality(
     Args:
         config: as given to `grow_levels`.
         facet: as given to `grow_levels`.
-        vectors: (n, d) unit rows of its leaves.
+        vectors: (n, d) unit rows of its leaves, or those of `sampled_leaves`.
         levels: as returned by `grow_levels`.
         weights: (n,) multiplicity of each leaf; default 1.
     """
@@ -133,7 +149,7 @@ def grown_quality(
         kept_weights = None if weights is None else weights[kept]
         return grow_levels(config, facet, vectors[kept], kept_weights, highest=len(levels))
 
-    agreement = resampled_agreement(vectors, levels, grow)
+    agreement = resampled_agreement(levels, grow)
     return [
         row | {"resampled_agreement": found}
         for row, found in zip(describe_levels(vectors, levels), agreement, strict=True)

@@ -1,19 +1,21 @@
 """The tree of tasks. Task texts are private, and there is one per conversation.
 
-A worker reads texts and vectors from storage, builds the tree, names it and writes the result. The
-driver sees only clusters and keyed hashes of texts. Task texts appear in the tree only as cluster
-names with enough support, and the clusters of the tree have enough support themselves.
+Texts and vectors stay in shares of the tasks (`task_shares`, `task_passes`). One worker builds the
+tree: of each task it holds how many conversations have it, its cluster and its keyed hash. The
+driver sees only clusters and keyed hashes. Task texts appear in the tree only as cluster names with
+enough support, and the clusters of the tree have enough support themselves.
 """
 
+import heapq
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from vitw_ray import cluster
 from vitw_ray.config import RunConfig
@@ -24,21 +26,28 @@ from vitw_ray.records import TASK_ASSIGNMENTS, TAXONOMY
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.grow import grow_levels, grown_quality
-from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
-from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
-from vitw_ray.taxonomy.kmeans.ray_shards import RayShards
-from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Shard
-from vitw_ray.taxonomy.naming.member_naming import Named, Public, name_clusters
-from vitw_ray.taxonomy.task_support import Gated, TaskSupport, merge_rare, read_support
-from vitw_ray.taxonomy.tree import build_tree, cluster_id
+from vitw_ray.taxonomy.grow import grow_in_shards, grown_quality
+from vitw_ray.taxonomy.hierarchy import Parents
+from vitw_ray.taxonomy.quality import sampled_leaves
+from vitw_ray.taxonomy.task_naming import Merged, merged, name_levels
+from vitw_ray.taxonomy.task_passes import (
+    KEY,
+    KEY_BYTES,
+    Members,
+    conversations_of,
+    count_support,
+    look_at_members,
+    read_sorted,
+    score_phrases,
+    task_keys,
+    write_sorted,
+)
+from vitw_ray.taxonomy.task_shares import ROWS_PER_SHARD, Shares, opened
+from vitw_ray.taxonomy.task_support import Gate, Gated, Integers, SupportCounts, merge_rare
+from vitw_ray.taxonomy.tree import MemberDigest, tree_of
 from vitw_ray.taxonomy.vectors.texts import tasks_of
-from vitw_ray.taxonomy.vectors.vector_files import EmbeddedTexts, TextBlock, read_blocks, shares
+from vitw_ray.taxonomy.vectors.vector_files import TextBlock
 
-ROWS_PER_SHARD = 250_000  # ours: 0.4 GB of vectors of 384 numbers
-SHARD_CPUS = 0.1  # ours: the worker that waits reserves a whole CPU, and all shards must fit beside
-KEY_BYTES = 16
-KEY = f"S{KEY_BYTES}"  # numpy's type of a task's keyed hash
 CLUSTERS = pa.schema(
     [
         pa.field("key", pa.binary(KEY_BYTES), nullable=False),
@@ -70,80 +79,91 @@ class TaskGrower:
     blocks: Sequence[TextBlock]
     folder: str
     rows_per_shard: int = ROWS_PER_SHARD
-    parts: Sequence[FileEntry] | None = None
-    """Of `extractions`, to read accounts from; None where no conversation names its account."""
+    known: bool = False
+    """Whether any conversation of the run names its account."""
 
     def __call__(self) -> TaskTree:
         """Build the tree; the weight of a task is the number of its conversations."""
         if not self.blocks:
             return NO_TASKS
-        tasks = read_blocks(self.storage, self.blocks)
-        with self._shards() as shards:
-            levels = grow_levels(
-                self.config.taxonomy, "tasks", tasks.vectors, tasks.conversations, shards=shards
-            )
-        quality = grown_quality(
-            self.config.taxonomy, "tasks", tasks.vectors, levels, tasks.conversations
-        )
-        support = self._support(tasks)
-        gated = merge_rare(levels, support)
+        opening = opened(self.storage, self.blocks, self.config.execution, self.rows_per_shard)
+        with opening as shares:
+            return self._grow(shares)
+
+    def _grow(self, shares: Shares) -> TaskTree:
+        gate = Gate(self.config.labels, self.known)
+        weights = np.concatenate([*shares.run(conversations_of, [()] * len(shares.loads))])
+        levels = grow_in_shards(self.config.taxonomy, "tasks", weights, shares.shards)
+        of_words, of_clusters = _support(shares, levels[0], gate)
+        gated = merge_rare(levels[1:], of_clusters, gate)
         if gated is None:
             return NO_TASKS
-        names = self._names(tasks, gated, support)
-        levels = gated.levels
-        key = self.keyed.digest("task cluster", b"")  # ids are keyed: their members are private
-        tree = build_tree("tasks", tasks.texts, tasks.conversations, levels, names, key=key)
-        members: list[list[str]] = [[] for _ in range(int(levels[0].max()) + 1)]
-        for text, node in zip(tasks.texts, levels[0].tolist(), strict=True):
-            members[node].append(text)
-        ids = tuple(cluster_id("tasks", 1, under, key) for under in members)
-        return TaskTree(tree, ids, self._write(tasks.texts, levels[0]), quality)
+        clusters = gated.lowest[levels[0]]
+        of_shares = _members(shares, clusters, of_words.passing(gate), gate)
+        sample = np.concatenate([one.sample for one in of_shares])
+        quality = grown_quality(self.config.taxonomy, "tasks", sample, levels, weights)
+        found = merged(of_shares, len(of_words.passing(gate)))
+        names = self._names(shares, of_shares, found, gated, clusters)
+        conversations = [np.bincount(clusters, weights).astype(np.int64)]
+        for parents in gated.upper:
+            conversations.append(np.bincount(parents, conversations[-1]).astype(np.int64))
+        ids, path = self._finish(shares, clusters, gated)
+        tree = tree_of("tasks", 1, ids, names, conversations, gated.upper)
+        return TaskTree(tree, tuple(ids[0]), path, quality)
 
-    def _support(self, tasks: EmbeddedTexts) -> TaskSupport:
-        texts, conversations, labels = tasks.texts, tasks.conversations, self.config.labels
-        if self.parts is None:
-            return TaskSupport(texts, conversations, labels)
-        return read_support(self.storage, self.parts, texts, conversations, labels)
-
-    def _names(self, tasks: EmbeddedTexts, gated: Gated, support: TaskSupport) -> list[list[Named]]:
-        public = Public(support.phrases, support.words)
-        return [
-            name_clusters(
-                tasks.texts,
-                tasks.vectors,
-                tasks.conversations,
-                nodes,
-                noun="tasks",
-                min_conversations=self.config.labels.min_conversations,
-                public=public,
-                unnamed=merged,
-            )
-            for nodes, merged in zip(nodes_of_leaves(gated.levels), gated.merged, strict=True)
+    def _names(
+        self,
+        shares: Shares,
+        of_shares: Sequence[Members],
+        found: Merged,
+        gated: Gated,
+        clusters: Parents,
+    ) -> list[list[tuple[str, str]]]:
+        of_rows = [
+            divided[one.rows]
+            for divided, one in zip(_divided(shares, clusters), of_shares, strict=True)
         ]
+        centres = found.centres(gated.upper)
+        arguments = [
+            (one.rows, _nodes(lowest, gated.upper), centres)
+            for one, lowest in zip(of_shares, of_rows, strict=True)
+        ]
+        cosines = np.concatenate([*shares.run(score_phrases, arguments)], axis=1)
+        phrases = [
+            pair
+            for one in of_shares
+            for pair in zip(one.phrases, one.conversations.tolist(), strict=True)
+        ]
+        least = self.config.labels.min_conversations
+        return name_levels(found, gated, phrases, np.concatenate(of_rows), cosines, least)
 
-    @contextmanager
-    def _shards(self) -> Iterator[Sequence[Shard] | None]:
-        """Shards in actors, if the rows fill at least two; else None."""
-        execution, total = self.config.execution, sum(block.texts for block in self.blocks)
-        rows = max(self.rows_per_shard, -(-total // execution.actors))  # at most one per extractor
-        loads = shares(self.storage, self.blocks, rows)
-        if len(loads) < 2:
-            yield None
-            return
-        on_gpu = execution.device == "gpu"
-        shards = RayShards(
-            loads,
-            make=GpuShard if on_gpu else ArrayShard,
-            num_cpus=SHARD_CPUS,
-            num_gpus=min(1.0, execution.gpus_per_actor) if on_gpu else 0.0,
-        )
-        try:
-            yield [shards]
-        finally:
-            shards.close()
+    def _finish(
+        self, shares: Shares, clusters: Parents, gated: Gated
+    ) -> tuple[list[list[str]], str]:
+        """The ids of the clusters of each level, and the path of the table `CLUSTERS`."""
+        paths = [f"{self.folder}/sorted-{n:06d}.parquet" for n in range(len(shares.loads))]
+        arguments = [
+            (of_share, self.keyed, path)
+            for of_share, path in zip(_divided(shares, clusters), paths, strict=True)
+        ]
+        keys = np.concatenate([*shares.run(write_sorted, arguments)])
+        secret = self.keyed.digest("task cluster", b"")  # ids are keyed: their members are private
+        sizes = [int(clusters.max()) + 1, *(int(parents.max()) + 1 for parents in gated.upper)]
+        digests = [[MemberDigest(secret) for _ in range(size)] for size in sizes]
+        above = [parents.tolist() for parents in gated.upper]
+        in_order = [read_sorted(load, path) for load, path in zip(shares.loads, paths, strict=True)]
+        for text, node in heapq.merge(*in_order):
+            digests[0][node].add(text)
+            for parents, of_level in zip(above, digests[1:], strict=True):
+                node = parents[node]
+                of_level[node].add(text)
+        ids = [
+            [digest.cluster_id("tasks", level) for digest in of_level]
+            for level, of_level in enumerate(digests, 1)
+        ]
+        return ids, self._write(keys, clusters)
 
-    def _write(self, texts: Sequence[str], clusters: Parents) -> str:
-        keys = _keys(self.keyed, texts)
+    def _write(self, keys: NDArray[Any], clusters: Parents) -> str:
         order = np.argsort(keys)
         sorted_keys = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(KEY_BYTES), len(keys), [None, pa.py_buffer(keys[order].tobytes())]
@@ -156,22 +176,51 @@ class TaskGrower:
         return path
 
 
+def _divided(shares: Shares, of_tasks: NDArray[Any]) -> list[NDArray[Any]]:
+    """What belongs to the tasks of each share."""
+    ends = np.cumsum([sum(load.sizes()) for load in shares.loads])
+    return np.split(of_tasks, ends[:-1])
+
+
+def _support(shares: Shares, clusters: Parents, gate: Gate) -> tuple[SupportCounts, SupportCounts]:
+    """The support of words, by their hashes, and of the clusters of the first level."""
+    arguments = [(of_share, gate.most) for of_share in _divided(shares, clusters)]
+    words, of_clusters = zip(*shares.run(count_support, arguments), strict=True)
+    return SupportCounts.sum(words, gate.most), SupportCounts.sum(of_clusters, gate.most)
+
+
+def _members(
+    shares: Shares, clusters: Parents, public_words: Integers, gate: Gate
+) -> list[Members]:
+    sample, size = sampled_leaves(len(clusters)), int(clusters.max()) + 1
+    ends = np.cumsum([sum(load.sizes()) for load in shares.loads])
+    cuts = np.split(sample, np.searchsorted(sample, ends[:-1]))
+    starts = [0, *ends[:-1].tolist()]
+    arguments = [
+        (of_share, size, public_words, gate, cut - start)
+        for of_share, cut, start in zip(_divided(shares, clusters), cuts, starts, strict=True)
+    ]
+    return list(shares.run(look_at_members, arguments))
+
+
+def _nodes(lowest: Parents, upper: Sequence[Parents]) -> list[Parents]:
+    """For each level, the cluster of some tasks, given their clusters on the first."""
+    found = [lowest]
+    for parents in upper:
+        found.append(parents[found[-1]])
+    return found
+
+
 def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
     """Write `task_assignments`, part by part; workers share a table of 20 bytes per task."""
     storage, folder, keyed = context.storage, context.folder, context.keyed
     parts = context.tables["extractions"].files
-    keys, numbers = np.empty(0, KEY), np.empty(0, np.int32)
-    if tasks.clusters is not None:
-        with storage.open(tasks.clusters) as handle:
-            table = pq.read_table(handle).combine_chunks()
-        keys = np.frombuffer(table["key"].chunk(0).buffers()[1], KEY)
-        numbers = table["cluster"].to_numpy()
-    shared = [cluster.put_shared((keys, numbers, tasks.ids))]
+    shared = [cluster.put_shared((*_numbers_of_tasks(storage, tasks), tasks.ids))]
 
     def assign(unit: cluster.Unit) -> FileEntry:
         keys, numbers, ids = cluster.get_shared(shared[0])
         rows = list(tasks_of(storage, parts[unit["part"]])) if ids else []
-        wanted = _keys(keyed, [task for _, task in rows])
+        wanted = task_keys(keyed, [task for _, task in rows])
         places = np.searchsorted(keys, wanted)
         if len(wanted) and not np.array_equal(keys[places.clip(max=len(keys) - 1)], wanted):
             raise StageFailed(
@@ -192,6 +241,10 @@ def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
     return sorted(files, key=lambda file: file.path)
 
 
-def _keys(keyed: Keyed, texts: Sequence[str]) -> np.ndarray:
-    """(n,) keyed hash of each text."""
-    return np.array([keyed.digest("task", text.encode(), KEY_BYTES) for text in texts], KEY)
+def _numbers_of_tasks(storage: Storage, tasks: TaskTree) -> tuple[NDArray[Any], Parents]:
+    """Keyed hashes of all tasks, sorted, and the cluster of each on the first level."""
+    if tasks.clusters is None:
+        return np.empty(0, KEY), np.empty(0, np.int32)
+    with storage.open(tasks.clusters) as handle:
+        table = pq.read_table(handle).combine_chunks()
+    return np.frombuffer(table["key"].chunk(0).buffers()[1], KEY), table["cluster"].to_numpy()
