@@ -8,12 +8,13 @@ import pytest
 from vitw_ray.config import Execution, LabelsConfig, RunConfig, TaxonomyConfig
 from vitw_ray.keys import Keyed
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy import hierarchy, tasks
+from vitw_ray.taxonomy import hierarchy, task_shares
 from vitw_ray.taxonomy.tasks import TaskGrower
 from vitw_ray.taxonomy.vectors.vector_files import TextBlock, write_vectors
 
-BLOCKS, TEXTS, DIM = 4, 60, 12
+BLOCKS, TEXTS, DIM = 4, 60, 90  # more dimensions than a shard holds
 NODES = 40
+NO_ACCOUNTS = pa.array([[]] * TEXTS, pa.list_(pa.int64()))
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def blocks(storage):
         texts = [f"task {number} {i:02d}" for i in range(TEXTS)]
         conversations = rng.integers(1, 9, TEXTS)
         pq.write_table(
-            pa.table({"text": texts, "conversations": conversations}),
+            pa.table({"text": texts, "conversations": conversations, "accounts": NO_ACCOUNTS}),
             f"{storage.root}/{block.text_path}",
         )
         write_vectors(storage, block.vector_path, rows)
@@ -55,12 +56,12 @@ def test_tasks_in_several_actors_give_the_tree_of_one_worker(
     )
     made: list[int] = []
 
-    class Counted(tasks.RayShards):
+    class Counted(task_shares.RayShards):
         def __init__(self, loads, **options):
             made.append(len(loads))
             super().__init__(loads, **options)
 
-    monkeypatch.setattr(tasks, "RayShards", Counted)
+    monkeypatch.setattr(task_shares, "RayShards", Counted)
     trees = [
         TaskGrower(config, storage, Keyed(b"a secret of sixteen bytes"), blocks, "private", rows)()
         for rows in (10**6, 2 * TEXTS, TEXTS)
@@ -68,3 +69,4 @@ def test_tasks_in_several_actors_give_the_tree_of_one_worker(
     assert made == [2, 2]  # never more shards than extractor actors
     assert trees[0].tree.num_rows > NODES
     assert trees[1].tree == trees[2].tree == trees[0].tree
+    assert trees[1].quality == trees[2].quality == trees[0].quality

@@ -80,7 +80,7 @@ def count_support(
 def _accounts(table: pa.Table) -> tuple[Integers, Integers]:
     """Pairs (row, hash of an account)."""
     lists = table["accounts"].combine_chunks()
-    rows = pc.list_parent_indices(lists).to_numpy().astype(np.int64)
+    rows = pc.call_function("list_parent_indices", [lists]).to_numpy().astype(np.int64)
     return rows, lists.flatten().to_numpy()
 
 
@@ -184,7 +184,9 @@ def _add_fixed(sums: Integers, clusters: Parents, vectors: NDArray[np.float32]) 
 
 def _passing(table: pa.Table, conversations: Integers, gate: Gate) -> list[int]:
     """Rows whose text may be shown as it is."""
-    accounts = pc.list_value_length(table["accounts"]).to_numpy() if gate.known else None
+    accounts = None
+    if gate.known:
+        accounts = pc.call_function("list_value_length", [table["accounts"]]).to_numpy()
     return np.flatnonzero(may_be_shown(conversations, accounts, gate.thresholds)).tolist()
 
 

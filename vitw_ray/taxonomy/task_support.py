@@ -66,10 +66,12 @@ class SupportCounts:
     @classmethod
     def sum(cls, counts: Sequence["SupportCounts"], most: int) -> "SupportCounts":
         """What all of them counted."""
-        columns = ("keys", "conversations", "owners", "people")
         none = np.empty(0, np.int64)
         return cls.of(
-            *(np.concatenate([none, *(getattr(one, name) for one in counts)]) for name in columns),
+            np.concatenate([none, *(one.keys for one in counts)]),
+            np.concatenate([none, *(one.conversations for one in counts)]),
+            np.concatenate([none, *(one.owners for one in counts)]),
+            np.concatenate([none, *(one.people for one in counts)]),
             most,
         )
 

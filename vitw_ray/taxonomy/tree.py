@@ -78,7 +78,9 @@ def build_tree(
     ids = [list(labels), *(_ids(facet, i, labels, above, key) for i, above in enumerate(nodes, 1))]
     counts = [np.bincount(above, conversations).astype(np.int64) for above in nodes]
     texts = [[(label, "") for label in labels], *names]
-    return tree_of(facet, 0, ids, texts, [conversations, *counts], levels)
+    of_all = [conversations, *counts]
+    bottom = 0 if facet in LABEL_TREES else 1
+    return tree_of(facet, bottom, ids[bottom:], texts[bottom:], of_all[bottom:], levels[bottom:])
 
 
 def tree_of(
@@ -99,7 +101,7 @@ def tree_of(
         conversations: of each.
         levels: parents of the nodes of all levels but the last.
     """
-    total = int(np.sum(conversations[0]))
+    total = int(np.sum(conversations[0])) if conversations else 0
     rows: list[dict[str, Any]] = []
     for below, level_ids in enumerate(ids):
         top = below == len(ids) - 1

@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from vitw_ray.taxonomy.kmeans.grid import Basis, Rows
 from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, ClusterSums, Shard
 
-Load = Callable[[], tuple[ArrayLike, ArrayLike | None]]
-"""Returns points (n, d) and weights (or None) of one shard. It is pickled to the actor, and called
-again if the actor is lost; it must return the same data."""
+Load = Callable[[], tuple[Any, ArrayLike | None]]
+"""Returns points (n, d), or what `make` takes for them, and weights (or None) of one shard. It is
+pickled to the actor, and called again if the actor is lost; it must return the same data."""
 
 STARTS = 3  # ours: an actor that dies this often in one call does not die by chance
 
@@ -46,7 +46,7 @@ class RayShards:
         self,
         loads: Sequence[Load],
         *,
-        make: Callable[[ArrayLike, ArrayLike | None], Shard] = ArrayShard,
+        make: Callable[[Any, ArrayLike | None], Shard] = ArrayShard,
         num_cpus: float = 1.0,
         num_gpus: float = 0.0,
         memory: int = 0,

@@ -158,7 +158,8 @@ def _merged_accounts(rows: pa.Table, texts: pa.ChunkedArray, most: int) -> pa.Ar
     lists = rows["accounts"].combine_chunks()
     options = pc.SetLookupOptions(texts.combine_chunks())
     place = pc.call_function("index_in", [rows["text"].combine_chunks()], options)
-    numbers = place.to_numpy().astype(np.int64)[pc.list_parent_indices(lists).to_numpy()]
+    owners = pc.call_function("list_parent_indices", [lists]).to_numpy()
+    numbers = place.to_numpy().astype(np.int64)[owners]
     numbers, people = least_of_each(numbers, lists.flatten().to_numpy(), most)
     ends = np.searchsorted(numbers, np.arange(len(texts) + 1))
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(people, pa.int64()))
