@@ -3,8 +3,8 @@
 The stages run in this process, without Ray, over invented extractions with accounts, prompts, two
 assistants and a task of its own for every second conversation. Parts, runs, blocks and the limits
 of the tree have a sixteenth of their rows, so the sizes have the files of 200 and 800 thousand and
-of 3.3 million conversations. Vectors are drawn from the hash of the text. The last lines carry the counts on to
-full parts.
+of 3.3 million conversations. Vectors are drawn from the hash of the text. The last lines carry the
+counts on to full parts.
 
 `flat_*` are counts per row of the largest size / of the smallest: 1 is a straight line. CPU has a
 part that does not grow, and is noisy; opens and bytes are exact.
@@ -148,11 +148,8 @@ def measured(rows: int, output: str | None = None) -> dict[str, Counts]:
             files = {"files": [asdict(file) for file in report.files]}
             context = replace(
                 context,
-                tables={
-                    **context.tables,
-                    **tables_of({"files": [asdict(file) for file in report.files]}),
-                },
-                manifests={**context.manifests, stage: manifest},
+                tables={**context.tables, **tables_of(files)},
+                manifests={**context.manifests, stage: {"details": report.details}},
             )
         return found
 

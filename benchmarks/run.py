@@ -14,7 +14,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BENCHMARKS = (
-    *("read", "sort_growth", "extract", "answers", "schedule", "screen", "embed", "embed_host"),
+    *("read", "sort_growth", "stage_growth", "extract", "answers", "schedule", "screen", "embed", "embed_host"),
     *("kmeans", "taxonomy", "statistics", "discovery", "correction", "lexicon", "growth"),
     *("strict", "planting", "full_run"),
 )
