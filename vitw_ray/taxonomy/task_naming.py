@@ -1,6 +1,6 @@
 """Names of clusters of tasks, from what their shares say of them; see `task_passes`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,18 @@ from numpy.typing import NDArray
 
 from vitw_ray.taxonomy.hierarchy import Parents
 from vitw_ray.taxonomy.naming.member_naming import Named, Showable, names_of
-from vitw_ray.taxonomy.task_passes import FIXED_POINT, Members
-from vitw_ray.taxonomy.task_support import Gated, Integers
+from vitw_ray.taxonomy.task_passes import FIXED_POINT, Members, RunningSum
+from vitw_ray.taxonomy.task_support import Gated, Integers, SupportCounts
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What may be shown of the tasks of a share; see `Members`."""
+
+    phrases: list[str]
+    rows: Integers
+    conversations: Integers
+    sample: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,10 +28,10 @@ class Merged:
 
     sums: Integers
     counts: Integers
-    cells: Integers
-    cell_counts: Integers
+    cells: SupportCounts
     words: dict[int, str]
     vocabulary: int
+    of_shares: list[Shown]
 
     def centres(self, upper: Sequence[Parents]) -> list[NDArray[np.float64]]:
         """For each level, (k, d) the mean vector of each cluster."""
@@ -33,19 +43,22 @@ class Merged:
         return found
 
 
-def merged(of_shares: Sequence[Members], vocabulary: int) -> Merged:
-    """Add up what the shares say; `vocabulary`: how many words may be shown."""
-    words: dict[int, str] = {}
+def merged(of_shares: Iterable[Members], vocabulary: int) -> Merged:
+    """Add up what the shares say, one after the other.
+
+    `vocabulary`: how many words may be shown.
+    """
+    words, cells, shown = dict[int, str](), RunningSum(0), list[Shown]()
+    sums, counts = np.empty((0, 0), np.int64), np.empty(0, np.int64)
     for one in of_shares:
+        # Arrays from Ray cannot be written to.
+        sums, counts = (
+            (one.sums, one.counts) if not shown else (sums + one.sums, counts + one.counts)
+        )
         words |= one.words
-    cells, place = np.unique(np.concatenate([one.cells for one in of_shares]), return_inverse=True)
-    totals = np.zeros(len(cells), np.int64)
-    np.add.at(totals, place, np.concatenate([one.cell_counts for one in of_shares]))
-    sums, counts = of_shares[0].sums.copy(), of_shares[0].counts.copy()
-    for one in of_shares[1:]:
-        sums += one.sums
-        counts += one.counts
-    return Merged(sums, counts, cells, totals, words, vocabulary)
+        cells.add(one.cells)
+        shown.append(Shown(one.phrases, one.rows, one.conversations, one.sample))
+    return Merged(sums, counts, cells.total(), words, vocabulary, shown)
 
 
 def name_levels(
@@ -67,7 +80,8 @@ def name_levels(
         min_conversations: conversations that a word needs in its cluster.
     """
     size = max(1, found.vocabulary)
-    node, word, totals = found.cells // size, found.cells % size, found.cell_counts
+    cells = found.cells
+    node, word, totals = cells.keys // size, cells.keys % size, cells.conversations
     named: list[list[Named]] = []
     scores = cosines * np.log1p([conversations for _, conversations in phrases])
     count = len(found.counts)

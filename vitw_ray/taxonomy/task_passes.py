@@ -40,13 +40,14 @@ def conversations_of(share: Share) -> Integers:
     return share.conversations()
 
 
-class _Sum:
+class RunningSum:
     """Adds up counts, many at once."""
 
     def __init__(self, most: int) -> None:
         self._most, self._pending, self._rows = most, list[SupportCounts](), 0
 
     def add(self, counts: SupportCounts) -> None:
+        """Add what somebody else has counted."""
         self._pending.append(counts)
         self._rows += len(counts.keys)
         if self._rows > max(PENDING, 2 * len(self._pending[0].keys)):
@@ -54,6 +55,7 @@ class _Sum:
             self._rows = len(self._pending[0].keys)
 
     def total(self) -> SupportCounts:
+        """What all have counted."""
         return SupportCounts.sum(self._pending, self._most)
 
 
@@ -61,7 +63,7 @@ def count_support(
     share: Share, clusters: Parents, most: int
 ) -> tuple[SupportCounts, SupportCounts]:
     """The support of the words of tasks, by their hashes, and of the clusters of tasks."""
-    of_words, of_clusters = _Sum(most), _Sum(most)
+    of_words, of_clusters = RunningSum(most), RunningSum(most)
     for place, table in share.texts():
         conversations = table["conversations"].to_numpy()
         rows, people = _accounts(table)
@@ -105,8 +107,7 @@ class Members:
     Attributes:
         sums: (k, d) sums of the vectors, times `FIXED_POINT`.
         counts: (k,) number of tasks.
-        cells: numbers of (cluster, word): cluster times the number of words, plus the word.
-        cell_counts: their conversations.
+        cells: conversations of (cluster, word), by cluster times the number of words plus word.
         words: the words seen, by number.
         phrases: the phrases that may be shown.
         rows: their places in the share.
@@ -116,8 +117,7 @@ class Members:
 
     sums: Integers
     counts: Integers
-    cells: Integers
-    cell_counts: Integers
+    cells: SupportCounts
     words: dict[int, str]
     phrases: list[str]
     rows: Integers
@@ -143,7 +143,7 @@ def look_at_members(
         gate: which phrases may be.
         sample: places in the share whose vectors are returned, sorted.
     """
-    cells, words = _Sum(0), dict[int, str]()
+    cells, words = RunningSum(0), dict[int, str]()
     sums, counts = np.empty((0, 0), np.int64), np.bincount(clusters, minlength=size)
     phrases, rows, numbers, drawn = list[str](), [], [], []
     for block, (place, table) in zip(share.blocks, share.texts(), strict=True):
@@ -161,12 +161,10 @@ def look_at_members(
         words |= seen
         none = np.empty(0, np.int64)
         cells.add(SupportCounts.of(found, weights, none, none, 0))
-    total = cells.total()
     return Members(
         sums,
         counts.astype(np.int64),
-        total.keys,
-        total.conversations,
+        cells.total(),
         words,
         phrases,
         np.concatenate(rows),

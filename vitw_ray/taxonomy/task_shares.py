@@ -25,7 +25,7 @@ ROWS_PER_SHARD = 250_000  # ours: 0.1 GB of projections on 80 axes
 SHARD_CPUS = 0.1  # ours: the worker that waits reserves a whole CPU, and all shards must fit beside
 PROCESS_BYTES = 400 << 20  # ours: a worker with its libraries, a step of rows and its texts
 TASK_BYTES = 60  # ours: of a task in a shard, beside its coordinates
-GROWER_BYTES = 120  # ours: of a task where the tree is built; measured in benchmarks/README.md
+GROWER_BYTES = 200  # ours: of a task where the tree is built, with the counts of its words
 SUMS = 4  # ours: so many sums of all clusters are there at once
 
 

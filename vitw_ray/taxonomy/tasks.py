@@ -8,7 +8,7 @@ enough support, and the clusters of the tree have enough support themselves.
 
 import heapq
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,11 +99,11 @@ class TaskGrower:
         if gated is None:
             return NO_TASKS
         clusters = gated.lowest[levels[0]]
-        of_shares = _members(shares, clusters, of_words.passing(gate), gate)
-        sample = np.concatenate([one.sample for one in of_shares])
+        words = of_words.passing(gate)
+        found = merged(_members(shares, clusters, words, gate), len(words))
+        sample = np.concatenate([one.sample for one in found.of_shares])
         quality = grown_quality(self.config.taxonomy, "tasks", sample, levels, weights)
-        found = merged(of_shares, len(of_words.passing(gate)))
-        names = self._names(shares, of_shares, found, gated, clusters)
+        names = self._names(shares, found, gated, clusters)
         conversations = [np.bincount(clusters, weights).astype(np.int64)]
         for parents in gated.upper:
             conversations.append(np.bincount(parents, conversations[-1]).astype(np.int64))
@@ -112,17 +112,10 @@ class TaskGrower:
         return TaskTree(tree, tuple(ids[0]), path, quality)
 
     def _names(
-        self,
-        shares: Shares,
-        of_shares: Sequence[Members],
-        found: Merged,
-        gated: Gated,
-        clusters: Parents,
+        self, shares: Shares, found: Merged, gated: Gated, clusters: Parents
     ) -> list[list[tuple[str, str]]]:
-        of_rows = [
-            divided[one.rows]
-            for divided, one in zip(_divided(shares, clusters), of_shares, strict=True)
-        ]
+        of_shares, divided = found.of_shares, _divided(shares, clusters)
+        of_rows = [own[one.rows] for own, one in zip(divided, of_shares, strict=True)]
         centres = found.centres(gated.upper)
         arguments = [
             (one.rows, _nodes(lowest, gated.upper), centres)
@@ -191,7 +184,7 @@ def _support(shares: Shares, clusters: Parents, gate: Gate) -> tuple[SupportCoun
 
 def _members(
     shares: Shares, clusters: Parents, public_words: Integers, gate: Gate
-) -> list[Members]:
+) -> Iterator[Members]:
     sample, size = sampled_leaves(len(clusters)), int(clusters.max()) + 1
     ends = np.cumsum([sum(load.sizes()) for load in shares.loads])
     cuts = np.split(sample, np.searchsorted(sample, ends[:-1]))
@@ -200,7 +193,7 @@ def _members(
         (of_share, size, public_words, gate, cut - start)
         for of_share, cut, start in zip(_divided(shares, clusters), cuts, starts, strict=True)
     ]
-    return list(shares.run(look_at_members, arguments))
+    return shares.run(look_at_members, arguments)
 
 
 def _nodes(lowest: Parents, upper: Sequence[Parents]) -> list[Parents]:
