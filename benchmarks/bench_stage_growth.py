@@ -133,16 +133,18 @@ def cells(one: Counts, rows: int) -> tuple[str, ...]:
     )
 
 
-def measured(rows: int, output: str | None = None) -> dict[str, Counts]:
+def measured(
+    rows: int, output: str | None = None, stages: Sequence[str] = tuple(STAGES)
+) -> dict[str, Counts]:
     """Run the stages one after the other over so many conversations."""
     with tempfile.TemporaryDirectory() as folder, in_this_process():
         storage = Storage(f"{output}/{rows}" if output else folder)
         context, found = invented(storage, rows), dict[str, Counts]()
-        for stage, run in STAGES.items():
+        for stage in stages:
             here = replace(context, folder=StageFolder(storage, f"{stage}-1", context.keyed))
             with CountedReads() as reads, writes_counted() as written:
                 start = time.process_time()
-                report = run(here)
+                report = STAGES[stage](here)
                 seconds = time.process_time() - start
             found[stage] = Counts(reads.opens, reads.bytes, written[0], seconds)
             files = {"files": [asdict(file) for file in report.files]}

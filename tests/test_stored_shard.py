@@ -1,11 +1,13 @@
 """A shard that reads its rows from storage has the clusters of one that holds them."""
 
+import tracemalloc
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
-from vitw_ray.taxonomy.kmeans import stored_shard
+from vitw_ray.taxonomy import task_shares
+from vitw_ray.taxonomy.kmeans import shards, stored_shard
 from vitw_ray.taxonomy.kmeans.grid import principal_basis
 from vitw_ray.taxonomy.kmeans.lloyd import kmeans
 from vitw_ray.taxonomy.kmeans.shards import ArrayShard
@@ -77,3 +79,21 @@ def test_a_row_that_is_not_finite_is_refused(rows, weights):
     rows[-1, 3] = np.nan
     with pytest.raises(ValueError, match="NaN or infinity"):
         two_level_kmeans([StoredShard(Stored(rows), weights)], 40, iterations=2, seed=0)
+
+
+def test_a_row_takes_no_more_memory_than_a_shard_asks_for(monkeypatch):
+    monkeypatch.setattr(stored_shard, "STEP_ROWS", BLOCK)
+    monkeypatch.setattr(shards, "SUMMED", 2**14)  # what does not grow is small, too
+    peaks = []
+    for count in (4_000, 12_000):
+        rows = np.random.default_rng(0).standard_normal((count, 200), np.float32)
+        stored = Stored(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        tracemalloc.start()
+        two_level_kmeans([StoredShard(stored)], 20, iterations=4, seed=0)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    per_row = (peaks[1] - peaks[0]) / 8_000
+    monkeypatch.setattr(task_shares, "LEVEL_1_CLUSTERS", 20)
+    asked = [task_shares.shard_bytes(count, 200, on_gpu=False) for count in (4_000, 12_000)]
+    assert per_row <= (asked[1] - asked[0]) / 8_000
+    assert per_row < 200 * 4  # the row itself

@@ -26,6 +26,7 @@ from vitw_ray.taxonomy.vectors.texts import (
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+from bench_stage_growth import STAGES, measured
 from counted_reads import CountedReads
 
 PARTS = 60
@@ -107,3 +108,35 @@ def test_accounts_of_a_text_are_known_up_to_the_number_that_decides(tmp_path_fac
         assert row["accounts"] == sorted(row["accounts"])
         assert set(row["accounts"]) <= people
         assert len(row["accounts"]) == min(most, len(people))
+
+
+def test_opens_bytes_and_writes_of_the_whole_stage_double_with_the_conversations():
+    small, large = (measured(rows, stages=("labels", "taxonomy")) for rows in (3_200, 6_400))
+    for name in ("opens", "bytes", "writes"):
+        assert getattr(large["taxonomy"], name) <= 2.1 * getattr(small["taxonomy"], name), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_opens_and_bytes_per_conversation_are_the_same_at_four_times_as_many(four_times, stage):
+    small, large = four_times
+    for name in ("opens", "bytes", "writes"):
+        assert getattr(large[stage], name) <= 4 * 1.1 * getattr(small[stage], name), name
+
+
+@pytest.fixture(scope="module")
+def four_times():
+    return [measured(rows) for rows in (12_800, 51_200)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_read_from_a_bucket_grows_as_what_is_read_from_a_folder(in_a_bucket, stage):
+    small, large = in_a_bucket
+    assert large[stage].opens <= 4 * 1.1 * small[stage].opens
+    assert large[stage].bytes <= 4 * 1.1 * small[stage].bytes
+
+
+@pytest.fixture(scope="module")
+def in_a_bucket(s3_server):
+    return [measured(rows, s3_server.new_bucket() + "/run") for rows in (1_600, 6_400)]
