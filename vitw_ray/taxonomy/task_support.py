@@ -69,6 +69,15 @@ class TaskSupport:
         passes = may_be_shown(totals, accounts, self.thresholds)
         return {word for word, number in numbers.items() if passes[number]}
 
+    def only(self, chosen: NDArray[np.bool_]) -> "TaskSupport":
+        """The support of the tasks in a mask (n,)."""
+        texts = [text for text, one in zip(self.texts, chosen.tolist(), strict=True) if one]
+        pairs = None
+        if self.pairs is not None:
+            inside = chosen[self.pairs[0]]
+            pairs = (np.cumsum(chosen) - 1)[self.pairs[0][inside]], self.pairs[1][inside]
+        return TaskSupport(texts, self.conversations[chosen], self.thresholds, pairs)
+
     def of_nodes(self, nodes: Parents) -> tuple[list[int], list[set[int]] | None]:
         """Conversations of the clusters of a level, and as many accounts of each as decide."""
         size = int(nodes.max(initial=-1)) + 1

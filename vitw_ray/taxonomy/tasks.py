@@ -24,6 +24,10 @@ from vitw_ray.records import TASK_ASSIGNMENTS, TAXONOMY
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
+from vitw_ray.taxonomy.frozen.nodes import Nodes
+from vitw_ray.taxonomy.frozen.placing import reach_of
+from vitw_ray.taxonomy.frozen.state import FrozenTree, KnownClusters, task_hashes, task_key
+from vitw_ray.taxonomy.frozen.tasks import place_tasks
 from vitw_ray.taxonomy.grow import grow_levels, grown_quality
 from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
 from vitw_ray.taxonomy.kmeans.gpu_shard import GpuShard
@@ -31,7 +35,7 @@ from vitw_ray.taxonomy.kmeans.ray_shards import RayShards
 from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Shard
 from vitw_ray.taxonomy.naming.member_naming import Named, Public, name_clusters
 from vitw_ray.taxonomy.task_support import Gated, TaskSupport, merge_rare, read_support
-from vitw_ray.taxonomy.tree import build_tree, cluster_id
+from vitw_ray.taxonomy.tree import build_tree, cluster_ids
 from vitw_ray.taxonomy.vectors.texts import tasks_of
 from vitw_ray.taxonomy.vectors.vector_files import EmbeddedTexts, TextBlock, read_blocks, shares
 
@@ -55,6 +59,10 @@ class TaskTree:
     ids: tuple[str, ...] = ()
     clusters: str | None = None
     quality: Sequence[Mapping[str, Any]] = ()
+    known: KnownClusters | None = None
+    """What a later run goes on from."""
+    details: Mapping[str, Any] | None = None
+    """Where the tree is frozen: how many tasks are in known clusters, and how many are not."""
 
 
 NO_TASKS = TaskTree(TAXONOMY.empty_table())
@@ -72,12 +80,17 @@ class TaskGrower:
     rows_per_shard: int = ROWS_PER_SHARD
     parts: Sequence[FileEntry] | None = None
     """Of `extractions`, to read accounts from; None where no conversation names its account."""
+    shared_tree: Sequence[Any] = ()
+    """Reference of the frozen tree in which tasks are placed, if there is one."""
 
     def __call__(self) -> TaskTree:
         """Build the tree; the weight of a task is the number of its conversations."""
         if not self.blocks:
             return NO_TASKS
         tasks = read_blocks(self.storage, self.blocks)
+        key = self.keyed.digest("task cluster", b"")  # ids are keyed: their members are private
+        if self.shared_tree:
+            return self._placed(tasks, cluster.get_shared(self.shared_tree[0]), key)
         with self._shards() as shards:
             levels = grow_levels(
                 self.config.taxonomy, "tasks", tasks.vectors, tasks.conversations, shards=shards
@@ -90,14 +103,33 @@ class TaskGrower:
         if gated is None:
             return NO_TASKS
         names = self._names(tasks, gated, support)
-        levels = gated.levels
-        key = self.keyed.digest("task cluster", b"")  # ids are keyed: their members are private
-        tree = build_tree("tasks", tasks.texts, tasks.conversations, levels, names, key=key)
-        members: list[list[str]] = [[] for _ in range(int(levels[0].max()) + 1)]
-        for text, node in zip(tasks.texts, levels[0].tolist(), strict=True):
-            members[node].append(text)
-        ids = tuple(cluster_id("tasks", 1, under, key) for under in members)
-        return TaskTree(tree, ids, self._write(tasks.texts, levels[0]), quality)
+        ids = cluster_ids("tasks", tasks.texts, gated.levels, key)
+        tree = build_tree("tasks", tasks.texts, tasks.conversations, gated.levels, names, ids=ids)
+        clusters = gated.levels[0]
+        known = KnownClusters(
+            Nodes(ids, names, gated.levels[1:]),
+            reach_of(tasks.vectors, levels[0], clusters),
+            dict(zip(self._hashes(tasks.texts), clusters.tolist(), strict=True)),
+        )
+        return TaskTree(tree, tuple(ids[0]), self._write(tasks.texts, clusters), quality, known)
+
+    def _placed(self, tasks: EmbeddedTexts, frozen: FrozenTree, key: bytes) -> TaskTree:
+        """The tree of known clusters; tasks that may not be shown have the cluster -1."""
+        found = place_tasks(self.config, frozen, tasks, self._support(tasks), key)
+        if found.used is None:
+            return TaskTree(NO_TASKS.tree, known=found.known, details=found.details)
+        used, inside = found.used, found.inside
+        texts = [text for text, one in zip(tasks.texts, inside.tolist(), strict=True) if one]
+        tree = build_tree(
+            "tasks", texts, tasks.conversations[inside], used.levels, used.names, ids=used.ids
+        )
+        clusters = np.full(len(inside), -1, np.int32)
+        clusters[inside] = used.levels[0]
+        path = self._write(tasks.texts, clusters)
+        return TaskTree(tree, tuple(used.ids[0]), path, found.quality, found.known, found.details)
+
+    def _hashes(self, texts: list[str]) -> list[bytes]:
+        return task_hashes(task_key(self.keyed), texts)
 
     def _support(self, tasks: EmbeddedTexts) -> TaskSupport:
         texts, conversations, labels = tasks.texts, tasks.conversations, self.config.labels
@@ -178,8 +210,10 @@ def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
                 f"tasks of part {unit['part']} are in no cluster",
                 "make sure that no other program writes to the run folder, and run again",
             )
+        found = zip(rows, (numbers[places] if ids else []), strict=True)
+        placed = [(identity, ids[n]) for (identity, _), n in found if n >= 0]
         table = pa.table(
-            [[identity for identity, _ in rows], [ids[n] for n in numbers[places]]],
+            [[identity for identity, _ in placed], [of for _, of in placed]],
             schema=TASK_ASSIGNMENTS,
         )
         return folder.write_table("task_assignments", table, unit["part"], private=True)

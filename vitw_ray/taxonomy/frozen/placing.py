@@ -1,0 +1,107 @@
+"""Place texts in known clusters: each in the nearest one, or in none if it is too far from it.
+
+How far a cluster reaches is measured by its own members. The distance of a member is its cosine
+distance to the centre of the others, so that a new text is held to what a member would be held to.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from vitw_ray.taxonomy.hierarchy import Parents
+from vitw_ray.taxonomy.kmeans.grid import Rows, to_grid
+from vitw_ray.taxonomy.kmeans.nearest import nearest
+
+REACH = 0.95  # ours: quantile of the members' distances; one member in twenty is farther away
+FEWEST = 5  # ours: members that show a quantile; smaller clusters take that of the whole level
+UNPLACED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """Centres of k clusters and how far each reaches.
+
+    Attributes:
+        centres: (k, d) unit rows on the grid.
+        radii: (k,) cosine distance up to which a text belongs to the cluster.
+        nodes: (k,) index of the level-1 node that each cluster is part of.
+    """
+
+    centres: Rows
+    radii: NDArray[np.float64]
+    nodes: NDArray[np.int32]
+
+
+def reach_of(vectors: NDArray[np.float32], clusters: Parents, nodes: Parents) -> Reach:
+    """Measure clusters.
+
+    Args:
+        vectors: (n, d) unit rows.
+        clusters: (n,) cluster of each row, from 0 without gaps.
+        nodes: (n,) level-1 node of each row; the same for all rows of a cluster.
+    """
+    points, size = to_grid(vectors), int(clusters.max(initial=-1)) + 1
+    members = np.bincount(clusters, minlength=size)
+    ones = np.ones(len(points))
+    inside = csr_array((ones, (clusters, np.arange(len(points)))), (size, len(points)))
+    sums = inside @ points.astype(np.float64)
+    distances = np.full(len(points), np.nan)
+    for start in range(0, len(points), 4096):
+        rows = slice(start, start + 4096)
+        exact = points[rows].astype(np.float64)
+        distances[rows] = _cosine_distances(exact, sums[clusters[rows]] - exact)
+    distances[members[clusters] == 1] = np.nan  # no others
+    known = distances[np.isfinite(distances)]
+    of_level = float(np.quantile(known, REACH)) if len(known) else 0.0
+    radii = np.full(size, of_level)
+    order = np.argsort(clusters, kind="stable")
+    ends = np.cumsum(members)
+    for cluster in np.flatnonzero(members >= FEWEST).tolist():
+        of_cluster = distances[order[ends[cluster] - members[cluster] : ends[cluster]]]
+        radii[cluster] = np.quantile(of_cluster, REACH)
+    node = np.zeros(size, np.int32)
+    node[clusters] = nodes
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True).clip(min=1e-12)
+    return Reach(to_grid(sums / lengths), radii, node)
+
+
+def place(
+    vectors: NDArray[np.float32], reach: Reach | None
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """(n,) level-1 node of each row, or `UNPLACED`, and (n,) distance to the nearest centre."""
+    nodes, distances = np.full(len(vectors), UNPLACED, np.int32), np.full(len(vectors), np.inf)
+    if reach is None or not len(vectors):
+        return nodes, distances
+    points = to_grid(vectors)
+    found = nearest(points, reach.centres)
+    for start in range(0, len(points), 4096):
+        rows = slice(start, start + 4096)
+        exact = points[rows].astype(np.float64)
+        distances[rows] = _cosine_distances(exact, reach.centres[found[rows]].astype(np.float64))
+    inside = distances <= reach.radii[found]
+    nodes[inside] = reach.nodes[found[inside]]
+    return nodes, distances
+
+
+def place_all(
+    leaves: list[bytes],
+    vectors: NDArray[np.float32],
+    known: Mapping[bytes, int],
+    reach: Reach | None,
+) -> NDArray[np.int32]:
+    """(n,) level-1 node of each leaf: its old one if it is known, else as `place` finds it."""
+    at = np.array([known.get(leaf, UNPLACED) for leaf in leaves], np.int32)
+    new = np.flatnonzero(at == UNPLACED)
+    at[new] = place(vectors[new], reach)[0]
+    return at
+
+
+def _cosine_distances(
+    rows: NDArray[np.float64], centres: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n,) distance of each row to its own centre, of any length."""
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(centres, axis=1)
+    return 1 - np.einsum("nd,nd->n", rows, centres) / lengths.clip(min=1e-12)
