@@ -1,9 +1,8 @@
 """Known clusters stay as they are: ids, names and members; what does not fit is not forced in."""
 
-import json
-
 import numpy as np
 import pytest
+from frozen_folder import write_frozen_run
 
 from vitw_ray.config import LabelsConfig, RunConfig, TaxonomyConfig
 from vitw_ray.errors import ConfigError
@@ -97,7 +96,8 @@ def test_clusters_of_one_member_reach_as_far_as_those_of_the_level(topics):
     vectors = np.concatenate([around(topics[:1], 30, seed=3), around(topics[1:2], 1, seed=4)])
     clusters = np.array([0] * 30 + [1], np.int32)
     reach = reach_of(vectors, clusters, clusters)
-    assert reach.radii[1] == pytest.approx(reach.radii[0]) and reach.radii[0] > 0
+    assert reach.radii[1] == pytest.approx(reach.radii[0])
+    assert reach.radii[0] > 0
 
 
 @pytest.mark.parametrize("grow", [False, True])
@@ -118,7 +118,8 @@ def test_ids_and_names_of_known_clusters_stay_and_the_tree_is_sound(topics, know
         assert [names[one] for one in ids] == list(known.nodes.names[level])
         assert len(used.ids[level]) > len(ids)
     found = counted(placed, counts)
-    assert found["known"]["leaves"] == 6 and found["unplaced"]["mentions"] == 12
+    assert found["known"]["leaves"] == 6
+    assert found["unplaced"]["mentions"] == 12
     assert found["unplaced_share"] == 12 / 18
 
 
@@ -126,15 +127,18 @@ def test_grown_clusters_are_known_to_the_next_run_and_unplaced_labels_are_not(kn
     strangers = [f"stranger {letter}" for letter in "abcdef"]
     vectors = around(np.eye(DIM)[8:9], 6, seed=6)
     left = placed_in(known, strangers, vectors).known
-    assert left.nodes is known.nodes and not {s.encode() for s in strangers} & left.leaves.keys()
+    assert left.nodes is known.nodes
+    assert not {s.encode() for s in strangers} & left.leaves.keys()
     grown = placed_in(known, strangers, vectors, grow=True).known
     again = placed_in(grown, strangers, vectors)
-    assert not again.new.any() and again.at.min() >= TOPICS
+    assert not again.new.any()
+    assert again.at.min() >= TOPICS
 
 
 def test_without_known_clusters_everything_is_unplaced(topics):
     placed = placed_in(None, ["one", "two"], topics[:2].astype(np.float32))
-    assert placed.new.all() and [len(ids) for ids in placed.used.ids] == [1, 1, 1]
+    assert placed.new.all()
+    assert [len(ids) for ids in placed.used.ids] == [1, 1, 1]
 
 
 def test_the_files_of_a_tree_say_what_it_was(tmp_path, known):
@@ -144,8 +148,10 @@ def test_the_files_of_a_tree_say_what_it_was(tmp_path, known):
     names = {file.path.rsplit("/", 1)[1].split(".")[0]: file for file in files}
     found = read_state(folder.storage, names)
     back = found.facets["ai_values"]
-    assert found.task_key == b"key" and found.reference == {"a": [1.5]}
-    assert [*back.nodes.ids] == [*known.nodes.ids] and back.leaves == known.leaves
+    assert found.task_key == b"key"
+    assert found.reference == {"a": [1.5]}
+    assert [*back.nodes.ids] == [*known.nodes.ids]
+    assert back.leaves == known.leaves
     assert all(map(np.array_equal, back.nodes.parents, known.nodes.parents))
     assert np.array_equal(back.reach.centres, known.reach.centres)
     assert np.array_equal(back.reach.radii, known.reach.radii)
@@ -167,18 +173,22 @@ def test_unplaced_tasks_with_too_little_support_are_in_no_cluster_and_not_counte
     found = tasks_near(topics, known, [9] * 6, strangers)
     assert found.inside.tolist() == [True] * 12 + [False] * 2
     assert found.details["unplaced"]["mentions"] is None
-    assert found.used is not None and [*found.used.ids[2]] == [*known.nodes.ids[2]]
+    assert found.used is not None
+    assert [*found.used.ids[2]] == [*known.nodes.ids[2]]
     enough = tasks_near(topics, known, [9] * 6, around(np.eye(DIM)[9:10], 3, seed=8))
-    assert enough.inside.all() and enough.details["unplaced"]["mentions"] == 3
+    assert enough.inside.all()
+    assert enough.details["unplaced"]["mentions"] == 3
 
 
 def test_a_frozen_name_under_the_gate_is_not_shown(topics, known):
     found = tasks_near(topics, known, [9, 1, 9, 9, 9, 9], np.empty((0, DIM), np.float32))
     assert found.used is not None
     shown = {name for names in found.used.names for name, _ in names}
-    assert "Level one b" not in shown and {"Level one c", "Level two a"} <= shown
+    assert "Level one b" not in shown
+    assert {"Level one c", "Level two a"} <= shown
     ids = set(found.used.ids[0])
-    assert known.nodes.ids[0][1] not in ids and set(known.nodes.ids[0][2:]) <= ids
+    assert known.nodes.ids[0][1] not in ids
+    assert set(known.nodes.ids[0][2:]) <= ids
     assert [*found.known.nodes.ids] == [*known.nodes.ids]  # the next run may show it again
 
 
@@ -188,31 +198,19 @@ def test_a_grown_cluster_that_is_not_shown_is_not_passed_on(topics, known):
     shown = grown.used
     gone = shown.ids[2].pop()
     kept = without_hidden(grown.known, grown.first_new, shown)
-    assert gone not in kept.nodes.ids[2] and [*kept.nodes.ids[0][:6]] == [*known.nodes.ids[0]]
+    assert gone not in kept.nodes.ids[2]
+    assert [*kept.nodes.ids[0][:6]] == [*known.nodes.ids[0]]
     assert all(at < len(kept.nodes.ids[0]) for at in kept.leaves.values())
-    assert kept.reach is not None and len(kept.reach.centres) == len(kept.nodes.ids[0])
+    assert kept.reach is not None
+    assert len(kept.reach.centres) == len(kept.nodes.ids[0])
 
 
 @pytest.fixture
 def finished(tmp_path, known):
     """The folder of a run, as far as a frozen tree needs it."""
-    storage = Storage(str(tmp_path / "run"))
-    folder = StageFolder(storage, "4_taxonomy-0123456789abcdef", Keyed(b"0123456789abcdef"))
-    files = write_state(folder, FrozenTree({"ai_values": known}, b"key"))
-    details = {"embedder": {"name": "hashing", "key": "k"}}
-    entries = [vars(file) for file in files]
-    storage.write(
-        f"{folder.name}/_SUCCESS.json",
-        json.dumps({"files": entries, "details": details, "stage": "taxonomy"}).encode(),
-    )
-    run = {
-        "config": {"labels": {"min_conversations": 3, "min_accounts": 2}},
-        "stages": [{"name": "taxonomy", "folder": folder.name, "details": details}],
-        "tables": {},
-        "totals": {},
-    }
-    storage.write("run.json", json.dumps(run).encode())
-    return storage
+    labels = LabelsConfig(min_conversations=3, min_accounts=2)
+    tree = FrozenTree({"ai_values": known}, b"key")
+    return write_frozen_run(tmp_path / "run", tree, {"name": "hashing", "key": "k"}, labels)
 
 
 def asking(address, labels=THRESHOLDS, embedder="hashing") -> RunConfig:
@@ -222,10 +220,12 @@ def asking(address, labels=THRESHOLDS, embedder="hashing") -> RunConfig:
 
 def test_a_frozen_tree_is_known_by_what_it_says(finished, tmp_path):
     found = find_frozen(asking(finished.root))
-    assert found is not None and set(found.read().facets) == {"ai_values"}
+    assert found is not None
+    assert set(found.read().facets) == {"ai_values"}
     (tmp_path / "run").rename(tmp_path / "moved")
     moved = find_frozen(asking(tmp_path / "moved"))
-    assert moved is not None and moved.digest == found.digest
+    assert moved is not None
+    assert moved.digest == found.digest
 
 
 @pytest.mark.parametrize(
@@ -244,8 +244,9 @@ def test_a_tree_that_does_not_fit_is_refused(finished, labels, embedder, words):
 def test_a_run_without_its_private_folder_is_refused(finished):
     found = find_frozen(asking(finished.root))
     finished.delete_prefix("private")
+    assert found is not None
     with pytest.raises(ConfigError, match="private/"):
-        assert found is not None and found.read()
+        found.read()
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

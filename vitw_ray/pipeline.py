@@ -82,7 +82,7 @@ STAGES = (
             c.labels.min_accounts,
             extractor_key(c) if c.taxonomy.naming == "model" else None,
         ),
-        reads=("extractions", "labels"),
+        reads=("extractions", "labels", "merges"),
     ),
     Stage(
         5,

@@ -7,6 +7,8 @@ conversation.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from vitw_ray.progress import Progress
 from vitw_ray.records import TAXONOMY
 from vitw_ray.run_folder import FileEntry, StageReport, read_table
 from vitw_ray.stages import StageContext
+from vitw_ray.taxonomy.frozen.alarm import alarm_of, reference_of
 from vitw_ray.taxonomy.frozen.nodes import Nodes
 from vitw_ray.taxonomy.frozen.source import FrozenRun, find_frozen
 from vitw_ray.taxonomy.frozen.state import FrozenTree, KnownClusters, task_key, write_state
@@ -29,7 +32,13 @@ from vitw_ray.taxonomy.model_actor import name_by_model
 from vitw_ray.taxonomy.naming.listing import Clustered
 from vitw_ray.taxonomy.naming.member_naming import Named
 from vitw_ray.taxonomy.quality import describe_levels
-from vitw_ray.taxonomy.tasks import TaskGrower, TaskTree, assign_tasks
+from vitw_ray.taxonomy.tasks import (
+    TaskGrower,
+    TaskTree,
+    assign_tasks,
+    hashes_of_tasks,
+    read_clusters,
+)
 from vitw_ray.taxonomy.tree import build_tree, cluster_ids
 from vitw_ray.taxonomy.vectors.blocks import Embedded, embed_texts
 from vitw_ray.taxonomy.vectors.phrases import in_phrases
@@ -60,8 +69,17 @@ def build_taxonomy(context: StageContext) -> StageReport:
     known = _known(leaves, grown, levels, names, ids)
     if tasks.known is not None:
         known["tasks"] = tasks.known
-    key = task_key(context.keyed) if tree is None else tree.task_key
-    files += write_state(context.folder, FrozenTree(known, key))
+    details = {}
+    hashes = partial(hashes_of_tasks, context.keyed)
+    clusters = tasks.clusters and read_clusters(storage, tasks.clusters)
+    if frozen is None or tree is None:
+        reference = reference_of(context, known, clusters or None, hashes)
+        tree = FrozenTree(known, task_key(context.keyed), reference)
+    else:
+        details = _placed(context, frozen, grown, tasks)
+        details["drift"] = alarm_of(context, tree, clusters or None, hashes, taxonomy)
+        tree = replace(tree, facets=known)
+    files += write_state(context.folder, tree)
     storage.delete_prefix(scratch(context))
     blocks = [block for of_kind in embedded.blocks.values() for block in of_kind]
     return StageReport(
@@ -76,7 +94,7 @@ def build_taxonomy(context: StageContext) -> StageReport:
             "nodes_per_level": {f: _nodes_per_level(trees[f]) for f in TREE_FACETS},
             "quality": _quality(grown, levels) | {"tasks": list(tasks.quality)},
             **naming,
-            **({} if frozen is None else {"frozen": _placed(context, frozen, grown, tasks)}),
+            **({"frozen": details} if details else {}),
         },
     )
 

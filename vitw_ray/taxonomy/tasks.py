@@ -25,7 +25,7 @@ from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.frozen.nodes import Nodes
-from vitw_ray.taxonomy.frozen.placing import reach_of
+from vitw_ray.taxonomy.frozen.placing import left_out, reach_of
 from vitw_ray.taxonomy.frozen.state import FrozenTree, KnownClusters, task_hashes, task_key
 from vitw_ray.taxonomy.frozen.tasks import place_tasks
 from vitw_ray.taxonomy.grow import grow_levels, grown_quality
@@ -47,6 +47,7 @@ CLUSTERS = pa.schema(
     [
         pa.field("key", pa.binary(KEY_BYTES), nullable=False),
         pa.field("cluster", pa.int32(), nullable=False),
+        pa.field("cell", pa.int32(), nullable=False),  # top cluster, -1 if it would be in none
     ]
 )
 
@@ -106,12 +107,14 @@ class TaskGrower:
         ids = cluster_ids("tasks", tasks.texts, gated.levels, key)
         tree = build_tree("tasks", tasks.texts, tasks.conversations, gated.levels, names, ids=ids)
         clusters = gated.levels[0]
-        known = KnownClusters(
-            Nodes(ids, names, gated.levels[1:]),
-            reach_of(tasks.vectors, levels[0], clusters),
-            dict(zip(self._hashes(tasks.texts), clusters.tolist(), strict=True)),
-        )
-        return TaskTree(tree, tuple(ids[0]), self._write(tasks.texts, clusters), quality, known)
+        reach = reach_of(tasks.vectors, levels[0], clusters)
+        nodes = Nodes(ids, names, gated.levels[1:])
+        hashes = task_hashes(task_key(self.keyed), tasks.texts)
+        known = KnownClusters(nodes, reach, dict(zip(hashes, clusters.tolist(), strict=True)))
+        alone = (tasks.conversations == 1) & left_out(tasks.vectors, levels[0], reach)
+        cells = np.where(alone, -1, nodes.tops[clusters]).astype(np.int32)
+        path = self._write(tasks.texts, clusters, cells)
+        return TaskTree(tree, tuple(ids[0]), path, quality, known)
 
     def _placed(self, tasks: EmbeddedTexts, frozen: FrozenTree, key: bytes) -> TaskTree:
         """The tree of known clusters; tasks that may not be shown have the cluster -1."""
@@ -125,11 +128,8 @@ class TaskGrower:
         )
         clusters = np.full(len(inside), -1, np.int32)
         clusters[inside] = used.levels[0]
-        path = self._write(tasks.texts, clusters)
+        path = self._write(tasks.texts, clusters, found.cells)
         return TaskTree(tree, tuple(used.ids[0]), path, found.quality, found.known, found.details)
-
-    def _hashes(self, texts: list[str]) -> list[bytes]:
-        return task_hashes(task_key(self.keyed), texts)
 
     def _support(self, tasks: EmbeddedTexts) -> TaskSupport:
         texts, conversations, labels = tasks.texts, tasks.conversations, self.config.labels
@@ -174,13 +174,13 @@ class TaskGrower:
         finally:
             shards.close()
 
-    def _write(self, texts: Sequence[str], clusters: Parents) -> str:
-        keys = _keys(self.keyed, texts)
+    def _write(self, texts: Sequence[str], clusters: Parents, cells: Parents) -> str:
+        keys = hashes_of_tasks(self.keyed, texts)
         order = np.argsort(keys)
         sorted_keys = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(KEY_BYTES), len(keys), [None, pa.py_buffer(keys[order].tobytes())]
         )
-        table = pa.table([sorted_keys, clusters[order]], schema=CLUSTERS)
+        table = pa.table([sorted_keys, clusters[order], cells[order]], schema=CLUSTERS)
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         path = f"{self.folder}/task-clusters.parquet"
@@ -194,16 +194,13 @@ def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
     parts = context.tables["extractions"].files
     keys, numbers = np.empty(0, KEY), np.empty(0, np.int32)
     if tasks.clusters is not None:
-        with storage.open(tasks.clusters) as handle:
-            table = pq.read_table(handle).combine_chunks()
-        keys = np.frombuffer(table["key"].chunk(0).buffers()[1], KEY)
-        numbers = table["cluster"].to_numpy()
+        keys, numbers, _ = read_clusters(storage, tasks.clusters)
     shared = [cluster.put_shared((keys, numbers, tasks.ids))]
 
     def assign(unit: cluster.Unit) -> FileEntry:
         keys, numbers, ids = cluster.get_shared(shared[0])
         rows = list(tasks_of(storage, parts[unit["part"]])) if ids else []
-        wanted = _keys(keyed, [task for _, task in rows])
+        wanted = hashes_of_tasks(keyed, [task for _, task in rows])
         places = np.searchsorted(keys, wanted)
         if len(wanted) and not np.array_equal(keys[places.clip(max=len(keys) - 1)], wanted):
             raise StageFailed(
@@ -226,6 +223,14 @@ def assign_tasks(context: StageContext, tasks: TaskTree) -> list[FileEntry]:
     return sorted(files, key=lambda file: file.path)
 
 
-def _keys(keyed: Keyed, texts: Sequence[str]) -> np.ndarray:
+def read_clusters(storage: Storage, path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns of `CLUSTERS`: sorted hashes of tasks, and the cluster and the cell of each."""
+    with storage.open(path) as handle:
+        table = pq.read_table(handle).combine_chunks()
+    keys = np.frombuffer(table["key"].chunk(0).buffers()[1], KEY)
+    return keys, table["cluster"].to_numpy(), table["cell"].to_numpy()
+
+
+def hashes_of_tasks(keyed: Keyed, texts: Sequence[str]) -> np.ndarray:
     """(n,) keyed hash of each text."""
     return np.array([keyed.digest("task", text.encode(), KEY_BYTES) for text in texts], KEY)

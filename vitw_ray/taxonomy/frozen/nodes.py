@@ -25,6 +25,14 @@ class Nodes:
         """Number of levels."""
         return len(self.ids)
 
+    @property
+    def tops(self) -> NDArray[np.int32]:
+        """For each node of level 1, its ancestor on the top level."""
+        at = np.arange(len(self.ids[0]), dtype=np.int32)
+        for parents in self.parents:
+            at = parents[at]
+        return at
+
     def with_others(self, other: "Nodes") -> "Nodes":
         """These nodes, and after them those of another forest of the same height."""
         return Nodes(

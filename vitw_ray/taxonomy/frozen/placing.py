@@ -18,6 +18,7 @@ from vitw_ray.taxonomy.kmeans.nearest import nearest
 REACH = 0.95  # ours: quantile of the members' distances; one member in twenty is farther away
 FEWEST = 5  # ours: members that show a quantile; smaller clusters take that of the whole level
 UNPLACED = -1
+BLOCK_ROWS = 4096  # ours: 13 MB of float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +44,8 @@ def reach_of(vectors: NDArray[np.float32], clusters: Parents, nodes: Parents) ->
         clusters: (n,) cluster of each row, from 0 without gaps.
         nodes: (n,) level-1 node of each row; the same for all rows of a cluster.
     """
-    points, size = to_grid(vectors), int(clusters.max(initial=-1)) + 1
-    members = np.bincount(clusters, minlength=size)
-    ones = np.ones(len(points))
-    inside = csr_array((ones, (clusters, np.arange(len(points)))), (size, len(points)))
-    sums = inside @ points.astype(np.float64)
-    distances = np.full(len(points), np.nan)
-    for start in range(0, len(points), 4096):
-        rows = slice(start, start + 4096)
-        exact = points[rows].astype(np.float64)
-        distances[rows] = _cosine_distances(exact, sums[clusters[rows]] - exact)
-    distances[members[clusters] == 1] = np.nan  # no others
+    _, members, sums, distances = _members(vectors, clusters)
+    size = len(members)
     known = distances[np.isfinite(distances)]
     of_level = float(np.quantile(known, REACH)) if len(known) else 0.0
     radii = np.full(size, of_level)
@@ -68,6 +60,30 @@ def reach_of(vectors: NDArray[np.float32], clusters: Parents, nodes: Parents) ->
     return Reach(to_grid(sums / lengths), radii, node)
 
 
+def left_out(vectors: NDArray[np.float32], clusters: Parents, reach: Reach) -> NDArray[np.bool_]:
+    """(n,) members that would be in no cluster if they were new; arguments as for `reach_of`."""
+    distances = _members(vectors, clusters)[3]
+    return ~(distances <= reach.radii[clusters])  # one without others would be in none
+
+
+def _members(
+    vectors: NDArray[np.float32], clusters: Parents
+) -> tuple[Rows, NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Rows on the grid, sizes and sums of clusters, and distances to the centre of the others."""
+    points, size = to_grid(vectors), int(clusters.max(initial=-1)) + 1
+    members = np.bincount(clusters, minlength=size)
+    ones = np.ones(len(points))
+    inside = csr_array((ones, (clusters, np.arange(len(points)))), (size, len(points)))
+    sums = inside @ points.astype(np.float64)
+    distances = np.full(len(points), np.nan)
+    for start in range(0, len(points), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        exact = points[rows].astype(np.float64)
+        distances[rows] = _cosine_distances(exact, sums[clusters[rows]] - exact)
+    distances[members[clusters] == 1] = np.nan  # no others
+    return points, members, sums, distances
+
+
 def place(
     vectors: NDArray[np.float32], reach: Reach | None
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -77,8 +93,8 @@ def place(
         return nodes, distances
     points = to_grid(vectors)
     found = nearest(points, reach.centres)
-    for start in range(0, len(points), 4096):
-        rows = slice(start, start + 4096)
+    for start in range(0, len(points), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
         exact = points[rows].astype(np.float64)
         distances[rows] = _cosine_distances(exact, reach.centres[found[rows]].astype(np.float64))
     inside = distances <= reach.radii[found]

@@ -28,6 +28,7 @@ class PlacedTasks:
             not be shown.
         used: the tree over those inside; None if it may not be shown.
         known: what a later run goes on from.
+        cells: (n,) cluster of the top level of the frozen tree, or `UNPLACED`.
         quality: rows of the manifest.
         details: counts for the manifest; null where they may not be shown.
     """
@@ -35,6 +36,7 @@ class PlacedTasks:
     inside: NDArray[np.bool_]
     used: Used | None
     known: KnownClusters
+    cells: NDArray[np.int32]
     quality: Sequence[Mapping[str, Any]]
     details: Mapping[str, Any]
 
@@ -83,7 +85,10 @@ def place_tasks(
         "unplaced": {"mentions": unplaced if shown or not unplaced else None},
         "unplaced_share": unplaced / total if shown and total else (None if unplaced else 0.0),
     }
-    return PlacedTasks(inside, used, known, placed_quality(tasks.vectors[inside], levels), details)
+    cells = np.where(placed.new, UNPLACED, placed.nodes.tops[placed.at]).astype(np.int32)
+    return PlacedTasks(
+        inside, used, known, cells, placed_quality(tasks.vectors[inside], levels), details
+    )
 
 
 def _gated(
