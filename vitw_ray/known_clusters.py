@@ -23,7 +23,9 @@ def _placed(facet: str, said: Mapping[str, Any] | None) -> Iterator[str]:
     if said is None:
         return
     share, known = said["unplaced_share"], f"{first_up(facet_name(facet))} are in known clusters"
-    if share is None:
+    if share == 0:
+        yield known
+    elif share is None:
         yield f"{known}, but for too few mentions to be counted here"
     else:
         mentions = count(said["unplaced"]["mentions"])
