@@ -3,8 +3,8 @@
 Runs the pipeline with the simulated reader over planted conversations, then over the same files and
 one more file with one percent of their number: into the same folder, once with a tree of its own
 and once with the frozen tree of the first run (`--taxonomy-from`). All stages work in this process,
-without Ray, so that CPU seconds are counted whole. Ratios are to the first run: calls and CPU should
-be near 0, parts with the same bytes and cluster ids that are still there near 1.
+without Ray, so that CPU seconds are counted whole. Ratios are to the first run: calls and CPU are
+best near 0, parts with the same bytes and cluster ids that are still there near 1.
 
     python benchmarks/bench_added_rows.py [--quick]
 """
