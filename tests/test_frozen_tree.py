@@ -11,7 +11,7 @@ from vitw_ray.run_folder import StageFolder
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.frozen.growing import counted, place_leaves
 from vitw_ray.taxonomy.frozen.nodes import Nodes
-from vitw_ray.taxonomy.frozen.placing import UNPLACED, place, reach_of
+from vitw_ray.taxonomy.frozen.placing import UNPLACED, label_keys, leaves_of, place, reach_of
 from vitw_ray.taxonomy.frozen.source import find_frozen
 from vitw_ray.taxonomy.frozen.state import FrozenTree, KnownClusters, read_state, write_state
 from vitw_ray.taxonomy.frozen.tasks import place_tasks, without_hidden
@@ -52,7 +52,7 @@ def known(topics) -> KnownClusters:
     return KnownClusters(
         Nodes(cluster_ids("ai_values", labels, levels), names, PARENTS),
         reach_of(vectors, clusters, clusters),
-        {label.encode(): at for label, at in zip(labels, clusters.tolist(), strict=True)},
+        leaves_of(label_keys(labels), clusters),
     )
 
 
@@ -65,7 +65,7 @@ def placed_in(known, labels, vectors, *, grow=False, taken=()):
     return place_leaves(
         known,
         labels,
-        [label.encode() for label in labels],
+        label_keys(labels),
         vectors,
         facet="ai_values",
         noun="values",
@@ -128,7 +128,7 @@ def test_grown_clusters_are_known_to_the_next_run_and_unplaced_labels_are_not(kn
     vectors = around(np.eye(DIM)[8:9], 6, seed=6)
     left = placed_in(known, strangers, vectors).known
     assert left.nodes is known.nodes
-    assert not {s.encode() for s in strangers} & left.leaves.keys()
+    assert set(left.leaves.find(label_keys(strangers)).tolist()) == {UNPLACED}
     grown = placed_in(known, strangers, vectors, grow=True).known
     again = placed_in(grown, strangers, vectors)
     assert not again.new.any()
@@ -151,7 +151,8 @@ def test_the_files_of_a_tree_say_what_it_was(tmp_path, known):
     assert found.task_key == b"key"
     assert found.reference == {"a": [1.5]}
     assert [*back.nodes.ids] == [*known.nodes.ids]
-    assert back.leaves == known.leaves
+    assert np.array_equal(back.leaves.keys, known.leaves.keys)
+    assert np.array_equal(back.leaves.nodes, known.leaves.nodes)
     assert all(map(np.array_equal, back.nodes.parents, known.nodes.parents))
     assert np.array_equal(back.reach.centres, known.reach.centres)
     assert np.array_equal(back.reach.radii, known.reach.radii)
@@ -200,7 +201,7 @@ def test_a_grown_cluster_that_is_not_shown_is_not_passed_on(topics, known):
     kept = without_hidden(grown.known, grown.first_new, shown)
     assert gone not in kept.nodes.ids[2]
     assert [*kept.nodes.ids[0][:6]] == [*known.nodes.ids[0]]
-    assert all(at < len(kept.nodes.ids[0]) for at in kept.leaves.values())
+    assert kept.leaves.nodes.max() < len(kept.nodes.ids[0])
     assert kept.reach is not None
     assert len(kept.reach.centres) == len(kept.nodes.ids[0])
 

@@ -24,6 +24,7 @@ from vitw_ray.run_folder import FileEntry, StageReport, read_table
 from vitw_ray.stages import StageContext
 from vitw_ray.taxonomy.frozen.alarm import alarm_of, reference_of
 from vitw_ray.taxonomy.frozen.nodes import Nodes
+from vitw_ray.taxonomy.frozen.placing import label_keys, leaves_of
 from vitw_ray.taxonomy.frozen.source import FrozenRun, find_frozen
 from vitw_ray.taxonomy.frozen.state import FrozenTree, KnownClusters, task_key, write_state
 from vitw_ray.taxonomy.grow import Grown, Leaves, ValueGrower
@@ -125,11 +126,11 @@ def _known(
         if one.known is not None:
             found[facet] = one.known
         elif levels[facet]:
-            labels = [label.encode() for label, _ in leaves[facet]]
+            labels = label_keys([label for label, _ in leaves[facet]])
             found[facet] = KnownClusters(
                 Nodes(ids[facet], names[facet], levels[facet][1:]),
                 one.reach,
-                dict(zip(labels, levels[facet][0].tolist(), strict=True)),
+                leaves_of(labels, levels[facet][0]),
             )
     return found
 

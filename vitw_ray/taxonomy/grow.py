@@ -12,7 +12,7 @@ from vitw_ray.config import RunConfig, TaxonomyConfig
 from vitw_ray.facets import ValueFacet
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.frozen.growing import counted, place_leaves, placed_quality
-from vitw_ray.taxonomy.frozen.placing import Reach, reach_of
+from vitw_ray.taxonomy.frozen.placing import Reach, label_keys, reach_of
 from vitw_ray.taxonomy.frozen.state import KnownClusters
 from vitw_ray.taxonomy.hierarchy import (
     Parents,
@@ -122,7 +122,7 @@ class ValueGrower:
         placed = place_leaves(
             known,
             labels,
-            [label.encode() for label in labels],
+            label_keys(labels),
             vectors,
             facet=facet,
             noun="values",

@@ -25,7 +25,7 @@ from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.frozen.nodes import Nodes
-from vitw_ray.taxonomy.frozen.placing import left_out, reach_of
+from vitw_ray.taxonomy.frozen.placing import leaves_of, left_out, reach_of
 from vitw_ray.taxonomy.frozen.state import FrozenTree, KnownClusters, task_hashes, task_key
 from vitw_ray.taxonomy.frozen.tasks import place_tasks
 from vitw_ray.taxonomy.grow import grow_levels, grown_quality
@@ -110,7 +110,7 @@ class TaskGrower:
         reach = reach_of(tasks.vectors, levels[0], clusters)
         nodes = Nodes(ids, names, gated.levels[1:])
         hashes = task_hashes(task_key(self.keyed), tasks.texts)
-        known = KnownClusters(nodes, reach, dict(zip(hashes, clusters.tolist(), strict=True)))
+        known = KnownClusters(nodes, reach, leaves_of(hashes, clusters))
         alone = (tasks.conversations == 1) & left_out(tasks.vectors, levels[0], reach)
         cells = np.where(alone, -1, nodes.tops[clusters]).astype(np.int32)
         path = self._write(tasks.texts, clusters, cells)

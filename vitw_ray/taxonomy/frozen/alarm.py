@@ -92,12 +92,12 @@ def _cells(
             row["label"]: _spare(row, thresholds)
             for row in (rows.filter(pc.field("facet") == facet).to_pylist() if own else ())
         }
-        of_facet = sorted(known[facet].leaves.items())
-        codes = {leaf.decode(): code for code, (leaf, _) in enumerate(of_facet)}
+        leaves = known[facet].leaves
+        codes = {leaf.decode(): code for code, leaf in enumerate(leaves.keys.tolist())}
         spare = [support.get(label, EVER) if own else EVER for label in codes]
         variants = merges.filter(pc.field("facet") == facet).to_pylist()
         spellings = {r["variant"]: codes[r["label"]] for r in variants if r["label"] in codes}
-        of_code = np.array([cell_of[node] for _, node in of_facet], np.int64)
+        of_code = cell_of[leaves.nodes]
         labels[facet] = LabelCodes({**codes, **spellings}, of_code, np.array(spare, np.int64))
     keys, cells = np.empty(0, "S16"), np.empty(0, np.int64)
     if clusters is not None and "tasks" in ids:
@@ -113,8 +113,8 @@ def _spare(row: Mapping[str, Any], thresholds: LabelsConfig) -> int:
     return row["conversations"] - thresholds.min_conversations
 
 
-def _cell_of_node(known: KnownClusters, ids: Sequence[str]) -> list[int]:
-    return _numbers(known.nodes.ids[-1], ids)[known.nodes.tops].tolist()
+def _cell_of_node(known: KnownClusters, ids: Sequence[str]) -> np.ndarray:
+    return _numbers(known.nodes.ids[-1], ids)[known.nodes.tops]
 
 
 def _numbers(tops: Sequence[str], ids: Sequence[str]) -> np.ndarray:

@@ -50,7 +50,7 @@ class Placed:
 def place_leaves(
     known: KnownClusters | None,
     leaves: Sequence[str],
-    keys: list[bytes],
+    keys: np.ndarray,
     vectors: NDArray[np.float32],
     *,
     facet: str,
@@ -78,8 +78,9 @@ def place_leaves(
     at = place_all(keys, vectors, known.leaves, known.reach)
     new, nodes = at == UNPLACED, known.nodes
     rows, first_new = np.flatnonzero(new), tuple(map(len, nodes.ids))
-    in_tree = np.fromiter((key in known.leaves for key in keys), bool, len(keys))
-    later = replace(known, leaves=_with_leaves(known, keys, at, ~new))
+    in_tree = known.leaves.find(keys) != UNPLACED
+    near = ~in_tree & ~new
+    later = replace(known, leaves=known.leaves.with_others(keys[near], at[near]))
     if not len(rows):
         return Placed(nodes, at, new, later, first_new, in_tree)
     if name is None:
@@ -101,7 +102,8 @@ def place_leaves(
     grown = nodes.with_others(Nodes(ids, names, levels[1:]))
     at[rows] = first_new[0] + levels[0]
     reach = reach_of(vectors[rows], levels[0], (first_new[0] + levels[0]).astype(np.int32))
-    later = KnownClusters(grown, _both(known.reach, reach), _with_leaves(known, keys, at, ~in_tree))
+    known_leaves = known.leaves.with_others(keys[~in_tree], at[~in_tree])
+    later = KnownClusters(grown, _both(known.reach, reach), known_leaves)
     return Placed(grown, at, new, later, first_new, in_tree)
 
 
@@ -121,13 +123,6 @@ def counted(placed: Placed, mentions: Integers) -> dict[str, Any]:
 def placed_quality(vectors: NDArray[np.float32], levels: Sequence[Parents]) -> list[dict[str, Any]]:
     """Quality rows of the manifest; the tree is not built anew, so nothing is resampled."""
     return [row | {"resampled_agreement": None} for row in describe_levels(vectors, levels)]
-
-
-def _with_leaves(
-    known: KnownClusters, keys: Sequence[bytes], at: NDArray[np.int32], chosen: NDArray[np.bool_]
-) -> dict[bytes, int]:
-    pairs = zip(keys, at.tolist(), chosen.tolist(), strict=True)
-    return {**{key: node for key, node, one in pairs if one}, **known.leaves}
 
 
 def _both(one: Reach | None, other: Reach) -> Reach:

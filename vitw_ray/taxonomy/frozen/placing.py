@@ -4,7 +4,7 @@ How far a cluster reaches is measured by its own members. The distance of a memb
 distance to the centre of the others, so that a new text is held to what a member would be held to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,40 @@ class Reach:
     centres: Rows
     radii: NDArray[np.float64]
     nodes: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Leaves:
+    """The leaves that are known: (m,) keys, sorted byte strings, and (m,) level-1 nodes."""
+
+    keys: np.ndarray
+    nodes: NDArray[np.int32]
+
+    def find(self, keys: np.ndarray) -> NDArray[np.int32]:
+        """(n,) node of each leaf, or `UNPLACED`."""
+        if not len(self.keys):
+            return np.full(len(keys), UNPLACED, np.int32)
+        places = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
+        return np.where(self.keys[places] == keys, self.nodes[places], UNPLACED).astype(np.int32)
+
+    def with_others(self, keys: np.ndarray, nodes: NDArray[np.int32]) -> "Leaves":
+        """These leaves, and others that are not among them."""
+        both = np.concatenate([self.keys, keys]) if len(self.keys) else keys
+        return leaves_of(both, np.concatenate([self.nodes, nodes]))
+
+
+NO_LEAVES = Leaves(np.empty(0, "S1"), np.empty(0, np.int32))
+
+
+def leaves_of(keys: np.ndarray, nodes: NDArray[np.int32]) -> Leaves:
+    """Leaves in any order."""
+    order = np.argsort(keys, kind="stable")
+    return Leaves(keys[order], nodes[order].astype(np.int32))
+
+
+def label_keys(labels: Sequence[str]) -> np.ndarray:
+    """(n,) what labels are known by."""
+    return np.array([label.encode() for label in labels] or [], "S")
 
 
 def reach_of(vectors: NDArray[np.float32], clusters: Parents, nodes: Parents) -> Reach:
@@ -103,13 +137,10 @@ def place(
 
 
 def place_all(
-    leaves: list[bytes],
-    vectors: NDArray[np.float32],
-    known: Mapping[bytes, int],
-    reach: Reach | None,
+    keys: np.ndarray, vectors: NDArray[np.float32], known: Leaves, reach: Reach | None
 ) -> NDArray[np.int32]:
     """(n,) level-1 node of each leaf: its old one if it is known, else as `place` finds it."""
-    at = np.array([known.get(leaf, UNPLACED) for leaf in leaves], np.int32)
+    at = known.find(keys)
     new = np.flatnonzero(at == UNPLACED)
     at[new] = place(vectors[new], reach)[0]
     return at

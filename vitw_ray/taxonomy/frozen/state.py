@@ -6,7 +6,7 @@ A task is known by a keyed hash; its key lies beside it, as all this is private.
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from vitw_ray.keys import Keyed
 from vitw_ray.run_folder import FileEntry, StageFolder
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.frozen.nodes import Nodes
-from vitw_ray.taxonomy.frozen.placing import Reach
+from vitw_ray.taxonomy.frozen.placing import NO_LEAVES, Leaves, Reach, leaves_of
 
 KIND = "frozen"
 TASK_HASH_BYTES = 16
@@ -50,7 +50,7 @@ class KnownClusters:
 
     nodes: Nodes
     reach: Reach | None = None
-    leaves: Mapping[bytes, int] = field(default_factory=dict)
+    leaves: Leaves = NO_LEAVES
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class FrozenTree:
     task_key: bytes
     reference: Mapping[str, Any] = field(default_factory=dict)
 
-    def task_hashes(self, texts: list[str]) -> list[bytes]:
+    def task_hashes(self, texts: Sequence[str]) -> np.ndarray:
         """What known tasks are looked up by."""
         return task_hashes(self.task_key, texts)
 
@@ -71,10 +71,11 @@ def task_key(keyed: Keyed) -> bytes:
     return keyed.digest("known tasks", b"", 32)
 
 
-def task_hashes(key: bytes, texts: list[str]) -> list[bytes]:
+def task_hashes(key: bytes, texts: Sequence[str]) -> np.ndarray:
     """(n,) hash of each task."""
     keyed = Keyed(key)
-    return [keyed.digest("known task", text.encode(), TASK_HASH_BYTES) for text in texts]
+    hashes = [keyed.digest("known task", text.encode(), TASK_HASH_BYTES) for text in texts]
+    return np.array(hashes, f"S{TASK_HASH_BYTES}")
 
 
 def write_state(folder: StageFolder, tree: FrozenTree) -> list[FileEntry]:
@@ -82,14 +83,11 @@ def write_state(folder: StageFolder, tree: FrozenTree) -> list[FileEntry]:
     nodes, leaves = [NODES.empty_table()], [LEAVES.empty_table()]
     files = []
     for facet, found in tree.facets.items():
-        nodes += [_node_rows(facet, found.nodes)]
-        known = sorted(found.leaves.items())
-        leaves.append(
-            pa.table(
-                [[facet] * len(known), [leaf for leaf, _ in known], [at for _, at in known]],
-                schema=LEAVES,
-            )
-        )
+        nodes.append(_node_rows(facet, found.nodes))
+        known = found.leaves
+        facets = pa.repeat(facet, len(known.keys))
+        keys = pa.array(known.keys.tolist(), pa.binary())
+        leaves.append(pa.table([facets, keys, known.nodes], schema=LEAVES))
         if found.reach is not None:
             files.append(_written(folder, f"centres-{facet}", _reach_rows(found.reach)))
     files.append(_written(folder, "nodes", pa.concat_tables(nodes)))
@@ -116,7 +114,7 @@ def read_state(storage: Storage, files: Mapping[str, FileEntry]) -> FrozenTree:
         facets[facet] = KnownClusters(
             _nodes(of_facet),
             reach,
-            dict(zip(known["leaf"].to_pylist(), known["node"].to_pylist(), strict=True)),
+            leaves_of(np.array(known["leaf"].to_pylist(), "S"), known["node"].to_numpy()),
         )
     return FrozenTree(facets, bytes.fromhex(about["task_key"]), about["reference"])
 

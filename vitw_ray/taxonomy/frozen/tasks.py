@@ -11,7 +11,7 @@ from vitw_ray.config import RunConfig
 from vitw_ray.gate import may_be_shown
 from vitw_ray.taxonomy.frozen.growing import Placed, place_leaves, placed_quality
 from vitw_ray.taxonomy.frozen.nodes import Nodes, Used, after_gate
-from vitw_ray.taxonomy.frozen.placing import UNPLACED, Reach
+from vitw_ray.taxonomy.frozen.placing import UNPLACED, Leaves, Reach
 from vitw_ray.taxonomy.frozen.state import FrozenTree, KnownClusters
 from vitw_ray.taxonomy.hierarchy import Parents
 from vitw_ray.taxonomy.naming.member_naming import Named, Public, name_clusters
@@ -137,7 +137,6 @@ def without_hidden(known: KnownClusters, first_new: Sequence[int], used: Used) -
     if reach is not None:
         there = kept[0][reach.nodes]
         reach = Reach(reach.centres[there], reach.radii[there], number[0][reach.nodes[there]])
-    at = number[0].tolist()
-    return KnownClusters(
-        nodes, reach, {leaf: at[n] for leaf, n in known.leaves.items() if at[n] != UNPLACED}
-    )
+    at = number[0][known.leaves.nodes]
+    there = at != UNPLACED
+    return KnownClusters(nodes, reach, Leaves(known.leaves.keys[there], at[there]))
