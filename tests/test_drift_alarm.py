@@ -21,6 +21,7 @@ def accounts(rng: np.random.Generator, count: int, shares=BEFORE) -> np.ndarray:
     return mentions / mentions.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_without_a_change_the_alarm_is_rarely_raised_though_it_is_looked_at_all_the_time():
     rng = np.random.default_rng(1)
     false = 0

@@ -119,14 +119,16 @@ class TaskGrower:
     def _placed(self, tasks: EmbeddedTexts, frozen: FrozenTree, key: bytes) -> TaskTree:
         """The tree of known clusters; tasks that may not be shown have the cluster -1."""
         found = place_tasks(self.config, frozen, tasks, self._support(tasks), key)
+        clusters = np.full(len(found.inside), -1, np.int32)
         if found.used is None:
-            return TaskTree(NO_TASKS.tree, known=found.known, details=found.details)
+            path = self._write(tasks.texts, clusters, found.cells)
+            none = NO_TASKS.tree
+            return TaskTree(none, clusters=path, known=found.known, details=found.details)
         used, inside = found.used, found.inside
         texts = [text for text, one in zip(tasks.texts, inside.tolist(), strict=True) if one]
         tree = build_tree(
             "tasks", texts, tasks.conversations[inside], used.levels, used.names, ids=used.ids
         )
-        clusters = np.full(len(inside), -1, np.int32)
         clusters[inside] = used.levels[0]
         path = self._write(tasks.texts, clusters, found.cells)
         return TaskTree(tree, tuple(used.ids[0]), path, found.quality, found.known, found.details)
