@@ -65,18 +65,44 @@ def count_support(
     """The support of the words of tasks, by their hashes, and of the clusters of tasks."""
     of_words, of_clusters = RunningSum(most), RunningSum(most)
     for place, table in share.texts():
-        conversations = table["conversations"].to_numpy()
-        rows, people = _accounts(table)
-        cluster = clusters[place].astype(np.int64)
-        of_clusters.add(SupportCounts.of(cluster, conversations, cluster[rows], people, most))
-        lengths, words, _ = _words(table["text"].to_pylist())
-        starts = np.cumsum(lengths) - lengths
-        times = lengths[rows]
-        offsets = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
-        owners = words[np.repeat(starts[rows], times) + offsets]
-        repeated = np.repeat(conversations, lengths), owners, np.repeat(people, times)
-        of_words.add(SupportCounts.of(words, *repeated, most))
+        of_clusters.add(support_of_rows(table, clusters[place], most))
+        of_words.add(_support_of_words(table, most))
     return of_words.total(), of_clusters.total()
+
+
+def count_words(share: Share, most: int) -> SupportCounts:
+    """The support of words alone."""
+    found = RunningSum(most)
+    for _, table in share.texts():
+        found.add(_support_of_words(table, most))
+    return found.total()
+
+
+def count_clusters(share: Share, clusters: Parents, most: int) -> SupportCounts:
+    """The support of the clusters of tasks alone."""
+    found = RunningSum(most)
+    for place, table in share.texts():
+        found.add(support_of_rows(table, clusters[place], most))
+    return found.total()
+
+
+def support_of_rows(table: pa.Table, clusters: Parents, most: int) -> SupportCounts:
+    """The support of the clusters of some tasks; the columns are those of a block."""
+    rows, people = _accounts(table)
+    cluster = clusters.astype(np.int64)
+    conversations = table["conversations"].to_numpy()
+    return SupportCounts.of(cluster, conversations, cluster[rows], people, most)
+
+
+def _support_of_words(table: pa.Table, most: int) -> SupportCounts:
+    rows, people = _accounts(table)
+    lengths, words, _ = _words(table["text"].to_pylist())
+    starts = np.cumsum(lengths) - lengths
+    times = lengths[rows]
+    offsets = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+    owners = words[np.repeat(starts[rows], times) + offsets]
+    conversations = np.repeat(table["conversations"].to_numpy(), lengths)
+    return SupportCounts.of(words, conversations, owners, np.repeat(people, times), most)
 
 
 def _accounts(table: pa.Table) -> tuple[Integers, Integers]:
@@ -152,7 +178,7 @@ def look_at_members(
         sums = sums if sums.size else np.zeros((size, vectors.shape[1]), np.int64)
         _add_fixed(sums, clusters[place], vectors)
         drawn.append(vectors[sample[(sample >= place.start) & (sample < place.stop)] - place.start])
-        passing = _passing(table, conversations, gate)
+        passing = passing_rows(table, gate)
         passing = [row for row in passing if PLAIN.fullmatch(texts[row])]
         phrases += [texts[row] for row in passing]
         rows.append(np.array(passing, np.int64) + place.start)
@@ -180,11 +206,12 @@ def _add_fixed(sums: Integers, clusters: Parents, vectors: NDArray[np.float32]) 
     sums[present] += np.add.reduceat(fixed, starts)
 
 
-def _passing(table: pa.Table, conversations: Integers, gate: Gate) -> list[int]:
+def passing_rows(table: pa.Table, gate: Gate) -> list[int]:
     """Rows whose text may be shown as it is."""
     accounts = None
     if gate.known:
         accounts = pc.call_function("list_value_length", [table["accounts"]]).to_numpy()
+    conversations = table["conversations"].to_numpy()
     return np.flatnonzero(may_be_shown(conversations, accounts, gate.thresholds)).tolist()
 
 
@@ -234,6 +261,11 @@ def score_phrases(
             norms = np.maximum(np.linalg.norm(means, axis=1), 1e-12)
             found[level, low:high] = ((points * means).sum(axis=1) / norms).clip(min=0)
     return found
+
+
+def hash_texts(share: Share, keyed: Keyed) -> np.ndarray:
+    """(n,) keyed hash of each task; see `task_keys`."""
+    return np.concatenate([task_keys(keyed, t["text"].to_pylist()) for _, t in share.texts()])
 
 
 def write_sorted(share: Share, clusters: Parents, keyed: Keyed, path: str) -> np.ndarray:

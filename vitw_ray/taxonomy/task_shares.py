@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitw_ray import cluster
 from vitw_ray.execution import Execution
@@ -25,7 +26,8 @@ ROWS_PER_SHARD = 250_000  # ours: 0.1 GB of projections on 80 axes
 SHARD_CPUS = 0.1  # ours: the worker that waits reserves a whole CPU, and all shards must fit beside
 PROCESS_BYTES = 400 << 20  # ours: a worker with its libraries, a step of rows and its texts
 TASK_BYTES = 60  # ours: of a task in a shard, beside its coordinates
-GROWER_BYTES = 200  # ours: of a task where the tree is built, with the counts of its words
+GROWER_BYTES = 260  # ours: of a task where the tree is built, with the counts of its words
+KNOWN_BYTES = 70  # ours: of a known task: its hash and cluster, and a copy while others are added
 SUMS = 4  # ours: so many sums of all clusters are there at once
 
 
@@ -36,9 +38,9 @@ def shard_bytes(rows: int, dim: int, *, on_gpu: bool) -> int:
     return PROCESS_BYTES + clusters + rows * (held * np.dtype(np.float32).itemsize + TASK_BYTES)
 
 
-def grower_bytes(rows: int) -> int:
-    """Memory of the worker that builds the tree of so many tasks."""
-    return PROCESS_BYTES + GROWER_BYTES * rows
+def grower_bytes(rows: int, known: int = 0) -> int:
+    """Memory of the worker that builds the tree of so many tasks; `known`: of an earlier run."""
+    return PROCESS_BYTES + GROWER_BYTES * rows + KNOWN_BYTES * known
 
 
 class Shares(Protocol):
@@ -106,11 +108,31 @@ def _of_share(load: _Load, function: Callable[..., Any], *arguments: Any) -> Any
     return function(load.share, *arguments)
 
 
+def divided(shares: Shares, of_tasks: np.ndarray) -> list[np.ndarray]:
+    """What belongs to the tasks of each share."""
+    ends = np.cumsum([sum(load.sizes()) for load in shares.loads])
+    return np.split(of_tasks, ends[:-1])
+
+
+def places(shares: Shares, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Some tasks, in order, as places in each share."""
+    ends = np.cumsum([sum(load.sizes()) for load in shares.loads])
+    cuts = np.split(rows, np.searchsorted(rows, ends[:-1]))
+    return [cut - start for cut, start in zip(cuts, [0, *ends[:-1].tolist()], strict=True)]
+
+
 @contextmanager
 def opened(
-    storage: Storage, blocks: Sequence[TextBlock], execution: Execution, rows_per_shard: int
+    storage: Storage,
+    blocks: Sequence[TextBlock],
+    execution: Execution,
+    rows_per_shard: int,
+    known: int = 0,
 ) -> Iterator[Shares]:
-    """Shards in actors, if the tasks fill at least two; else one in this process."""
+    """Shards in actors, if the tasks fill at least two; else one in this process.
+
+    `known`: how many tasks of an earlier run the worker that opens them holds.
+    """
     total = sum(block.texts for block in blocks)
     rows = max(rows_per_shard, -(-total // execution.actors))  # at most one per extractor
     loads = shares(storage, blocks, rows)
@@ -128,7 +150,7 @@ def opened(
         memory=cluster.memory_to_ask(
             shard_bytes(largest, dim, on_gpu=on_gpu),
             workers=len(loads),
-            beside=2 * grower_bytes(total),
+            beside=2 * grower_bytes(total, known),
         ),
     )
     try:

@@ -82,6 +82,18 @@ class SupportCounts:
             upper[self.keys], self.conversations, upper[self.owners], self.people, most
         )
 
+    def without(self, key: int) -> "SupportCounts":
+        """Of all things but this one."""
+        things, pairs = self.keys != key, self.owners != key
+        return SupportCounts(
+            self.keys[things], self.conversations[things], self.owners[pairs], self.people[pairs]
+        )
+
+    def numbered(self) -> "SupportCounts":
+        """The things numbered from 0, in the order of their keys."""
+        owners = np.searchsorted(self.keys, self.owners)
+        return SupportCounts(np.arange(len(self.keys)), self.conversations, owners, self.people)
+
     def accounts(self) -> Integers:
         """(n,) how many accounts of each are held."""
         ends = np.searchsorted(self.owners, self.keys, side="right")

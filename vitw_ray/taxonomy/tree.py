@@ -60,6 +60,7 @@ def build_tree(
     names: Sequence[Sequence[tuple[str, str]]],
     *,
     key: bytes = b"",
+    ids: Sequence[Sequence[str]] | None = None,
 ) -> pa.Table:
     """All nodes of one facet, sorted by level and id.
 
@@ -70,12 +71,13 @@ def build_tree(
         levels: from level 1 up, parents of the nodes below, as returned by `build_levels`.
         names: for each of these levels, (name, description) of each node.
         key: of the cluster ids; see `cluster_id`.
+        ids: of the nodes of these levels; default: by their members.
 
     Returns:
         A table of `records.TAXONOMY`; empty without labels.
     """
     nodes = nodes_of_leaves(levels)
-    ids = [list(labels), *(_ids(facet, i, labels, above, key) for i, above in enumerate(nodes, 1))]
+    ids = [list(labels), *(cluster_ids(facet, labels, levels, key) if ids is None else ids)]
     counts = [np.bincount(above, conversations).astype(np.int64) for above in nodes]
     texts = [[(label, "") for label in labels], *names]
     of_all = [conversations, *counts]
@@ -122,11 +124,17 @@ def tree_of(
     return pa.Table.from_pylist(rows, schema=TAXONOMY)
 
 
-def _ids(facet: str, level: int, labels: Sequence[str], nodes: Parents, key: bytes) -> list[str]:
-    members: list[list[str]] = [[] for _ in range(nodes.max(initial=-1) + 1)]
-    for label, node in zip(labels, nodes, strict=True):
-        members[node].append(label)
-    return [cluster_id(facet, level, leaves, key) for leaves in members]
+def cluster_ids(
+    facet: str, labels: Sequence[str], levels: Sequence[Parents], key: bytes = b""
+) -> list[list[str]]:
+    """For each level from 1 up, the ids of its nodes by their members; see `cluster_id`."""
+    found: list[list[str]] = []
+    for level, nodes in enumerate(nodes_of_leaves(levels), 1):
+        members: list[list[str]] = [[] for _ in range(nodes.max(initial=-1) + 1)]
+        for label, node in zip(labels, nodes.tolist(), strict=True):
+            members[node].append(label)
+        found.append([cluster_id(facet, level, leaves, key) for leaves in members])
+    return found
 
 
 def check_tree(table: pa.Table) -> list[str]:

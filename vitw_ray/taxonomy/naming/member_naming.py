@@ -176,7 +176,12 @@ def _names(shown: dict[str, float], words: Sequence[str], noun: Noun) -> Iterato
                 yield _capitalised(name)
     for length in range(min(NAME_WORDS, len(words)), 0, -1):
         yield _capitalised(_listed(words[:length]))
-    yield from (f"Other {noun} {_letters(number)}" for number in count())
+    yield from spare_names(noun)
+
+
+def spare_names(noun: Noun) -> Iterator[str]:
+    """Names for clusters that nothing else may name, without end."""
+    return (f"Other {noun} {_letters(number)}" for number in count())
 
 
 def describe(members: Sequence[str], noun: Noun) -> str:
