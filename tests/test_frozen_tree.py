@@ -1,5 +1,7 @@
 """Known clusters stay as they are: ids, names and members; what does not fit is not forced in."""
 
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,13 +20,14 @@ from vitw_ray.taxonomy.frozen.source import find_frozen
 from vitw_ray.taxonomy.frozen.state import FrozenTree, KnownClusters, read_state, write_state
 from vitw_ray.taxonomy.frozen.tasks import place_tasks, without_hidden
 from vitw_ray.taxonomy.naming.member_naming import name_clusters
-from vitw_ray.taxonomy.task_shares import opened
+from vitw_ray.taxonomy.task_shares import Here
 from vitw_ray.taxonomy.task_support import Gate
 from vitw_ray.taxonomy.tree import build_tree, check_tree, cluster_ids
-from vitw_ray.taxonomy.vectors.vector_files import COLUMNS, TextBlock, write_vectors
+from vitw_ray.taxonomy.vectors.vector_files import COLUMNS, Share, TextBlock, write_vectors
 
 DIM, TOPICS, MEMBERS = 16, 6, 40
 PARENTS = [np.array([0, 0, 1, 1, 2, 2], np.int32), np.array([0, 1, 1], np.int32)]
+THIS = sys.modules[__name__]
 THRESHOLDS = LabelsConfig(min_conversations=3, min_accounts=1)
 
 
@@ -161,25 +164,30 @@ def test_the_files_of_a_tree_say_what_it_was(tmp_path, known):
     assert np.array_equal(back.reach.radii, known.reach.radii)
 
 
-def tasks_near(folder, topics, known, counts, strangers, **taxonomy):
+def tasks_near(folder, topics, known, counts, strangers, **more):
     """Two tasks of each topic with these conversations, and strangers with one each."""
     vectors = np.concatenate([around(topics, 2, seed=7, noise=0.02), strangers])
-    texts = [f"task {n:03d}" for n in range(len(vectors))]
+    texts = [f"task {chr(97 + n)}" for n in range(len(vectors))]
     conversations = np.array([*np.repeat(counts, 2), *[1] * len(strangers)], np.int64)
-    config = RunConfig(labels=THRESHOLDS, taxonomy=TaxonomyConfig(embedder="hashing", **taxonomy))
-    tree, gate = FrozenTree({"tasks": known}, b"a key for tasks"), Gate(THRESHOLDS, known=False)
-    storage, blocks = Storage(str(folder)), []
-    for number, rows in enumerate(np.array_split(np.arange(len(texts)), 2)):
+    return tasks_placed(folder, known, texts, conversations, vectors, **more)
+
+
+def tasks_placed(folder, known, texts, conversations, vectors, *, accounts=None, shares=1, **asked):
+    """The tasks of a run in known clusters; they lie in so many shares."""
+    config = RunConfig(labels=THRESHOLDS, taxonomy=TaxonomyConfig(embedder="hashing", **asked))
+    tree = FrozenTree({"tasks": known}, b"a key for tasks")
+    gate, storage, blocks = Gate(THRESHOLDS, accounts is not None), Storage(str(folder)), []
+    people = accounts or [[]] * len(texts)
+    for number, rows in enumerate(np.array_split(np.arange(len(texts)), 3)):
         path = f"private/{len(texts)}-{number}"
         block = TextBlock("tasks", number, len(rows), f"{path}-texts", f"{path}-vectors")
-        accounts = pa.array([[]] * len(rows), pa.list_(pa.int64()))
-        columns = [[texts[row] for row in rows], conversations[rows], accounts]
-        table = pa.table(columns, [*COLUMNS])
+        of_rows = pa.array([people[row] for row in rows], pa.list_(pa.int64()))
+        columns = [[texts[row] for row in rows], conversations[rows], of_rows]
         write_vectors(storage, block.vector_path, vectors[rows])
-        pq.write_table(table, f"{storage.root}/{block.text_path}")
+        pq.write_table(pa.table(columns, [*COLUMNS]), f"{storage.root}/{block.text_path}")
         blocks.append(block)
-    with opened(storage, blocks, config.execution, 10**6) as shares:
-        return place_tasks(config, tree, shares, conversations, gate, b"ids")
+    loads = [Share(storage, tuple(some)) for some in np.array_split(np.array(blocks), shares)]
+    return place_tasks(config, tree, Here(loads, []), conversations, gate, b"ids")
 
 
 def test_unplaced_tasks_with_too_little_support_are_in_no_cluster_and_not_counted(
@@ -206,6 +214,59 @@ def test_a_frozen_name_under_the_gate_is_not_shown(tmp_path, topics, known):
     assert known.nodes.ids[0][1] not in ids
     assert set(known.nodes.ids[0][2:]) <= ids
     assert [*found.known.nodes.ids] == [*known.nodes.ids]  # the next run may show it again
+
+
+@pytest.mark.parametrize("grow", [False, True])
+def test_tasks_are_placed_as_well_in_several_shares(tmp_path, topics, known, grow):
+    asked = {"grow_unplaced": True, "taxonomy_from": "x"} if grow else {}
+    far = around(np.eye(DIM)[9:11], 5, seed=8)
+    one, *several = (
+        tasks_near(tmp_path, topics, known, [9, 2, 9, 1, 9, 9], far, shares=shares, **asked)
+        for shares in (1, 2, 3)
+    )
+    assert one.used is not None
+    assert len(one.used.ids[0]) > 3
+    for other in several:
+        assert other.used is not None
+        assert (other.used.ids, other.used.names) == (one.used.ids, one.used.names)
+        assert all(map(np.array_equal, other.used.levels, one.used.levels))
+        assert np.array_equal(other.inside, one.inside)
+        assert np.array_equal(other.cells, one.cells)
+        assert (other.quality, other.details) == (one.quality, one.details)
+        assert np.array_equal(other.known.leaves.keys, one.known.leaves.keys)
+        assert np.array_equal(other.known.leaves.nodes, one.known.leaves.nodes)
+        assert np.array_equal(other.known.reach.centres, one.known.reach.centres)
+        assert np.array_equal(other.known.reach.radii, one.known.reach.radii)
+
+
+def test_unplaced_tasks_of_one_account_are_not_shown(tmp_path, topics, known, monkeypatch):
+    monkeypatch.setattr(THIS, "THRESHOLDS", LabelsConfig(min_conversations=3, min_accounts=2))
+    far = around(np.eye(DIM)[9:10], 6, seed=8)
+    shared = [[1, 2]] * 2 * TOPICS
+    alone = tasks_near(tmp_path, topics, known, [9] * 6, far, accounts=[*shared, *[[7]] * 6])
+    assert not alone.inside[-6:].any()
+    assert alone.details["unplaced"]["mentions"] is None
+    two = tasks_near(tmp_path, topics, known, [9] * 6, far, accounts=[*shared, *[[7], [8]] * 3])
+    assert two.inside.all()
+    assert two.details["unplaced"]["mentions"] == 6
+
+
+def test_grown_clusters_are_named_only_by_words_that_pass_in_the_whole_run(
+    tmp_path, topics, known, monkeypatch
+):
+    monkeypatch.setattr(THIS, "THRESHOLDS", LabelsConfig(min_conversations=3, min_accounts=2))
+    vectors = np.concatenate([topics.astype(np.float32), around(np.eye(DIM)[9:10], 6, seed=8)])
+    texts = [f"mend a fence {n}" for n in "abcdef"] + [f"hunt the zorblax {n}" for n in "abcdef"]
+    texts[7] = "mend a kettle"
+    accounts = [[1, 2]] * 6 + [[7], [8], *[[7]] * 4]
+    counts = np.full(12, 3, np.int64)
+    asked = {"accounts": accounts, "grow_unplaced": True, "taxonomy_from": "x"}
+    found = tasks_placed(tmp_path, known, texts, counts, vectors, **asked)
+    assert found.inside.all()
+    assert found.used is not None
+    told = " ".join(word for names in found.used.names for one in names for word in one).lower()
+    assert "zorblax" not in told
+    assert "mend" in told
 
 
 def test_a_grown_cluster_that_is_not_shown_is_not_passed_on(topics, known):

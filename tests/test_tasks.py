@@ -9,7 +9,7 @@ from vitw_ray.config import Execution, LabelsConfig, RunConfig, TaxonomyConfig
 from vitw_ray.keys import Keyed
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy import hierarchy, task_shares
-from vitw_ray.taxonomy.tasks import TaskGrower
+from vitw_ray.taxonomy.tasks import TaskGrower, read_clusters
 from vitw_ray.taxonomy.vectors.vector_files import TextBlock, write_vectors
 
 BLOCKS, TEXTS, DIM = 4, 60, 90  # more dimensions than a shard holds
@@ -62,11 +62,20 @@ def test_tasks_in_several_actors_give_the_tree_of_one_worker(
             super().__init__(loads, **options)
 
     monkeypatch.setattr(task_shares, "RayShards", Counted)
-    trees = [
-        TaskGrower(config, storage, Keyed(b"a secret of sixteen bytes"), blocks, "private", rows)()
-        for rows in (10**6, 2 * TEXTS, TEXTS)
-    ]
+    trees, tables = [], []
+    for rows in (10**6, 2 * TEXTS, TEXTS):
+        keyed = Keyed(b"a secret of sixteen bytes")
+        trees.append(TaskGrower(config, storage, keyed, blocks, "private", rows)())
+        tables.append(read_clusters(storage, trees[-1].clusters))
     assert made == [2, 2]  # never more shards than extractor actors
     assert trees[0].tree.num_rows > NODES
     assert trees[1].tree == trees[2].tree == trees[0].tree
     assert trees[1].quality == trees[2].quality == trees[0].quality
+    for tree, table in zip(trees[1:], tables[1:], strict=True):  # what later runs go on from
+        assert all(map(np.array_equal, table, tables[0]))
+        one, other = tree.known, trees[0].known
+        assert (one.nodes.ids, one.nodes.names) == (other.nodes.ids, other.nodes.names)
+        for name in ("centres", "radii", "nodes"):
+            assert np.array_equal(getattr(one.reach, name), getattr(other.reach, name)), name
+        assert np.array_equal(one.leaves.keys, other.leaves.keys)
+        assert np.array_equal(one.leaves.nodes, other.leaves.nodes)

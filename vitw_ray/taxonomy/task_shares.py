@@ -64,8 +64,8 @@ class Shares(Protocol):
 
 
 @dataclass
-class _Here:
-    """One share, in this process."""
+class Here:
+    """Shares in this process."""
 
     loads: Sequence[Share]
     shards: Sequence[Shard]
@@ -73,6 +73,7 @@ class _Here:
     def run(
         self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
     ) -> Iterator[Any]:
+        """Call the function for each share."""
         for load, given in zip(self.loads, arguments, strict=True):
             yield function(load, *given)
 
@@ -137,7 +138,7 @@ def opened(
     rows = max(rows_per_shard, -(-total // execution.actors))  # at most one per extractor
     loads = shares(storage, blocks, rows)
     if len(loads) < 2:
-        yield _Here(loads, [shard_of(loads[0], loads[0].conversations())])
+        yield Here(loads, [shard_of(loads[0], loads[0].conversations())])
         return
     on_gpu = execution.device == "gpu"
     dim = read_vectors(storage, blocks[0]).shape[1]
