@@ -159,16 +159,17 @@ def growth() -> str:
         rows.append((stage, *opens, *_ratios(whole, f"flat_{stage}_{{}}"), "`stage_growth`"))
     for stage in ("openings", "pairs", "prompts"):
         ratios = _ratios(runs, f"{stage}_{{}}_growth")
-        rows.append((f"{stage}, by hash, alone", "", "", *ratios, "`sort_growth`"))
+        if any(ratios):
+            rows.append((f"{stage}, by hash, alone", "", "", *ratios, "`sort_growth`"))
     head = ("what", "opens, 10 million rows", "100 million")
     head += ("opens a row", "bytes a row", "CPU a row")
     return table((*head, "result"), rows)
 
 
 def _ratios(result: dict[str, Any], name: str) -> tuple[str, ...]:
-    """Opens, bytes and CPU of a row at the largest size, over those at the smallest."""
-    ratios = result["ratios"]
-    return tuple(f"{ratios[name.format(what)]:.2f}" for what in ("opens", "bytes", "cpu"))
+    """Opens, bytes and CPU of a row at the largest size, over those at the smallest, if counted."""
+    found = (result["ratios"].get(name.format(what)) for what in ("opens", "bytes", "cpu"))
+    return tuple("" if ratio is None else f"{ratio:.2f}" for ratio in found)
 
 
 def page() -> str:
