@@ -2,8 +2,8 @@
 
 The stages run in this process, without Ray, over invented extractions with accounts, prompts, two
 assistants and a task of its own for every second conversation. Parts, runs, blocks and the limits
-of the tree have a sixteenth of their rows, so the sizes have the files of 200 and 800 thousand and
-of 3.3 million conversations. Vectors are drawn from the hash of the text. The last lines carry the
+of the tree have a sixteenth of their rows, so the sizes have the files of 100 and 400 thousand and
+of 1.6 million conversations. Vectors are drawn from the hash of the text. The last lines carry the
 counts on to full parts.
 
 `flat_*` are counts per row of the largest size / of the smallest: 1 is a straight line. CPU has a
@@ -45,7 +45,7 @@ from vitw_ray.taxonomy.vectors import blocks, texts
 
 SMALLER = 16
 PART_ROWS = 4096 // SMALLER
-SIZES = (12_800, 51_200, 204_800)
+SIZES = (6_400, 25_600, 102_400)
 SCALED = (10_000_000, 100_000_000)
 DIM = 96  # more than a shard holds
 STAGES: Mapping[str, Callable[[StageContext], StageReport]] = {

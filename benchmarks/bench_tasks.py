@@ -2,11 +2,11 @@
 
 A child runs the stage on Ray over invented conversations, each with a task of its own and the
 hashing embedder. PSS of its processes is sampled. `driver` is the child, `shard` the largest of the
-actors that hold the tasks, `grower` the largest other worker while they are there: it builds the
-tree. `other` are the workers at other times, which count and embed. Growth between the two largest
-sizes is carried on to ten million.
+four actors that hold the tasks. `grower` is the largest other worker while they are there: it
+builds the tree. `other` are the workers at other times, which count and embed. Growth between the
+two largest sizes is carried on to ten million.
 
-    python benchmarks/bench_tasks.py [--quick] [--sizes 400000 800000]
+    python benchmarks/bench_tasks.py [--quick] [--sizes 200000 800000]
 """
 
 import json
@@ -16,7 +16,9 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -32,13 +34,15 @@ from vitw_ray.records import EXTRACTIONS, LABELS
 from vitw_ray.run_folder import FileEntry, StageFolder, TableRef
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.build import build_taxonomy
+from vitw_ray.taxonomy import build
+from vitw_ray.taxonomy.tasks import TaskGrower
 
-SIZES = (400_000, 800_000)  # more than one shard
+SIZES = (200_000, 800_000)
 QUICK_SIZES = (10_000, 20_000)
 COMPUTED = 10_000_000
 PART_ROWS = 4096
 EVERY_S = 0.5
+SHARD_ROWS = 2_000  # less than by default, so that each size has a shard for each of four actors
 CHILD = "--child"
 VERBS = ("write", "explain", "fix", "draft", "compare", "plan", "debug", "translate", "choose")
 THINGS = 400  # kinds of things, so that tasks have something in common
@@ -51,8 +55,10 @@ def main() -> None:
     options = parser.parse_args()
     result = Result("tasks", options.quick)
     sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
-    found = [measured(size) for size in sizes]
-    for size, one in zip(sizes, found, strict=True):
+    found = list[dict[str, float]]()
+    for size in sizes:
+        found.append(one := measured(size))
+        print(size, {name: round(value, 2) for name, value in one.items()}, flush=True)
         result.rows.append((f"{size:,}", *cells(one)))
         result.work[str(size)] = {name: round(value, 2) for name, value in one.items()}
     if len(found) > 1:
@@ -183,7 +189,8 @@ def run_stage(folder: str) -> None:
     )
     cluster.connect(config.execution)
     try:
-        report = build_taxonomy(context)
+        with patch.object(build, "TaskGrower", partial(TaskGrower, rows_per_shard=SHARD_ROWS)):
+            report = build.build_taxonomy(context)
     finally:
         cluster.disconnect()
     sys.stderr.write(json.dumps(report.details["nodes_per_level"]["tasks"]) + "\n")
