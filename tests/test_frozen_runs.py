@@ -24,9 +24,9 @@ def clusters(address: Path) -> dict[str, str]:
 
 
 def test_added_rows_beside_a_frozen_tree_change_no_id_and_no_name(tmp_path, local_ray):
-    rows = 1010
-    inputs = plant_files(tmp_path / "input", rows - 10, files=1)
-    config = small_config(inputs, tmp_path / "run", tmp_path / "secret", extractor="lexicon")
+    rows = 400
+    inputs = plant_files(tmp_path / "input", rows - 4, files=1)
+    config = small_config(inputs, tmp_path / "run", tmp_path / "secret")
     run(config, announce=lambda _: None)
     before = clusters(tmp_path / "run")
     shutil.copytree(tmp_path / "run", tmp_path / "same")
