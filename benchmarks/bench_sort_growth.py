@@ -9,7 +9,7 @@ large. `before` is what it costs to read each range from every run, counted on a
 Nothing here is timed against another: counts have no noise. The last lines of the table are
 computed for full runs.
 
-    python benchmarks/bench_sort_growth.py [--quick]
+    python benchmarks/bench_sort_growth.py [--quick] [--sizes 50000 200000 800000]
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 from counted_reads import CountedReads
-from harness import Result, arguments
+from harness import Result, parser_of
 
 from vitw_ray import cluster
 from vitw_ray.config import ConversationsConfig, RunConfig
@@ -73,9 +73,11 @@ class PerRow:
 
 
 def main() -> None:
-    quick = arguments(__doc__).quick
-    result = Result("sort_growth", quick)
-    sizes = QUICK_SIZES if quick else SIZES
+    parser = parser_of(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", help="rows, rising; more than 16,384")
+    options = parser.parse_args()
+    result = Result("sort_growth", options.quick)
+    sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
     result.work = {"sizes": list(sizes), "run_rows": RUN_ROWS}
     kinds = {
         "conversations before": every_run,
@@ -95,6 +97,7 @@ def main() -> None:
         first, last = found[0], found[-1]
         result.ratios[f"{name}_opens_growth"] = last.opens / first.opens
         result.ratios[f"{name}_bytes_growth"] = last.bytes / first.bytes
+        result.ratios[f"{name}_cpu_growth"] = last.cpu_us / first.cpu_us
         result.ratios[f"{name}_rows_read_per_row"] = last.rows
         result.rates[f"{name}_opens_per_row"] = last.opens
         result.rates[f"{name}_cpu_us_per_row"] = last.cpu_us

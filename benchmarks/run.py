@@ -15,8 +15,8 @@ from typing import Any
 HERE = Path(__file__).parent
 BENCHMARKS = (
     *("read", "sort_growth", "extract", "answers", "schedule", "screen", "embed", "embed_host"),
-    *("kmeans", "taxonomy", "statistics", "cell_accounts", "rows", "discovery", "correction"),
-    *("lexicon", "growth"),
+    *("kmeans", "taxonomy", "tasks", "added_rows", "statistics", "cell_accounts", "rows"),
+    *("discovery", "correction", "lexicon", "growth", "stage_growth", "scaling"),
     *("strict", "planting", "full_run"),
 )
 MAX_AA_SPREAD = 0.03  # ours: differences of a few hundredths matter in most ratios

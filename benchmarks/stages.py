@@ -139,6 +139,39 @@ def money(card: dict[str, float]) -> str:
     return table(head, rows)
 
 
+def growth() -> str:
+    """What the stages open at two sizes, and what a row costs at the largest size counted."""
+    around, runs, whole = (results(name) for name in ("growth", "sort_growth", "stage_growth"))
+    sizes = "10000000", "100000000"
+    rows = [
+        (
+            "conversations, by hash",
+            *(f"{runs['work'][f'opens_of_{size}']:,}" for size in sizes),
+            *_ratios(runs, "conversations_{}_growth"),
+            "`sort_growth`",
+        )
+    ]
+    for stage, name in (("extractions, answering", "answer"), ("the table of these", "assemble")):
+        opens = (f"{around['work'][f'{name}_at_{size}']['open']:,}" for size in sizes)
+        rows.append((stage, *opens, *_ratios(around, f"flat_{name}_{{}}"), "`growth`"))
+    for stage in ("labels", "taxonomy", "statistics"):
+        opens = (f"{whole['work'][f'{stage}_at_{size}']['opens']:,}" for size in sizes)
+        rows.append((stage, *opens, *_ratios(whole, f"flat_{stage}_{{}}"), "`stage_growth`"))
+    for stage in ("openings", "pairs", "prompts"):
+        ratios = _ratios(runs, f"{stage}_{{}}_growth")
+        if any(ratios):
+            rows.append((f"{stage}, by hash, alone", "", "", *ratios, "`sort_growth`"))
+    head = ("what", "opens, 10 million rows", "100 million")
+    head += ("opens a row", "bytes a row", "CPU a row")
+    return table((*head, "result"), rows)
+
+
+def _ratios(result: dict[str, Any], name: str) -> tuple[str, ...]:
+    """Opens, bytes and CPU of a row at the largest size, over those at the smallest, if counted."""
+    found = (result["ratios"].get(name.format(what)) for what in ("opens", "bytes", "cpu"))
+    return tuple("" if ratio is None else f"{ratio:.2f}" for ratio in found)
+
+
 def page() -> str:
     """The text of `docs/benchmarks.md`."""
     card, embedding = results("card")["rates"], results("embed_host")
@@ -149,6 +182,7 @@ def page() -> str:
         .format(
             **card,
             stages=stages(),
+            growth=growth(),
             bottleneck=bottleneck(card),
             money=money(card),
             gpus=GPUS,

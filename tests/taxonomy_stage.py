@@ -72,6 +72,7 @@ def stage_context(
         shapes={},
         tables={
             "labels": TableRef("labels", (kept,)),
+            "merges": TableRef("merges", ()),
             "extractions": TableRef("extractions", tuple(parts)),
         },
         manifests={"labels": {"details": {"with_account": 0}}},

@@ -112,3 +112,24 @@ def test_a_thread_reports_every_few_seconds_and_not_every_row(monkeypatch):
     for rows in range(100):
         tally.report("actor-1", "0-0", rows)
     assert len(sent) == 9.9 // cluster.REPORT_EVERY_S
+
+
+GB = 10**9
+TWO_NODES = [{"CPU": 8.0, "memory": 32.0 * GB}, {"CPU": 4.0, "memory": 16.0 * GB}]
+
+
+@pytest.mark.parametrize(
+    ("needed", "workers", "beside", "asked"),
+    [
+        (4 * GB, 12, 0, 0),  # no more than the memory of a CPU
+        (6 * GB, 7, 0, 6 * GB),  # five on one node and two on the other
+        (6 * GB, 8, 0, 0),  # they would wait for ever
+        (6 * GB, 7, 5 * GB, 0),  # what others have asked for is taken
+        (40 * GB, 1, 0, 0),
+    ],
+)
+def test_memory_is_asked_where_a_share_is_too_little_and_the_cluster_has_it(
+    monkeypatch, needed, workers, beside, asked
+):
+    monkeypatch.setattr(cluster, "node_resources", lambda: [*TWO_NODES, {"memory": 99.0 * GB}])
+    assert cluster.memory_to_ask(needed, workers=workers, beside=beside) == asked

@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from vitw_ray.taxonomy import hierarchy
 from vitw_ray.taxonomy.hierarchy import build_levels, level_sizes, nodes_of_leaves
+from vitw_ray.taxonomy.kmeans.shards import ArrayShard
 from vitw_ray.taxonomy.vectors.phrases import in_phrases, mean_of_phrases
 
 
@@ -199,3 +200,20 @@ def test_released_labels_give_clusters_similar_to_the_released_ones(real_data):
     vectors = embed_unique(load_embedder("minilm", "cpu"), labels)
     found = build_levels(vectors, (136,), seed=0, iterations=20)
     assert adjusted_mutual_info_score(cluster, found[0]) > 0.4
+
+
+def test_sizes_by_ratio_have_a_cap_that_inputs_of_today_do_not_reach():
+    assert level_sizes(900_000, None) == (15_940, 282, 5)
+    assert level_sizes(10_000_000, None) == (16_384, 630, 5)
+    assert level_sizes(100_000_000, None)[0] == hierarchy.LEVEL_1_CLUSTERS
+    assert level_sizes(10_000_000, (50_000, 500, 5)) == (50_000, 500, 5)
+
+
+def test_levels_of_rows_in_shards_are_those_of_rows_in_memory(monkeypatch):
+    monkeypatch.setattr(hierarchy, "NODES", 40)
+    vectors, weights = nested_blobs(), np.arange(1, len(nested_blobs()) + 1)
+    for sizes in ((60, 12, 3), (12, 3)):
+        here = build_levels(vectors, sizes, seed=0, iterations=9, weights=weights)
+        shards = [ArrayShard(vectors, weights)]
+        there = build_levels(None, sizes, seed=0, iterations=9, weights=weights, shards=shards)
+        assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))

@@ -63,7 +63,7 @@ def test_a_stable_tree_agrees_with_the_tree_of_nine_tenths_of_its_leaves():
         kept_share.append(kept.mean())
         return [LEVELS[0][kept], LEVELS[1]]
 
-    assert resampled_agreement(np.eye(100, dtype=np.float32), LEVELS, grow) == [1.0, 1.0]
+    assert resampled_agreement(LEVELS, grow) == [1.0, 1.0]
     assert kept_share == [0.9] == [KEPT_SHARE]
 
 
@@ -72,10 +72,10 @@ def test_an_unstable_tree_agrees_only_at_chance_level():
         drawn = np.random.default_rng(0).integers(0, 10, kept.sum())
         return [drawn, LEVELS[1]]
 
-    found = resampled_agreement(np.eye(100, dtype=np.float32), LEVELS, grow)
+    found = resampled_agreement(LEVELS, grow)
     assert all(abs(level) < 0.1 for level in found)
 
 
 def test_a_tree_of_many_leaves_is_not_rebuilt(monkeypatch):
     monkeypatch.setattr("vitw_ray.taxonomy.quality.MANY_LEAVES", 99)
-    assert resampled_agreement(np.eye(100, dtype=np.float32), LEVELS, None) == [None, None]
+    assert resampled_agreement(LEVELS, None) == [None, None]

@@ -1,18 +1,22 @@
 """Every setting moves the keys of the stages whose content it decides, and of no other."""
 
 import json
+import shutil
 from dataclasses import fields, is_dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from frozen_folder import write_frozen_run
 
 from vitw_ray.config import RunConfig
 from vitw_ray.extraction.extractors import extractor_key
 from vitw_ray.extraction.screen.stored import FORMAT, HEADS, heads_digest
+from vitw_ray.inference.embedder_files import describe_embedder
 from vitw_ray.pipeline import STAGES
 from vitw_ray.presets import laptop
+from vitw_ray.taxonomy.frozen.state import FrozenTree
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -76,6 +80,8 @@ MOVES: dict[str, str] = {
     "climbing": TAXONOMY,
     "taxonomy_seed": TAXONOMY,
     "kmeans_iterations": TAXONOMY,
+    "taxonomy_from": TAXONOMY,  # by what the tree says
+    "grow_unplaced": TAXONOMY,
     # statistics
     "alpha": "statistics report",
     "period": "statistics",
@@ -150,6 +156,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "screen_sample": {"screen": True},
     "screen_heads": {"screen": True},
     "screen_embedder": {"screen": True},
+    "grow_unplaced": {"taxonomy_from": "a run"},
 }
 for asked in (
     "model", "revision", "questions", "answer_form", "explicit_only", "salience", "evidence",
@@ -212,12 +219,27 @@ def reviewed_file(folder: Path, level: int = 3, name: str = "reviewed.jsonl") ->
     return str(folder / name)
 
 
-FILES = {"screen_heads": distilled_heads, "reviewed": reviewed_file}
+def frozen_run(folder: Path) -> str:
+    """A run without any cluster; each call writes another tree."""
+    number = len([*folder.iterdir()])
+    tree = FrozenTree({}, bytes([number]))
+    address = folder / f"run-{number}"
+    write_frozen_run(address, tree, describe_embedder(laptop()), laptop().labels)
+    return str(address)
+
+
+FILES = {
+    "screen_heads": distilled_heads,
+    "reviewed": reviewed_file,
+    "taxonomy_from": frozen_run,
+}
 
 
 @pytest.mark.parametrize("name", MOVES)
 def test_a_setting_moves_the_stages_that_it_decides_and_no_other(name, tmp_path):
-    before = with_settings(laptop(), BESIDE.get(name, {}))
+    beside = BESIDE.get(name, {})
+    files = {one: FILES[one](tmp_path) for one in beside if one in FILES}
+    before = with_settings(laptop(), beside | files)
     value = settings(before)[name]
     changed = FILES[name](tmp_path) if name in FILES else other(name, value)
     after = with_settings(before, {name: changed})
@@ -255,6 +277,14 @@ def test_a_reviewed_sample_is_known_by_what_it_says_and_not_by_its_name(tmp_path
     )
     assert first == second
     assert first["statistics"] != third["statistics"]
+
+
+def test_a_frozen_tree_is_known_by_what_it_says_and_not_by_its_address(tmp_path):
+    first = frozen_run(tmp_path)
+    moved = str(tmp_path / "moved")
+    shutil.copytree(first, moved)
+    of = [keys(with_settings(laptop(), {"taxonomy_from": a})) for a in (first, moved)]
+    assert of[0] == of[1] != keys(with_settings(laptop(), {"taxonomy_from": frozen_run(tmp_path)}))
 
 
 def test_where_the_gate_stands_decides_what_people_call_subjective(tmp_path):

@@ -1,15 +1,20 @@
 """What one person writes as a task is in no public name, and clusters of few are merged."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitw_ray.config import LabelsConfig
 from vitw_ray.gate import Support, may_be_shown, shown_beside_the_rest
+from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.hierarchy import nodes_of_leaves
-from vitw_ray.taxonomy.naming.member_naming import Public, name_clusters
-from vitw_ray.taxonomy.task_support import TaskSupport, merge_rare
+from vitw_ray.taxonomy.task_naming import merged, name_levels
+from vitw_ray.taxonomy.task_passes import count_support, look_at_members, score_phrases
+from vitw_ray.taxonomy.task_support import Gate, Gated, SupportCounts, merge_rare
+from vitw_ray.taxonomy.vectors.vector_files import Share, TextBlock, write_vectors
 
 THRESHOLDS = LabelsConfig(min_conversations=4, min_accounts=2)
 
@@ -30,11 +35,14 @@ def trees(draw):
         for task, n in enumerate(conversations.tolist())
         for account in draw(st.lists(st.integers(0, 3), min_size=1, max_size=n))
     ]
-    texts = [f"task {chr(97 + n)}" for n in range(leaves)]
-    columns = np.array(sorted(set(people)), np.int64).T
-    known = draw(st.booleans())
-    pairs = (columns[0], columns[1]) if known else None
-    return levels, TaskSupport(texts, conversations, THRESHOLDS, pairs)
+    owners, accounts = np.array(sorted(set(people)), np.int64).T
+    return levels, conversations, owners, accounts, draw(st.booleans())
+
+
+def support_of(nodes, conversations, owners, accounts, gate):
+    """The support of some clusters of these tasks."""
+    nodes = nodes.astype(np.int64)
+    return SupportCounts.of(nodes, conversations, nodes[owners], accounts, gate.most)
 
 
 def _numbers(below, size):
@@ -44,68 +52,83 @@ def _numbers(below, size):
 @settings(deadline=None)
 @given(trees())
 def test_every_cluster_of_tasks_passes_and_none_is_lost(given_tree):
-    levels, support = given_tree
-    gated = merge_rare(levels, support)
-    total = int(support.conversations.sum())
+    levels, *of_tasks, known = given_tree
+    gate = Gate(THRESHOLDS, known)
+    gated = merge_rare(levels[1:], support_of(levels[0], *of_tasks, gate), gate)
+    total = int(of_tasks[0].sum())
     if gated is None:
-        people = None if support.pairs is None else len(set(support.pairs[1].tolist()))
+        people = len(set(of_tasks[2].tolist())) if known else None
         assert not may_be_shown(total, people, THRESHOLDS)
         return
-    for nodes in nodes_of_leaves(gated.levels):
+    for nodes in nodes_of_leaves([gated.lowest[levels[0]], *gated.upper]):
         assert set(nodes.tolist()) == set(range(nodes.max() + 1))
-        conversations, accounts = support.of_nodes(nodes)
-        assert sum(conversations) == total
-        sizes = None if accounts is None else [len(found) for found in accounts]
-        assert may_be_shown(conversations, sizes, THRESHOLDS).all()
+        support = support_of(nodes, *of_tasks, gate)
+        assert support.conversations.sum() == total
+        assert len(support.passing(gate)) == nodes.max() + 1
 
 
 @settings(deadline=None)
 @given(trees())
 def test_a_cluster_that_passes_beside_others_that_pass_stays_as_it_is(given_tree):
-    levels, support = given_tree
-    every = TaskSupport(
-        support.texts,
-        support.conversations,
-        LabelsConfig(min_conversations=1, min_accounts=1),
-        support.pairs,
-    )
-    gated = merge_rare(levels, every)
+    levels, *of_tasks, known = given_tree
+    every = Gate(LabelsConfig(min_conversations=1, min_accounts=1), known)
+    gated = merge_rare(levels[1:], support_of(levels[0], *of_tasks, every), every)
     assert gated is not None
     assert not any(gated.merged)
-    kept = zip(nodes_of_leaves(levels), nodes_of_leaves(gated.levels), strict=True)
-    for before, after in kept:
-        assert len(set(zip(before.tolist(), after.tolist(), strict=True))) == before.max() + 1
+    after = nodes_of_leaves([gated.lowest[levels[0]], *gated.upper])
+    for one, other in zip(nodes_of_leaves(levels), after, strict=True):
+        assert len(set(zip(one.tolist(), other.tolist(), strict=True))) == one.max() + 1
 
 
-def test_secrets_of_one_account_are_in_no_name():
+def share_of(folder, tasks):
+    """A share of one block; `tasks`: conversations and accounts of each text."""
+    (folder / "private").mkdir()
+    storage = Storage(str(folder))
+    block = TextBlock("tasks", 0, len(tasks), "private/t", "private/v")
+    columns = {
+        "text": list(tasks),
+        "conversations": [conversations for conversations, _ in tasks.values()],
+        "accounts": [sorted(people)[: THRESHOLDS.min_accounts] for _, people in tasks.values()],
+    }
+    types = pa.string(), pa.int64(), pa.list_(pa.int64())
+    arrays = [pa.array(c, t) for c, t in zip(columns.values(), types, strict=True)]
+    pq.write_table(pa.table(arrays, list(columns)), f"{folder}/private/t")
+    write_vectors(storage, block.vector_path, np.eye(len(tasks), dtype=np.float32))
+    return Share(storage, (block,))
+
+
+def public_of(folder, tasks):
+    """What one cluster of all these tasks shows: phrases, words, and its name and description."""
+    share, gate = share_of(folder, tasks), Gate(THRESHOLDS, known=True)
+    one = np.zeros(len(tasks), np.int32)
+    words = count_support(share, one, gate.most)[0].passing(gate)
+    members = look_at_members(share, one, 1, words, gate, np.empty(0, np.int64))
+    found = merged([members], len(words))
+    of_rows = one[members.rows]
+    cosines = score_phrases(share, members.rows, [of_rows], found.centres([]))
+    phrases = list(zip(members.phrases, members.conversations.tolist(), strict=True))
+    gated = Gated(np.zeros(1, np.int32), [], [set()])
+    names = name_levels(found, gated, phrases, of_rows, cosines, gate.thresholds.min_conversations)
+    return set(members.phrases), set(members.words.values()), names[0][0]
+
+
+def test_secrets_of_one_account_are_in_no_name(tmp_path):
     secrets = [f"plan the surprise of {word}" for word in ("zorblax", "quindle", "mevorty")]
     shared = ["plan a holiday", "plan a surprise"]
-    texts = [*secrets, *shared]
-    conversations = np.array([6, 6, 6, 4, 4])
-    people = [(0, 9), (1, 9), (2, 9), *((task, n) for task in (3, 4) for n in range(4))]
-    columns = np.array(people).T
-    support = TaskSupport(texts, conversations, THRESHOLDS, (columns[0], columns[1]))
-    vectors = np.eye(5, dtype=np.float32)
-    names = name_clusters(
-        texts, vectors, conversations, np.zeros(5, np.int32), noun="tasks", min_conversations=4,
-        public=Public(support.phrases, support.words),
-    )  # fmt: skip
-    assert support.phrases == set(shared)
-    assert support.words == {"plan", "holiday", "surprise"}
-    public = " ".join(names[0]).lower()
+    tasks = {secret: (6, {9}) for secret in secrets} | {text: (4, {0, 1, 2, 3}) for text in shared}
+    phrases, words, named = public_of(tmp_path, tasks)
+    assert phrases == set(shared)
+    assert words == {"plan", "holiday", "surprise"}
+    public = " ".join(named).lower()
     assert "holiday" in public
     assert not any(secret.split()[-1] in public for secret in secrets)
 
 
-def test_words_of_one_account_name_nothing_even_when_no_phrase_is_shared():
-    texts = [f"hunt the zorblax at {place}" for place in ("noon", "dawn", "dusk", "night")]
-    account = np.array([[0, 1, 2, 3], [7, 7, 7, 7]])
-    support = TaskSupport(texts, np.ones(4, int), THRESHOLDS, (account[0], account[1]))
-    named = name_clusters(
-        texts, np.eye(4, dtype=np.float32), np.ones(4, int), np.zeros(4, np.int32),
-        noun="tasks", min_conversations=4, public=Public(support.phrases, support.words),
-    )  # fmt: skip
-    assert named == [("Other tasks A", "Tasks too rare, one by one, to be shown.")]
+def test_words_of_one_account_name_nothing_even_when_no_phrase_is_shared(tmp_path):
+    places = ("noon", "dawn", "dusk", "night")
+    tasks = {f"hunt the zorblax at {place}": (1, {7}) for place in places}
+    named = public_of(tmp_path, tasks)[2]
+    assert named == ("Other tasks A", "Tasks too rare, one by one, to be shown.")
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.sets(st.integers(0, 9), max_size=4)), max_size=8))

@@ -153,6 +153,34 @@ def node_resources() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
+def memory_to_ask(needed: int, *, workers: int = 1, beside: int = 0) -> int:
+    """Bytes that each of some workers asks of Ray, so that no node gets more than it can hold.
+
+    It is 0 where a worker needs no more than the memory of a CPU of its node, and where the cluster
+    cannot hold all of them at once: a request that cannot be met would wait for ever.
+
+    Args:
+        needed: bytes of each worker.
+        workers: that are there at once.
+        beside: bytes that others have asked for.
+    """
+    nodes = [node for node in node_resources() if node.get("CPU")]
+    share = min((node.get("memory", 0) / node["CPU"] for node in nodes), default=0)
+    if needed <= share:
+        return 0
+    places = sum(int(max(0, node.get("memory", 0) - beside) // needed) for node in nodes)
+    if places < workers:
+        have = sum(node.get("memory", 0) for node in nodes)
+        log.warning(
+            "%d workers need %.1f GB each, and the cluster has %.1f GB: none is reserved",
+            workers,
+            needed / 1e9,
+            have / 1e9,
+        )
+        return 0
+    return needed
+
+
 def on_each_node(function: Callable[[], Any], timeout_s: float) -> dict[str, Any]:
     """Results of a function that every node of the cluster runs, by the node's address.
 
@@ -177,15 +205,22 @@ def _called(function: Callable[[], Any]) -> Any:
     return function()
 
 
-def stream(units: Sequence[Unit], function: Callable[[Unit], Any]) -> Iterator[Any]:
-    """Run a function once per unit, as tasks of one CPU; yield results as they arrive."""
+def stream(
+    units: Sequence[Unit], function: Callable[[Unit], Any], *, memory: int = 0
+) -> Iterator[Any]:
+    """Run a function once per unit, as tasks of one CPU; yield results as they arrive.
+
+    Each task asks Ray for so many bytes of `memory`; 0: for none (see `memory_to_ask`).
+    """
     if not units:
         return
     import ray.data
 
+    asked = {"memory": memory} if memory else {}
+
     def execute(left: Sequence[Unit], options: Mapping[str, Any]) -> Any:
         dataset = ray.data.from_items(list(left), override_num_blocks=len(left))
-        return dataset.map(_Guarded(function), num_cpus=1, **options)
+        return dataset.map(_Guarded(function), num_cpus=1, **asked, **options)
 
     yield from _in_rounds(units, execute)
 

@@ -11,7 +11,7 @@ from vitw_ray.presets import PRESETS
 
 SECTIONS = ("conversations", "extraction", "labels", "taxonomy", "statistics", "report")
 """What decides numbers; where and how fast a run works does not."""
-FILES = ("map", "reviewed", "screen_heads")
+FILES = ("map", "reviewed", "screen_heads", "taxonomy_from")
 """Settings that name a file of the user's own; its name is not told."""
 NOT_TOLD = ("input", "simulated_seconds_per_row")
 

@@ -294,6 +294,11 @@ class TaxonomyConfig:
     """Seed of k-means, and of the order in which groups are listed for a model."""
     kmeans_iterations: int = 20
     """Most Lloyd iterations (FAISS's default is 25; later ones change under 0.1 %)."""
+    taxonomy_from: str | None = None
+    """Folder of a finished run, local or s3://: its trees are frozen. Labels and tasks go to its
+    clusters, with their ids and names; what is too far from all of them is counted as unplaced."""
+    grow_unplaced: bool = False
+    """Give what is in no cluster of --taxonomy-from clusters of its own; the known ones stay."""
 
     def __post_init__(self) -> None:
         """Reject invalid values, naming the field."""
@@ -309,6 +314,16 @@ class TaxonomyConfig:
             raise ConfigError(
                 f"--climbing names needs a language model, and --naming is {self.naming}",
                 "add --naming model, or choose --climbing vectors",
+            )
+        if self.grow_unplaced and self.taxonomy_from is None:
+            raise ConfigError(
+                "--grow-unplaced is set, and no frozen tree leaves anything unplaced",
+                "add --taxonomy-from, or drop --grow-unplaced",
+            )
+        if self.climbing == "names" and self.taxonomy_from is not None:
+            raise ConfigError(
+                "--climbing names builds levels, and --taxonomy-from has them already",
+                "drop one of the two",
             )
         for name in (facet.levels for facet in FACETS if facet.levels):
             sizes = getattr(self, name)

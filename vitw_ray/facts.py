@@ -12,6 +12,7 @@ from vitw_ray.command_words import command_of
 from vitw_ray.config import ConversationsConfig
 from vitw_ray.extractor_kinds import EXTRACTORS
 from vitw_ray.facets import VALUE_FACETS
+from vitw_ray.known_clusters import frozen_lines
 from vitw_ray.stages import StageContext, without
 from vitw_ray.versions import versions
 from vitw_ray.wording import plain
@@ -44,7 +45,8 @@ class Making:
     `languages` counts conversations, and so does `transcripts`: `whole`, and `cut` to fit the
     budget of tokens. What has too little support is `other` in both.
     `settings` are by stage. `stability` has a line for each level of a tree: facet, level, number
-    of clusters, and how well resampled labels give the same clusters.
+    of clusters, and how well resampled labels give the same clusters. `frozen`: what is not in the
+    clusters of an earlier run, and whether what people say has changed since, in sentences.
     """
 
     command: str = ""
@@ -55,6 +57,7 @@ class Making:
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tokens: Mapping[str, int] = field(default_factory=dict)
     stability: tuple[tuple[str, int, int, float | None], ...] = ()
+    frozen: tuple[str, ...] = ()
     tables: Mapping[str, Stored] = field(default_factory=dict)
 
 
@@ -171,7 +174,7 @@ def _making(context: StageContext) -> Making:
         "conversations": without(config.conversations, "input"),
         "extractions": {k: v for k, v in details.get("settings", {}).items() if k not in _HOW_LONG},
         "labels": asdict(config.labels),
-        "taxonomy": asdict(config.taxonomy),
+        "taxonomy": without(config.taxonomy, "taxonomy_from"),  # a folder of the user's own
         "statistics": without(config.statistics, "reviewed"),  # a path to a private file
     }
     labels = context.manifests["labels"]["details"]
@@ -188,6 +191,7 @@ def _making(context: StageContext) -> Making:
             for facet, rows in taxonomy.get("quality", {}).items()
             for row in rows
         ),
+        frozen=tuple(frozen_lines(taxonomy.get("frozen"))),
         tables={
             name: Stored(table.public.rows, str(PurePath(table.public.files[0].path).parent))
             for name, table in context.tables.items()

@@ -126,8 +126,21 @@ def write_buckets(
         count: number of buckets, a power of two.
         alone: columns that can be read without the others; default: all.
     """
-    runs = sorted(runs)
     groups = group_count(len(runs), size, count)
+    return merge_runs(storage, folder, runs, count, groups=groups, alone=alone)
+
+
+def merge_runs(
+    storage: Storage,
+    folder: str,
+    runs: Sequence[str],
+    count: int,
+    *,
+    groups: int,
+    alone: Sequence[str] = (),
+) -> Buckets:
+    """As `write_buckets`, with a given number of groups; 0: the runs are read as they are."""
+    runs = sorted(runs)
     if not groups:
         return Buckets(storage, count, tuple(runs))
     units = [{"runs": group.tolist()} for group in np.array_split(np.array(runs), groups)]

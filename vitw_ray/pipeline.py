@@ -47,6 +47,7 @@ from vitw_ray.statistics.correction.reviewed_file import reviewed_digest
 from vitw_ray.storage import Storage
 from vitw_ray.summary import folder_name, inputs_of, public_settings, summarise
 from vitw_ray.taxonomy.build import build_taxonomy
+from vitw_ray.taxonomy.frozen.source import frozen_digest
 from vitw_ray.versions import versions
 
 STAGES = (
@@ -76,12 +77,13 @@ STAGES = (
         build_taxonomy,
         settings=lambda c: (
             embedder_key(c),
-            without(c.taxonomy, "embedder", "embedder_revision"),  # by its key, above
+            without(c.taxonomy, "embedder", "embedder_revision", "taxonomy_from"),
+            frozen_digest(c),  # the embedder is known by its key, above
             c.labels.min_conversations,
             c.labels.min_accounts,
             extractor_key(c) if c.taxonomy.naming == "model" else None,
         ),
-        reads=("extractions", "labels"),
+        reads=("extractions", "labels", "merges"),
     ),
     Stage(
         5,

@@ -141,6 +141,12 @@ class StageFolder:
         self.storage.write(self.path(name), data)
         return self._entry(self.path(name), name, rows, data)
 
+    def write_private(self, kind: str, name: str, data: bytes) -> FileEntry:
+        """Write a file that is no table, below `private/`; `kind` is its folder."""
+        path = self.path(kind, name, private=True)
+        self.storage.write(path, data)
+        return self._entry(path, kind, 1, data)
+
     def _entry(self, path: str, table: str, rows: int, data: bytes) -> FileEntry:
         return FileEntry(path, table, rows, len(data), seal(path, data, self.keyed))
 

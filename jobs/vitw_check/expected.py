@@ -66,7 +66,7 @@ STAGES = {  # in order: what a stage must have read, and what it must have writt
     "conversations": ((), ("conversations",)),
     "extractions": (("conversations",), ("extractions",)),
     "labels": (("extractions",), ("labels", "merges")),
-    "taxonomy": (("extractions", "labels"), ("taxonomy", "task_assignments")),
+    "taxonomy": (("extractions", "labels", "merges"), ("taxonomy", "task_assignments")),
     "statistics": (("extractions", "labels", "taxonomy", "task_assignments"), STATISTICS),
     "report": (("labels", "taxonomy"), ("report.html",)),
     "release": (("labels", "taxonomy"), RELEASE),

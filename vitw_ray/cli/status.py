@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from vitw_ray.cli.printing import say, say_json
+from vitw_ray.known_clusters import frozen_lines
 
 if TYPE_CHECKING:
     from vitw_ray.run_status import RunStatus, StageStatus
@@ -73,6 +74,8 @@ def lines(status: "RunStatus") -> Iterator[str]:
     for stage in status.stages:
         yield f"{stage.number}  {stage.name:<14} {stage.state:<8} {_counts(stage)}".rstrip()
         yield from (f"   damage: {damage}" for damage in stage.damage)
+        frozen = stage.manifest.get("details", {}).get("frozen")
+        yield from (f"   {line}" for line in frozen_lines(frozen))
     if status.part:
         yield f"at work  {_part(status)}"
     answers = status.answers

@@ -28,6 +28,7 @@ Parents = NDArray[np.int32]
 LEVELS = 3  # paper, 1.5: 266, 26 and 5 clusters over 3,307 values
 TOP = 5  # paper, 1.5
 NODES = 4096  # ours: one float64 for each pair takes 134 MB
+LEVEL_1_CLUSTERS = 16_384  # ours: cap where sizes are not configured; 900,000 leaves have so many
 NEIGHBOURS = 10  # paper, 1.5: the median number of leaves of its clusters
 FINEST = 1.25  # ours: largest k as a multiple of level 1; above, runs only split off border leaves
 
@@ -41,7 +42,8 @@ def level_sizes(
     Otherwise the sizes decrease by a constant ratio (Clio, 5.1: (n_top / n_base) ** (1 / (L - 1)),
     the leaves being the base), and never exceed the configured sizes. The number of levels does not
     depend on the input, so that tables of small and large runs have the same shape: three labels
-    give (2, 1, 1), and a level may repeat the one below.
+    give (2, 1, 1), and a level may repeat the one below. Sizes by ratio are at most
+    `LEVEL_1_CLUSTERS`, so that what is held for each cluster does not grow with the input.
 
     Returns:
         Non-increasing sizes between 1 and `n_leaves`; empty without leaves.
@@ -55,7 +57,7 @@ def level_sizes(
     top = min(top, max(1, n_leaves // 2**levels))  # if leaves are few, each level halves them
     ratio = (top / n_leaves) ** (1 / levels)
     sizes = [max(1, round(n_leaves * ratio**level)) for level in range(1, levels + 1)]
-    limits = accumulate(configured or sizes, min)
+    limits = accumulate(configured or (LEVEL_1_CLUSTERS,) * levels, min)
     return tuple(min(size, max(limit, 1)) for size, limit in zip(sizes, limits, strict=True))
 
 
@@ -64,7 +66,7 @@ def _fits(n_leaves: int, sizes: tuple[int, ...]) -> bool:
 
 
 def build_levels(
-    vectors: NDArray[np.float32],
+    vectors: NDArray[np.float32] | None,
     sizes: Sequence[int],
     *,
     seed: int,
@@ -78,13 +80,13 @@ def build_levels(
     `NODES` is one k-means; a further k-means then gives the `NODES` nodes for all other levels.
 
     Args:
-        vectors: (n, d) unit rows, one per leaf.
+        vectors: (n, d) unit rows, one per leaf; None: those of the shards.
         sizes: clusters on each level from 1 up, as returned by `level_sizes`.
         seed: of all random choices.
         iterations: limit on refinement iterations of each k-means on more than `NODES` points.
         weights: (n,) positive integers, multiplicity of each leaf; default 1.
-        shards: the same rows and weights in other processes, used for more than `NODES` rows;
-            default: this process. The result is the same.
+        shards: rows and weights in other memory, where there are no vectors. The result is the
+            same.
 
     Returns:
         One array per level. No cluster is empty: if leaves coincide, a level has at most as many
@@ -93,28 +95,38 @@ def build_levels(
     Raises:
         ValueError: a vector has a number that is not finite.
     """
-    if broken := int((~np.isfinite(vectors)).any(axis=1).sum()):
-        raise ValueError(f"{broken} of {len(vectors)} vectors are not finite: check the embedder")
-    points = to_grid(vectors)
-    weight = np.ones(len(points), np.int64) if weights is None else np.asarray(weights, np.int64)
+    points = None if vectors is None else _checked(vectors)
+    count = sum(shard.count() for shard in shards or ()) if points is None else len(points)
+    weight = np.ones(count, np.int64) if weights is None else np.asarray(weights, np.int64)
     levels: list[Parents] = []
+
+    def segment(size: int) -> tuple[Rows, NDArray[np.int64], Parents]:
+        rows = [ArrayShard(points, weight)] if points is not None else shards or ()
+        return _segment(rows, size, seed=seed, iterations=iterations)
+
     for size in sizes:
         if size <= NODES:
             break
-        shards = shards or [ArrayShard(points, weight)]
-        points, weight, parents = _segment(shards, size, seed=seed, iterations=iterations)
-        shards = None
+        points, weight, parents = segment(size)
         levels.append(parents)
     rest = sizes[len(levels) :]
     if not rest:
         return levels
-    if len(points) > NODES:
-        shards = shards or [ArrayShard(points, weight)]
-        points, weight, node = _segment(shards, NODES, seed=seed, iterations=iterations)
+    if len(weight) > NODES:
+        points, weight, node = segment(NODES)
     else:
+        if points is None:
+            every = [np.arange(shard.count()) for shard in shards or ()]
+            points = np.concatenate([s.sample(r) for s, r in zip(shards or (), every, strict=True)])
         points, weight, node = _distinct(points, weight)
     found = _levels_of_nodes(points, weight, rest, seed)
     return [*levels, found[0][node], *found[1:]]
+
+
+def _checked(vectors: NDArray[np.float32]) -> Rows:
+    if broken := int((~np.isfinite(vectors)).any(axis=1).sum()):
+        raise ValueError(f"{broken} of {len(vectors)} vectors are not finite: check the embedder")
+    return to_grid(vectors)
 
 
 def _segment(

@@ -23,7 +23,7 @@ def describe_levels(
     """One row per level, from 1 up: number, sizes and separation of clusters.
 
     Args:
-        vectors: (n, d) unit rows, one per leaf.
+        vectors: (n, d) unit rows, one per leaf, or those of `sampled_leaves`.
         levels: as returned by `build_levels`.
 
     Returns:
@@ -48,14 +48,12 @@ def describe_levels(
 
 
 def resampled_agreement(
-    vectors: NDArray[np.float32],
     levels: Sequence[Parents],
     grow: Callable[[NDArray[np.bool_]], Sequence[Parents]],
 ) -> list[float | None]:
     """Stability of the tree: its agreement with a tree built from nine tenths of its leaves.
 
     Args:
-        vectors: (n, d) unit rows, one per leaf.
         levels: as returned by `build_levels` for all leaves.
         grow: builds the levels over the leaves in a mask (n,), in the same way.
 
@@ -63,7 +61,7 @@ def resampled_agreement(
         Adjusted Rand index of the two trees over the common leaves, per level, to four decimals;
         None if there are more than `MANY_LEAVES` leaves (too expensive) or fewer than two.
     """
-    n = len(vectors)
+    n = len(levels[0]) if levels else 0
     if not 2 <= n <= MANY_LEAVES:
         return [None] * len(levels)
     from sklearn.metrics import adjusted_rand_score  # heavy: only where it is needed
@@ -73,21 +71,25 @@ def resampled_agreement(
     return [round(float(adjusted_rand_score(one[kept], other)), 4) for one, other in pairs]
 
 
+def sampled_leaves(leaves: int) -> NDArray[np.int64]:
+    """The leaves whose vectors say how well clusters are separated: evenly spaced, or all."""
+    return np.linspace(0, leaves - 1, min(leaves, MANY_LEAVES)).astype(np.int64)
+
+
 def silhouette(vectors: NDArray[np.float32], nodes: Parents) -> float | None:
     """Mean silhouette of the leaves by cosine distance (Rousseeuw 1987), to four decimals.
 
-    Computed on an evenly spaced sample if there are more than `MANY_LEAVES` leaves. None if every
-    leaf is a cluster, or all leaves are one cluster.
+    Computed on `sampled_leaves`, whose vectors may be given alone. None if every leaf is a cluster,
+    or all leaves are one cluster.
     """
     from sklearn.metrics import silhouette_score  # heavy: only where it is needed
 
-    chosen = np.arange(len(nodes))
-    if len(nodes) > MANY_LEAVES:
-        chosen = np.linspace(0, len(nodes) - 1, MANY_LEAVES).astype(np.int64)
+    chosen = sampled_leaves(len(nodes))
+    rows = vectors[chosen] if len(vectors) == len(nodes) else vectors
     clusters = len(np.unique(nodes[chosen]))
     if not 1 < clusters < len(chosen):
         return None
-    return round(float(silhouette_score(vectors[chosen], nodes[chosen], metric="cosine")), 4)
+    return round(float(silhouette_score(rows, nodes[chosen], metric="cosine")), 4)
 
 
 def pairwise_f1(one: ArrayLike, other: ArrayLike) -> float:

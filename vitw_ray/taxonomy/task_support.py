@@ -7,162 +7,169 @@ so that counts still add up.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vitw_ray.config import LabelsConfig
 from vitw_ray.gate import may_be_shown, shown_beside_the_rest
-from vitw_ray.keys import id_hash
-from vitw_ray.run_folder import FileEntry, read_part
-from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.hierarchy import Parents, nodes_of_leaves
-from vitw_ray.taxonomy.naming.member_naming import content_words
+from vitw_ray.taxonomy.hierarchy import Parents
+from vitw_ray.taxonomy.vectors.texts import least_of_each
 
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class TaskSupport:
-    """Conversations of each task, and the distinct pairs (task, account); all are indices.
+@dataclass(frozen=True)
+class Gate:
+    """The thresholds, and whether any conversation of the run names its account."""
 
-    `pairs` is None where no conversation of the run names its account.
+    thresholds: LabelsConfig
+    known: bool
+
+    @property
+    def most(self) -> int:
+        """So many accounts of a thing are held: more decide nothing."""
+        return self.thresholds.min_accounts if self.known else 0
+
+
+@dataclass(frozen=True, eq=False)
+class SupportCounts:
+    """Conversations of some things, and accounts of each up to the number that decides; a monoid.
+
+    Attributes:
+        keys: (n,) numbers of the things, sorted.
+        conversations: (n,) of each.
+        owners: (m,) the things of pairs (thing, account), sorted.
+        people: (m,) hashes of their accounts.
     """
 
-    texts: Sequence[str]
+    keys: Integers
     conversations: Integers
-    thresholds: LabelsConfig
-    pairs: tuple[Integers, Integers] | None = None
+    owners: Integers
+    people: Integers
 
-    @cached_property
-    def phrases(self) -> set[str]:
-        """Tasks that pass as they are."""
-        accounts = None
-        if self.pairs is not None:
-            accounts = np.bincount(self.pairs[0], minlength=len(self.texts))
-        passes = may_be_shown(self.conversations, accounts, self.thresholds)
-        return {self.texts[n] for n in np.flatnonzero(passes).tolist()}
+    @classmethod
+    def of(
+        cls,
+        keys: Integers,
+        conversations: Integers,
+        owners: Integers,
+        people: Integers,
+        most: int,
+    ) -> "SupportCounts":
+        """Add up what was counted; keys and pairs may repeat."""
+        distinct, place = np.unique(keys, return_inverse=True)
+        sums = np.zeros(len(distinct), np.int64)
+        np.add.at(sums, place, conversations)
+        return cls(distinct, sums, *least_of_each(owners, people, most))
 
-    @cached_property
-    def words(self) -> set[str]:
-        """Words that pass, wherever they occur."""
-        numbers: dict[str, int] = {}
-        of_text = [
-            [numbers.setdefault(word, len(numbers)) for word in sorted(content_words(text))]
-            for text in self.texts
-        ]
-        lengths = np.array([len(found) for found in of_text], np.int64)
-        flat = np.array([word for found in of_text for word in found], np.int64)
-        totals = np.bincount(flat, np.repeat(self.conversations, lengths), minlength=len(numbers))
-        accounts = None
-        if self.pairs is not None:
-            starts = np.cumsum(lengths) - lengths
-            texts, people = self.pairs
-            times = lengths[texts]
-            offsets = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
-            words = flat[np.repeat(starts[texts], times) + offsets]
-            distinct = _distinct(words, np.repeat(people, times))[0]
-            accounts = np.bincount(distinct, minlength=len(numbers))
-        passes = may_be_shown(totals, accounts, self.thresholds)
-        return {word for word, number in numbers.items() if passes[number]}
-
-    def of_nodes(self, nodes: Parents) -> tuple[list[int], list[set[int]] | None]:
-        """Conversations of the clusters of a level, and as many accounts of each as decide."""
-        size = int(nodes.max(initial=-1)) + 1
-        conversations = np.bincount(nodes, self.conversations, minlength=size).astype(np.int64)
-        if self.pairs is None:
-            return conversations.tolist(), None
-        node, people = _distinct(nodes[self.pairs[0]].astype(np.int64), self.pairs[1])
-        starts = np.searchsorted(node, np.arange(size + 1))
-        most = self.thresholds.min_accounts
-        accounts = [
-            set(people[low : min(low + most, high)].tolist())
-            for low, high in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
-        ]
-        return conversations.tolist(), accounts
-
-
-def read_support(
-    storage: Storage,
-    parts: Sequence[FileEntry],
-    texts: Sequence[str],
-    conversations: Integers,
-    thresholds: LabelsConfig,
-) -> TaskSupport:
-    """The support of tasks with the accounts that `parts` of `extractions` name."""
-    known, hashes = pa.array(texts, pa.string()), dict[str, int]()
-    found: list[tuple[Integers, Integers]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
-    for part in parts:
-        table = read_part(storage, part, ["is_subjective", "task", "account_id"])
-        table = table.filter(
-            pc.field("is_subjective")
-            & ~pc.field("task").is_null()
-            & ~pc.field("account_id").is_null()
+    @classmethod
+    def sum(cls, counts: Sequence["SupportCounts"], most: int) -> "SupportCounts":
+        """What all of them counted."""
+        none = np.empty(0, np.int64)
+        return cls.of(
+            np.concatenate([none, *(one.keys for one in counts)]),
+            np.concatenate([none, *(one.conversations for one in counts)]),
+            np.concatenate([none, *(one.owners for one in counts)]),
+            np.concatenate([none, *(one.people for one in counts)]),
+            most,
         )
-        places = (
-            pc.call_function("index_in", [table["task"]], pc.SetLookupOptions(known))
-            .to_numpy()
-            .astype(np.int64)
+
+    def above(self, parents: Parents, most: int) -> "SupportCounts":
+        """Of the parents of these clusters."""
+        upper = parents.astype(np.int64)
+        return SupportCounts.of(
+            upper[self.keys], self.conversations, upper[self.owners], self.people, most
         )
-        people = [
-            hashes.setdefault(account, id_hash(account))
-            for account in table["account_id"].to_pylist()
-        ]
-        found.append((places, np.array(people, np.int64)))
-    places, people = (np.concatenate(column) for column in zip(*found, strict=True))
-    people = np.unique(people, return_inverse=True)[1].astype(np.int64)
-    return TaskSupport(texts, conversations, thresholds, _distinct(places, people))
+
+    def without(self, key: int) -> "SupportCounts":
+        """Of all things but this one."""
+        things, pairs = self.keys != key, self.owners != key
+        return SupportCounts(
+            self.keys[things], self.conversations[things], self.owners[pairs], self.people[pairs]
+        )
+
+    def numbered(self) -> "SupportCounts":
+        """The things numbered from 0, in the order of their keys."""
+        owners = np.searchsorted(self.keys, self.owners)
+        return SupportCounts(np.arange(len(self.keys)), self.conversations, owners, self.people)
+
+    def accounts(self) -> Integers:
+        """(n,) how many accounts of each are held."""
+        ends = np.searchsorted(self.owners, self.keys, side="right")
+        return ends - np.searchsorted(self.owners, self.keys)
+
+    def passing(self, gate: Gate) -> Integers:
+        """The things that may be shown."""
+        accounts = self.accounts() if gate.known else None
+        return self.keys[may_be_shown(self.conversations, accounts, gate.thresholds)]
+
+    def people_of_each(self) -> list[set[int]]:
+        """The accounts that are held of each."""
+        starts = np.searchsorted(self.owners, self.keys).tolist()
+        ends = np.searchsorted(self.owners, self.keys, side="right").tolist()
+        pairs = zip(starts, ends, strict=True)
+        return [set(self.people[low:high].tolist()) for low, high in pairs]
 
 
 @dataclass(frozen=True)
 class Gated:
-    """Levels in which every cluster passes, and on each the clusters that were merged."""
+    """Levels in which every cluster passes, and on each the clusters that were merged.
 
-    levels: list[Parents]
+    `lowest` is the new number of each cluster of the first level.
+    """
+
+    lowest: Parents
+    upper: list[Parents]
     merged: list[set[int]]
 
 
-def merge_rare(levels: Sequence[Parents], support: TaskSupport) -> Gated | None:
+def merge_rare(upper: Sequence[Parents], support: SupportCounts, gate: Gate) -> Gated | None:
     """Merge the clusters that do not pass, per parent and from the top down; None if none passes.
 
     A merged cluster passes too: if the rare ones of a parent do not pass together, the smallest of
     the others joins them.
+
+    Args:
+        upper: parents of the clusters of all levels but the last.
+        support: of the clusters of the first level, all of which have conversations.
+        gate: what passes.
     """
-    nodes = nodes_of_leaves(levels)
-    family = np.zeros(int(nodes[-1].max(initial=-1)) + 1, np.int64)
-    found: list[tuple[NDArray[np.int64], set[int]]] = []
-    for level in reversed(range(len(levels))):
-        conversations, accounts = support.of_nodes(nodes[level])
-        new, merged = _merged_within(family, conversations, accounts, support.thresholds)
-        if level == len(levels) - 1 and not _passes(new, conversations, accounts, support):
+    counts = [support]
+    for parents in upper:
+        counts.append(counts[-1].above(parents, gate.most))
+    family = np.zeros(len(counts[-1].keys), np.int64)
+    found: list[tuple[Integers, set[int]]] = []
+    for level in reversed(range(len(counts))):
+        conversations = counts[level].conversations.tolist()
+        accounts = counts[level].people_of_each() if gate.known else None
+        new, merged = _merged_within(family, conversations, accounts, gate.thresholds)
+        if level == len(upper) and not _passes(new, conversations, accounts, gate.thresholds):
             return None
         found.append((new, merged))
         if level:
-            family = new[levels[level]]
+            family = new[upper[level - 1]]
     found.reverse()
-    gated = [found[0][0][levels[0]].astype(np.int32)]
-    for level in range(1, len(levels)):
-        below, above = found[level - 1][0], found[level][0]
+    gated: list[Parents] = []
+    for level, parents_of in enumerate(upper):
+        below, above = found[level][0], found[level + 1][0]
         parents = np.zeros(int(below.max()) + 1, np.int32)
-        parents[below] = above[levels[level]]
+        parents[below] = above[parents_of]
         gated.append(parents)
-    return Gated(gated, [merged for _, merged in found])
+    return Gated(found[0][0].astype(np.int32), gated, [merged for _, merged in found])
 
 
 def _passes(
     new: Integers,
     conversations: Sequence[int],
     accounts: Sequence[set[int]] | None,
-    support: TaskSupport,
+    thresholds: LabelsConfig,
 ) -> bool:
     """Whether all clusters of the top level together pass; with one of them shown, they do."""
     if not len(new):
         return False
     people = None if accounts is None else len(set[int]().union(*accounts))
-    return bool(may_be_shown(sum(conversations), people, support.thresholds))
+    return bool(may_be_shown(sum(conversations), people, thresholds))
 
 
 def _merged_within(
@@ -193,10 +200,3 @@ def _merged_within(
                 merged.add(number)
             number += 1
     return new, merged
-
-
-def _distinct(keys: Integers, values: Integers) -> tuple[Integers, Integers]:
-    """The distinct pairs, sorted; `values` are indices from 0."""
-    width = int(values.max(initial=0)) + 1
-    fused = np.unique(keys * width + values)
-    return fused // width, fused % width

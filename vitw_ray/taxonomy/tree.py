@@ -30,9 +30,26 @@ def cluster_id(facet: str, level: int, members: Iterable[str], key: bytes = b"")
     The same members give the same id in every run. With a `key`, nobody without it can test a guess
     of the members, which may be private texts.
     """
-    text = "\n".join(sorted(members)).encode()
-    digest = hmac.new(key, text, "sha256").digest()
-    return f"{facet}:l{level}:{uuid.UUID(bytes=digest[:16], version=4)}"
+    digest = MemberDigest(key)
+    for member in sorted(members):
+        digest.add(member.encode())
+    return digest.cluster_id(facet, level)
+
+
+class MemberDigest:
+    """The hash of a cluster's leaves, which are added one by one, sorted."""
+
+    def __init__(self, key: bytes = b"") -> None:
+        self._hash, self._before = hmac.new(key, digestmod="sha256"), b""
+
+    def add(self, member: bytes) -> None:
+        """Add a leaf, in UTF-8."""
+        self._hash.update(self._before + member)
+        self._before = b"\n"
+
+    def cluster_id(self, facet: str, level: int) -> str:
+        """The id of a cluster with these leaves; see `cluster_id`."""
+        return f"{facet}:l{level}:{uuid.UUID(bytes=self._hash.digest()[:16], version=4)}"
 
 
 def build_tree(
@@ -43,6 +60,7 @@ def build_tree(
     names: Sequence[Sequence[tuple[str, str]]],
     *,
     key: bytes = b"",
+    ids: Sequence[Sequence[str]] | None = None,
 ) -> pa.Table:
     """All nodes of one facet, sorted by level and id.
 
@@ -53,42 +71,70 @@ def build_tree(
         levels: from level 1 up, parents of the nodes below, as returned by `build_levels`.
         names: for each of these levels, (name, description) of each node.
         key: of the cluster ids; see `cluster_id`.
+        ids: of the nodes of these levels; default: by their members.
 
     Returns:
         A table of `records.TAXONOMY`; empty without labels.
     """
     nodes = nodes_of_leaves(levels)
-    leaf_ids, leaf_texts = list(labels), [(label, "") for label in labels]
-    ids = [leaf_ids, *(_ids(facet, i, labels, above, key) for i, above in enumerate(nodes, 1))]
+    ids = [list(labels), *(cluster_ids(facet, labels, levels, key) if ids is None else ids)]
     counts = [np.bincount(above, conversations).astype(np.int64) for above in nodes]
-    columns = zip(ids, [leaf_texts, *names], [conversations, *counts], strict=True)
-    total = int(np.sum(conversations))
+    texts = [[(label, "") for label in labels], *names]
+    of_all = [conversations, *counts]
+    bottom = 0 if facet in LABEL_TREES else 1
+    return tree_of(facet, bottom, ids[bottom:], texts[bottom:], of_all[bottom:], levels[bottom:])
+
+
+def tree_of(
+    facet: str,
+    bottom: int,
+    ids: Sequence[Sequence[str]],
+    names: Sequence[Sequence[tuple[str, str]]],
+    conversations: Sequence[NDArray[np.int64]],
+    levels: Sequence[Parents],
+) -> pa.Table:
+    """As `build_tree`, from what is known of each node.
+
+    Args:
+        facet: of the tree.
+        bottom: number of the first level.
+        ids: of the nodes of each level.
+        names: name and description of each.
+        conversations: of each.
+        levels: parents of the nodes of all levels but the last.
+    """
+    total = int(np.sum(conversations[0])) if conversations else 0
     rows: list[dict[str, Any]] = []
-    for level, (level_ids, texts, level_counts) in enumerate(columns):
-        if level == 0 and facet not in LABEL_TREES:
-            continue
-        top = level == len(levels)
+    for below, level_ids in enumerate(ids):
+        top = below == len(ids) - 1
         for node in sorted(range(len(level_ids)), key=level_ids.__getitem__):
+            count = int(conversations[below][node])
             rows.append(
                 {
                     "facet": facet,
                     "cluster_id": level_ids[node],
-                    "level": level,
-                    "parent_cluster_id": None if top else ids[level + 1][levels[level][node]],
-                    "name": texts[node][0],
-                    "description": texts[node][1],
-                    "conversations": int(level_counts[node]),
-                    "pct_total_occurrences": 100 * int(level_counts[node]) / total,
+                    "level": bottom + below,
+                    "parent_cluster_id": None if top else ids[below + 1][levels[below][node]],
+                    "name": names[below][node][0],
+                    "description": names[below][node][1],
+                    "conversations": count,
+                    "pct_total_occurrences": 100 * count / total,
                 }
             )
     return pa.Table.from_pylist(rows, schema=TAXONOMY)
 
 
-def _ids(facet: str, level: int, labels: Sequence[str], nodes: Parents, key: bytes) -> list[str]:
-    members: list[list[str]] = [[] for _ in range(nodes.max(initial=-1) + 1)]
-    for label, node in zip(labels, nodes, strict=True):
-        members[node].append(label)
-    return [cluster_id(facet, level, leaves, key) for leaves in members]
+def cluster_ids(
+    facet: str, labels: Sequence[str], levels: Sequence[Parents], key: bytes = b""
+) -> list[list[str]]:
+    """For each level from 1 up, the ids of its nodes by their members; see `cluster_id`."""
+    found: list[list[str]] = []
+    for level, nodes in enumerate(nodes_of_leaves(levels), 1):
+        members: list[list[str]] = [[] for _ in range(nodes.max(initial=-1) + 1)]
+        for label, node in zip(labels, nodes.tolist(), strict=True):
+            members[node].append(label)
+        found.append([cluster_id(facet, level, leaves, key) for leaves in members])
+    return found
 
 
 def check_tree(table: pa.Table) -> list[str]:

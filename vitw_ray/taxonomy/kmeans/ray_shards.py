@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from vitw_ray.taxonomy.kmeans.grid import Basis, Rows
 from vitw_ray.taxonomy.kmeans.shards import ArrayShard, Candidates, ClusterSums, Shard
 
-Load = Callable[[], tuple[ArrayLike, ArrayLike | None]]
-"""Returns points (n, d) and weights (or None) of one shard. It is pickled to the actor, and called
-again if the actor is lost; it must return the same data."""
+Load = Callable[[], tuple[Any, ArrayLike | None]]
+"""Returns points (n, d), or what `make` takes for them, and weights (or None) of one shard. It is
+pickled to the actor, and called again if the actor is lost; it must return the same data."""
 
 STARTS = 3  # ours: an actor that dies this often in one call does not die by chance
 
@@ -35,6 +35,7 @@ class RayShards:
         make: creates the shard from loaded rows, inside the actor.
         num_cpus: of each actor.
         num_gpus: of each actor.
+        memory: bytes that each actor asks of Ray; 0: none.
 
     Raises:
         ray.exceptions.RayActorError: an actor died `STARTS` times in one call.
@@ -45,15 +46,18 @@ class RayShards:
         self,
         loads: Sequence[Load],
         *,
-        make: Callable[[ArrayLike, ArrayLike | None], Shard] = ArrayShard,
+        make: Callable[[Any, ArrayLike | None], Shard] = ArrayShard,
         num_cpus: float = 1.0,
         num_gpus: float = 0.0,
+        memory: int = 0,
     ) -> None:
         import ray
 
         if not loads:
             raise ValueError("there are no shards: give at least one load")
-        options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "scheduling_strategy": "SPREAD"}
+        options: dict[str, Any] = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+        options |= {"memory": memory} if memory else {}
+        options["scheduling_strategy"] = "SPREAD"
         self._actor: Any = ray.remote(_Holder).options(**options)
         self._starts = [(make, load) for load in loads]
         self._calls: list[Any] = []  # arguments of `assign` calls since the last full search
@@ -91,6 +95,15 @@ class RayShards:
     def labels(self) -> NDArray[np.int32]:
         """The cluster of each row."""
         return np.concatenate(list(self._each("labels")))
+
+    def run(
+        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[Any]:
+        """Call a function where each shard is, with its load and the arguments for it, in order.
+
+        The loads are given as they are, not called.
+        """
+        yield from self._each("run", [(function, *given) for given in arguments])
 
     def close(self) -> None:
         """End the actors and free their memory."""
@@ -137,6 +150,9 @@ class _Holder:
     def _shard(self) -> Shard:
         # Not in the constructor: Ray would report invalid data there as a dead actor.
         return self._make(*self._load())
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(self._load, *arguments)
 
     def count(self) -> int:
         return self._shard.count()

@@ -92,19 +92,34 @@ class ArrayShard:
             weights are not positive, not one per row, or too large for exact sums.
     """
 
-    def __init__(self, points: ArrayLike, weights: ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        points: ArrayLike,
+        weights: ArrayLike | None = None,
+        *,
+        labels: NDArray[np.int32] | None = None,
+        copy: bool = True,
+    ) -> None:
+        """Hold rows.
+
+        Args:
+            points: (n, d)
+            weights: (n,) positive integers; default 1.
+            labels: (n,) the cluster of each row; default 0.
+            copy: False: `points` is an array of float32 that is changed and kept.
+        """
         points = np.asarray(points)
         if points.ndim != 2:
             raise ValueError(f"points have shape {points.shape}: give one row per point, (n, d)")
-        self.rows: Rows = np.empty(points.shape, np.float32)
+        self.rows: Rows = np.empty(points.shape, np.float32) if copy else points
         lengths = np.empty(len(points))
         for block in _blocks(len(points), CACHED // max(1, points.shape[1])):
             lengths[block] = squared_lengths(to_grid(points[block], self.rows[block]))
         check_lengths(lengths)
         self.weights = checked_weights(weights, len(points))
         self.squares = np.rint(lengths / SQUARE_GRID).astype(np.int64) * self.weights
-        self._labels = np.zeros(len(points), np.int32)
-        self._view = _View(None, self.rows, self.squares)
+        self._labels = np.zeros(len(points), np.int32) if labels is None else labels
+        self._view = View(None, self.rows, self.squares)
         self._totals: ClusterSums | None = None  # for the current view and labels
 
     def count(self) -> int:
@@ -129,54 +144,31 @@ class ArrayShard:
         if candidates is None:
             self._labels = nearest(view.rows, centroids).astype(np.int32)
         else:
-            self._labels = _nearest_among(view.rows, before, centroids, candidates)
+            self._labels = nearest_among(view.rows, before, centroids, candidates)
         changed = np.flatnonzero(self._labels != before)
         if known is None or len(known.counts) != len(centroids) or 2 * len(changed) > len(before):
-            totals = _zeros(*centroids.shape)
-            self._add(totals, view, np.arange(len(before)), self._labels)
+            totals = zeros(*centroids.shape)
+            add_rows(totals, view, self.weights, np.arange(len(before)), self._labels)
         else:  # sums are exact: move the changed rows from one cluster to the other
             totals = ClusterSums(known.sums.copy(), known.counts.copy(), known.squares.copy())
-            self._add(totals, view, changed, before, sign=-1)
-            self._add(totals, view, changed, self._labels)
+            add_rows(totals, view, self.weights, changed, before, sign=-1)
+            add_rows(totals, view, self.weights, changed, self._labels)
         self._totals, self._view = totals, view
         return totals
 
-    def _seen_in(self, basis: Basis | None) -> "_View":
+    def _seen_in(self, basis: Basis | None) -> "View":
         if basis is None:
-            return _View(None, self.rows, self.squares)
+            return View(None, self.rows, self.squares)
         rows = np.empty((len(self.rows), basis.shape[1]), np.float32)
         squares = np.empty(len(rows), np.int64)
         for block in _blocks(len(rows), CACHED // self.rows.shape[1]):
             rows[block] = projected(self.rows[block], basis)
             squares[block] = np.rint(squared_lengths(rows[block]) / SQUARE_GRID)
-        return _View(basis, rows, squares * self.weights)
-
-    def _add(
-        self,
-        totals: ClusterSums,
-        view: "_View",
-        rows: NDArray[np.int64],
-        labels: NDArray[np.int32],
-        sign: Literal[1, -1] = 1,
-    ) -> None:
-        """Add rows to the totals of their clusters, or subtract them; `labels` has all rows."""
-        rows = rows[_order(labels[rows])]  # so that a block has few clusters
-        for block in _blocks(len(rows), SUMMED // view.rows.shape[1]):
-            part = rows[block]
-            clusters, starts = np.unique(labels[part], return_index=True)
-            weights = sign * self.weights[part].astype(np.float64)
-            places = np.append(starts, len(part))
-            shape = (len(clusters), len(part))
-            members = csr_matrix((weights, np.arange(len(part)), places), shape)
-            # An integer number of grid steps below 2**53: exact in float64.
-            sums = members @ view.rows[part].astype(np.float64) / GRID
-            totals.sums[clusters] += sums.astype(np.int64)
-        np.add.at(totals.counts, labels[rows], sign * self.weights[rows])
-        np.add.at(totals.squares, labels[rows], sign * view.squares[rows])
+        return View(basis, rows, squares * self.weights)
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class View:
     """Rows in the coordinates of a basis, and their weighted squared lengths."""
 
     basis: Basis | None
@@ -184,14 +176,39 @@ class _View:
     squares: NDArray[np.int64]
 
 
+def add_rows(
+    totals: ClusterSums,
+    view: View,
+    weights: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    labels: NDArray[np.int32],
+    sign: Literal[1, -1] = 1,
+) -> None:
+    """Add rows to the totals of their clusters, or subtract them; `labels` has all rows."""
+    rows = rows[_order(labels[rows])]  # so that a block has few clusters
+    for block in _blocks(len(rows), SUMMED // view.rows.shape[1]):
+        part = rows[block]
+        clusters, starts = np.unique(labels[part], return_index=True)
+        signed = sign * weights[part].astype(np.float64)
+        places = np.append(starts, len(part))
+        shape = (len(clusters), len(part))
+        members = csr_matrix((signed, np.arange(len(part)), places), shape)
+        # An integer number of grid steps below 2**53: exact in float64.
+        sums = members @ view.rows[part].astype(np.float64) / GRID
+        totals.sums[clusters] += sums.astype(np.int64)
+    np.add.at(totals.counts, labels[rows], sign * weights[rows])
+    np.add.at(totals.squares, labels[rows], sign * view.squares[rows])
+
+
 def same_basis(one: Basis | None, other: Basis | None) -> bool:
     """Whether two bases are equal."""
     return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
-def _nearest_among(
+def nearest_among(
     rows: Rows, labels: NDArray[np.int32], centroids: Rows, candidates: Candidates
 ) -> NDArray[np.int32]:
+    """The exactly nearest candidate of each row, given its current cluster."""
     found = np.empty_like(labels)
     for members, chosen in groups_of(labels, candidates):
         if len(members) == 1:
@@ -204,7 +221,8 @@ def _nearest_among(
     return found
 
 
-def _zeros(k: int, dim: int) -> ClusterSums:
+def zeros(k: int, dim: int) -> ClusterSums:
+    """The sums of no rows."""
     return ClusterSums(np.zeros((k, dim), np.int64), np.zeros(k, np.int64), np.zeros(k, np.int64))
 
 

@@ -8,7 +8,7 @@ written, never becomes public, neither as a whole nor word by word.
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Literal
@@ -94,24 +94,48 @@ def name_clusters(
     """
     order = np.argsort(clusters, kind="stable")
     starts = np.searchsorted(clusters[order], np.arange(1, clusters.max(initial=-1) + 1))
-    names: list[Named] = []
-    used = {name.casefold() for name in taken}
+    found: list[Showable] = []
     for number, members in enumerate(np.split(order, starts) if len(order) else []):
         support = {phrases[i]: int(conversations[i]) for i in map(int, members)}
         scores = _representativeness(support, vectors[members])
-        shown = {
-            phrase: score
-            for phrase, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        phrases_shown = {
+            phrase: (score, support[phrase])
+            for phrase, score in scores.items()
             if support[phrase] >= min_conversations and PLAIN.fullmatch(phrase)
             if phrase in public.phrases and number not in unnamed
         }
         common = _common_words(support, min_conversations) if number not in unnamed else []
         words = [word for word in common if word in public.words]
-        candidates = _names(shown, words, noun)
+        found.append(Showable(phrases_shown, words))
+    return names_of(found, noun=noun, taken=taken)
+
+
+@dataclass(frozen=True)
+class Showable:
+    """What may be shown of a cluster.
+
+    Attributes:
+        phrases: of each its score, a cosine with the mean times log(1 + conversations), and its
+            conversations.
+        words: those of its phrases with enough conversations in it, most frequent first.
+    """
+
+    phrases: Mapping[str, tuple[float, int]]
+    words: Sequence[str]
+
+
+def names_of(clusters: Iterable[Showable], *, noun: Noun, taken: Iterable[str] = ()) -> list[Named]:
+    """Name and description of each cluster of a level; see `name_clusters`."""
+    names: list[Named] = []
+    used = {name.casefold() for name in taken}
+    for cluster in clusters:
+        by_score = sorted(cluster.phrases.items(), key=lambda item: (-item[1][0], item[0]))
+        shown = {phrase: score for phrase, (score, _) in by_score}
+        candidates = _names(shown, cluster.words, noun)
         name = next(name for name in candidates if name.casefold() not in used)
         used.add(name.casefold())
-        most_frequent = sorted(shown, key=lambda p: (-support[p], p))[:DESCRIBED_MEMBERS]
-        names.append((name, _description(most_frequent, words, noun)))
+        frequent = sorted(shown, key=lambda phrase: (-cluster.phrases[phrase][1], phrase))
+        names.append((name, _description(frequent[:DESCRIBED_MEMBERS], cluster.words, noun)))
     return names
 
 
@@ -152,7 +176,12 @@ def _names(shown: dict[str, float], words: Sequence[str], noun: Noun) -> Iterato
                 yield _capitalised(name)
     for length in range(min(NAME_WORDS, len(words)), 0, -1):
         yield _capitalised(_listed(words[:length]))
-    yield from (f"Other {noun} {_letters(number)}" for number in count())
+    yield from spare_names(noun)
+
+
+def spare_names(noun: Noun) -> Iterator[str]:
+    """Names for clusters that nothing else may name, without end."""
+    return (f"Other {noun} {_letters(number)}" for number in count())
 
 
 def describe(members: Sequence[str], noun: Noun) -> str:

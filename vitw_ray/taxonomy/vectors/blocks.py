@@ -22,7 +22,7 @@ from vitw_ray.keys import Keyed
 from vitw_ray.progress import Progress
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
-from vitw_ray.taxonomy.vectors.texts import Texts, read_block, scratch
+from vitw_ray.taxonomy.vectors.texts import Texts, merge_texts, read_block, scratch
 from vitw_ray.taxonomy.vectors.vector_files import TextBlock, are_there, write_vectors
 
 # Ours: enough texts of each length to need little padding; seconds of work on either device.
@@ -60,6 +60,9 @@ def embed_texts(
     of_run = partial(load_embedder, name, execution.device, described.get("revision"))
     size = BLOCK_TEXTS[execution.device]
     total = sum(texts.rows for texts in kinds)
+    kinds = [
+        merge_texts(context.storage, scratch(context), texts, texts.blocks(size)) for texts in kinds
+    ]
     units = [
         {"kind": n, "block": block, "blocks": texts.blocks(size)}
         for n, texts in enumerate(kinds)

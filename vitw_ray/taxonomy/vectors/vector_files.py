@@ -7,7 +7,7 @@ are below `private/`, because a vector of a private text reveals much of it.
 
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from vitw_ray.errors import StageFailed
 from vitw_ray.storage import Storage
 
+COLUMNS = ("text", "conversations", "accounts")  # of a block's texts
+
 
 @dataclass(frozen=True)
 class TextBlock:
@@ -27,7 +29,8 @@ class TextBlock:
         kind: kind of the texts.
         number: index of the block among those of its kind.
         texts: number of texts.
-        text_path: parquet of text (sorted) and conversations; removed at the end of the stage.
+        text_path: parquet of text (sorted), conversations and hashes of accounts; removed at the
+            end of the stage.
         vector_path: parquet of the vectors, in the same order.
     """
 
@@ -90,25 +93,16 @@ def write_vectors(storage: Storage, path: str, rows: NDArray[np.float32]) -> boo
 def read_blocks(storage: Storage, blocks: Sequence[TextBlock]) -> EmbeddedTexts:
     """Read texts and vectors of blocks, in order; without blocks the vectors have shape (0, 0).
 
-    A worker needs only the blocks, a few strings, to load its share of the rows.
-
     Raises:
         StageFailed: the number of vectors does not match the texts.
     """
     texts: list[str] = []
     conversations, vectors = [np.empty(0, np.int64)], []
     for block in blocks:
-        with storage.open(block.text_path) as handle:
-            table = pq.read_table(handle)
-        rows = _read_vectors(storage, block.vector_path)
-        if len(rows) != table.num_rows:
-            raise StageFailed(
-                f"{block.vector_path} has {len(rows)} vectors for {table.num_rows} texts",
-                "delete that file and run again",
-            )
+        table = read_texts(storage, block, ["text", "conversations"])
+        vectors.append(read_vectors(storage, block))
         texts += table["text"].to_pylist()
         conversations.append(table["conversations"].to_numpy())
-        vectors.append(rows)
     return EmbeddedTexts(
         texts,
         np.concatenate(conversations),
@@ -116,30 +110,77 @@ def read_blocks(storage: Storage, blocks: Sequence[TextBlock]) -> EmbeddedTexts:
     )
 
 
+def read_texts(storage: Storage, block: TextBlock, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a block's texts."""
+    with storage.open(block.text_path) as handle:
+        return pq.read_table(handle, columns=list(columns))
+
+
+def read_vectors(storage: Storage, block: TextBlock) -> NDArray[np.float32]:
+    """(n, d) unit rows of a block.
+
+    Raises:
+        StageFailed: the number of vectors does not match the texts.
+    """
+    with storage.open(block.vector_path) as handle:
+        column = pq.read_table(handle)["vector"].combine_chunks()
+    if len(column) != block.texts:
+        raise StageFailed(
+            f"{block.vector_path} has {len(column)} vectors for {block.texts} texts",
+            "delete that file and run again",
+        )
+    return column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+
+
 @dataclass(frozen=True)
 class Share:
-    """Loads the rows of some blocks for a shard: small to pickle, read where it is called."""
+    """The rows of some blocks, for a shard: small to pickle, read where they are needed."""
 
     storage: Storage
     blocks: tuple[TextBlock, ...]
 
     def __call__(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """(n, d) unit rows, and (n,) number of conversations of each text."""
-        found = read_blocks(self.storage, self.blocks)
-        return found.vectors, found.conversations
+        return self.vectors(range(len(self.blocks))), self.conversations()
+
+    def sizes(self) -> list[int]:
+        """Number of rows of each block."""
+        return [block.texts for block in self.blocks]
+
+    def vectors(self, numbers: Sequence[int]) -> NDArray[np.float32]:
+        """Rows of the blocks at these places; no more than they take is in memory."""
+        first = read_vectors(self.storage, self.blocks[numbers[0]])
+        if len(numbers) == 1:
+            return first
+        rows = sum(self.blocks[number].texts for number in numbers)
+        found, end = np.empty((rows, first.shape[1]), np.float32), 0
+        for number in numbers:
+            block = first if number == numbers[0] else self.vectors([number])
+            found[end : end + len(block)] = block
+            end += len(block)
+        return found
+
+    def conversations(self) -> NDArray[np.int64]:
+        """(n,) number of conversations of each text."""
+        columns = [read_texts(self.storage, one, ["conversations"]) for one in self.blocks]
+        return np.concatenate([table["conversations"].to_numpy() for table in columns])
+
+    def texts(self) -> Iterator[tuple[slice, pa.Table]]:
+        """Texts, conversations and accounts of each block, and the places of its rows."""
+        end = 0
+        for block in self.blocks:
+            start, end = end, end + block.texts
+            yield slice(start, end), read_texts(self.storage, block, COLUMNS)
 
 
 def shares(storage: Storage, blocks: Sequence[TextBlock], rows: int) -> list[Share]:
     """Divide blocks, in order, into shares of at least `rows` rows; the last may have fewer."""
     divided: list[list[TextBlock]] = [[]]
+    held = 0
     for block in blocks:
-        if sum(one.texts for one in divided[-1]) >= rows:
+        if held >= rows:
             divided.append([])
+            held = 0
         divided[-1].append(block)
+        held += block.texts
     return [Share(storage, tuple(of_share)) for of_share in divided if of_share]
-
-
-def _read_vectors(storage: Storage, path: str) -> NDArray[np.float32]:
-    with storage.open(path) as handle:
-        column = pq.read_table(handle)["vector"].combine_chunks()
-    return column.flatten().to_numpy().reshape(len(column), column.type.list_size)
