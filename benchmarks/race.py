@@ -35,6 +35,8 @@ from extract_inputs import conversations_in
 from harness import ROOT, Result, parser_of, plant, spread
 
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig
+from vitw_ray.evaluation.planted import PlantedConfig
+from vitw_ray.evaluation.planted import plant as planted
 from vitw_ray.extraction.questions import questions_for
 from vitw_ray.facets import FACETS
 from vitw_ray.inference.openai_server import OpenAIServer
@@ -100,7 +102,7 @@ def ours_kept(output: Path) -> int:
     storage = Storage(str(output))
     parts = [read_part(storage, part).to_pylist() for part in files_of(output, "extractions")]
     rows = [row for part in parts for row in part]
-    return sum(row["error"] is None and "mock" in row["extractor"] for row in rows)
+    return sum(row["error"] is None and row["extractor"].startswith("openai@") for row in rows)
 
 
 def files_of(output: Path, table: str) -> Sequence[FileEntry]:
@@ -188,18 +190,15 @@ def user(reader: OpenAIServer, conversation: Conversation) -> str:
 
 
 def write_answers(path: Path, count: int) -> None:
-    """A valid answer for each prompt: the planted truths, in turn."""
-    from vitw_ray.evaluation.planted import PlantedConfig
-    from vitw_ray.evaluation.planted import plant as planted
-
+    """A valid answer for each prompt: planted truths that the prompt allows, in turn."""
     names = ("subjectivity", *(facet.field for facet in FACETS))
-    truths = (truth for _, truth in planted(PlantedConfig(conversations=count)))
-    with path.open("w") as file:
-        for truth in truths:
-            fields = {name: truth[name] for name in names if truth.get(name) is not None}
-            if truth["subjectivity"] < CONFIG.subjective_from:
-                fields = {"subjectivity": truth["subjectivity"]}
-            file.write(json.dumps(parse(json.dumps(fields), QUESTION)) + "\n")
+    valid = []
+    for _, truth in planted(PlantedConfig(conversations=1_000)):
+        whole = truth["subjectivity"] >= CONFIG.subjective_from
+        text = json.dumps({name: truth[name] for name in (names if whole else names[:1])})
+        if _is_valid(text):
+            valid.append(text)
+    path.write_text("".join(f"{valid[number % len(valid)]}\n" for number in range(count)))
 
 
 class Server:

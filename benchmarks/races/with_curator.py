@@ -10,8 +10,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bespokelabs import curator
-from pydantic import BaseModel
+import litellm
+
+# The tokenizer with which it estimates its limits comes with this package: nothing is downloaded.
+TOKENIZERS = Path(litellm.__file__).parent / "litellm_core_utils" / "tokenizers"
+os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(TOKENIZERS))
+
+from bespokelabs import curator  # noqa: E402
+from pydantic import BaseModel  # noqa: E402
 
 
 class Value(BaseModel):

@@ -1,7 +1,7 @@
 """Conversations through the HTTP processor of `ray.data.llm`; runs in an environment of its own.
 
 It sends the requests of a batch one after the other, so what is in flight is the number of batches:
-of one row here, as many at once as Ray is told by an environment variable. Rows that have come
+small ones here, as many at once as Ray is told by an environment variable. Rows that have come
 through are recorded by Ray Data's own checkpoints, in the folder of the output.
 """
 
@@ -10,6 +10,8 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+
+BATCH_ROWS = 4  # a block has as many batches as requests may be in flight
 
 
 def main() -> None:
@@ -35,7 +37,7 @@ def main() -> None:
     processor = build_processor(
         HttpRequestProcessorConfig(
             url=f"{given.url}/v1/chat/completions",
-            batch_size=1,
+            batch_size=BATCH_ROWS,
             concurrency=1,
             max_retries=10,
             base_retry_wait_time_in_s=0.5,
@@ -62,7 +64,7 @@ def _request(row: dict[str, Any]) -> dict[str, Any]:
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:
     response = row["http_response"]
-    if "choices" not in response:  # an error of the server that it does not try again
+    if not response.get("choices"):  # an error of the server that it does not try again
         return {"row": row["row"], "text": json.dumps(response)}
     return {"row": row["row"], "text": response["choices"][0]["message"]["content"]}
 
