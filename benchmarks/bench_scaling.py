@@ -11,10 +11,11 @@ shown here is that waiting readers are kept busy, and what a unit of work costs 
 import json
 import os
 import pickle
+import resource
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ WORKERS = (1, 2, 4)
 CPUS_PER_NODE = 2  # logical: for the reader of a worker, and for the tasks of the other stages
 WAIT_S = 0.02  # ours, for each conversation
 STAGES = ("conversations", "extractions", "labels", "statistics")
+UNITS_AT, SMALL_UNIT_ROWS = (
+    2,
+    16,
+)  # workers with which units of the usual 256 rows and small ones run
 PART_ROWS = 400  # so that there are tasks for all nodes
 
 
@@ -49,22 +54,38 @@ def works(quick: bool) -> list[Work]:
     ]
 
 
-def run_job(work: Work, workers: int, pattern: str, output: Path, address: str) -> dict[str, Any]:
-    """Run all stages up to the statistics on a cluster; its manifest."""
+@dataclass(frozen=True)
+class Run:
+    """Seconds of each stage, and CPU seconds of the driver alone: workers belong to the nodes."""
+
+    seconds: dict[str, float]
+    driver_cpu_s: float
+
+
+def run_job(work: Work, workers: int, pattern: str, output: Path, address: str) -> Run:
+    """Run all stages up to the statistics on a cluster."""
     job = [sys.executable, "-m", "vitw_ray", "run", "--until", "statistics", *work.flags]
     job += ["--input", pattern, "--output", str(output), "--embedder", "hashing"]
     job += ["--actors", str(workers), "--rows-per-part", str(PART_ROWS)]
     environment = {**os.environ, "RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled"}
+    before = _cpu_of_children()
     done = subprocess.run(
         job, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"{work.reader}, {workers} workers: {done.stderr[-2000:]}")
-    return json.loads((output / "run.json").read_text())
+    stages = json.loads((output / "run.json").read_text())["stages"]
+    seconds = {stage["name"]: stage["seconds"] for stage in stages}
+    return Run(seconds, _cpu_of_children() - before)
 
 
-def on_cluster(workers: int, todo: list[Work], folder: Path) -> dict[str, dict[str, float]]:
-    """Seconds of each stage by reader, on a cluster of so many nodes and a head without CPUs."""
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # those that have ended: no node's
+    return used.ru_utime + used.ru_stime
+
+
+def on_cluster(workers: int, todo: list[Work], folder: Path) -> dict[str, Run]:
+    """The runs of all readers on a cluster of so many nodes and a head without CPUs."""
     from ray.cluster_utils import Cluster
 
     head: dict[str, Any] = {"num_cpus": 0, "include_dashboard": False}
@@ -73,45 +94,65 @@ def on_cluster(workers: int, todo: list[Work], folder: Path) -> dict[str, dict[s
         for _ in range(workers):
             cluster.add_node(num_cpus=CPUS_PER_NODE, object_store_memory=100 * 2**20)
         cluster.wait_for_nodes()
-        seconds = {}
+        runs = {}
         for work in todo:
-            pattern = str(folder / work.reader / "conversations-*.jsonl.gz")
-            output = folder / f"{work.reader}-{workers}"
-            found = run_job(work, workers, pattern, output, cluster.address)
-            seconds[work.reader] = {one["name"]: one["seconds"] for one in found["stages"]}
-        return seconds
+            pattern = str(folder / str(work.rows) / "conversations-*.jsonl.gz")
+            output = folder / f"{work.reader}-{workers}".replace(" ", "-")
+            runs[work.reader] = run_job(work, workers, pattern, output, cluster.address)
+        return runs
     finally:
         cluster.shutdown()
 
 
-def units_of(rows: int, workers: int) -> dict[str, float]:
+def units_of(rows: int, workers: int, unit_rows: int = 256) -> dict[str, int]:
     """How many units the rows of a run are divided into, and the bytes of one on its way."""
     parts = [range(PART_ROWS)] * (rows // PART_ROWS)
-    units, _ = schedule(parts, RunConfig(execution=Execution(actors=workers)))
+    execution = Execution(actors=workers, unit_rows=unit_rows)
+    units, _ = schedule(parts, RunConfig(execution=execution))
     carried = sum(len(pickle.dumps(unit)) for unit in units)
     return {"units": len(units), "bytes_per_unit": round(carried / len(units))}
+
+
+def per_unit_ms(usual: Run, small: Run, rows: int, workers: int) -> float:
+    """CPU milliseconds of the driver for one more unit, of the same rows in units of two sizes."""
+    more = units_of(rows, workers, SMALL_UNIT_ROWS)["units"] - units_of(rows, workers)["units"]
+    return 1e3 * (small.driver_cpu_s - usual.driver_cpu_s) / more
 
 
 def main() -> None:
     quick = arguments(__doc__).quick
     os.environ["RAY_AUTH_MODE"] = "disabled"  # of the nodes, which are on this machine
     result, todo = Result("scaling", quick), works(quick)
+    free = todo[-1]
+    small = replace(
+        free, reader="small units", flags=(*free.flags, "--unit-rows", str(SMALL_UNIT_ROWS))
+    )
     with tempfile.TemporaryDirectory() as name:
-        for work in todo:
-            plant(Path(name) / work.reader, work.rows, files=8)
-        seconds = {workers: on_cluster(workers, todo, Path(name)) for workers in WORKERS}
+        for rows in {work.rows for work in todo}:
+            plant(Path(name) / str(rows), rows, files=8)
+        runs = {}
+        for workers in WORKERS:
+            also = [small] if workers == UNITS_AT else []
+            runs[workers] = on_cluster(workers, todo + also, Path(name))
+    seconds = {w: {name: run.seconds for name, run in runs[w].items()} for w in WORKERS}
     result.work = {
         "rows": {work.reader: work.rows for work in todo},
         "wait_s_per_row": WAIT_S,
         "seconds": seconds,
+        "driver_cpu_s": {
+            w: {name: round(run.driver_cpu_s, 2) for name, run in runs[w].items()} for w in WORKERS
+        },
         "units": {workers: units_of(todo[0].rows, workers) for workers in WORKERS},
     }
+    result.rates["driver_cpu_ms_per_unit"] = per_unit_ms(
+        runs[UNITS_AT]["free"], runs[UNITS_AT]["small units"], free.rows, UNITS_AT
+    )
     waiting = {w: seconds[w]["waiting"]["extractions"] for w in WORKERS}
     for workers in WORKERS:
         ideal_s = todo[0].rows * WAIT_S / workers
         result.ratios[f"waiting_efficiency_{workers}"] = ideal_s / waiting[workers]
         result.ratios[f"waiting_speedup_{workers}"] = waiting[1] / waiting[workers]
-        # What is lost, start of the actors and the last units included, in seconds of the driver.
+        # What is lost to the start of the actors and to the last units.
         result.rates[f"lost_s_{workers}"] = waiting[workers] - ideal_s
     for work in todo:
         for stage in STAGES:
@@ -120,6 +161,8 @@ def main() -> None:
             result.rates |= names
             cells = (f"{rate:,.0f}" for rate in rates.values())
             result.rows.append((f"{work.reader}: {stage}", *cells, f"{rates[4] / rates[1]:.2f}"))
+    per_unit = result.rates["driver_cpu_ms_per_unit"]
+    result.rows.append(("driver, CPU ms a unit", "", f"{per_unit:.1f}", "", ""))
     result.report(("rows/s", *(f"{w} workers" for w in WORKERS), "4 over 1"))
 
 

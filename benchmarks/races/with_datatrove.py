@@ -13,7 +13,7 @@ from typing import Any
 from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
-from datatrove.pipeline.inference.types import InferenceError
+from datatrove.pipeline.inference.types import InferenceError, ServerError
 from datatrove.pipeline.writers import JsonlWriter
 
 
@@ -76,7 +76,7 @@ def _asks_again(times: int) -> Any:
                 text = (await generate({**_payload(document), "seed": attempt})).text
                 if isinstance(json.loads(text)["subjectivity"], int):
                     return text
-            except (InferenceError, ValueError):
+            except (InferenceError, ServerError, ValueError, KeyError):
                 continue
         return None
 
