@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 BENCHMARKS = (
     *("read", "sort_growth", "extract", "answers", "schedule", "screen", "embed", "embed_host"),
     *("kmeans", "taxonomy", "statistics", "discovery", "correction", "lexicon", "growth"),
-    *("strict", "planting", "full_run"),
+    *("strict", "planting", "scaling", "full_run"),
 )
 MAX_AA_SPREAD = 0.03  # ours: differences of a few hundredths matter in most ratios
 
