@@ -49,8 +49,8 @@ def works(quick: bool) -> list[Work]:
     waits = ("--extractor", "simulated", "--simulated-seconds-per-row", str(WAIT_S))
     return [
         Work("waiting", 800 if quick else 3_200, waits),
-        Work("computing", 200 if quick else 800, ("--extractor", "lexicon")),
-        Work("free", 2_000 if quick else 16_000, ("--extractor", "simulated")),
+        Work("computing", 200 if quick else 400, ("--extractor", "lexicon")),
+        Work("free", 2_000 if quick else 8_000, ("--extractor", "simulated")),
     ]
 
 

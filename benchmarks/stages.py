@@ -19,6 +19,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 GPUS = 8
 GOAL_ROWS_PER_S = 32.0  # of a reader of 8 billion weights in fp8 on one H200
 ITERATIONS = 20  # of k-means
+UNIT_ROWS = 256  # conversations in a unit of work, by default
 CORES = 2  # of the machine on which the stages were measured
 PROMPT_TOKENS, CACHED_TOKENS, ANSWER_TOKENS = 2_146, 967, 165  # of the conversations of `card`
 WEIGHTS_OVER = 70.6 / 8.2  # parameters of a model of the 70B class / of the 8B class, in billions
@@ -174,17 +175,22 @@ def bottleneck(card: dict[str, float]) -> str:
 def host_cores() -> str:
     """Cores that the host needs, so that no stage is slower than the reader at its goal."""
     rate = GPUS * GOAL_ROWS_PER_S
+    driver = results("scaling")["rates"]["driver_cpu_ms_per_unit"] * 1e3 / UNIT_ROWS
     needs = {
-        "client of a server, where the reader is behind one (`race`)": client_of_a_server(),
-        "stage 2 around the reader (`growth`)": around_the_reader(),
+        "stage 2 with a client of a server (`race`)": client_of_a_server(),
+        "stage 2 around a reader of its own (`growth`)": around_the_reader(),
+        f"of it the driver, one process, units of {UNIT_ROWS} (`scaling`)": driver,
         "conversations, at most (`full_run`)": at_most("conversations"),
         "labels, at most (`full_run`)": at_most("labels"),
         "statistics, at most (`full_run`)": at_most("statistics"),
     }
     rows = [(name, f"{cpu:,.0f}", f"{cpu * rate / 1e6:.2f}") for name, cpu in needs.items()]
-    rows.append(("all", f"{sum(needs.values()):,.0f}", f"{sum(needs.values()) * rate / 1e6:.2f}"))
     head = ("on the host", "CPU s per million", f"cores for {rate:,.0f} conversations/s")
-    return table(head, rows)
+    return (
+        f"{table(head, rows)}\n\nA host of {GPUS} H200 has some 100 cores. What does not divide among"
+        f" them is the driver; at the goal it is busy {driver * rate / 1e6:.1%} of the time, so it"
+        f" would be the next bottleneck at {1e6 / (driver * GOAL_ROWS_PER_S):,.0f} GPUs."
+    )
 
 
 def scaling() -> str:
