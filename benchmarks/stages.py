@@ -187,8 +187,8 @@ def host_cores() -> str:
     rows = [(name, f"{cpu:,.0f}", f"{cpu * rate / 1e6:.2f}") for name, cpu in needs.items()]
     head = ("on the host", "CPU s per million", f"cores for {rate:,.0f} conversations/s")
     return (
-        f"{table(head, rows)}\n\nA host of {GPUS} H200 has some 100 cores. What does not divide among"
-        f" them is the driver; at the goal it is busy {driver * rate / 1e6:.1%} of the time, so it"
+        f"{table(head, rows)}\n\nA host of {GPUS} H200 has some 100 cores. What does not divide"
+        f" among them is the driver; at the goal it is busy {driver * rate / 1e6:.1%} of the time, so it"
         f" would be the next bottleneck at {1e6 / (driver * GOAL_ROWS_PER_S):,.0f} GPUs."
     )
 
