@@ -188,8 +188,8 @@ def host_cores() -> str:
     head = ("on the host", "CPU s per million", f"cores for {rate:,.0f} conversations/s")
     return (
         f"{table(head, rows)}\n\nA host of {GPUS} H200 has some 100 cores. What does not divide"
-        f" among them is the driver; at the goal it is busy {driver * rate / 1e6:.1%} of the time, so it"
-        f" would be the next bottleneck at {1e6 / (driver * GOAL_ROWS_PER_S):,.0f} GPUs."
+        f" among them is the driver; at the goal it is busy {driver * rate / 1e6:.1%} of the time,"
+        f" so it would be the next bottleneck at {1e6 / (driver * GOAL_ROWS_PER_S):,.0f} GPUs."
     )
 
 
