@@ -278,7 +278,7 @@ def money(card: dict[str, float], prices: Prices) -> str:
 def page(prices: Prices) -> str:
     """The text of `docs/benchmarks.md`."""
     card, embedding = results("card")["rates"], results("embed_host")
-    host = embedding["rates"]
+    host, compared = embedding["rates"], results("race")
     return (
         (HERE / "stages.md")
         .read_text()
@@ -288,6 +288,10 @@ def page(prices: Prices) -> str:
             bottleneck=bottleneck(card),
             scaling=scaling(),
             race=race(),
+            race_spread=f"{compared['aa_spread']:.0%}",
+            datatrove_cpu=compared["ratios"]["datatrove_cpu_over_ours"],
+            ray_cpu=compared["ratios"]["ray_data_llm_cpu_over_ours"],
+            curator_cpu=compared["ratios"]["curator_cpu_over_ours"],
             money=money(card, prices),
             weights_over=f"{WEIGHTS_OVER:.1f}",
             gpus=GPUS,
