@@ -5,7 +5,9 @@ is the lexicon, which fills a core; `free` answers at once, so that the stages a
 Nodes of one machine share its cores: rates of what computes end where the cores do. What can be
 shown here is that waiting readers are kept busy, and what a unit of work costs its driver.
 
-    python benchmarks/bench_scaling.py [--quick]
+    python benchmarks/bench_scaling.py [--quick] [--only waiting computing free]
+
+The first two run up to the extractions, the last one up to the statistics.
 """
 
 import json
@@ -15,18 +17,19 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, Result, arguments, plant
+from harness import ROOT, Result, parser_of, plant
 
 from vitw_ray.config import Execution, RunConfig
 from vitw_ray.extraction.units import schedule
 
 WORKERS = (1, 2, 4)
 CPUS_PER_NODE = 2  # logical: for the reader of a worker, and for the tasks of the other stages
-WAIT_S = 0.02  # ours, for each conversation
+WAIT_S = 0.05  # ours, for each conversation
 STAGES = ("conversations", "extractions", "labels", "statistics")
 UNITS_AT, SMALL_UNIT_ROWS = (
     2,
@@ -42,6 +45,7 @@ class Work:
     reader: str
     rows: int
     flags: tuple[str, ...]
+    until: str = "extractions"
 
 
 def works(quick: bool) -> list[Work]:
@@ -50,7 +54,7 @@ def works(quick: bool) -> list[Work]:
     return [
         Work("waiting", 800 if quick else 3_200, waits),
         Work("computing", 200 if quick else 400, ("--extractor", "lexicon")),
-        Work("free", 2_000 if quick else 8_000, ("--extractor", "simulated")),
+        Work("free", 2_000 if quick else 8_000, ("--extractor", "simulated"), "statistics"),
     ]
 
 
@@ -64,7 +68,7 @@ class Run:
 
 def run_job(work: Work, workers: int, pattern: str, output: Path, address: str) -> Run:
     """Run all stages up to the statistics on a cluster."""
-    job = [sys.executable, "-m", "vitw_ray", "run", "--until", "statistics", *work.flags]
+    job = [sys.executable, "-m", "vitw_ray", "run", "--until", work.until, *work.flags]
     job += ["--input", pattern, "--output", str(output), "--embedder", "hashing"]
     job += ["--actors", str(workers), "--rows-per-part", str(PART_ROWS)]
     environment = {**os.environ, "RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled"}
@@ -119,21 +123,8 @@ def per_unit_ms(usual: Run, small: Run, rows: int, workers: int) -> float:
     return 1e3 * (small.driver_cpu_s - usual.driver_cpu_s) / more
 
 
-def main() -> None:
-    quick = arguments(__doc__).quick
-    os.environ["RAY_AUTH_MODE"] = "disabled"  # of the nodes, which are on this machine
-    result, todo = Result("scaling", quick), works(quick)
-    free = todo[-1]
-    small = replace(
-        free, reader="small units", flags=(*free.flags, "--unit-rows", str(SMALL_UNIT_ROWS))
-    )
-    with tempfile.TemporaryDirectory() as name:
-        for rows in {work.rows for work in todo}:
-            plant(Path(name) / str(rows), rows, files=8)
-        runs = {}
-        for workers in WORKERS:
-            also = [small] if workers == UNITS_AT else []
-            runs[workers] = on_cluster(workers, todo + also, Path(name))
+def compare(result: Result, todo: Sequence[Work], runs: Mapping[int, Mapping[str, Run]]) -> None:
+    """Rows/s of each stage, and how near to the ideal readers that wait come."""
     seconds = {w: {name: run.seconds for name, run in runs[w].items()} for w in WORKERS}
     result.work = {
         "rows": {work.reader: work.rows for work in todo},
@@ -142,27 +133,53 @@ def main() -> None:
         "driver_cpu_s": {
             w: {name: round(run.driver_cpu_s, 2) for name, run in runs[w].items()} for w in WORKERS
         },
-        "units": {workers: units_of(todo[0].rows, workers) for workers in WORKERS},
+        "units": {w: {work.reader: units_of(work.rows, w) for work in todo} for w in WORKERS},
     }
-    result.rates["driver_cpu_ms_per_unit"] = per_unit_ms(
-        runs[UNITS_AT]["free"], runs[UNITS_AT]["small units"], free.rows, UNITS_AT
-    )
-    waiting = {w: seconds[w]["waiting"]["extractions"] for w in WORKERS}
-    for workers in WORKERS:
-        ideal_s = todo[0].rows * WAIT_S / workers
-        result.ratios[f"waiting_efficiency_{workers}"] = ideal_s / waiting[workers]
-        result.ratios[f"waiting_speedup_{workers}"] = waiting[1] / waiting[workers]
-        # What is lost to the start of the actors and to the last units.
-        result.rates[f"lost_s_{workers}"] = waiting[workers] - ideal_s
     for work in todo:
-        for stage in STAGES:
+        for stage in (stage for stage in STAGES if stage in seconds[1][work.reader]):
             rates = {w: work.rows / seconds[w][work.reader][stage] for w in WORKERS}
             names = {f"{work.reader}_{stage}_{w}_rows_per_s": rate for w, rate in rates.items()}
             result.rates |= names
             cells = (f"{rate:,.0f}" for rate in rates.values())
             result.rows.append((f"{work.reader}: {stage}", *cells, f"{rates[4] / rates[1]:.2f}"))
-    per_unit = result.rates["driver_cpu_ms_per_unit"]
-    result.rows.append(("driver, CPU ms a unit", "", f"{per_unit:.1f}", "", ""))
+        if work.reader == "waiting":
+            waiting = {w: seconds[w]["waiting"]["extractions"] for w in WORKERS}
+            for workers in WORKERS:
+                ideal_s = work.rows * WAIT_S / workers
+                result.ratios[f"waiting_efficiency_{workers}"] = ideal_s / waiting[workers]
+                result.ratios[f"waiting_speedup_{workers}"] = waiting[1] / waiting[workers]
+                # What is lost to the start of the actors and to the last units.
+                result.rates[f"lost_s_{workers}"] = waiting[workers] - ideal_s
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    readers = [work.reader for work in works(quick=True)]
+    parser.add_argument("--only", nargs="*", choices=readers, default=readers)
+    given = parser.parse_args()
+    os.environ["RAY_AUTH_MODE"] = "disabled"  # of the nodes, which are on this machine
+    result = Result("scaling", given.quick)
+    todo = [work for work in works(given.quick) if work.reader in given.only]
+    small = [
+        replace(
+            work, reader="small units", flags=(*work.flags, "--unit-rows", str(SMALL_UNIT_ROWS))
+        )
+        for work in todo
+        if work.reader == "free"
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        for rows in {work.rows for work in todo}:
+            plant(Path(name) / str(rows), rows, files=8)
+        runs = {}
+        for workers in WORKERS:
+            also = small if workers == UNITS_AT else []
+            runs[workers] = on_cluster(workers, todo + also, Path(name))
+    compare(result, todo, runs)
+    if small:
+        usual, other = (runs[UNITS_AT][reader] for reader in ("free", "small units"))
+        per_unit = per_unit_ms(usual, other, small[0].rows, UNITS_AT)
+        result.rates["driver_cpu_ms_per_unit"] = per_unit
+        result.rows.append(("driver, CPU ms a unit", "", f"{per_unit:.1f}", "", ""))
     result.report(("rows/s", *(f"{w} workers" for w in WORKERS), "4 over 1"))
 
 

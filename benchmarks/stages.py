@@ -19,7 +19,6 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 GPUS = 8
 GOAL_ROWS_PER_S = 32.0  # of a reader of 8 billion weights in fp8 on one H200
 ITERATIONS = 20  # of k-means
-UNIT_ROWS = 256  # conversations in a unit of work, by default
 CORES = 2  # of the machine on which the stages were measured
 PROMPT_TOKENS, CACHED_TOKENS, ANSWER_TOKENS = 2_146, 967, 165  # of the conversations of `card`
 WEIGHTS_OVER = 70.6 / 8.2  # parameters of a model of the 70B class / of the 8B class, in billions
@@ -175,11 +174,9 @@ def bottleneck(card: dict[str, float]) -> str:
 def host_cores() -> str:
     """Cores that the host needs, so that no stage is slower than the reader at its goal."""
     rate = GPUS * GOAL_ROWS_PER_S
-    driver = results("scaling")["rates"]["driver_cpu_ms_per_unit"] * 1e3 / UNIT_ROWS
     needs = {
         "stage 2 with a client of a server (`race`)": client_of_a_server(),
         "stage 2 around a reader of its own (`growth`)": around_the_reader(),
-        f"of it the driver, one process, units of {UNIT_ROWS} (`scaling`)": driver,
         "conversations, at most (`full_run`)": at_most("conversations"),
         "labels, at most (`full_run`)": at_most("labels"),
         "statistics, at most (`full_run`)": at_most("statistics"),
@@ -187,33 +184,7 @@ def host_cores() -> str:
     rows = [(name, f"{cpu:,.0f}", f"{cpu * rate / 1e6:.2f}") for name, cpu in needs.items()]
     head = ("on the host", "CPU s per million", f"cores for {rate:,.0f} conversations/s")
     return (
-        f"{table(head, rows)}\n\nA host of {GPUS} H200 has some 100 cores. What does not divide"
-        f" among them is the driver; at the goal it is busy {driver * rate / 1e6:.1%} of the time,"
-        f" so it would be the next bottleneck at {1e6 / (driver * GOAL_ROWS_PER_S):,.0f} GPUs."
-    )
-
-
-def scaling() -> str:
-    """Rows/s with 1, 2 and 4 workers."""
-    found = results("scaling")
-    rates, ratios, work = found["rates"], found["ratios"], found["work"]
-    names = [name.removesuffix("_1_rows_per_s") for name in rates if "_1_rows_per_s" in name]
-    rows = []
-    for name in names:
-        reader, _, stage = name.partition("_")
-        each = [rates[f"{name}_{workers}_rows_per_s"] for workers in (1, 2, 4)]
-        cells = (f"{rate:,.0f}" for rate in each)
-        rows.append((reader, stage, *cells, f"{each[2] / each[0]:.2f}"))
-    lost = ", ".join(f"{rates[f'lost_s_{workers}']:.1f}" for workers in (1, 2, 4))
-    efficiency = ", ".join(f"{ratios[f'waiting_efficiency_{n}']:.2f}" for n in (1, 2, 4))
-    units = ", ".join(f"{one['units']}" for one in work["units"].values())
-    carried = next(iter(work["units"].values()))["bytes_per_unit"]
-    head = ("reader", "stage", "1", "2", "4", "4 over 1")
-    return (
-        f"{table(head, rows)}\n\nThe waiting reader reaches {efficiency} of the ideal with 1, 2 and"
-        f" 4 workers. What is missing is {lost} s, most of it the start of Ray's actors, which does"
-        f" not grow with the rows. The {work['rows']['waiting']:,} conversations go out as {units}"
-        f" units of {carried} bytes."
+        f"{table(head, rows)}\n\nA host of {GPUS} H200 has some 100 cores; none of these needs one."
     )
 
 
@@ -286,7 +257,6 @@ def page(prices: Prices) -> str:
             **card,
             stages=stages(),
             bottleneck=bottleneck(card),
-            scaling=scaling(),
             race=race(),
             race_spread=f"{compared['aa_spread']:.0%}",
             datatrove_cpu=compared["ratios"]["datatrove_cpu_over_ours"],
