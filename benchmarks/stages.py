@@ -7,18 +7,42 @@ python benchmarks/stages.py --check    # says whether it is up to date
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 
-# Inputs, not measurements. Prices are list prices of rented machines in dollars an hour.
-PRICES_AS_OF = "2026-11-28"
-GPU_HOUR, CORE_HOUR = 3.3, 0.05
 GPUS = 8
 GOAL_ROWS_PER_S = 32.0  # of a reader of 8 billion weights in fp8 on one H200
 ITERATIONS = 20  # of k-means
+CORES = 2  # of the machine on which the stages were measured
+PROMPT_TOKENS, CACHED_TOKENS, ANSWER_TOKENS = 2_146, 967, 165  # of the conversations of `card`
+WEIGHTS_OVER = 70.6 / 8.2  # parameters of a model of the 70B class / of the 8B class, in billions
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Assumed prices in dollars: inputs, not measurements.
+
+    Attributes:
+        as_of: the day on which they were assumed.
+        gpu_hour: an H200, rented for an hour.
+        core_hour: a core, rented for an hour.
+        api_prompt: a million prompt tokens of a model behind an API.
+        api_cached: a million prompt tokens that it has in its cache.
+        api_answer: a million tokens that it writes.
+    """
+
+    as_of: str = "2026-11-28"
+    gpu_hour: float = 3.3
+    core_hour: float = 0.05
+    api_prompt: float = 0.15
+    api_cached: float = 0.075
+    api_answer: float = 0.60
 
 
 def results(name: str) -> dict[str, Any]:
@@ -39,6 +63,24 @@ def seconds_per_million(rate: float) -> str:
     return f"{1e6 / rate:,.0f}"
 
 
+def around_the_reader() -> float:
+    """CPU s per million rows of stage 2 without its reader: units answered, and put together."""
+    work = results("growth")["work"]
+    rows = max(int(name.rpartition("_")[2]) for name in work if "_at_" not in name)
+    return 1e6 * (work[f"answer_{rows}"]["cpu_s"] + work[f"assemble_{rows}"]["cpu_s"]) / rows
+
+
+def at_most(stage: str) -> float:
+    """CPU s per million rows of a stage, if it filled all cores as long as it ran."""
+    return CORES * 1e6 / results("full_run")["rates"][f"{stage}_rows_per_s"]
+
+
+def client_of_a_server() -> float:
+    """CPU s per million calls of our client of a server, all processes of the run together."""
+    rounds = results("race")["work"]["contestants"]["ours"]["rounds"]
+    return 1e3 * median(one["cpu_ms_per_call"] for one in rounds)
+
+
 def stages() -> str:
     full, read, host = results("full_run"), results("read")["rates"], results("embed_host")["rates"]
     routes, statistics = results("extract_routes")["ratios"], results("statistics")["rates"]
@@ -54,8 +96,8 @@ def stages() -> str:
         (
             "extraction, free reader",
             f"{rates['extractions_rows_per_s']:,.0f}",
-            "not measured",
-            "`full_run`",
+            f"{around_the_reader():,.0f}",
+            "`full_run`, `growth`",
         ),
         (
             "extraction, lexicon",
@@ -63,7 +105,12 @@ def stages() -> str:
             f"{lexicon['cpu_ms_per_row'] * 1e3:,.0f}",
             "`lexicon`",
         ),
-        ("labels", f"{rates['labels_rows_per_s']:,.0f}", "not measured", "`full_run`"),
+        (
+            "labels",
+            f"{rates['labels_rows_per_s']:,.0f}",
+            f"{at_most('labels'):,.0f} at most",
+            "`full_run`",
+        ),
         (
             "taxonomy: embedding, host",
             "",
@@ -120,21 +167,81 @@ def bottleneck(card: dict[str, float]) -> str:
     return (
         table(("part", "seconds per million conversations"), rows)
         + "\n\nThe reader takes longest by far. Next is the extraction around it: at the goal, two"
-        f" cores could feed {spare:.0f} times as many GPUs as these {GPUS}."
+        f" cores could feed {spare:.0f} times as many GPUs as these {GPUS}.\n\n" + host_cores()
     )
 
 
-def money(card: dict[str, float]) -> str:
+def host_cores() -> str:
+    """Cores that the host needs, so that no stage is slower than the reader at its goal."""
+    rate = GPUS * GOAL_ROWS_PER_S
+    needs = {
+        "stage 2 with a client of a server (`race`)": client_of_a_server(),
+        "stage 2 around a reader of its own (`growth`)": around_the_reader(),
+        "conversations, at most (`full_run`)": at_most("conversations"),
+        "labels, at most (`full_run`)": at_most("labels"),
+        "statistics, at most (`full_run`)": at_most("statistics"),
+    }
+    rows = [(name, f"{cpu:,.0f}", f"{cpu * rate / 1e6:.2f}") for name, cpu in needs.items()]
+    head = ("on the host", "CPU s per million", f"cores for {rate:,.0f} conversations/s")
+    return (
+        f"{table(head, rows)}\n\nA host of {GPUS} H200 has some 100 cores; none of these needs one."
+    )
+
+
+SHOWN = {"ray_data_llm": "`ray.data.llm`", "curator": "Bespoke Curator"}
+
+
+def _between(values: Sequence[float], digits: int) -> str:
+    """The rounds' lowest and highest value; empty without rounds."""
+    ends = [f"{end:,.{digits}f}" for end in sorted(values)]
+    return " to ".join(dict.fromkeys((ends[0], ends[-1]))) if ends else ""
+
+
+def race() -> str:
+    """Other clients of a server beside ours."""
+    found = results("race")
+    rows = []
+    for name, note in found["work"]["contestants"].items():
+        rounds, weather, killed = note["rounds"], note["bad_weather"], note.get("killed")
+        cells = [
+            _between([one[key] * scale for one in rounds], digits)
+            for key, scale, digits in (
+                ("cpu_ms_per_call", 1, 1),
+                ("rows_per_s", 1, 0),
+                ("start_cpu_s", 1, 1),
+                ("peak_bytes", 1e-6, 0),
+            )
+        ]
+        kept = f"{weather['kept']:.4f}" + (", run failed" if weather["code"] else "")
+        after = f"{killed['calls_over_rows']:.3f}" if killed else ""
+        calls = f"{weather['calls_per_row']:.3f}"
+        seconds = f"{weather['wall_s']:,.0f}"
+        rows.append((SHOWN.get(name, name), *cells, kept, calls, seconds, after))
+    head = ("client", "CPU ms a call", "calls/s", "start, CPU s", "peak, MB")
+    return table((*head, "kept", "calls a row", "s, 5 % broken", "calls a row, killed"), rows)
+
+
+def money(card: dict[str, float], prices: Prices) -> str:
     lexicon = 1e3 / results("lexicon")["rates"]["cpu_ms_per_row"]
+    bf16 = card["extract_rows_per_s"]
+    large = bf16 * card["fp8_tflops"] / card["bf16_tflops"] / WEIGHTS_OVER
+    gpu = prices.gpu_hour
     readers = [
-        ("lexicon, a core", lexicon, CORE_HOUR, "measured"),
-        ("8 billion weights, bf16, an H200", card["extract_rows_per_s"], GPU_HOUR, "measured"),
-        ("8 billion weights, fp8, an H200", GOAL_ROWS_PER_S, GPU_HOUR, "goal, not measured"),
+        ("lexicon, a core", lexicon, prices.core_hour, "measured"),
+        ("8 billion weights, bf16, an H200", bf16, gpu, "measured"),
+        ("8 billion weights, fp8, an H200", GOAL_ROWS_PER_S, gpu, "goal, not measured"),
+        ("70 billion weights, fp8, an H200", large, gpu, "computed, not measured"),
     ]
     rows = [
         (name, f"{rate:,.1f}", f"{price:.2f}", f"{1e6 / rate / 3600 * price:,.2f}", basis)
         for name, rate, price, basis in readers
     ]
+    per_token = (
+        (PROMPT_TOKENS - CACHED_TOKENS) * prices.api_prompt
+        + CACHED_TOKENS * prices.api_cached
+        + ANSWER_TOKENS * prices.api_answer
+    )
+    rows.append(("a model behind an API", "", "", f"{per_token:,.2f}", "price of its tokens"))
     head = ("reader", "conversations/s", "$ an hour", "$ per million conversations", "rate is")
     return table(head, rows)
 
@@ -172,10 +279,10 @@ def _ratios(result: dict[str, Any], name: str) -> tuple[str, ...]:
     return tuple("" if ratio is None else f"{ratio:.2f}" for ratio in found)
 
 
-def page() -> str:
+def page(prices: Prices) -> str:
     """The text of `docs/benchmarks.md`."""
     card, embedding = results("card")["rates"], results("embed_host")
-    host = embedding["rates"]
+    host, compared = embedding["rates"], results("race")
     return (
         (HERE / "stages.md")
         .read_text()
@@ -184,11 +291,15 @@ def page() -> str:
             stages=stages(),
             growth=growth(),
             bottleneck=bottleneck(card),
-            money=money(card),
+            race=race(),
+            race_spread=f"{compared['aa_spread']:.0%}",
+            datatrove_cpu=compared["ratios"]["datatrove_cpu_over_ours"],
+            ray_cpu=compared["ratios"]["ray_data_llm_cpu_over_ours"],
+            curator_cpu=compared["ratios"]["curator_cpu_over_ours"],
+            money=money(card, prices),
+            weights_over=f"{WEIGHTS_OVER:.1f}",
             gpus=GPUS,
-            as_of=PRICES_AS_OF,
-            gpu_hour=GPU_HOUR,
-            core_hour=CORE_HOUR,
+            **asdict(prices),
             host=f"{host['host_cpu_s_per_million_tokens']:.2f}",
             library=f"{host['library_cpu_s_per_million_tokens']:.2f}",
             saving=f"{embedding['ratios']['host_saving']:.0f}",
@@ -199,10 +310,15 @@ def page() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; 1 if out of date")
-    if not parser.parse_args().check:
-        PAGE.write_text(page())
+    for price in fields(Prices):
+        flag, default = f"--{price.name.replace('_', '-')}", price.default
+        parser.add_argument(flag, type=type(default), default=default, metavar="PRICE")
+    given = vars(parser.parse_args())
+    check, text = given.pop("check"), page(Prices(**given))
+    if not check:
+        PAGE.write_text(text)
         return 0
-    current = PAGE.exists() and PAGE.read_text() == page()
+    current = PAGE.exists() and PAGE.read_text() == text
     print("up to date" if current else f"{PAGE.name} is out of date: run benchmarks/stages.py")
     return 0 if current else 1
 

@@ -15,6 +15,7 @@ import bench_correction  # noqa: E402
 import bench_embed  # noqa: E402
 import bench_extract  # noqa: E402
 import bench_kmeans  # noqa: E402
+import bench_scaling  # noqa: E402
 import bench_schedule  # noqa: E402
 import bench_statistics  # noqa: E402
 import bench_taxonomy  # noqa: E402
@@ -77,8 +78,16 @@ def test_every_benchmark_is_run_and_every_result_is_of_a_benchmark():
         quick = "-quick" if found["quick"] else ""
         assert file.stem == f"{found['benchmark']}{quick}"
         # a benchmark may measure a second thing: statistics_paper is of bench_statistics;
-        # `card` is what several of them measured on a GPU on one day
-        assert any(found["benchmark"].startswith(name) for name in (*files, "card"))
+        # `card` is what several of them measured on a GPU on one day; `race` needs environments
+        assert any(found["benchmark"].startswith(name) for name in (*files, "card", "race"))
+
+
+def test_the_price_of_a_unit_is_what_more_units_of_the_same_rows_cost():
+    usual, small = (bench_scaling.Run({}, cpu_s) for cpu_s in (5.0, 8.0))
+    units = [bench_scaling.units_of(4_000, 2, rows)["units"] for rows in (256, 16)]
+    assert units[1] >= 4_000 / 16 > 5 * units[0]
+    found = bench_scaling.per_unit_ms(usual, small, 4_000, 2)
+    assert found == pytest.approx(3_000 / (units[1] - units[0]))
 
 
 def child(code: str) -> subprocess.Popen:
