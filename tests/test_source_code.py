@@ -25,7 +25,7 @@ STAGE_MODULES = {stage.name: stage.run.__module__.removeprefix("vitw_ray.") for 
 IN_NO_KEY = re.compile(
     r"cli|__main__|start|opened_run|resolved_names|stored_tables|finished_run|rewrite_report|purge|lease"
     r"|run_secret|certified|pipeline|planning|summary|preflight|presets|interruption|comparison|evaluation|agreement"
-    r"|healing|sealed_files|progress_file|run_status|two_runs"
+    r"|forecast|inference.token_counts|healing|sealed_files|progress_file|run_status|two_runs"
     r"|publishing|release\.(settings|threshold|ledger|files|check|strict|attacks|reference)"
     r"|extraction\.calibration|extraction\.signs|extraction\.screen\.distill"
     r"|conversations\.(looking|survey|inspection)"  # what they find, files and shapes, is in it

@@ -29,8 +29,7 @@ OF_DRIVER = re.compile(r"(^|/)private/(driver|progress)\.")
 
 def plant_files(folder: Path, rows: int, files: int = 2, shuffle: int | None = None) -> list[str]:
     """Write planted conversations over some files; `shuffle` deals them in another order."""
-    config = PlantedConfig(conversations=max(rows, PlantedConfig().conversations))
-    conversations = [row for row, _ in plant(config, 0, rows)]
+    conversations = [row for row, _ in plant(PlantedConfig(), 0, rows)]
     if shuffle is not None:
         random.Random(shuffle).shuffle(conversations)
     folder.mkdir(parents=True, exist_ok=True)
