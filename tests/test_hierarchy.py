@@ -209,6 +209,13 @@ def test_sizes_by_ratio_have_a_cap_that_inputs_of_today_do_not_reach():
     assert level_sizes(10_000_000, (50_000, 500, 5)) == (50_000, 500, 5)
 
 
+def test_tasks_are_as_few_as_the_columns_that_statistics_can_hold():
+    most = hierarchy.most_clusters("tasks")
+    assert level_sizes(5_000, None, most=most) == (500, 50, 5)
+    assert level_sizes(300_000, None, most=most) == (512, 196, 5)
+    assert hierarchy.most_clusters("ai_values") == hierarchy.LEVEL_1_CLUSTERS
+
+
 def test_levels_of_rows_in_shards_are_those_of_rows_in_memory(monkeypatch):
     monkeypatch.setattr(hierarchy, "NODES", 40)
     vectors, weights = nested_blobs(), np.arange(1, len(nested_blobs()) + 1)

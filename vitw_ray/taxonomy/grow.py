@@ -19,6 +19,7 @@ from vitw_ray.taxonomy.hierarchy import (
     build_levels,
     configured_sizes,
     level_sizes,
+    most_clusters,
     nodes_of_leaves,
 )
 from vitw_ray.taxonomy.kmeans.shards import Shard
@@ -178,7 +179,7 @@ def _grow(
 ) -> list[Parents]:
     return build_levels(
         vectors,
-        level_sizes(leaves, configured_sizes(config, facet)),
+        level_sizes(leaves, configured_sizes(config, facet), most=most_clusters(facet)),
         seed=config.taxonomy_seed,
         iterations=config.kmeans_iterations,
         weights=weights,

@@ -29,12 +29,17 @@ LEVELS = 3  # paper, 1.5: 266, 26 and 5 clusters over 3,307 values
 TOP = 5  # paper, 1.5
 NODES = 4096  # ours: one float64 for each pair takes 134 MB
 LEVEL_1_CLUSTERS = 16_384  # ours: cap where sizes are not configured; 900,000 leaves have so many
+LEVEL_1_TASKS = 512  # ours: each is a column of the tables of stage 5, beside thousands of values
 NEIGHBOURS = 10  # paper, 1.5: the median number of leaves of its clusters
 FINEST = 1.25  # ours: largest k as a multiple of level 1; above, runs only split off border leaves
 
 
 def level_sizes(
-    n_leaves: int, configured: tuple[int, ...] | None, levels: int = LEVELS, top: int = TOP
+    n_leaves: int,
+    configured: tuple[int, ...] | None,
+    levels: int = LEVELS,
+    top: int = TOP,
+    most: int = LEVEL_1_CLUSTERS,
 ) -> tuple[int, ...]:
     """Number of clusters on each level from 1 up, given the number of leaves.
 
@@ -43,7 +48,7 @@ def level_sizes(
     the leaves being the base), and never exceed the configured sizes. The number of levels does not
     depend on the input, so that tables of small and large runs have the same shape: three labels
     give (2, 1, 1), and a level may repeat the one below. Sizes by ratio are at most
-    `LEVEL_1_CLUSTERS`, so that what is held for each cluster does not grow with the input.
+    `most`, so that what is held for each cluster does not grow with the input.
 
     Returns:
         Non-increasing sizes between 1 and `n_leaves`; empty without leaves.
@@ -57,7 +62,7 @@ def level_sizes(
     top = min(top, max(1, n_leaves // 2**levels))  # if leaves are few, each level halves them
     ratio = (top / n_leaves) ** (1 / levels)
     sizes = [max(1, round(n_leaves * ratio**level)) for level in range(1, levels + 1)]
-    limits = accumulate(configured or (LEVEL_1_CLUSTERS,) * levels, min)
+    limits = accumulate(configured or (most,) * levels, min)
     return tuple(min(size, max(limit, 1)) for size, limit in zip(sizes, limits, strict=True))
 
 
@@ -173,6 +178,11 @@ def nodes_of_leaves(levels: Sequence[Parents]) -> list[Parents]:
     for parents in levels:
         above.append(parents[above[-1]] if above else parents)
     return above
+
+
+def most_clusters(facet: str) -> int:
+    """Clusters on level 1 of a facet, where sizes are not configured."""
+    return LEVEL_1_TASKS if facet == "tasks" else LEVEL_1_CLUSTERS
 
 
 def configured_sizes(config: TaxonomyConfig, facet: str) -> tuple[int, ...] | None:

@@ -12,7 +12,13 @@ from vitw_ray.config import TaxonomyConfig
 from vitw_ray.taxonomy.frozen.nodes import Nodes, Used, no_nodes, unplaced_branch, used_by
 from vitw_ray.taxonomy.frozen.placing import UNPLACED, Reach, place_all, reach_of
 from vitw_ray.taxonomy.frozen.state import KnownClusters
-from vitw_ray.taxonomy.hierarchy import Parents, build_levels, level_sizes, nodes_of_leaves
+from vitw_ray.taxonomy.hierarchy import (
+    Parents,
+    build_levels,
+    level_sizes,
+    most_clusters,
+    nodes_of_leaves,
+)
 from vitw_ray.taxonomy.naming.member_naming import Named, Noun
 from vitw_ray.taxonomy.quality import describe_levels
 from vitw_ray.taxonomy.tree import cluster_ids
@@ -140,7 +146,7 @@ def with_the_rest(
     leaves = rest.leaves
     levels = build_levels(
         leaves.vectors,
-        level_sizes(len(leaves.texts), None, nodes.height),
+        level_sizes(len(leaves.texts), None, nodes.height, most=most_clusters(facet)),
         seed=config.taxonomy_seed,
         iterations=config.kmeans_iterations,
         weights=leaves.conversations,
