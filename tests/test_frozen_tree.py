@@ -1,6 +1,7 @@
 """Known clusters stay as they are: ids, names and members; what does not fit is not forced in."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -162,6 +163,19 @@ def test_the_files_of_a_tree_say_what_it_was(tmp_path, known):
     assert all(map(np.array_equal, back.nodes.parents, known.nodes.parents))
     assert np.array_equal(back.reach.centres, known.reach.centres)
     assert np.array_equal(back.reach.radii, known.reach.radii)
+
+
+@pytest.mark.parametrize("labels", [[], ["a"], ["a", "of many letters", "ab"]])
+def test_leaves_of_any_length_are_read_back(tmp_path, known, labels):
+    folder = StageFolder(Storage(str(tmp_path)), "4_taxonomy-0", Keyed(b"0123456789abcdef"))
+    leaves = leaves_of(label_keys(labels), np.arange(len(labels), dtype=np.int32))
+    facets = {"ai_values": replace(known, leaves=leaves), "human_values": known}
+    files = write_state(folder, FrozenTree(facets, b"key"))
+    names = {file.path.rsplit("/", 1)[1].split(".")[0]: file for file in files}
+    back = read_state(folder.storage, names).facets
+    assert back["ai_values"].leaves.keys.tolist() == sorted(label.encode() for label in labels)
+    assert np.array_equal(back["ai_values"].leaves.nodes, leaves.nodes)
+    assert np.array_equal(back["human_values"].leaves.keys, known.leaves.keys)
 
 
 def tasks_near(folder, topics, known, counts, strangers, **more):

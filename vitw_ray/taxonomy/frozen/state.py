@@ -96,7 +96,7 @@ def write_state(folder: StageFolder, tree: FrozenTree) -> list[FileEntry]:
         nodes.append(_node_rows(facet, found.nodes))
         known = found.leaves
         facets = pa.repeat(facet, len(known.keys))
-        keys = pa.array(known.keys.tolist(), pa.binary())
+        keys = _as_column(known.keys)
         leaves.append(pa.table([facets, keys, known.nodes], schema=LEAVES))
         if found.reach is not None:
             files.append(_written(folder, f"centres-{facet}", _reach_rows(found.reach)))
@@ -124,7 +124,7 @@ def read_state(storage: Storage, files: Mapping[str, FileEntry]) -> FrozenTree:
         facets[facet] = KnownClusters(
             _nodes(of_facet),
             reach,
-            leaves_of(np.array(known["leaf"].to_pylist(), "S"), known["node"].to_numpy()),
+            leaves_of(_as_keys(known["leaf"]), known["node"].to_numpy()),
         )
     return FrozenTree(facets, bytes.fromhex(about["task_key"]), about["reference"])
 
@@ -147,6 +147,29 @@ def _bytes(storage: Storage, files: Mapping[str, FileEntry], name: str) -> bytes
 
 def _read(storage: Storage, files: Mapping[str, FileEntry], name: str) -> pa.Table:
     return pq.read_table(io.BytesIO(_bytes(storage, files, name)))
+
+
+def _as_column(keys: np.ndarray) -> pa.Array:
+    """Byte strings as a column, without an object for each."""
+    lengths = np.char.str_len(keys)
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    letters = np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), keys.itemsize)
+    inside = np.arange(keys.itemsize) < lengths[:, None]
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(letters[inside])]
+    return pa.Array.from_buffers(pa.binary(), len(keys), buffers)
+
+
+def _as_keys(column: pa.ChunkedArray) -> np.ndarray:
+    """The byte strings of a column, without an object for each."""
+    lengths = pc.call_function("binary_length", [column]).to_numpy()
+    width = max(1, int(lengths.max(initial=1)))
+    letters = np.zeros((len(lengths), width), np.uint8)
+    flat = column.cast(pa.large_binary()).combine_chunks()
+    if len(flat):
+        start = np.frombuffer(flat.buffers()[1], np.int64)[flat.offset]
+        data = np.frombuffer(flat.buffers()[2], np.uint8)[start : start + lengths.sum()]
+        letters[np.arange(width) < lengths[:, None]] = data
+    return letters.view(f"S{width}").reshape(-1)
 
 
 def _node_rows(facet: str, nodes: Nodes) -> pa.Table:
