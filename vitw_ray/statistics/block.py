@@ -52,7 +52,8 @@ class ConversationBlock:
         ids = tasks["conversation_id"].combine_chunks()
         if isinstance(ids, pa.ChunkedArray):  # a table without rows has no chunk
             ids = pa.array([], pa.string())
-        place = pc.index_in(table["conversation_id"], value_set=ids)
+        known = pc.SetLookupOptions(ids)
+        place = pc.call_function("index_in", [table["conversation_id"]], known)
         return ConversationBlock(table, tasks["cluster_id"].take(place), vocabulary)
 
     @property
