@@ -21,7 +21,7 @@ from vitw_ray.config import ConversationsConfig, Execution, ExtractionConfig, Ru
 from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.survey import survey
 from vitw_ray.extraction.questions import questions_for
-from vitw_ray.forecast import needs, of_run, rates
+from vitw_ray.forecast import looking, needs, of_run, rates
 from vitw_ray.forecast.counting import count
 from vitw_ray.forecast.forecast import Asked, make_forecast
 from vitw_ray.forecast.looking import look
@@ -103,7 +103,15 @@ def test_of_many_files_as_many_are_read_as_there_are_pieces(tmp_path):
     assert counts.rows.value == pytest.approx(4_000, abs=1.6 * counts.rows.margin)
 
 
-def test_rows_of_a_long_compressed_file_follow_from_its_start(tmp_path):
+def test_a_small_input_is_read_whole(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(as_lines(rows(9_000))))
+    found, counts = looked(tmp_path)
+    assert found.complete
+    assert (counts.rows.value, counts.rows.margin) == (9_000, 0)
+
+
+def test_rows_of_a_long_compressed_file_follow_from_its_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(looking, "WHOLE_BYTES", 0)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(as_lines(rows(50_000))))
     found, counts = looked(tmp_path)
     assert not found.complete
@@ -111,7 +119,8 @@ def test_rows_of_a_long_compressed_file_follow_from_its_start(tmp_path):
     assert counts.rows.value == pytest.approx(50_000, rel=0.05)
 
 
-def test_rows_of_parquet_stand_in_its_footers(tmp_path):
+def test_rows_of_parquet_stand_in_its_footers(tmp_path, monkeypatch):
+    monkeypatch.setattr(looking, "WHOLE_BYTES", 0)
     table = pa.Table.from_pylist(rows(9_000))
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=500)
     found, counts = looked(tmp_path)

@@ -51,7 +51,10 @@ def count(looked: Looked, config: ConversationsConfig) -> Counts:
         kept = conversations
         notes = ["versions, growing histories and repeats are not subtracted: rows meet in the run"]
         if any(piece.error for piece in looked.seen):
-            notes.append("files that cannot be entered in the middle were read from their start")
+            notes.append(
+                "files that cannot be entered in the middle were read from their start: where later"
+                " rows differ, so do these figures"
+            )
         if config.max_per_account is not None:
             notes.append("--max-per-account is not applied: accounts meet in the run")
     if config.sample is not None and kept.value > config.sample:

@@ -34,6 +34,7 @@ from vitw_ray.stages import SourceFile
 PIECES = 64  # ours: each is a request or two to storage
 RANGE_BYTES = 128 << 10  # ours: some dozen conversations
 ROWS_OF_A_PIECE = 2_000  # ours: of a file that cannot be entered in the middle
+WHOLE_BYTES = 8 << 20  # ours: so much is read to its end; some seconds where it is compressed
 _LINES = ("lines", "pages", "spans")
 Row = dict[str, Any] | Reject
 
@@ -117,7 +118,8 @@ def look(survey: Survey, config: ConversationsConfig, pieces: int = PIECES) -> L
     maker = RowMaker(config, Keyed(b"of no run"))  # hashes only meet each other
     bodies = list(_bodies(survey))
     chosen = _chosen(bodies, pieces)
-    seen = [_read(piece, survey.shapes[piece.files[0].name], maker) for piece in chosen]
+    limit = math.inf if sum(piece.size for piece in chosen) <= WHOLE_BYTES else ROWS_OF_A_PIECE
+    seen = [_read(piece, survey.shapes[piece.files[0].name], maker, limit) for piece in chosen]
     complete = len(chosen) == sum(body.pieces for body in bodies)
     complete = complete and all(piece.whole for piece in seen)
     size = sum(file.size_bytes for file in survey.files)
@@ -178,10 +180,9 @@ def _spread(count: int, most: int) -> list[int]:
     return [count * (2 * n + 1) // (2 * most) for n in range(most)]
 
 
-def _read(piece: Piece, shape: str, maker: RowMaker) -> Seen:
+def _read(piece: Piece, shape: str, maker: RowMaker, limit: float) -> Seen:
     seen = Seen(piece.size)
-    limit = math.inf if SHAPES[shape].grouped_by else ROWS_OF_A_PIECE
-    rows = _rows(piece, shape, seen, limit)
+    rows = _rows(piece, shape, seen, math.inf if SHAPES[shape].grouped_by else limit)
     for _, raw in grouped(SHAPES[shape], ((None, row) for row in rows)):
         if isinstance(raw, Reject):
             seen.rejects[raw.reason] += 1
@@ -203,7 +204,7 @@ def _rows(piece: Piece, shape: str, seen: Seen, limit: float) -> Iterator[Row]:
     alone = len(piece.files) == 1 and not file.member and piece.span is None
     known = None
     if alone and content.layout == "parquet" and not content.layers:
-        rows, known = _of_parquet(file, shape)
+        rows, known = _of_parquet(file, shape, limit)
     elif alone and content.layout != "parquet":
         rows = _of_blocks(file, content)
     else:
@@ -238,7 +239,9 @@ def _error(blocks: Sequence[tuple[float, int]]) -> float:
     return math.sqrt(spread) / rows
 
 
-def _of_parquet(file: SourceFile, shape: str) -> tuple[Iterator[tuple[Row, float]], int | None]:
+def _of_parquet(
+    file: SourceFile, shape: str, limit: float
+) -> tuple[Iterator[tuple[Row, float]], int | None]:
     """Rows from the middle of a long file on, and how many the file has."""
     try:
         with opened(file) as stream:
@@ -246,7 +249,7 @@ def _of_parquet(file: SourceFile, shape: str) -> tuple[Iterator[tuple[Row, float
     except (FileBroken, *DAMAGE):
         return iter([(Reject("file_unreadable"), 1.0)]), None
     known = sum(rows for rows, _ in groups)
-    middle = len(groups) // 2 if known > ROWS_OF_A_PIECE else 0
+    middle = len(groups) // 2 if known > limit else 0
     rows = iter_rows(file, shape, Span(0, middle))
     return ((row, 1.0) for _, row in rows), known
 

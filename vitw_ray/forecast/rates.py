@@ -24,8 +24,8 @@ WRITTEN_COST = 2.5  # of a written token, in computed ones; ours, from public fi
 WORKER_S = 4.0  # seconds until a worker of Ray does anything (measured on shared cores: 3 to 5)
 START_S = 120.0  # ours: to load 8 billion weights and capture graphs; a trial measures it
 LEXICON_ROWS = 47.0  # conversations/s of a core (`lexicon.json`)
-FREE_ROWS = 3_274.0  # conversations/s of the pipeline alone, two cores (`full_run.json`)
-STAGE_ROWS = {"conversations": 4_094.0, "labels": 16_330.0, "statistics": 30_100.0}
+FREE_ROWS = 5_609.0  # conversations/s of the pipeline alone, two cores (`full_run.json`)
+STAGE_ROWS = {"conversations": 14_650.0, "labels": 23_760.0, "statistics": 50_090.0}
 """Rows/s on two cores (`full_run.json`)."""
 EMBEDDED_TEXTS = {"gpu": 11_409.0, "cpu": 407.0}
 """Texts/s of an H200, and of a core (`card.json`, `embed.json`)."""
