@@ -171,7 +171,7 @@ def run_stage(folder: str) -> None:
         taxonomy=TaxonomyConfig(embedder="hashing"),
         execution=Execution(output=folder, actors=4),
     )
-    found: dict[str, list[FileEntry]] = {"extractions": [], "labels": []}
+    found: dict[str, list[FileEntry]] = {"extractions": [], "labels": [], "merges": []}
     for stat in storage.list("before"):
         rows = pq.read_metadata(storage.address(stat.path)).num_rows
         name = "labels" if "labels" in stat.path else "extractions"

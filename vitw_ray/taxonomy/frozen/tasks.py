@@ -1,7 +1,7 @@
 """Tasks in known clusters. Every cluster that is shown passes the gate in the new run too.
 
-Texts and vectors stay in shares of the tasks (`passes`); only those of `--grow-unplaced` are read
-together, as they are few.
+Texts and vectors stay in shares of the tasks (`passes`). Only those of the unplaced tasks are read
+into this process, and only if they are grown into clusters: there are usually few of them.
 """
 
 from collections.abc import Mapping, Sequence
