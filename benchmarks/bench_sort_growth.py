@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
 
@@ -44,7 +45,7 @@ from vitw_ray.hash_buckets import (
 from vitw_ray.hash_runs import read_range, write_sorted_run
 from vitw_ray.keys import Keyed, id_hash, range_bounds
 from vitw_ray.labels import counting
-from vitw_ray.labels.counting import Pairs, count_accounts
+from vitw_ray.labels.counting import PAIR, Pairs, count_accounts
 from vitw_ray.run_folder import StageFolder
 from vitw_ray.stages import StageContext
 from vitw_ray.statistics import answered_prompts
@@ -212,7 +213,11 @@ def count_pairs(folder: Path, rows: int) -> PerRow:
     accounts = (hashlib.md5(b"%d" % (n // 4)).hexdigest() for n in range(rows))
     for first in range(0, rows, RUN_ROWS):
         numbers = range(first, min(first + RUN_ROWS, rows))
-        pairs.write({(next(accounts), "ai_values", f"label {n % 997}") for n in numbers})
+        some = list(islice(accounts, len(numbers)))
+        labels = [f"label {n % 997}" for n in numbers]
+        facets = ["ai_values"] * len(some)
+        columns = [[id_hash(account) for account in some], some, facets, labels]
+        pairs.write([pa.table(columns, schema=PAIR)])
     with counted(rows) as found:
         counts = count_accounts(context, pairs)
     assert sum(counts.values()) == rows

@@ -45,7 +45,7 @@ STAGE_OF = {
 READS = {
     "extractions": ("conversations",),
     "labels": ("extractions",),
-    "taxonomy": ("extractions", "labels"),
+    "taxonomy": ("extractions", "labels", "merges"),
     "statistics": ("extractions", "labels", "merges", "taxonomy", "task_assignments"),
     "report": ("labels", "taxonomy"),
     "release": ("labels", "taxonomy"),

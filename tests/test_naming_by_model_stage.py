@@ -21,7 +21,7 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.facets import VALUE_FACETS
 from vitw_ray.keys import Keyed
 from vitw_ray.pipeline import STAGES
-from vitw_ray.records import EXTRACTIONS, LABELS, TAXONOMY
+from vitw_ray.records import EXTRACTIONS, LABELS, MERGES, TAXONOMY
 from vitw_ray.run_folder import StageFolder, TableRef
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import Storage
@@ -108,6 +108,7 @@ def context_of(folder, naming, climbing="vectors"):
             name: TableRef(name, (before.write_table(name, pa.Table.from_pylist(rows, schema)),))
             for name, rows, schema in (
                 ("labels", labels, LABELS),
+                ("merges", [], MERGES),
                 ("extractions", chats, EXTRACTIONS),
             )
         },

@@ -20,7 +20,7 @@ from vitw_ray.extraction.extract import count_answers, extract
 from vitw_ray.extraction.extractors import extractor_key, extractor_settings
 from vitw_ray.facts import oddities
 from vitw_ray.forecast.of_run import forecast_of_run
-from vitw_ray.healing import Damaged, check_inputs, check_public, sweep, sweep_stage, withdraw
+from vitw_ray.healing import Damaged, check_finished, check_inputs, sweep, sweep_stage, withdraw
 from vitw_ray.inference.embedder_files import embedder_key
 from vitw_ray.interruption import interruptible
 from vitw_ray.labels.counting import count_labels
@@ -30,6 +30,7 @@ from vitw_ray.preflight import check_places, check_shared, find_models, prefligh
 from vitw_ray.progress import Progress, log
 from vitw_ray.progress_file import ProgressFile
 from vitw_ray.purge import refuse_after_purge
+from vitw_ray.records import TABLES
 from vitw_ray.release.publish import publish
 from vitw_ray.report.write import TABLES as READ_BY_REPORT
 from vitw_ray.report.write import write_report
@@ -120,6 +121,8 @@ STAGES = (
     ),
 )
 
+UNREAD = frozenset(TABLES) - {name for stage in STAGES for name in stage.reads}
+"""Tables that no stage reads, and so none checks."""
 DEPEND_ON_RUN = {stage.name for stage in STAGES if stage.depends_on_run}
 
 
@@ -246,7 +249,7 @@ def _finished(
         if manifest is None:
             manifest = run_stage(stage, context, lease)
         else:
-            check_public(context, manifest)
+            check_finished(context, manifest, UNREAD)
         manifests[stage.name] = manifest
         tables.update(tables_of(manifest))
     return manifests, tables
