@@ -1,6 +1,7 @@
 """JSON and lines from the same model about the same labelled conversations.
 
-Run by hand, as it needs weights: `python benchmarks/answer_agreement.py MODEL [--rows 40]`. One
+Run by hand, as it needs weights: `python benchmarks/answer_agreement.py MODEL [--rows 40]
+[--minutes 30]`. When the time is over, what has been answered is compared. One
 engine is asked the open short questions about labelled subjective conversations in both forms, in
 turn. Values match labels of people if the cosine of their vectors reaches the usual threshold.
 """
@@ -10,6 +11,7 @@ import asyncio
 import gzip
 import json
 import statistics
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,17 +73,23 @@ async def answer(model: VllmModel, reading: Reading, question: Question) -> dict
 
 
 async def read_all(
-    model: VllmModel, conversations: Sequence[tuple[Message, ...]], questions: dict[str, Any]
-) -> dict[str, list[dict[str, Any]]]:
-    """All answers of each form, in the order of the conversations and questions."""
+    model: VllmModel,
+    conversations: Sequence[tuple[Message, ...]],
+    questions: dict[str, Any],
+    seconds: float,
+) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    """How many were read in time, and their answers by form, by conversation and question."""
     await model.open()
     found: dict[str, list[dict[str, Any]]] = {form: [] for form in FORMS}
+    end = time.monotonic() + seconds
     for number, messages in enumerate(conversations):
+        if number and time.monotonic() > end:
+            return number, found
         reading = model.read(messages)
         for form in FORMS if number % 2 else FORMS[::-1]:
             asked = [answer(model, reading, question) for question in questions[form]]
             found[form] += await asyncio.gather(*asked)
-    return found
+    return len(conversations), found
 
 
 def labels_of(
@@ -104,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--rows", type=int, default=40)
+    parser.add_argument("--minutes", type=float, default=30, help="stop asking after so long")
     given = parser.parse_args()
     rows = labelled(given.rows)
     turns = [messages for messages, _ in rows]
@@ -113,7 +122,8 @@ def main() -> None:
         execution=Execution(request_timeout_s=3_000),
     )
     model = VllmModel(config, [q for form in FORMS for q in questions[form]])
-    found = asyncio.run(read_all(model, turns, questions))
+    read, found = asyncio.run(read_all(model, turns, questions, 60 * given.minutes))
+    rows, turns = rows[:read], turns[:read]
     model.close()
     result = Result("answer_agreement", quick=False)
     embedder = load_embedder("minilm", "cpu")
