@@ -16,9 +16,11 @@ from release_tables import labels_table, taxonomy_table
 
 from vitw_ray.cli.main import main
 from vitw_ray.config import ConversationsConfig, ExtractionConfig, LabelsConfig, RunConfig
-from vitw_ray.errors import ConfigError
+from vitw_ray.errors import ConfigError, OutputError
+from vitw_ray.finished_run import FinishedRun
 from vitw_ray.keys import Keyed
 from vitw_ray.publishing.bounded import bounded_counts, keyed_noise
+from vitw_ray.publishing.earlier_folders import refuse_lower_folders
 from vitw_ray.publishing.population import population, refuse_dependent_rows
 from vitw_ray.publishing.released_tree import renamed
 from vitw_ray.records import EXTRACTIONS
@@ -284,6 +286,14 @@ NAMED = (["care", "zeal"], np.array([1, 2], np.uint64))
 
 
 @pytest.mark.ray
+def test_a_run_of_lower_thresholds_is_told_to_run_again_and_not_to_delete_its_folders(tmp_path):
+    finished = FinishedRun(RunConfig(labels=LabelsConfig(min_conversations=3)), "", {})
+    with pytest.raises(OutputError, match="min_conversations 3") as refused:
+        refuse_lower_folders(Storage(str(tmp_path)), finished)
+    assert "--min-conversations 15 --min-accounts 5" in refused.value.fix
+    assert "rm " not in refused.value.fix
+
+
 def test_a_folder_of_lower_thresholds_is_not_published_beside_a_run_of_higher_ones(run, publish):
     low = run / "3_labels-0123456789abcdef"
     low.mkdir()

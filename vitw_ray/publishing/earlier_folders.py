@@ -18,12 +18,20 @@ _LEAST = {"min_conversations": paper.MIN_CONVERSATIONS, "min_accounts": paper.MI
 
 
 def refuse_lower_folders(storage: Storage, finished: FinishedRun) -> None:
-    """Refuse to publish beside a public folder of lower thresholds.
+    """Refuse to publish a run of lower thresholds than any release, or beside its folders.
 
     Raises:
-        OutputError: it names the folders.
+        OutputError: it names the thresholds, or the folders.
     """
-    lower = lower_folders(storage, finished.config.labels)
+    own = finished.config.labels
+    if any(getattr(own, name) < least for name, least in _LEAST.items()):
+        made = " and ".join(f"{name} {getattr(own, name)}" for name in _LEAST)
+        flags = " ".join(f"--{name.replace('_', '-')} {least}" for name, least in _LEAST.items())
+        raise OutputError(
+            f"{storage.root} was made with {made}: its tables show smaller groups than a release",
+            f"run it again with {flags} (all answers are kept), then publish",
+        )
+    lower = lower_folders(storage, own)
     if lower:
         raise OutputError(
             f"{storage.root} still holds folders that were made with lower thresholds, and show"
