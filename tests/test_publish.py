@@ -298,10 +298,16 @@ def test_a_folder_of_lower_thresholds_is_not_published_beside_a_run_of_higher_on
     low = run / "3_labels-0123456789abcdef"
     low.mkdir()
     manifest = {"config": {"labels": {"min_conversations": 3, "min_accounts": 1}}}
-    (low / "_SUCCESS.json").write_text(json.dumps(manifest))
+    shown = {"files": [{"path": f"{low.name}/labels/part-00000.parquet"}]}
+    (low / "_SUCCESS.json").write_text(json.dumps(manifest | shown))
+    private = run / "2_extractions-0123456789abcdef"
+    private.mkdir()
+    hidden = {"files": [{"path": f"private/{private.name}/extractions/part-00000.parquet"}]}
+    (private / "_SUCCESS.json").write_text(json.dumps(manifest | hidden))
     status, _, error = publish("--kind", "threshold")
     assert status == 1
     assert low.name in error
+    assert private.name not in error
     assert not (run / "releases").exists()
     shutil.rmtree(low)
     assert publish("--kind", "threshold")[0] == 0

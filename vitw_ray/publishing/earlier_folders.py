@@ -11,7 +11,7 @@ from vitw_ray.config import LabelsConfig
 from vitw_ray.errors import OutputError
 from vitw_ray.finished_run import FinishedRun
 from vitw_ray.run_folder import SUCCESS
-from vitw_ray.storage import Storage
+from vitw_ray.storage import PRIVATE, Storage
 
 _MANIFEST = re.compile(rf"(\d_[a-z]+-[0-9a-f]+)/{re.escape(SUCCESS)}")
 _LEAST = {"min_conversations": paper.MIN_CONVERSATIONS, "min_accounts": paper.MIN_ACCOUNTS}
@@ -47,7 +47,10 @@ def lower_folders(storage: Storage, labels: LabelsConfig) -> list[str]:
         named = _MANIFEST.fullmatch(stat.path)
         if named is None:
             continue
-        made = json.loads(storage.read(stat.path)).get("config", {}).get("labels")
+        manifest = json.loads(storage.read(stat.path))
+        if all(entry["path"].startswith(f"{PRIVATE}/") for entry in manifest["files"]):
+            continue  # it shows nothing
+        made = manifest.get("config", {}).get("labels")
         if made and any(
             made.get(name, least) < max(least, getattr(labels, name))
             for name, least in _LEAST.items()
