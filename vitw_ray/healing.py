@@ -55,7 +55,9 @@ def check_finished(
         Damaged: it is not.
     """
     files = [FileEntry(**entry) for entry in manifest["files"]]
-    shown = [file for file in files if not file.is_private or file.table in unread]
+    shown = [file for file in files if not file.is_private]
+    if context.storage.children(f"{PRIVATE}/{context.folder.name}"):  # else it was purged
+        shown += [file for file in files if file.is_private and file.table in unread]
     _check(context, shown, distributed=False)
 
 
