@@ -18,6 +18,11 @@ from vitw_ray.storage import PRIVATE, Storage
 from vitw_ray.versions import versions
 
 
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array, also where a table without rows has no chunk."""
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
 @dataclass(frozen=True)
 class StoredTable:
     """A table that a manifest names, in a folder that `version` of the package has written."""

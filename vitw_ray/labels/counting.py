@@ -32,6 +32,7 @@ from vitw_ray.records import LABELS, MERGES
 from vitw_ray.run_folder import FileEntry, StageReport, read_part
 from vitw_ray.stages import StageContext
 from vitw_ray.storage import PRIVATE, Storage
+from vitw_ray.stored_tables import one_array
 
 Spelling = tuple[str, str]  # facet, label
 Integers = NDArray[np.int64]
@@ -105,9 +106,7 @@ class Spellings:
 
 def spellings_of(subjective: pa.Table, facet: str, min_salience: int) -> Spellings:
     """The distinct spellings of each conversation; those below `min_salience` do not count."""
-    lists = subjective[facet].combine_chunks()
-    if isinstance(lists, pa.ChunkedArray):  # a table without rows has no chunk
-        return Spellings([], np.zeros(0, np.int64), np.zeros(0, np.int64))
+    lists = one_array(subjective[facet])
     values, rows = lists.flatten(), lists.value_parent_indices().to_numpy()
     salience = values.field("salience").fill_null(min_salience).to_numpy()
     kept = salience >= min_salience

@@ -14,7 +14,7 @@ from vitw_ray.hash_buckets import bucket_count, power_of_two, write_buckets
 from vitw_ray.hash_runs import write_sorted_run
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.paired import ANSWERS, count_paired
-from vitw_ray.statistics.partials import Partial, add, pack, unpack
+from vitw_ray.statistics.partials import Partial, add_to, pack, unpack
 from vitw_ray.storage import Storage
 
 ANSWER_RUN_ROWS = 131_072  # ours: answers that a worker holds, some 20 MB
@@ -67,6 +67,6 @@ def count_prompts(answers: AnswerRuns, vocabulary: Codebook) -> Partial:
 
     merged: Partial = {}
     for packed in cluster.stream(buckets.units() if answers.runs else [], count_bucket):
-        merged = add(merged, unpack(packed))
+        add_to(merged, unpack(packed))
     answers.storage.delete_prefix(answers.folder)
     return merged

@@ -21,6 +21,7 @@ from vitw_ray.statistics.account_groups import account_groups
 from vitw_ray.statistics.cell_accounts import People, hashes_of
 from vitw_ray.statistics.codebook import Codebook
 from vitw_ray.statistics.contingency import CodedFacet, Integers, deduplicate, to_ancestors
+from vitw_ray.stored_tables import one_array
 
 COLUMNS = (
     "conversation_id",
@@ -49,10 +50,7 @@ class ConversationBlock:
     def of(extractions: pa.Table, tasks: pa.Table, vocabulary: Codebook) -> "ConversationBlock":
         """A block of `extractions` and its `task_assignments`."""
         table = extractions.filter(pc.field("is_subjective"))
-        ids = tasks["conversation_id"].combine_chunks()
-        if isinstance(ids, pa.ChunkedArray):  # a table without rows has no chunk
-            ids = pa.array([], pa.string())
-        known = pc.SetLookupOptions(ids)
+        known = pc.SetLookupOptions(one_array(tasks["conversation_id"]))
         place = pc.call_function("index_in", [table["conversation_id"]], known)
         return ConversationBlock(table, tasks["cluster_id"].take(place), vocabulary)
 
@@ -102,7 +100,7 @@ class ConversationBlock:
     @cached_property
     def stated(self) -> CodedFacet:
         """Whether the person stated any value, kept or not: codes of `STATED`."""
-        lists = _lists(self.table["human_values"])
+        lists = one_array(self.table["human_values"])
         rows = lists.value_parent_indices().to_numpy()
         codes = np.full(self.conversations, STATED.index("none"), np.int32)
         codes[rows[counted(lists, self.vocabulary.min_salience)]] = STATED.index("stated")
@@ -185,7 +183,7 @@ def values_of(
     Leaves out labels that are not in the vocabulary, values below `min_salience` and, with
     `explicit`, implicit values.
     """
-    lists = _lists(column)
+    lists = one_array(column)
     kept = counted(lists, min_salience)
     if explicit:
         kept &= lists.flatten().field("explicit").to_numpy(zero_copy_only=False)
@@ -203,20 +201,11 @@ def counted(lists: pa.ListArray, min_salience: int) -> NDArray[np.bool_]:
     return salience.to_numpy(zero_copy_only=False) >= min_salience
 
 
-def _lists(column: pa.ChunkedArray) -> pa.ListArray:
-    lists = column.combine_chunks()
-    if isinstance(lists, pa.ChunkedArray):  # a table without rows has no chunk
-        lists = pa.concat_arrays(lists.chunks) if lists.chunks else pa.array([], column.type)
-    return lists
-
-
 def coded(column: pa.ChunkedArray, names: Sequence[str], others: str | None = None) -> CodedFacet:
     """A column with at most one name per row, as codes; all further names count as `others`."""
     code_of = {name: code for code, name in enumerate(names)}
     rest = -1 if others is None else code_of[others]
-    encoded = column.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):  # a table without rows has no chunk
-        return CodedFacet(np.zeros(0, np.int64), np.zeros(0, np.int32), len(names))
+    encoded = one_array(column).dictionary_encode()
     found = [code_of.get(name, rest) for name in encoded.dictionary.to_pylist()]
     places = encoded.indices.fill_null(len(found)).to_numpy()
     codes = np.array([*found, -1], np.int64)[places]

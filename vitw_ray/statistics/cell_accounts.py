@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vitw_ray.gate import Mask
 from vitw_ray.keys import id_hash
 from vitw_ray.statistics.contingency import CodedFacet, Integers, code_of_row, expand
+from vitw_ray.stored_tables import one_array
 
 UNKNOWN = -1
 FIRST_ROWS = 1 << 14  # ours: conversations after which frequent cells are full
@@ -228,9 +229,7 @@ def _joined(
 
 def hashes_of(accounts: pa.ChunkedArray) -> Integers:
     """A number for the account of each conversation; `UNKNOWN` if there is none."""
-    encoded = accounts.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):  # a table without rows has no chunk
-        return np.zeros(0, np.int64)
+    encoded = one_array(accounts).dictionary_encode()
     known = [id_hash(account) for account in encoded.dictionary.to_pylist()]
     places = encoded.indices.fill_null(len(known)).to_numpy()
     return np.array([*known, UNKNOWN], np.int64)[places]

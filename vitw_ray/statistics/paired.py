@@ -23,6 +23,7 @@ from vitw_ray.statistics.contingency import (
     cross_tally,
     deduplicate,
 )
+from vitw_ray.stored_tables import one_array
 
 ANSWERS = pa.schema(
     [
@@ -125,9 +126,7 @@ def count_paired(
     asked = CodedFacet(np.arange(model.size), model.astype(np.int32), models)
     kind = answers["response_type"].to_numpy().astype(np.int64)
     known = np.flatnonzero(kind >= 0)
-    lists = answers["codes"].combine_chunks()
-    if isinstance(lists, pa.ChunkedArray):
-        lists = pa.array([], ANSWERS.field("codes").type)
+    lists = one_array(answers["codes"])
     rows, codes = lists.value_parent_indices().to_numpy(), lists.flatten().to_numpy()
     found = {"types": CodedFacet(*deduplicate(known, kind[known]), types)}
     for level, (ancestor, size) in levels.items():
