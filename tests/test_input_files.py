@@ -256,3 +256,13 @@ def test_a_batchs_input_and_output_in_two_files_are_joined(write, maker, output_
     assert (counted.files, counted.rows, len(counted.turns)) == (2, 6, 3)
     assert counted.rejects == {"joined": 3}
     assert set(counted.turns) == {2}
+
+
+def test_columns_that_a_map_reads_are_not_told_as_unread(tmp_path):
+    turns = [{"who": "Customer", "text": "Is it fair?"}, {"who": "Agent", "text": "Ask them."}]
+    row = {"key": 7, "convo": turns, "extra": "x"}
+    (tmp_path / "tickets.jsonl").write_text(json.dumps(row) + "\n")
+    shape = "map:messages=convo,role=who,content=text,conversation_id=key"
+    found = inspect_input((str(tmp_path / "tickets.jsonl"),), shape, 10)
+    assert found.shapes[shape].not_read == {"extra"}
+    assert found.survey.not_read() == ("extra",)

@@ -27,14 +27,14 @@ class Survey:
     passed_over: dict[str, str]
     """Name of a file or folder -> why it is not read."""
     looks: dict[str, Recognised] = field(default_factory=dict)
-    """Name of a file -> what its rows look like."""
+    """Name of a file -> what its rows look like; with the shape by which it is read."""
 
     def not_read(self) -> tuple[str, ...]:
         """Columns with values that the shape of their file does not read.
 
         Keys that do not look like names are left out: they may be text of a conversation.
         """
-        looks = (replace(self.looks[name], shape=shape) for name, shape in self.shapes.items())
+        looks = (self.looks[name] for name in self.shapes)
         return tuple(safe_columns({column for look in looks for column in look.unread()}))
 
 
@@ -78,7 +78,11 @@ def survey(listing: Listing, source_format: str = "auto") -> Survey:
     (shape, _), *_ = Counter(kept.values()).most_common()
     kept |= dict.fromkeys(too_much, shape)
     files = tuple(file for file in listing.files if file.name in kept)
-    found_in = {f.name: look for f, (look, _) in zip(listing.files, looks, strict=True) if look}
+    found_in = {
+        file.name: replace(look, shape=kept.get(file.name, look.shape))
+        for file, (look, _) in zip(listing.files, looks, strict=True)
+        if look
+    }
     return Survey(files, kept, dict(sorted(passed_over.items())), found_in)
 
 
