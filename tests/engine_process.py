@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from vitw_ray.config import RunConfig
+from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.extraction.answers import Extracted, in_order
 from vitw_ray.records import Conversation
 
@@ -112,7 +112,7 @@ def answer_warmly(config: RunConfig, conversations: Sequence[Conversation]) -> l
     (question,) = model._questions
     warm = sampling(question.schema, max_tokens=700, temperature=1.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(model._sampling, (question.name, 0), warm)
+        patch.setitem(model._sampling, (question, 0), warm)
         return answer(config, conversations)
 
 
@@ -127,6 +127,17 @@ def count_schema_checks(config: RunConfig, conversations: Sequence[Conversation]
         patch.setattr(backend_xgrammar, "validate_xgrammar_grammar", counted)
         answer(config, conversations)
     return len(checks)
+
+
+def forms_asked(config: RunConfig) -> list[str]:
+    """What a model that is asked one question as JSON and as lines in turn is held to, each time."""
+    from vitw_ray.extraction.questions import questions_for
+
+    model = _extractor(config)._model
+    forms = [questions_for(ExtractionConfig(questions="one_pass", answer_form=form)).all[0] for form in ("json", "lines")]
+    assert forms[0].name == forms[1].name
+    asked = [model.sampling(question, 0).structured_outputs for question in (*forms, *forms)]
+    return ["lines" if held.regex else "json" for held in asked]
 
 
 def start_without_schemas(config: RunConfig) -> None:

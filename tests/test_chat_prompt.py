@@ -1,6 +1,7 @@
 """Prompts equal the rendered chat template, and their shared head fills whole cache blocks."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -118,6 +119,13 @@ def test_separate_questions_share_their_head(case):
     frames = [case.encoder.frame(question) for question in separate]
     assert all(one.head == other.head for one, other in pairwise(frames))
     assert len({frame.tail for frame in frames}) == len(separate)
+
+
+def test_questions_that_begin_alike_keep_their_own_openings():
+    encoder = encoder_of(case_of(NAMES[0]).family)
+    asked = [replace(ONE_PASS, opening=opening) for opening in ("", "{", "")]
+    tails = [encoder.frame(question).tail for question in asked]
+    assert tails[0] == tails[2] != tails[1]
 
 
 def test_the_text_around_a_conversation_is_the_questions(case):

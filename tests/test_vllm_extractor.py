@@ -24,6 +24,7 @@ from engine_process import (
     children,
     count_schema_checks,
     engine_process,
+    forms_asked,
     start,
     start_without_schemas,
 )
@@ -122,6 +123,10 @@ def valid(results: Sequence[Extracted]) -> bool:
 
 def test_every_conversation_is_answered_in_one_pass(answers):
     assert valid(answers)
+
+
+def test_questions_of_one_name_are_held_to_their_own_forms(config, call):
+    assert call(forms_asked, config) == ["json", "lines", "json", "lines"]
 
 
 def test_answers_in_lines_are_held_to_their_form(config, model, call):

@@ -105,7 +105,7 @@ class PromptEncoder:
         self._check_that_every_text_can_be_encoded(tokenizer)
         self._filler = self.encode("\n")
         self._block_size = block_size
-        self._frames: dict[tuple[str, str], Frame] = {}
+        self._frames: dict[Question, Frame] = {}
 
     def _check_that_every_text_can_be_encoded(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         encoded = self._content.encode(_RARE, add_special_tokens=False).ids
@@ -119,10 +119,9 @@ class PromptEncoder:
 
     def frame(self, question: Question) -> Frame:
         """Token ids before and after the conversation; computed once per question."""
-        key = (question.before, question.after)
-        if key not in self._frames:
-            self._frames[key] = self._frame(question)
-        return self._frames[key]
+        if question not in self._frames:
+            self._frames[question] = self._frame(question)
+        return self._frames[question]
 
     def _frame(self, question: Question) -> Frame:
         before_system, between, after_user = self._template

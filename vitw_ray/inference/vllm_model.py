@@ -65,7 +65,7 @@ class VllmModel:
             config, self._profile, self._revision, self._context(questions)
         )
         self._timeout_s = execution.request_timeout_s
-        self._sampling: dict[tuple[str, int], Any] = {}
+        self._sampling: dict[tuple[Question, int], Any] = {}
         self._further_sampling = further_sampling(extraction)
         self._recovery: Recovery[Request, Output] = Recovery(self._start)
         self._engine_description: dict[str, Any] = {}
@@ -183,7 +183,7 @@ class VllmModel:
 
     def sampling(self, question: Question, attempt: int) -> Any:
         """Sampling parameters of an attempt at a question (`vllm.SamplingParams`)."""
-        key = (question.name, attempt)
+        key = (question, attempt)
         if key not in self._sampling and question.codes:
             self._sampling[key] = choice_sampling(question.codes)
         if key not in self._sampling:
