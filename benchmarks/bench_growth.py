@@ -9,7 +9,7 @@ Files are not synced to the disk, which changes no count.
 
 `flat_*` are counts per row of the largest size / of the smallest: 1 is a straight line.
 
-    python benchmarks/bench_growth.py [--quick]
+    python benchmarks/bench_growth.py [--quick] [--output s3://bucket/folder]
 """
 
 import itertools
@@ -20,12 +20,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from harness import Result, arguments
+from harness import Result, parser_of
 
 from vitw_ray.config import Execution, ExtractionConfig, RunConfig
 from vitw_ray.extraction import assemble, pending, unit_extractor
@@ -56,10 +55,12 @@ class Counts:
 
 
 def main() -> None:
-    quick = arguments(__doc__).quick
-    result = Result("growth", quick)
-    sizes = SIZES[:2] if quick else SIZES
-    found = {rows: measure(rows) for rows in sizes}
+    parser = parser_of(__doc__)
+    parser.add_argument("--output", help="where the run folder is; default: a temporary folder")
+    options = parser.parse_args()
+    result = Result("growth", options.quick)
+    sizes = SIZES[:2] if options.quick else SIZES
+    found = {rows: measure(rows, options.output) for rows in sizes}
     for phase, rows in itertools.product(PHASES, sizes):
         counts = found[rows][phase]
         result.rows.append((phase, f"{rows:,}", *cells(counts, rows)))
@@ -105,10 +106,10 @@ def as_record(counts: Counts) -> dict[str, Any]:
     }
 
 
-def measure(rows: int) -> dict[str, Counts]:
+def measure(rows: int, output: str | None = None) -> dict[str, Counts]:
     """All phases over so many conversations."""
     with tempfile.TemporaryDirectory() as name:
-        context = invented(Storage(name), rows)
+        context = invented(Storage(f"{output}/{rows}" if output else name), rows)
         parts = context.tables["conversations"].files
         key, storage = extractor_key(context.config), context.storage
         numbers = [{"part": part} for part in range(len(parts))]
@@ -200,7 +201,7 @@ def watched(counts: Counts) -> Iterator[None]:
         def read(self: Storage, path: str) -> Any:
             counts.requests["open"] += 1
             if path.startswith(ANSWERS):
-                counts.bytes["read"] += Path(self.address(path)).stat().st_size
+                counts.bytes["read"] += self.fs.size(self.address(path))
             return methods[name](self, path)
 
         return read

@@ -10,6 +10,7 @@ Nothing here is timed against another: counts have no noise. The last lines of t
 computed for full runs.
 
     python benchmarks/bench_sort_growth.py [--quick] [--sizes 50000 200000 800000]
+        [--output s3://bucket/folder]
 """
 
 import hashlib
@@ -19,7 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -76,10 +76,12 @@ class PerRow:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", help="rows, rising; more than 16,384")
+    parser.add_argument("--output", help="where runs are written; default: a temporary folder")
     options = parser.parse_args()
     result = Result("sort_growth", options.quick)
     sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
     result.work = {"sizes": list(sizes), "run_rows": RUN_ROWS}
+    result.work["storage"] = "s3" if (options.output or "").startswith("s3://") else "folder"
     kinds = {
         "conversations before": every_run,
         "conversations": sort_rows,
@@ -91,7 +93,8 @@ def main() -> None:
         found = []
         for rows in sizes:
             with tempfile.TemporaryDirectory() as folder, in_this_process():
-                found.append(measure(Path(folder), rows))
+                place = f"{options.output}/{kind}-{rows}".replace(" ", "-")
+                found.append(measure(Storage(place if options.output else folder), rows))
             numbers = f"{found[-1].opens:.5f}", f"{found[-1].bytes:,.0f}", f"{found[-1].rows:.2f}"
             result.rows.append((kind, f"{rows:,}", *numbers, f"{found[-1].cpu_us:.0f}"))
         name = kind.replace(" ", "_")
@@ -123,8 +126,7 @@ def in_this_process() -> Iterator[None]:
         yield
 
 
-def context_of(folder: Path) -> StageContext:
-    storage = Storage(str(folder))
+def context_of(storage: Storage) -> StageContext:
     return StageContext(
         config=RunConfig(conversations=ConversationsConfig(rows_per_part=PART_ROWS)),
         storage=storage,
@@ -165,10 +167,10 @@ def conversation_runs(storage: Storage, rows: int) -> list[str]:
     return runs
 
 
-def sort_rows(folder: Path, rows: int) -> PerRow:
+def sort_rows(storage: Storage, rows: int) -> PerRow:
     """From runs to parts, as the stage does it."""
-    context = context_of(folder)
-    storage, runs = context.storage, conversation_runs(context.storage, rows)
+    context = context_of(storage)
+    runs = conversation_runs(storage, rows)
     size = rows / RUN_ROWS
     with counted(rows) as found:
         count = bucket_count(len(runs), size, power_of_two(rows / PART_ROWS))
@@ -179,9 +181,8 @@ def sort_rows(folder: Path, rows: int) -> PerRow:
     return found[0]
 
 
-def every_run(folder: Path, rows: int) -> PerRow:
+def every_run(storage: Storage, rows: int) -> PerRow:
     """Each range from every run: a few ranges, as all cost the same."""
-    storage = Storage(str(folder))
     runs, parts = conversation_runs(storage, rows), -(-rows // PART_ROWS)
     with counted(rows * RANGES_COUNTED / parts) as found:
         for number in range(RANGES_COUNTED):
@@ -189,9 +190,9 @@ def every_run(folder: Path, rows: int) -> PerRow:
     return found[0]
 
 
-def compare_openings(folder: Path, rows: int) -> PerRow:
+def compare_openings(storage: Storage, rows: int) -> PerRow:
     """Growing histories, of which every fourth row is one."""
-    context = context_of(folder)
+    context = context_of(storage)
     rng = np.random.default_rng(0)
     runs = []
     for first in range(0, rows, RUN_ROWS):
@@ -200,16 +201,16 @@ def compare_openings(folder: Path, rows: int) -> PerRow:
         columns = [*numbers[:2], numbers[2], np.zeros(length, np.int64), numbers[3]]
         lists = [[] if n % 4 else [n] for n in range(length)]
         table = pa.table([*columns, np.zeros(length, bool), lists], schema=OPENINGS)
-        runs.append(write_sorted_run(context.storage, "private/openings", table))
+        runs.append(write_sorted_run(storage, "private/openings", table))
     with counted(rows) as found:
         find_repeats(context, "private/repeats", runs, rows / RUN_ROWS, rows)
     return found[0]
 
 
-def count_pairs(folder: Path, rows: int) -> PerRow:
+def count_pairs(storage: Storage, rows: int) -> PerRow:
     """Distinct accounts of labels; a row is a pair of both."""
-    context = context_of(folder)
-    pairs = Pairs(context.storage, "private/pairs")
+    context = context_of(storage)
+    pairs = Pairs(storage, "private/pairs")
     accounts = (hashlib.md5(b"%d" % (n // 4)).hexdigest() for n in range(rows))
     for first in range(0, rows, RUN_ROWS):
         numbers = range(first, min(first + RUN_ROWS, rows))
@@ -224,9 +225,9 @@ def count_pairs(folder: Path, rows: int) -> PerRow:
     return found[0]
 
 
-def pair_prompts(folder: Path, rows: int) -> PerRow:
+def pair_prompts(storage: Storage, rows: int) -> PerRow:
     """Answers of two assistants to each prompt; a row is an answer."""
-    answers = AnswerRuns(Storage(str(folder)), "private/prompts")
+    answers = AnswerRuns(storage, "private/prompts")
     same = {"codes": [0], "response_type": 0}
     for first in range(0, rows, RUN_ROWS):
         numbers = range(first, min(first + RUN_ROWS, rows))

@@ -134,7 +134,10 @@ def forms_asked(config: RunConfig) -> list[str]:
     from vitw_ray.extraction.questions import questions_for
 
     model = _extractor(config)._model
-    forms = [questions_for(ExtractionConfig(questions="one_pass", answer_form=form)).all[0] for form in ("json", "lines")]
+    forms = [
+        questions_for(ExtractionConfig(questions="one_pass", answer_form=form)).all[0]
+        for form in ("json", "lines")
+    ]
     assert forms[0].name == forms[1].name
     asked = [model.sampling(question, 0).structured_outputs for question in (*forms, *forms)]
     return ["lines" if held.regex else "json" for held in asked]

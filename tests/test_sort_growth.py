@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import bench_sort_growth as growth
 from bench_sort_growth import compare_openings, count_pairs, every_run, pair_prompts, sort_rows
 
+from vitw_ray.storage import Storage
+
 
 def at_two_sizes(monkeypatch, tmp_path, measure):
     monkeypatch.setattr(growth, "RUN_ROWS", 32)
@@ -17,7 +19,7 @@ def at_two_sizes(monkeypatch, tmp_path, measure):
     found = []
     for rows in (32 * 40, 32 * 160):
         with growth.in_this_process():
-            found.append(measure(tmp_path / str(rows), rows))
+            found.append(measure(Storage(str(tmp_path / str(rows))), rows))
     return found
 
 
