@@ -162,7 +162,7 @@ def of_the_form(question, random):
     return {"because": "So and so.", "number": random.randint(1, numbers[0])}
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     n=st.integers(1, 90),
     sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4),

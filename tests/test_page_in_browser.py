@@ -447,6 +447,7 @@ def test_hostile_names_execute_nothing(open_page, tables):
     assert one.page.locator("script").count() == 2
 
 
+@pytest.mark.slow
 def test_2000_strings_through_the_address_and_the_search_box_execute_nothing(open_page, page):
     rng = random.Random(7)
     pieces = [text.encode(errors="ignore").decode() for text in naughty_strings()]
