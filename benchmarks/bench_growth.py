@@ -15,6 +15,7 @@ Files are not synced to the disk, which changes no count.
 import itertools
 import os
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -195,13 +196,15 @@ def watched(counts: Counts) -> Iterator[None]:
     """Count the requests of every storage, and the rows that are found at once."""
     methods = {name: getattr(Storage, name) for name in ("open", "read", "list", "write")}
     modules = (assemble, pending, unit_extractor)
-    find = unit_extractor.find_answers
+    find, lock = unit_extractor.find_answers, threading.Lock()
 
     def reading(name: str) -> Callable[..., Any]:
         def read(self: Storage, path: str) -> Any:
             counts.requests["open"] += 1
             if path.startswith(ANSWERS):
-                counts.bytes["read"] += self.fs.size(self.address(path))
+                size = self.fs.size(self.address(path))
+                with lock:  # segments are read by several threads
+                    counts.bytes["read"] += size
             return methods[name](self, path)
 
         return read
