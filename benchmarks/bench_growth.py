@@ -43,6 +43,7 @@ SIZES = (3_200, 12_800, 51_200)
 SCALED = (10_000_000, 100_000_000)
 ANSWERS = "private/answers-benchmark"
 PHASES = ("answer", "look again", "assemble")
+WRITES = ("write", "create")  # neither calls the other
 
 
 @dataclass
@@ -194,7 +195,7 @@ def counted(work: Callable[[], object]) -> Counts:
 @contextmanager
 def watched(counts: Counts) -> Iterator[None]:
     """Count the requests of every storage, and the rows that are found at once."""
-    methods = {name: getattr(Storage, name) for name in ("open", "read", "list", "write")}
+    methods = {name: getattr(Storage, name) for name in ("open", "read", "list", *WRITES)}
     modules = (assemble, pending, unit_extractor)
     find, lock = unit_extractor.find_answers, threading.Lock()
 
@@ -213,10 +214,13 @@ def watched(counts: Counts) -> Iterator[None]:
         counts.requests["list"] += 1
         return methods["list"](self, prefix)
 
-    def writing(self: Storage, path: str, data: bytes) -> None:
-        counts.requests["write"] += 1
-        counts.bytes["written"] += len(data) if path.startswith(ANSWERS) else 0
-        methods["write"](self, path, data)
+    def writing(name: str) -> Callable[..., Any]:
+        def write(self: Storage, path: str, data: bytes) -> Any:
+            counts.requests["write"] += 1
+            counts.bytes["written"] += len(data) if path.startswith(ANSWERS) else 0
+            return methods[name](self, path, data)
+
+        return write
 
     def finding(*arguments: Any, **options: Any) -> Any:
         found = find(*arguments, **options)
@@ -224,7 +228,7 @@ def watched(counts: Counts) -> Iterator[None]:
         return found
 
     replaced: dict[str, Any] = {"open": reading("open"), "read": reading("read")}
-    replaced |= {"list": listing, "write": writing}
+    replaced |= {"list": listing, **{name: writing(name) for name in WRITES}}
     sync, os.fsync = os.fsync, lambda handle: None
     try:
         for name, method in replaced.items():

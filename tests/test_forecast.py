@@ -207,7 +207,7 @@ def test_the_rates_are_those_of_the_committed_results():
 def test_requests_to_storage_are_those_that_were_counted():
     growth = result("growth")["work"]
     at = [growth[f"{part}_at_10000000"] for part in ("answer", "look_again", "assemble")]
-    first = result("sort_growth-quick")["work"]["opens_of_10000000"]
+    first = result("sort_growth")["work"]["opens_of_10000000"]
     found = needs.requests(1e7)
     assert found["HEAD"] == pytest.approx(first + sum(part["open"] for part in at), rel=0.001)
     assert found["GET"] == 2 * found["HEAD"]

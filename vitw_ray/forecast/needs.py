@@ -16,7 +16,7 @@ VECTOR_BYTES = {"minilm": 1_536, "mpnet": 3_072}  # 384 and 768 numbers of 4 byt
 MOST_VECTOR_BYTES = 4_096  # ours: of another embedder
 OPENS_PER_ROW = 0.002068 + 0.003906 + 0.004689 + 0.004445
 """Stage 1; answering, looking again, assembling of stage 2: at ten million rows, units of 256
-(`benchmarks/results/sort_growth-quick.json` and `growth.json`)."""
+(`benchmarks/results/sort_growth.json` and `growth.json`)."""
 WRITES_PER_ROW = 0.0042 + 0.000244
 LISTS_PER_ROW = 0.0042 + 0.001108 + 0.000554
 GETS_PER_OPEN = 2  # and one HEAD
