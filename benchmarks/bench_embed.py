@@ -26,7 +26,7 @@ from vitw_ray.keys import Keyed
 from vitw_ray.storage import Storage
 from vitw_ray.taxonomy.vectors.blocks import BLOCK_TEXTS, BlockEmbedder
 from vitw_ray.taxonomy.vectors.texts import Texts, write_counts
-from vitw_ray.taxonomy.vectors.vector_files import read_blocks
+from vitw_ray.taxonomy.vectors.vector_files import TextBlock, read_blocks
 
 BATCH = 32  # the default of SentenceTransformer.encode
 REPEATED = 0.1  # share of texts that are repeats of earlier ones
@@ -71,23 +71,29 @@ def paddings(stock: Any) -> dict[str, float]:
     }
 
 
+def write_vectors(
+    storage: Storage, embedder: Embedder, sample: Sequence[str], most: int
+) -> list[TextBlock]:
+    """What a worker does without Ray: the files of texts and vectors, `most` texts in a block."""
+    runs = write_counts(storage, "private/texts", Counter(sample))
+    kind = Texts("tasks", runs, len(set(sample)))
+    worker = BlockEmbedder(
+        storage=storage,
+        keyed=Keyed(b"a secret of the benchmark"),
+        kinds=[kind],
+        folder="private/scratch",
+        vectors="private/vectors",
+        make=lambda: embedder,
+    )
+    blocks = kind.blocks(most)
+    return [worker({"kind": 0, "block": n, "blocks": blocks})[0] for n in range(blocks)]
+
+
 def through_files(embedder: Embedder, sample: Sequence[str]) -> np.ndarray:
     """Vectors of the texts, in order, through the files that a worker writes."""
     with TemporaryDirectory() as folder:
         storage = Storage(folder)
-        runs = write_counts(storage, "private/texts", Counter(sample))
-        kind = Texts("tasks", runs, len(set(sample)))
-        worker = BlockEmbedder(
-            storage=storage,
-            keyed=Keyed(b"a secret of the benchmark"),
-            kinds=[kind],
-            folder="private/scratch",
-            vectors="private/vectors",
-            make=lambda: embedder,
-        )
-        blocks = kind.blocks(BLOCK_TEXTS["cpu"])
-        made = [worker({"kind": 0, "block": n, "blocks": blocks})[0] for n in range(blocks)]
-        found = read_blocks(storage, made)
+        found = read_blocks(storage, write_vectors(storage, embedder, sample, BLOCK_TEXTS["cpu"]))
     row_of = {text: row for row, text in enumerate(found.texts)}
     return found.vectors[[row_of[text] for text in sample]]
 

@@ -10,22 +10,18 @@ Python takes to start the kernels of one batch, and the model's arithmetic on on
 
 import statistics
 import time
-from collections import Counter
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from bench_embed import texts
+from bench_embed import texts, write_vectors
 from harness import Result, arguments, interleave, ratio, spread, with_one_thread
 
 from vitw_ray.inference.embedder import load_embedder
 from vitw_ray.inference.sentence_model import BATCH_TOKENS
 from vitw_ray.inference.text_pieces import length_batches
-from vitw_ray.keys import Keyed
 from vitw_ray.storage import Storage
-from vitw_ray.taxonomy.vectors.blocks import BlockEmbedder
-from vitw_ray.taxonomy.vectors.texts import Texts, write_counts
 
 STARTS = 20  # batches of one short text, whose arithmetic is nothing
 ARITHMETIC_TEXTS = 100
@@ -81,17 +77,7 @@ def as_the_library(tokenizer: Any, model: Any, budget: int, sample: list[str]) -
 def through_files(sample: list[str]) -> None:
     """The texts of a block, its digest, and the files of texts and vectors."""
     with TemporaryDirectory() as folder:
-        storage = Storage(folder)
-        kind = Texts("tasks", write_counts(storage, "private/texts", Counter(sample)), len(sample))
-        worker = BlockEmbedder(
-            storage=storage,
-            keyed=Keyed(b"a secret of the benchmark"),
-            kinds=[kind],
-            folder="private/scratch",
-            vectors="private/vectors",
-            make=lambda: Given(384),
-        )
-        worker({"kind": 0, "block": 0, "blocks": 1})
+        write_vectors(Storage(folder), Given(384), sample, len(sample))
 
 
 def cpu(work: Callable[[], object]) -> float:

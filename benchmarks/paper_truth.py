@@ -30,7 +30,8 @@ from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.intervals import wilson
 from vitw_ray.side_by_side import pairs
 from vitw_ray.statistics.account_groups import ACCOUNT_GROUPS
-from vitw_ray.statistics.assistants import compare, groups_of_assistants
+from vitw_ray.statistics.assistants import compare
+from vitw_ray.statistics.compared_groups import groups_of_assistants
 from vitw_ray.statistics.contingency import Axis, CodedFacet, Counts, GroupCounts, deduplicate
 from vitw_ray.statistics.mirroring import count_mirroring, mirroring
 from vitw_ray.statistics.residuals import adjusted_residual, associations

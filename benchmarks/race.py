@@ -15,15 +15,12 @@ in all, of a run whose driver is killed (SIGKILL) at half of the calls and start
 FOLDER gets the environments that it does not have yet, from the package index.
 """
 
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,207 +28,21 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "races"))
 
 import measured
-from extract_inputs import conversations_in
-from harness import ROOT, Result, parser_of, plant, spread
+from contestants import (
+    IN_FLIGHT,
+    PACKAGES,
+    Contestant,
+    contestants,
+    make_environments,
+    others,
+    version_of,
+)
+from harness import Result, parser_of, spread
+from same_rows import Data, prepare, write_answers
+from served import DELAY_MS, Server, served
 
-from vitw_ray.config import Execution, ExtractionConfig, RunConfig
-from vitw_ray.evaluation.planted import PlantedConfig
-from vitw_ray.evaluation.planted import plant as planted
-from vitw_ray.extraction.questions import questions_for
-from vitw_ray.facets import FACETS
-from vitw_ray.inference.openai_server import OpenAIServer
-from vitw_ray.inference.parsing import InvalidAnswer, parse
-from vitw_ray.inference.question import closing, opening
-from vitw_ray.records import Conversation
-from vitw_ray.run_folder import FileEntry, StageFolder, read_part, tables_of
-from vitw_ray.storage import Storage
-
-RACES = ROOT / "benchmarks" / "races"
-IN_FLIGHT = 63  # ours sends 1.5 times 42
-DELAY_MS = 20.0
 START_ROWS = 64
 ROUNDS = 2
-PACKAGES = {
-    "ray_data_llm": ("ray", ["ray[data]==2.60.0", "aiohttp", "pydantic>=2"]),
-    "datatrove": (
-        "datatrove",  # its extra "inference" would bring engines that are not used here
-        ["datatrove[io]==0.10.1", "aiofiles", "httpx", "aiosqlite", "typer", "pyyaml", "pandas"],
-    ),
-    "curator": ("bespokelabs-curator", ["bespokelabs-curator==0.1.31"]),
-}
-CONFIG = ExtractionConfig(extractor="openai", model="mock", questions="one_pass")
-(QUESTION,) = questions_for(CONFIG).all
-
-
-@dataclass(frozen=True)
-class Data:
-    """Conversations: our run folder in which they are read, and the same as prompts."""
-
-    input: str
-    run_folder: Path
-    rows: Path
-    count: int
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """How one of them is run; `kept` counts the valid answers in its output."""
-
-    name: str
-    command: Callable[[Data, str, Path], Sequence[str]]
-    kept: Callable[[Path], int]
-    environment: dict[str, str] = field(default_factory=dict)
-
-
-def ours_command(data: Data, url: str, output: Path) -> list[str]:
-    """The command of our run; its first stage is finished where `output` is a prepared folder."""
-    flags = ["--extractor", "openai", "--model", "mock", "--questions", "one_pass"]
-    flags += ["--server-url", f"{url}/v1", "--reader-check", "off"]
-    flags += ["--actors", "1", "--max-num-seqs", str(int(IN_FLIGHT / 1.5))]
-    return [*reading(data.input, output), *flags]
-
-
-def reading(pattern: str, output: Path) -> list[str]:
-    """The first two stages; which reader is left open."""
-    run = [sys.executable, "-m", "vitw_ray", "run", "--until", "extractions"]
-    return [*run, "--input", pattern, "--output", str(output)]
-
-
-def ours_kept(output: Path) -> int:
-    """Rows of `extractions` without an error, by the server's model."""
-    storage = Storage(str(output))
-    parts = [read_part(storage, part).to_pylist() for part in files_of(output, "extractions")]
-    rows = [row for part in parts for row in part]
-    return sum(row["error"] is None and row["extractor"].startswith("openai@") for row in rows)
-
-
-def files_of(output: Path, table: str) -> Sequence[FileEntry]:
-    """The files of a table of our run folder."""
-    tables = json.loads((output / "run.json").read_text())["tables"]
-    manifest = StageFolder(Storage(str(output)), tables[table]["stage"]).manifest()
-    assert manifest is not None
-    return tables_of(manifest)[table].files
-
-
-def others(name: str, script: str, python: Path, *more: str) -> Contestant:
-    """A contestant with an adapter in `races/`."""
-
-    def command(data: Data, url: str, output: Path) -> list[str]:
-        flags = ["--rows", str(data.rows), "--url", url, "--output", str(output)]
-        return [str(python), str(RACES / script), *flags, "--in-flight", str(IN_FLIGHT), *more]
-
-    own = {"PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONPATH": ""}
-    return Contestant(name, command, others_kept, own)
-
-
-def others_kept(output: Path) -> int:
-    """Different rows with an answer that our own parser takes."""
-    kept = set()
-    for file in sorted((output / "answers").glob("**/*.json*")):
-        for line in file.read_text().splitlines():
-            row = json.loads(line)
-            number = int(row["row"] if "row" in row else row["id"])
-            answers = [row["text"]] if "row" in row else row["metadata"]["rollout_results"]
-            if answers and _is_valid(answers[0]):
-                kept.add(number)
-    return len(kept)
-
-
-def _is_valid(text: Any) -> bool:
-    try:
-        parse(text, QUESTION)
-    except (InvalidAnswer, TypeError):
-        return False
-    return True
-
-
-def make_environments(folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """The interpreter of each environment; those that are missing are made."""
-    pythons = {}
-    for name in names:
-        python = folder / name / "bin" / "python"
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True)
-            install = [str(python), "-m", "pip", "install", "--quiet", *PACKAGES[name][1]]
-            subprocess.run(install, check=True)
-        pythons[name] = python
-    return pythons
-
-
-def version_of(python: Path, package: str) -> str:
-    """Version of a package in an environment."""
-    code = f"from importlib.metadata import version; print(version('{package}'))"
-    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def prepare(folder: Path, count: int, environment: dict[str, str]) -> Data:
-    """Plant conversations, read them with our first stage, and write the prompts of all."""
-    data = Data(plant(folder / "in", count), folder / "run", folder / "rows.jsonl", count)
-    # Another reader, of whose answers nothing is used: what counts is that stage 1 is finished.
-    command = [*reading(data.input, data.run_folder), "--extractor", "simulated"]
-    usage = measured.run(command, environment, folder / "log")
-    if usage.code:
-        raise SystemExit(f"reading failed: {(folder / 'log').read_text()[-2000:]}")
-    config = RunConfig(extraction=CONFIG, execution=Execution(output=str(data.run_folder)))
-    found = conversations_in(config, files_of(data.run_folder, "conversations"))
-    reader = OpenAIServer(CONFIG, config.execution)
-    with data.rows.open("w") as file:
-        for number, conversation in enumerate(found):
-            prompt = {"row": number, "system": QUESTION.before, "user": user(reader, conversation)}
-            file.write(json.dumps(prompt) + "\n")
-    return data
-
-
-def user(reader: OpenAIServer, conversation: Conversation) -> str:
-    """What our reader sends about a conversation, below the instructions."""
-    fence = opening(QUESTION).removeprefix(QUESTION.before).lstrip()
-    return fence + reader.read(conversation.messages).text + closing(QUESTION)
-
-
-def write_answers(path: Path, count: int) -> None:
-    """A valid answer for each prompt: planted truths that the prompt allows, in turn."""
-    names = ("subjectivity", *(facet.field for facet in FACETS))
-    valid = []
-    for _, truth in planted(PlantedConfig(conversations=1_000)):
-        whole = truth["subjectivity"] >= CONFIG.subjective_from
-        text = json.dumps({name: truth[name] for name in (names if whole else names[:1])})
-        if _is_valid(text):
-            valid.append(text)
-    path.write_text("".join(f"{valid[number % len(valid)]}\n" for number in range(count)))
-
-
-class Server:
-    """The server, from the outside."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def weather(self, bad: bool) -> None:
-        """Reset the counters; break answers or not."""
-        self._ask("/weather", json.dumps({"bad": bad}).encode())
-
-    def counts(self) -> dict[str, int]:
-        """Calls, different rows, requests about none of them, most calls at once."""
-        return self._ask("/counts", None)
-
-    def _ask(self, path: str, data: bytes | None) -> dict[str, int]:
-        with urllib.request.urlopen(self.url + path, data=data, timeout=30) as response:
-            return json.load(response)
-
-
-@contextmanager
-def served(rows: Path, answers: Path) -> Iterator[Server]:
-    """A server in a process of its own."""
-    command = [sys.executable, str(RACES / "server.py"), str(rows), str(answers)]
-    with subprocess.Popen(
-        [*command, "--delay-ms", str(DELAY_MS)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield Server(int(process.stdout.readline()))
-        finally:
-            process.kill()
 
 
 @dataclass
@@ -317,14 +128,6 @@ class Race:
             "calls_over_rows": calls / data.count,
             "kept": kept / data.count,
         }
-
-
-def contestants(pythons: dict[str, Path]) -> list[Contestant]:
-    """Ours, and those of which there is an environment."""
-    return [
-        Contestant("ours", ours_command, ours_kept),
-        *(others(name, f"with_{name}.py", python) for name, python in pythons.items()),
-    ]
 
 
 def table_of(found: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:

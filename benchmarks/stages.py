@@ -82,11 +82,15 @@ def client_of_a_server() -> float:
 
 
 def stages() -> str:
-    full, read, host = results("full_run"), results("read")["rates"], results("embed_host")["rates"]
-    routes, statistics = results("extract_routes")["ratios"], results("statistics")["rates"]
-    lexicon, kmeans = results("lexicon")["rates"], results("kmeans_million_topical")
-    rates = full["rates"]
-    rows = [
+    """What each stage takes, and the bytes that move."""
+    head = ("stage", "rows/s, two cores", "CPU s per million rows", "result")
+    return f"{table(head, stage_rows())}\n\n{bytes_moved()}"
+
+
+def stage_rows() -> list[tuple[str, ...]]:
+    rates, lexicon = results("full_run")["rates"], results("lexicon")["rates"]
+    read, statistics = results("read")["rates"], results("statistics")["rates"]
+    return [
         (
             "conversations",
             f"{rates['conversations_rows_per_s']:,.0f}",
@@ -111,6 +115,19 @@ def stages() -> str:
             f"{at_most('labels'):,.0f} at most",
             "`full_run`",
         ),
+        *taxonomy_rows(),
+        (
+            "statistics",
+            f"{rates['statistics_rows_per_s']:,.0f}",
+            seconds_per_million(statistics["rows_per_cpu_s"]) + " (counting)",
+            "`full_run`, `statistics`",
+        ),
+    ]
+
+
+def taxonomy_rows() -> list[tuple[str, ...]]:
+    host, kmeans = results("embed_host")["rates"], results("kmeans_million_topical")
+    return [
         (
             "taxonomy: embedding, host",
             "",
@@ -129,24 +146,20 @@ def stages() -> str:
             f"{kmeans['rates']['ours_cpu_s']:.1f}",
             "`kmeans_million_topical`",
         ),
-        (
-            "statistics",
-            f"{rates['statistics_rows_per_s']:,.0f}",
-            seconds_per_million(statistics["rows_per_cpu_s"]) + " (counting)",
-            "`full_run`, `statistics`",
-        ),
     ]
-    carried = routes["object_store_bytes_over_text"]
+
+
+def bytes_moved() -> str:
+    full = results("full_run")
+    carried = results("extract_routes")["ratios"]["object_store_bytes_over_text"]
     answered = results("kmeans")["ratios"]["bytes_back_over_sums"]
     peak, most = full["ratios"]["peak_memory_bytes"] / 1e9, full["work"]["rows"][-1]
-    bytes_line = (
+    return (
         f"While conversations are read, Ray's object store holds {carried:.3f} bytes for each byte"
         f" of text (`extract_routes`). A vector is 1,536 bytes. Shards of k-means answer with"
         f" {answered:.3f} times the bytes of the sums (`kmeans`). All processes of a run of"
         f" {most:,} conversations had {peak:.1f} GB at most (`full_run`)."
     )
-    head = ("stage", "rows/s, two cores", "CPU s per million rows", "result")
-    return f"{table(head, rows)}\n\n{bytes_line}"
 
 
 def bottleneck(card: dict[str, float]) -> str:

@@ -5,13 +5,9 @@ import pytest
 
 from vitw_ray.records import MODEL_COMPARISON
 from vitw_ray.side_by_side import pairs
-from vitw_ray.statistics import assistants as models
-from vitw_ray.statistics.assistants import (
-    compare,
-    groups_of_assistants,
-    groups_of_periods,
-    task_mix,
-)
+from vitw_ray.statistics import compared_groups
+from vitw_ray.statistics.assistants import compare, task_mix
+from vitw_ray.statistics.compared_groups import groups_of_assistants, groups_of_periods
 from vitw_ray.statistics.contingency import Axis, CodedFacet, GroupCounts, deduplicate
 from vitw_ray.statistics.differences import unmatched
 
@@ -146,7 +142,7 @@ def test_each_period_is_compared_with_the_previous_one(world):
 
 
 def test_only_the_largest_of_very_many_assistants_are_compared(world, monkeypatch):
-    monkeypatch.setattr(models, "MOST_MODELS", 2)
+    monkeypatch.setattr(compared_groups, "MOST_MODELS", 2)
     counts = counted(*world)
     assert groups_of_assistants(counts.columns, STRATA, NAMES).pairs == [(1, 0)]
 

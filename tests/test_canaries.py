@@ -7,8 +7,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 import urllib.parse
 from contextlib import suppress
@@ -20,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from chat_server import Reply, chat_server, completion
 from test_openai_server import words_of
-from whole_runs import plant_files, run_quietly, small_config, wait_for_segments
+from whole_runs import plant_files, run_quietly, small_config, start_job, wait_for_segments
 
 from vitw_ray.config import LabelsConfig
 from vitw_ray.release.attacks.attack import attack
@@ -28,7 +26,6 @@ from vitw_ray.release.attacks.canaries import Search, make_canaries, search_file
 
 SECRETS = [canary.text for canary in make_canaries(1000)]
 FEW = SECRETS[:80]
-ROOT = Path(__file__).resolve().parents[1]
 ENCODE = {
     "plain": str,
     "folded": str.upper,
@@ -184,28 +181,19 @@ def test_secrets_stay_private_when_a_server_gives_them_away_or_fails_and_the_dri
         return hostile(body)
 
     with chat_server(slow) as (_, url):
-        command = [
-            *(sys.executable, "jobs/run.py", "--input", str(source), "--output", str(output)),
+        arguments = [
+            *("--input", str(source), "--output", str(output)),
             *("--extractor", "openai", "--server-url", url, "--model", "served"),
             *("--questions", "one_pass", "--reader-check", "off", "--max-error-share", "0.6"),
             *("--embedder", "hashing", "--min-conversations", "15", "--min-accounts", "5"),
             *("--naming", "model"),
             *("--unit-rows", "20", "--segment-rows", "5", "--rows-per-part", "200"),
         ]
-        environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
-        environment.pop("RAY_ADDRESS", None)
         told = []
         for killed in (True, False):
             log = tmp_path / f"killed-{killed}"
             with log.open("w") as file:
-                job = subprocess.Popen(
-                    command,
-                    cwd=ROOT,
-                    env=environment,
-                    stdout=file,
-                    stderr=file,
-                    start_new_session=True,
-                )
+                job = start_job(arguments, file)
             try:
                 if killed:
                     wait_for_segments(output, 2, job, seconds=300)

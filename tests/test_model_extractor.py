@@ -32,7 +32,7 @@ def by_number(reading: Reading, question, attempt):
     return answered({**FULL, "subjectivity": 3 + number % 2})
 
 
-def check(results, expected: int) -> None:
+def assert_each_is_of_its_number(results, expected: int) -> None:
     assert len(results) == expected
     for number, result in enumerate(results):
         if number % 5 == 3:
@@ -43,7 +43,7 @@ def check(results, expected: int) -> None:
 
 def test_every_conversation_has_its_own_result():
     units = [conversation(n) for n in range(100)]
-    check(in_order(extractor(ScriptedModel(by_number)), units), 100)
+    assert_each_is_of_its_number(in_order(extractor(ScriptedModel(by_number)), units), 100)
 
 
 def test_threads_share_the_model_and_each_has_its_own_results():
@@ -51,7 +51,7 @@ def test_threads_share_the_model_and_each_has_its_own_results():
     with ThreadPoolExecutor(8) as pool:
         units = [[conversation(n) for n in range(50)] for _ in range(8)]
         for results in pool.map(lambda unit: in_order(shared, unit), units):
-            check(results, 50)
+            assert_each_is_of_its_number(results, 50)
 
 
 def test_no_more_than_allowed_are_in_flight_over_all_threads():

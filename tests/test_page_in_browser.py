@@ -247,16 +247,18 @@ QUESTIONS: list[Callable[[Opened, dict[str, pa.Table]], int]] = [
 ]
 
 
-def answer_all(one: Opened, tables: dict[str, pa.Table]) -> None:
-    """Ask the nine questions, each from the top of the page."""
+def steps_to_answers(one: Opened, tables: dict[str, pa.Table]) -> dict[str, int]:
+    """Ask the nine questions, each from the top of the page; returns the steps that each took."""
+    steps = {}
     for question in QUESTIONS:
         one.page.keyboard.press("Escape")
         one.go("")
-        assert question(one, tables) <= 3, question.__name__
+        steps[question.__name__] = question(one, tables)
+    return steps
 
 
 def test_each_of_nine_questions_is_answered_in_three_steps_from_the_top(open_page, page, tables):
-    answer_all(open_page(page), tables)
+    assert max(steps_to_answers(open_page(page), tables).values()) <= 3
 
 
 @pytest.mark.ray
@@ -266,7 +268,7 @@ def test_the_page_of_a_real_run_answers_from_its_tables(open_page, local_ray, tm
 
     inputs = plant_files(tmp_path / "in", rows=300)
     run_quietly(small_config(inputs, tmp_path / "out", tmp_path / "secret"))
-    answers_from_its_tables(open_page, tmp_path / "out")
+    assert max(steps_on_page_of(open_page, tmp_path / "out").values()) <= 3
 
 
 FINISHED_RUNS = [Path(name) for name in os.environ.get("VITW_RAY_FINISHED_RUNS", "").split(":")]
@@ -277,15 +279,15 @@ FINISHED_RUNS = [Path(name) for name in os.environ.get("VITW_RAY_FINISHED_RUNS",
 def test_the_page_of_a_finished_run_answers_from_its_tables(open_page, folder):
     if not folder.name:
         pytest.skip("VITW_RAY_FINISHED_RUNS names no run folders")
-    answers_from_its_tables(open_page, folder)
+    assert max(steps_on_page_of(open_page, folder).values()) <= 3
 
 
-def answers_from_its_tables(open_page, folder: Path) -> None:
+def steps_on_page_of(open_page, folder: Path) -> dict[str, int]:
     """All nine questions, on the page of a run folder."""
     run = open_run(folder)
     tables = {name: run.table(name, TABLES[name].names).arrow for name in PUBLIC}
     tables["corrected"] = TABLES["corrected"].empty_table()
-    answer_all(open_page(folder / "report.html"), tables)
+    return steps_to_answers(open_page(folder / "report.html"), tables)
 
 
 # --- Cards and addresses
@@ -637,7 +639,7 @@ def test_a_run_of_the_papers_size_answers_at_once_and_names_what_was_planted(ope
         shown = one.rows("#card h3:has-text('Goes with tasks') + .scroll table")
         assert shown[0][0] == task
     one.page.keyboard.press("Escape")
-    answer_all(one, tables)
+    assert max(steps_to_answers(one, tables).values()) <= 3
     lists_hold_what_is_sure(one, tables)
 
 

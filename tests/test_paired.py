@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitw_ray.keys import id_hash
-from vitw_ray.statistics.assistants import Groups, compare_paired
+from vitw_ray.statistics.assistants import compare_paired
+from vitw_ray.statistics.compared_groups import Groups
 from vitw_ray.statistics.contingency import Axis
 from vitw_ray.statistics.paired import ANSWERS, count_paired
 

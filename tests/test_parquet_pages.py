@@ -99,9 +99,14 @@ def test_no_bytes_stop_the_reader_of_structs():
     draw = random.Random(1)
     damaged = [b"\xff" * 500, b"\x1c" * 5000, b"\x19" * 500, b"\x1b\xff\xff\x7f\x88" * 50, b""]
     damaged += [draw.randbytes(draw.randrange(60)) for _ in range(2000)]
+    read = 0
     for data in damaged:
         with contextlib.suppress(Malformed):
-            read_struct(data, 0, {1: int, 2: {1: int}, 4: [{1: [{3: {5: int}}]}]})
+            fields, end = read_struct(data, 0, {1: int, 2: {1: int}, 4: [{1: [{3: {5: int}}]}]})
+            assert fields.keys() <= {1, 2, 4}
+            assert 0 < end <= len(data)
+            read += 1
+    assert 0 < read < len(damaged)
 
 
 @pytest.mark.parametrize(

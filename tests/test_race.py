@@ -15,6 +15,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "races")]
 
+import contestants  # noqa: E402
 import measured  # noqa: E402
 import race  # noqa: E402
 import server as race_server  # noqa: E402
@@ -92,7 +93,7 @@ def test_what_is_broken_is_no_valid_answer_and_a_row_counts_once(tmp_path):
     removed = {"id": "4", "metadata": {"rollout_results": []}}
     kept = {"id": "5", "metadata": {"rollout_results": [GOOD]}}
     (folder / "b.jsonl").write_text(f"{json.dumps(removed)}\n{json.dumps(kept)}\n")
-    assert race.others_kept(tmp_path) == 2
+    assert contestants.others_kept(tmp_path) == 2
 
 
 BUSY = """

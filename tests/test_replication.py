@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitw_ray.statistics.assistants import groups_of_assistants
+from vitw_ray.statistics.compared_groups import groups_of_assistants
 from vitw_ray.statistics.contingency import Axis, CodedFacet, GroupCounts, deduplicate
 from vitw_ray.statistics.replication import groups_in_halves, replicated_differences
 

@@ -66,7 +66,8 @@ def page() -> str:
 
 
 def test_the_page_is_well_formed(page):
-    Page(page)
+    tags = Page(page).tags  # every element that opens is closed, or this fails
+    assert [tags.count(tag) for tag in ("html", "head", "body", "nav", "main", "footer")] == [1] * 6
 
 
 def test_the_page_loads_nothing_and_its_policy_forbids_loading(page):
@@ -201,7 +202,8 @@ def test_a_run_without_one_subjective_conversation_still_has_a_page():
         with_any={},
         pairs={},
     )
-    Page(render(fake_tables(5), run_facts(totals=nothing)))
+    words = " ".join(Page(render(fake_tables(5), run_facts(totals=nothing))).words)
+    assert "show in 0 conversations" in " ".join(words.split())
 
 
 def test_the_same_arguments_give_the_same_page(page):

@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from whole_runs import plant_files, run_quietly, small_config, table_bytes, wait_for_segments
+from whole_runs import (
+    plant_files,
+    run_quietly,
+    small_config,
+    start_job,
+    table_bytes,
+    wait_for_segments,
+)
 
 from vitw_ray.cli.main import main
 from vitw_ray.config import RunConfig
@@ -153,24 +160,15 @@ def test_too_small_a_run_says_so_and_the_model_reads_all(tmp_path, local_ray, lo
 
 
 def start(config: RunConfig, output: Path) -> subprocess.Popen:
-    command = [
-        *(sys.executable, "jobs/run.py", "--preset", "smoke", "--output", str(output)),
+    arguments = [
+        *("--preset", "smoke", "--output", str(output)),
         *("--input", *config.conversations.input, "--rows-per-part", "100"),
         *("--secret-file", str(config.execution.secret_file), "--embedder", "hashing"),
         *("--extractor", "lexicon", "--screen", "--screen-loss", str(LOSS)),
         *("--screen-embedder", "hashing", "--until", "extractions"),
         *("--unit-rows", "50", "--segment-rows", "20"),
     ]
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
-    environment.pop("RAY_ADDRESS", None)
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    return start_job(arguments, subprocess.DEVNULL)
 
 
 @pytest.mark.slow

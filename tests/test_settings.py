@@ -212,17 +212,17 @@ def test_a_name_that_is_near_to_none_is_refused_without_a_guess():
 
 @pytest.mark.parametrize("model", ["Qwen/Qwen3-8", "./qwen3-8", "qwen3-8b"])
 def test_a_model_that_may_exist_is_not_refused_by_its_name(model):
-    parse("--extractor", "vllm", "--model", model)
+    assert parse("--extractor", "vllm", "--model", model).extraction.model == model
 
 
 def test_the_name_of_a_folder_is_a_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "qwen3-8").mkdir()
-    parse("--extractor", "vllm", "--model", "qwen3-8")
+    assert parse("--extractor", "vllm", "--model", "qwen3-8").extraction.model == "qwen3-8"
 
 
 def test_a_server_may_call_its_model_what_it_likes():
-    parse("--extractor", "openai", "--model", "qwen3-8")
+    assert parse("--extractor", "openai", "--model", "qwen3-8").extraction.model == "qwen3-8"
 
 
 def test_a_list_that_is_given_twice_is_refused_as_the_first_would_be_lost():

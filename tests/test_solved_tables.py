@@ -4,10 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+from seeds import seeds
 
 from vitw_ray.release.attacks.solver import System
-from vitw_ray.statistics import suppression
-from vitw_ray.statistics.suppression import hide_levels, hide_lines, hide_parts, hide_table
+from vitw_ray.statistics import level_suppression, suppression
+from vitw_ray.statistics.level_suppression import hide_levels
+from vitw_ray.statistics.suppression import hide_lines, hide_parts, hide_table
 
 LEAST = 5
 
@@ -36,18 +38,12 @@ def random_table(made, most=9):
     return (made.poisson(scale) * (made.random(shape) < made.uniform(0.4, 1))).astype(np.int64)
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", seeds(100, slow=350))
 def test_no_small_cell_of_a_cross_table_follows_from_its_margins(seed):
     table = random_table(np.random.default_rng(seed))
     hidden = hide_table(table, LEAST)
     assert not (~hidden & (table > 0) & (table < LEAST)).any()
     assert not exposed(system_of(table, hidden), table)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 350))
-def test_no_small_cell_of_further_cross_tables_follows(seed):
-    test_no_small_cell_of_a_cross_table_follows_from_its_margins(seed)
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -114,16 +110,10 @@ def solved_levels(levels, parents, masks):
     return {cell: b for cell, b in system.exposed(LEAST).items() if cell[:2] in large}
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20, slow=150))
 def test_no_small_cell_follows_from_the_levels_of_a_tree(seed):
     levels, parents = random_levels(np.random.default_rng(seed))
     assert not solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20, 150))
-def test_no_small_cell_follows_from_the_levels_of_further_trees(seed):
-    test_no_small_cell_follows_from_the_levels_of_a_tree(seed)
 
 
 def narrow_levels(made):
@@ -144,7 +134,7 @@ def narrow_levels(made):
     return levels, parents
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30, slow=130))
 def test_no_small_cell_follows_from_several_lines_of_a_tree(seed):
     levels, parents = narrow_levels(np.random.default_rng(seed))
     assert not solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
@@ -153,21 +143,15 @@ def test_no_small_cell_follows_from_several_lines_of_a_tree(seed):
 @pytest.mark.parametrize("seed", range(8))
 def test_no_small_cell_follows_where_columns_are_looked_at_in_groups(seed, monkeypatch):
     for name, number in {"_WIDE": 2, "_FREQUENT": 1, "_OTHERS": 2}.items():
-        monkeypatch.setattr(suppression, name, number)
+        monkeypatch.setattr(level_suppression, name, number)
     levels, parents = narrow_levels(np.random.default_rng(seed))
     assert not solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(30, 130))
-def test_no_small_cell_follows_from_several_lines_of_further_trees(seed):
-    test_no_small_cell_follows_from_several_lines_of_a_tree(seed)
 
 
 def test_a_cell_that_several_lines_keep_narrow_does_not_follow(monkeypatch):
     levels, parents = random_levels(np.random.default_rng(129))
     assert not solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
-    monkeypatch.setattr(suppression, "_widen", lambda *_: False)
+    monkeypatch.setattr(level_suppression, "_widen", lambda *_: False)
     found = solved_levels(levels, parents, hide_levels(levels, parents, LEAST))
     assert found == {(0, 4, 0): (1, 4)}  # beside other hidden cells in each of its lines
 

@@ -11,8 +11,9 @@ from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.records import EXTRACTIONS, TABLES, TASK_ASSIGNMENTS
 from vitw_ray.statistics.block import ConversationBlock, period_codes, period_name, values_of
 from vitw_ray.statistics.codebook import Codebook
+from vitw_ray.statistics.details import details_of
 from vitw_ray.statistics.partials import count_block, pack, unpack
-from vitw_ray.statistics.tables import compute, facts
+from vitw_ray.statistics.tables import compute
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -75,7 +76,7 @@ def made(found: list[dict], known: Codebook) -> tuple[dict[str, pa.Table], dict]
     )
     with np.errstate(all="raise"):
         merged = unpack(pack(count_block(block)))
-        return compute(merged, {}, known, 0.05), facts(merged, known)
+        return compute(merged, {}, known, 0.05), details_of(merged, known)
 
 
 FAILED = {

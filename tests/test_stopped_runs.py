@@ -5,15 +5,20 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from whole_runs import plant_files, run_quietly, small_config, table_bytes, wait_for_segments
+from whole_runs import (
+    plant_files,
+    run_quietly,
+    small_config,
+    start_job,
+    table_bytes,
+    wait_for_segments,
+)
 
 pytestmark = pytest.mark.ray
-ROOT = Path(__file__).resolve().parents[1]
 ROWS, SEGMENT_ROWS = 300, 20
 STOPPED = re.compile(r"stopped; ([\d,]+) answers are kept; run the same command again")
 
@@ -28,25 +33,14 @@ def undisturbed(tmp_path_factory, local_ray):
 
 
 def start(config, output: Path) -> subprocess.Popen:
-    command = [
-        *(sys.executable, "jobs/run.py", "--preset", "smoke", "--output", str(output)),
+    arguments = [
+        *("--preset", "smoke", "--output", str(output)),
         *("--input", *config.conversations.input, "--rows-per-part", "100"),
         *("--secret-file", str(config.execution.secret_file), "--embedder", "hashing"),
         *("--extractor", "simulated", "--simulated-seconds-per-row", "0.03"),
         *("--unit-rows", "50", "--segment-rows", str(SEGMENT_ROWS)),
     ]
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
-    environment["PYTHONFAULTHANDLER"] = "1"  # an abort says where it happened
-    environment.pop("RAY_ADDRESS", None)
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return start_job(arguments, PYTHONFAULTHANDLER="1")  # an abort says where it happened
 
 
 def committed(output: Path) -> int:

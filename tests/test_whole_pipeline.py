@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from seeds import also_slow
 from whole_runs import (
     OF_DRIVER,
     plant_files,
     run_quietly,
     small_config,
+    start_job,
     table_bytes,
     tree_bytes,
     wait_for_segments,
@@ -111,42 +113,14 @@ def test_more_input_costs_only_the_new_rows(tmp_path, local_ray):
     assert (details["answers_reused"], details["answers_new"]) == (60, 30)
 
 
-def start_job(config_arguments: list[str], call_log: Path) -> subprocess.Popen:
-    environment = {
-        **os.environ,
-        "VITW_RAY_CALL_LOG": str(call_log),
-        "RAY_AUTH_MODE": "disabled",
-        "PYTHONPATH": str(ROOT),
-    }
-    environment.pop("RAY_ADDRESS", None)
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "jobs" / "run.py"), *config_arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def calls(folder: Path) -> Counter[str]:
     return Counter(line for file in folder.iterdir() for line in file.read_text().split())
 
 
-@pytest.mark.parametrize("committed_before_the_kill", [2])
+@pytest.mark.parametrize("committed_before_the_kill", also_slow([2], [1, 4, 8]))
 def test_a_killed_driver_loses_nothing_and_recomputes_little(
     finished, tmp_path, committed_before_the_kill
 ):
-    _kill_and_compare(finished, tmp_path, committed_before_the_kill)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("committed_before_the_kill", [1, 4, 8])
-def test_a_driver_killed_early_or_late_loses_nothing(finished, tmp_path, committed_before_the_kill):
-    _kill_and_compare(finished, tmp_path, committed_before_the_kill)
-
-
-def _kill_and_compare(finished, tmp_path, committed: int) -> None:
     config, _, folder = finished
     log = tmp_path / "calls"
     log.mkdir()
@@ -158,13 +132,13 @@ def _kill_and_compare(finished, tmp_path, committed: int) -> None:
         "--min-accounts", "1", "--unit-rows", "50", "--segment-rows", str(segment_rows),
         "--actors", str(actors), "--simulated-seconds-per-row", "0.03",
     ]  # fmt: skip
-    first = start_job(arguments, log)
-    wait_for_segments(tmp_path / "out", committed, first)
+    first = start_job(arguments, VITW_RAY_CALL_LOG=str(log))
+    wait_for_segments(tmp_path / "out", committed_before_the_kill, first)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     before = calls(log)
     assert 0 < len(before) < 300, "the kill came too early or too late to show anything"
-    second = start_job(arguments, log)
+    second = start_job(arguments, VITW_RAY_CALL_LOG=str(log))
     output, errors = second.communicate(timeout=240)
     assert second.returncode == 0, errors[-2000:]
     assert json.loads(output.splitlines()[-1])["extractions"] == 300

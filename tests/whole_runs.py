@@ -3,10 +3,13 @@
 import gzip
 import hashlib
 import json
+import os
 import random
 import re
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.pipeline import run
 from vitw_ray.storage import Storage
 
+ROOT = Path(__file__).resolve().parents[1]
 SECRET = "a secret that all runs of the tests share"
 OF_DRIVER = re.compile(r"(^|/)private/(driver|progress)\.")
 """Files in which a driver says of itself; every run writes them anew."""
@@ -85,6 +89,23 @@ def small_config(
 def run_quietly(config: RunConfig, until: str = "release") -> dict[str, Any]:
     """Run in this process; the plan goes nowhere."""
     return run(config, announce=lambda line: None, until=until)
+
+
+def start_job(
+    arguments: Sequence[str], output: Any = subprocess.PIPE, **environment: str
+) -> subprocess.Popen[str]:
+    """Start the main job in a process group of its own; `output` gets what it says."""
+    told = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), **environment}
+    told.pop("RAY_ADDRESS", None)
+    return subprocess.Popen(
+        [sys.executable, "jobs/run.py", *arguments],
+        cwd=ROOT,
+        env=told,
+        stdout=output,
+        stderr=output,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def table_bytes(output: Path | str) -> dict[str, list[str]]:

@@ -4,13 +4,13 @@ The answer's pydantic model is its `response_format`, so it asks again what does
 fail for good are left out of its data set instead of ending the run.
 """
 
-import argparse
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import litellm
+from adapter_flags import parser_of
 
 # The tokenizer with which it estimates its limits comes with this package: nothing is downloaded.
 TOKENIZERS = Path(litellm.__file__).parent / "litellm_core_utils" / "tokenizers"
@@ -55,12 +55,7 @@ class Reader(curator.LLM):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", required=True)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--in-flight", type=int, default=64)
-    given = parser.parse_args()
+    given = parser_of(__doc__).parse_args()
     os.environ["CURATOR_CACHE_DIR"] = str(Path(given.output) / "cache")
     reader = Reader(
         model_name="mock",

@@ -4,12 +4,12 @@
 default a failed request ends the run, and an answer is not looked at.
 """
 
-import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from adapter_flags import parser_of
 from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
@@ -18,11 +18,7 @@ from datatrove.pipeline.writers import JsonlWriter
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", required=True)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--in-flight", type=int, default=64)
+    parser = parser_of(__doc__)
     parser.add_argument("--again", type=int, default=0)
     given = parser.parse_args()
     output = Path(given.output)

@@ -11,15 +11,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from adapter_flags import parser_of
+
 BATCH_ROWS = 4  # a block has as many batches as requests may be in flight
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", required=True)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--in-flight", type=int, default=64)
+    parser = parser_of(__doc__)
     parser.add_argument("--rows-per-block", type=int, default=256)
     given = parser.parse_args()
     # Read at the import, in the workers as well.

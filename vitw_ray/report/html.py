@@ -1,4 +1,4 @@
-"""The jinja2 environment of every HTML page: strict, escaped, and with the words of the package.
+"""How every HTML page is made: in one frame, strict, escaped, and with the words of the package.
 
 A page loads nothing. It has one script at most, ours, which its policy names by its hash. All text
 passes `inert` and then the escaping of jinja2.
@@ -6,6 +6,7 @@ passes `inert` and then the escaping of jinja2.
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vitw_ray import reader_check, wording
 from vitw_ray.inert import inert
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = TEMPLATES / "script"
 
 
 def environment(*folders: Path) -> Environment:
@@ -51,17 +53,35 @@ def environment(*folders: Path) -> Environment:
     return made
 
 
-def script(*places: Path) -> tuple[Markup, Markup]:
-    """A script, and the source of it that a content security policy allows.
+def scripted_page(
+    made: Environment, template: str, shown: Mapping[str, Any], data: str, *scripts: Path
+) -> str:
+    """A page with a script.
 
-    `places` are files, and folders of which all scripts are taken; default: that of the report.
+    Args:
+        made: what `environment` returned.
+        template: its name; it extends `frame.html`.
+        shown: what the template shows.
+        data: JSON for the script, which cannot leave its element.
+        scripts: files, and folders of which all scripts are taken.
     """
-    found = places or (TEMPLATES / "script",)
-    files = [f for p in found for f in (sorted(p.glob("*.js")) if p.is_dir() else [p])]
+    code, source = _script(scripts)
+    shown = {**shown, "script": code, "script_source": source, "data": Markup(data)}
+    return made.get_template(template).render(shown)
+
+
+def _script(places: tuple[Path, ...]) -> tuple[Markup, Markup]:
+    """A script, and the source of it that a content security policy allows."""
+    files = [f for p in places for f in (sorted(p.glob("*.js")) if p.is_dir() else [p])]
     parts = [file.read_text(encoding="utf-8") for file in files]
     text = "\n".join(["(() => {", '"use strict";', *parts, "})();"])
+    return Markup(text), policy_source(text)
+
+
+def policy_source(text: str) -> Markup:
+    """A script or style sheet as a content security policy names it."""
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return Markup(text), Markup(f"'sha256-{digest}'")
+    return Markup(f"'sha256-{digest}'")
 
 
 def _finalize(value: Any) -> Any:

@@ -6,11 +6,11 @@ jinja2, because names come from conversations, which are untrusted input. The sc
 nodes of the names in its data, and nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from markupsafe import Markup
 
 from vitw_ray.facets import RESPONSE_TYPES, TREE_FACETS, VALUE_FACETS
 from vitw_ray.facts import RunFacts
@@ -22,11 +22,11 @@ from vitw_ray.report.companions import spoken, together
 from vitw_ray.report.corrected_view import corrected_view
 from vitw_ray.report.explorer.data import explorer_data, largest_assistants, others
 from vitw_ray.report.explorer.nodes import nodes_of
-from vitw_ray.report.html import environment, script
+from vitw_ray.report.html import SCRIPTS, environment, scripted_page
 from vitw_ray.report.in_short import in_short
 from vitw_ray.report.pairings import pairings
 from vitw_ray.report.resistance import resistance, shown_in_tasks
-from vitw_ray.side_by_side import pairs
+from vitw_ray.side_by_side import Pair, pairs
 
 FEW = 10  # ours: rows shown before a fold
 MOST = 50  # ours: assistants, and pairs of them, that the page names without its script
@@ -52,53 +52,55 @@ def render(
         HTML, UTF-8, the same text for the same arguments.
     """
     known = {name: tables.get(name, schema.empty_table()) for name, schema in TABLES.items()}
+    public = {name: table for name, table in known.items() if name in tables}
+    nodes = nodes_of(known["labels"], known["taxonomy"].to_pylist(), others(known))
+    compared = pairs(known["model_comparison"], alpha)
+    shown = _sections(known, run, compared, top) | {"places": nodes.places}
+    data = explorer_data(nodes, known, public, run, compared, alpha)
+    return scripted_page(environment(), "page.html", shown, data, SCRIPTS)
+
+
+def _sections(
+    known: Mapping[str, pa.Table], run: RunFacts, compared: Sequence[Pair], top: int
+) -> dict[str, Any]:
+    """What the sections show, but for the script's data."""
     labels, taxonomy = known["labels"], known["taxonomy"].to_pylist()
     answered = _of_largest_assistants(known["response_types"]).to_pylist()
     trees, names = tree_view.trees(taxonomy), tree_view.names_of(taxonomy)
-    nodes = nodes_of(labels, taxonomy, others(known))
-    subjective = run.totals.subjective
-    compared = pairs(known["model_comparison"], alpha)
     rankings = {facet: sections.top_values(labels, facet, run, top) for facet in VALUE_FACETS}
     spreads = sections.variation(known["variation"].to_pylist(), top)
     found = pairings(known["associations"], names, top)
     resists = resistance(answered, known["associations"], names, top)
-    in_tasks = shown_in_tasks(known["task_values"], names, top)
-    code, code_source = script()
-    public = {name: table for name, table in known.items() if name in tables}
-    page = environment().get_template("page.html")
-    return page.render(
-        run=run,
-        paper=PAPER,
-        few=FEW,
-        most=MOST,
-        most_tasks=MOST_TASKS,
-        script_source=code_source,
-        script=code,
-        data=Markup(explorer_data(nodes, known, public, run, compared, alpha)),
-        places=nodes.places,
-        short=in_short(rankings, spreads, found, resists, compared),
-        tiles=sections.headline(labels, run.totals),
-        rankings=rankings,
-        paper_shares=sections.PAPER_SHARES,
-        trees={facet: trees[facet] for facet in TREE_FACETS if facet in trees},
-        icicle=tree_view.draw(trees.get("ai_values", []), "ai_values"),
-        response_types=RESPONSE_TYPES,
-        overall=sections.overall_response_types(answered),
-        by_model=sections.by_model(answered),
-        by_task=sections.by_task(answered, names),
-        resists=resists,
-        resisted_in_tasks=in_tasks,
-        pairings=found,
-        mirroring=sections.mirroring(known["mirroring"].to_pylist()),
-        silence=sections.silence(answered),
-        spoken=spoken(known["explicitness"], FEW),
-        together=together(known["cooccurrence"], labels, "ai_values", subjective, top),
-        models=view_of(compared, FEW),
-        spreads=spreads,
-        confidence=sections.confidence(run),
-        corrected=corrected_view(known["corrected"], names, top),
-        certificate=certificate_view(known["certificate"], names),
-    )
+    beside = together(known["cooccurrence"], labels, "ai_values", run.totals.subjective, top)
+    return {
+        "run": run,
+        "paper": PAPER,
+        "few": FEW,
+        "most": MOST,
+        "most_tasks": MOST_TASKS,
+        "short": in_short(rankings, spreads, found, resists, compared),
+        "tiles": sections.headline(labels, run.totals),
+        "rankings": rankings,
+        "paper_shares": sections.PAPER_SHARES,
+        "trees": {facet: trees[facet] for facet in TREE_FACETS if facet in trees},
+        "icicle": tree_view.draw(trees.get("ai_values", []), "ai_values"),
+        "response_types": RESPONSE_TYPES,
+        "overall": sections.overall_response_types(answered),
+        "by_model": sections.by_model(answered),
+        "by_task": sections.by_task(answered, names),
+        "resists": resists,
+        "resisted_in_tasks": shown_in_tasks(known["task_values"], names, top),
+        "pairings": found,
+        "mirroring": sections.mirroring(known["mirroring"].to_pylist()),
+        "silence": sections.silence(answered),
+        "spoken": spoken(known["explicitness"], FEW),
+        "together": beside,
+        "models": view_of(compared, FEW),
+        "spreads": spreads,
+        "confidence": sections.confidence(run),
+        "corrected": corrected_view(known["corrected"], names, top),
+        "certificate": certificate_view(known["certificate"], names),
+    }
 
 
 def _of_largest_assistants(table: pa.Table) -> pa.Table:

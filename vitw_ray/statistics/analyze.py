@@ -27,9 +27,10 @@ from vitw_ray.statistics.correction.confidence import confidence_bins
 from vitw_ray.statistics.correction.correct import correct, languages_of, reviewed_rows
 from vitw_ray.statistics.correction.corrected import Evidence
 from vitw_ray.statistics.correction.reviewed_file import read_reviewed
+from vitw_ray.statistics.details import details_of
 from vitw_ray.statistics.paired import answers_of
 from vitw_ray.statistics.partials import Partial, add_to, count_block, pack, unpack
-from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, compute, facts
+from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, compute
 from vitw_ray.storage import PRIVATE, Storage
 
 GROUPS = 32  # units at most (ours: each unit sends one matrix of counts over the network)
@@ -70,7 +71,7 @@ def analyze(context: StageContext) -> StageReport:
         files=[context.folder.write_table(name, table) for name, table in tables.items()],
         rows_in=context.tables["extractions"].rows,
         rows_out=sum(table.num_rows for table in tables.values()),
-        details=facts(merged, vocabulary) | _details(answers, vocabulary),
+        details=details_of(merged, vocabulary) | _details(answers, vocabulary),
     )
 
 

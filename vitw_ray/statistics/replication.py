@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vitw_ray.gate import Mask
-from vitw_ray.statistics.assistants import Groups, compare
+from vitw_ray.statistics.assistants import compare
+from vitw_ray.statistics.compared_groups import Groups
 from vitw_ray.statistics.contingency import Axis, CodedFacet, Counts, GroupCounts, SparseCounts
 from vitw_ray.statistics.shrunken import log_odds
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial as bind
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,35 +9,31 @@ import pyarrow as pa
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.gate import Mask
 from vitw_ray.records import TABLES
-from vitw_ray.statistics.assistants import (
+from vitw_ray.statistics.assistants import compare, compare_paired, task_mix
+from vitw_ray.statistics.block import STATED, period_name
+from vitw_ray.statistics.codebook import Codebook
+from vitw_ray.statistics.compared_groups import (
     Hidden,
-    compare,
-    compare_paired,
     groups_of_assistants,
     groups_of_periods,
     hidden_labels,
-    task_mix,
 )
-from vitw_ray.statistics.block import STATED, period_name
-from vitw_ray.statistics.codebook import Codebook
-from vitw_ray.statistics.contingency import Axis, Counts
+from vitw_ray.statistics.contingency import Axis
 from vitw_ray.statistics.cooccurrence import cooccurrence
 from vitw_ray.statistics.explicitness import explicitness
+from vitw_ray.statistics.level_suppression import hide_levels
 from vitw_ray.statistics.mirroring import mirroring
 from vitw_ray.statistics.over_time import variation_over_time
 from vitw_ray.statistics.paired import PairedCounts
-from vitw_ray.statistics.partials import HALF_OF_MODELS, TASK_VALUES, Partial, accounts_of
-from vitw_ray.statistics.replication import replicated, replicated_differences
-from vitw_ray.statistics.residuals import associations, tests_of_tree, whole_table
+from vitw_ray.statistics.partials import TASK_VALUES, Partial, accounts_of
+from vitw_ray.statistics.residuals import associations, tests_of_tree
 from vitw_ray.statistics.response_types import by_category, by_model
-from vitw_ray.statistics.suppression import hide_levels, hide_parts
+from vitw_ray.statistics.suppression import hide_parts
 from vitw_ray.statistics.task_values import Sums, level_of, task_values
 from vitw_ray.statistics.variation import variation
 
 TYPES = Axis("response_types", RESPONSE_TYPES)
 COLUMN_NAMES = ("tasks", "human", "types")
-# A conversation is in at most one row and one column of these.
-EXCLUSIVE = ("types x models", "types x tasks", "types x stated")
 
 
 def compute(
@@ -278,43 +273,3 @@ def _over_time(
             vocabulary.thresholds.min_conversations,
             merged.get(accounts_of(f"periods: {name}")),
         )
-
-
-def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
-    """Details for the manifest: sizes, expected counts, replication, disagreements of the reader.
-
-    These are conversations with a human value but response type `no_values`, and the reverse.
-    """
-    stated: Counts = merged["types x stated"]
-    no_values = RESPONSE_TYPES.index("no_values")
-    silent = int(stated.both[no_values, STATED.index("stated")])
-    unheard = (
-        stated.both[:, STATED.index("none")].sum() - stated.both[no_values, STATED.index("none")]
-    )
-    return {
-        "comparisons_per_column": {
-            f"level_{level}": len(names) for level, names in enumerate(vocabulary.ai_levels)
-        },
-        "subjective_conversations": merged["ai_0 x tasks"].conversations,
-        "tables": {
-            name: whole_table(counts, exclusive=name in EXCLUSIVE)
-            for name, counts in merged.items()
-            if isinstance(counts, Counts) and not name.startswith("half: ") and name != TASK_VALUES
-        },
-        "half_split": {
-            column_axis(name, vocabulary).facet: replicated(
-                merged[f"ai_0 x {name}"], merged[f"half: ai_0 x {name}"]
-            )
-            for name in COLUMN_NAMES
-        }
-        | {"models": _replicated_assistants(merged, vocabulary)},
-        "answered_no_values_with_a_human_value": silent,
-        "answered_a_value_without_a_human_value": int(unheard),
-    }
-
-
-def _replicated_assistants(merged: Partial, vocabulary: Codebook) -> dict[str, int]:
-    whole, strata = merged["models: ai_0"], len(vocabulary.tasks) + 1
-    groups = groups_of_assistants(whole.columns, strata, vocabulary.models)
-    label = Axis("ai_values", vocabulary.ai_levels[0])
-    return replicated_differences(whole, merged[HALF_OF_MODELS], strata, groups, label)

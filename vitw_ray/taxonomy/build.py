@@ -33,7 +33,7 @@ from vitw_ray.taxonomy.model_actor import name_by_model
 from vitw_ray.taxonomy.naming.listing import Clustered
 from vitw_ray.taxonomy.naming.member_naming import Named
 from vitw_ray.taxonomy.quality import describe_levels
-from vitw_ray.taxonomy.task_passes import task_keys
+from vitw_ray.taxonomy.sorted_tasks import task_keys
 from vitw_ray.taxonomy.task_shares import grower_bytes
 from vitw_ray.taxonomy.tasks import TaskGrower, TaskTree, assign_tasks, read_clusters
 from vitw_ray.taxonomy.tree import build_tree, cluster_ids

@@ -5,18 +5,16 @@ few phrases that enough conversations have. Sums are integers, so no result depe
 are divided into shares.
 """
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vitw_ray.gate import may_be_shown
-from vitw_ray.keys import Keyed, id_hash
+from vitw_ray.keys import id_hash
 from vitw_ray.taxonomy.hierarchy import Parents
 from vitw_ray.taxonomy.naming.member_naming import PLAIN, content_words
 from vitw_ray.taxonomy.task_support import Gate, Integers, SupportCounts
@@ -24,15 +22,6 @@ from vitw_ray.taxonomy.vectors.vector_files import Share, read_vectors
 
 FIXED_POINT = 2.0**36  # ours: float32 above 2**-12 is exact; 2**27 rows do not overflow an int64
 PENDING = 2**18  # ours: so many counted things are added up at once
-SORTED = pa.schema(
-    [
-        pa.field("text", pa.binary(), nullable=False),
-        pa.field("cluster", pa.int32(), nullable=False),
-    ]
-)
-SORTED_GROUP_ROWS = 16_384  # ours: one group of each share is in memory when they are merged
-KEY_BYTES = 16
-KEY = f"S{KEY_BYTES}"  # numpy's type of a task's keyed hash
 
 
 def conversations_of(share: Share) -> Integers:
@@ -261,41 +250,3 @@ def score_phrases(
             norms = np.maximum(np.linalg.norm(means, axis=1), 1e-12)
             found[level, low:high] = ((points * means).sum(axis=1) / norms).clip(min=0)
     return found
-
-
-def hash_texts(share: Share, keyed: Keyed) -> np.ndarray:
-    """(n,) keyed hash of each task; see `task_keys`."""
-    return np.concatenate([task_keys(keyed, t["text"].to_pylist()) for _, t in share.texts()])
-
-
-def write_sorted(share: Share, clusters: Parents, keyed: Keyed, path: str) -> np.ndarray:
-    """Write the tasks, sorted, with their clusters; returns the (n,) keyed hash of each, unsorted.
-
-    `SORTED` are the columns of the file.
-    """
-    keys = np.empty(len(clusters), KEY)
-    texts = list[pa.Array]()
-    for place, table in share.texts():
-        column = table["text"]
-        texts += column.cast(pa.binary()).chunks
-        keys[place] = task_keys(keyed, column.to_pylist())
-    table = pa.table([pa.chunked_array(texts, pa.binary()), clusters], schema=SORTED)
-    table = table.sort_by([("text", "ascending")])
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", row_group_size=SORTED_GROUP_ROWS)
-    share.storage.write(path, buffer.getvalue())
-    return keys
-
-
-def task_keys(keyed: Keyed, texts: Sequence[str]) -> np.ndarray:
-    """(n,) keyed hash of each text."""
-    return np.array([keyed.digest("task", text.encode(), KEY_BYTES) for text in texts], KEY)
-
-
-def read_sorted(share: Share, path: str) -> Iterator[tuple[bytes, int]]:
-    """Tasks and clusters that `write_sorted` wrote, in order."""
-    with share.storage.open(path) as handle:
-        file = pq.ParquetFile(handle)
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
-            yield from zip(table["text"].to_pylist(), table["cluster"].to_pylist(), strict=True)

@@ -32,19 +32,21 @@ from vitw_ray.taxonomy.frozen.tasks import known_tasks, place_tasks
 from vitw_ray.taxonomy.grow import grow_in_shards, grown_quality
 from vitw_ray.taxonomy.hierarchy import Parents
 from vitw_ray.taxonomy.quality import sampled_leaves
-from vitw_ray.taxonomy.task_naming import Merged, merged, name_levels
-from vitw_ray.taxonomy.task_passes import (
+from vitw_ray.taxonomy.sorted_tasks import (
     KEY,
     KEY_BYTES,
+    hash_texts,
+    read_sorted,
+    task_keys,
+    write_sorted,
+)
+from vitw_ray.taxonomy.task_naming import Merged, merged, name_levels
+from vitw_ray.taxonomy.task_passes import (
     Members,
     conversations_of,
     count_support,
-    hash_texts,
     look_at_members,
-    read_sorted,
     score_phrases,
-    task_keys,
-    write_sorted,
 )
 from vitw_ray.taxonomy.task_shares import ROWS_PER_SHARD, Shares, divided, opened, places
 from vitw_ray.taxonomy.task_support import Gate, Gated, Integers, SupportCounts, merge_rare

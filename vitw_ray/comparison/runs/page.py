@@ -7,19 +7,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from vitw_ray.comparison.runs.differing import Difference, Kind
 from vitw_ray.comparison.runs.shared import FEWEST, Agreement
 from vitw_ray.comparison.runs.sides import Side
 from vitw_ray.facts import RunFacts
 from vitw_ray.inert import inert
 from vitw_ray.report.explorer.compact import json_text, short
-from vitw_ray.report.html import TEMPLATES as REPORT
-from vitw_ray.report.html import environment, script
+from vitw_ray.report.html import SCRIPTS as OF_REPORT
+from vitw_ray.report.html import environment, scripted_page
 from vitw_ray.wording import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = (OF_REPORT / "1_dom.js", OF_REPORT / "7_tables.js", TEMPLATES)
 SHOWN, FOLDED = 15, 200  # ours: rows of a list before a fold and in it; the script finds all
 ALONE = 30  # ours: names that only one run has
 UNTOLD = "not stated"
@@ -28,31 +27,25 @@ UNTOLD = "not stated"
 def render(sides: tuple[Side, Side], kinds: Sequence[Kind], agreed: Agreement, alpha: float) -> str:
     """HTML, UTF-8, the same text for the same arguments."""
     facts = sides[0].facts, sides[1].facts
-    beside = list(_settings(*facts))
-    code, source = script(REPORT / "script/1_dom.js", REPORT / "script/7_tables.js", TEMPLATES)
-    return (
-        environment(TEMPLATES)
-        .get_template("two_runs.html")
-        .render(
-            a=facts[0],
-            b=facts[1],
-            differing_facts=[row for row in _facts(*facts) if row[1] != row[2]],
-            same_facts=[row for row in _facts(*facts) if row[1] == row[2]],
-            differing_settings=[row for row in beside if row[2] != row[3]],
-            same_settings=[row for row in beside if row[2] == row[3]],
-            kinds=kinds,
-            agreed=agreed,
-            fewest=FEWEST,
-            alpha=alpha,
-            shown=SHOWN,
-            folded=FOLDED,
-            alone=ALONE,
-            surest=_surest(kinds),
-            script=code,
-            script_source=source,
-            data=Markup(json_text(_data(kinds))),
-        )
-    )
+    told, beside = list(_facts(*facts)), list(_settings(*facts))
+    shown = {
+        "a": facts[0],
+        "b": facts[1],
+        "differing_facts": [row for row in told if row[1] != row[2]],
+        "same_facts": [row for row in told if row[1] == row[2]],
+        "differing_settings": [row for row in beside if row[2] != row[3]],
+        "same_settings": [row for row in beside if row[2] == row[3]],
+        "kinds": kinds,
+        "agreed": agreed,
+        "fewest": FEWEST,
+        "alpha": alpha,
+        "shown": SHOWN,
+        "folded": FOLDED,
+        "alone": ALONE,
+        "surest": _surest(kinds),
+    }
+    data = json_text(_data(kinds))
+    return scripted_page(environment(TEMPLATES), "two_runs.html", shown, data, *SCRIPTS)
 
 
 def _surest(kinds: Sequence[Kind]) -> list[tuple[Kind, Difference]]:

@@ -6,8 +6,6 @@ and reaches the page as text alone. The content security policy allows this one 
 style sheet, by their hashes.
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ from vitw_ray.facets import BY_NAME, RESPONSE_TYPES, VALUE_FACETS
 from vitw_ray.inference.transcript import transcript
 from vitw_ray.marks import ROLE_MARKERS, has_words
 from vitw_ray.records import Message
+from vitw_ray.report.html import policy_source
 from vitw_ray.wording import facet_name, first_up, plain
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,8 +75,8 @@ def render(
     return environment.get_template("label.html").render(
         script=Markup(script),
         style=Markup(style),
-        script_hash=_hash(script),
-        style_hash=_hash(style),
+        script_source=policy_source(script),
+        style_source=policy_source(style),
         data=Markup(json_block(data)),
         rules=rules(),
         levels=range(1, 5),
@@ -147,7 +146,3 @@ def _paragraphs(text: str) -> list[str]:
         else:
             paragraphs[-1] += " " + line.strip()
     return [plain(paragraph) for paragraph in paragraphs]
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

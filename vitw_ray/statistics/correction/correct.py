@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from vitw_ray.gate import Support
 from vitw_ray.records import MODEL_COMPARISON
-from vitw_ray.statistics.assistants import Groups, compare, groups_of_assistants, hidden_labels
+from vitw_ray.statistics.assistants import compare
 from vitw_ray.statistics.block import coded, period_name
 from vitw_ray.statistics.codebook import Codebook
+from vitw_ray.statistics.compared_groups import Groups, groups_of_assistants, hidden_labels
 from vitw_ray.statistics.correction.answers import REVIEWED_COLUMNS, Answers
 from vitw_ray.statistics.correction.corrected import Evidence
 from vitw_ray.statistics.correction.groups import Grouped, Labels, grouped, labels_of
