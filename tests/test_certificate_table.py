@@ -134,6 +134,21 @@ def test_what_concerns_fewer_conversations_than_the_gate_asks_is_not_in_the_tabl
         assert row["reason"] == "too_few"
 
 
+def test_that_none_of_a_few_conversations_shows_it_is_not_told():
+    rng = np.random.default_rng(2)
+    sample = sample_of(rng)
+    read = answers_of(rng, sample, 0.45, 0.9)
+    level, response = read.level.copy(), read.response.copy()
+    level[:2], response[:2] = 4, RESPONSE_TYPES.index("mild_support")  # 0 % of two resist
+    read = replace(read, level=level, response=response)
+    answers = {one: read for one in SPECIFICATIONS if one.way == SPECIFICATIONS[0].way}
+    table = certificate([COMMON, RESISTS, DIFFERS], sample, answers, read, THRESHOLDS, 0)
+    few = rows(table, kind="specification", gate=4)
+    assert len(few) == 3
+    assert all(row["conversations"] is row["estimate"] is row["high"] is None for row in few)
+    assert all(row["estimate"] is not None for row in rows(table, kind="specification", gate=3))
+
+
 def test_answers_of_other_conversations_show_no_pair_and_no_difference(table):
     for number in (2, 5):
         (found,) = rows(table, headline=number, baseline="shuffled")

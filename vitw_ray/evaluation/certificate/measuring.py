@@ -44,7 +44,7 @@ class Measured(NamedTuple):
     """The number, once for all conversations and then for each draw; NaN: no such number.
 
     `least_error` is the least standard error that counts of this size have. `support` are the
-    smallest groups of conversations that the number tells of.
+    groups of conversations that the number tells of; that none of a few has a label tells of them.
     """
 
     values: Floats
@@ -79,23 +79,23 @@ def measure(headline: Headline, cells: Cells, weights: Floats) -> Measured:
 
 def _share(_: Headline, cells: Cells, weights: Floats) -> Measured:
     n, k = _sums(weights, cells.base, cells.base & cells.shown)
-    return Measured(share(k, n), _error_of_share(k[0], n[0]), (cells.base & cells.shown,))
+    support = (cells.base, cells.base & cells.shown)
+    return Measured(share(k, n), _error_of_share(k[0], n[0]), support)
 
 
 def _two_shares(_: Headline, cells: Cells, weights: Floats) -> Measured:
     first, second = cells.base & cells.shown, cells.base & cells.other
     n, a, b = _sums(weights, cells.base, first, second)
     error = float(np.hypot(_error_of_share(a[0], n[0]), _error_of_share(b[0], n[0])))
-    return Measured(share(a - b, n), error / 2, (first, second))
+    return Measured(share(a - b, n), error / 2, (cells.base, first, second))
 
 
 def _share_within(_: Headline, cells: Cells, weights: Floats) -> Measured:
     inside = cells.base & cells.other
     n, k = _sums(weights, cells.base, cells.base & cells.shown)
     m, j = _sums(weights, inside, inside & cells.shown)
-    return Measured(
-        share(j, m) - share(k, n), _error_of_share(j[0], m[0]), (inside & cells.shown, inside)
-    )
+    support = (cells.base, inside, inside & cells.shown)
+    return Measured(share(j, m) - share(k, n), _error_of_share(j[0], m[0]), support)
 
 
 def _log_odds(_: Headline, cells: Cells, weights: Floats) -> Measured:
@@ -107,7 +107,7 @@ def _log_odds(_: Headline, cells: Cells, weights: Floats) -> Measured:
     error = float(np.sqrt((1 / table[:, 0]).sum())) / 2
     if both[0] < FEWEST and both[0] * n[0] >= r[0] * c[0]:
         error = np.inf  # too few to go together
-    return Measured(np.where(n > 0, values, np.nan), error, (row & column, row))
+    return Measured(np.where(n > 0, values, np.nan), error, (row & column, row, column))
 
 
 def _varies(_: Headline, cells: Cells, weights: Floats) -> Measured:
@@ -142,10 +142,11 @@ def _difference(headline: Headline, cells: Cells, weights: Floats) -> Measured:
         weight = share(n_a * n_b, n_a + n_b)
         difference = share(k_a, n_a) - share(k_b, n_b)
         total += np.nan_to_num(np.array([weight * difference, weight]))
-    shown = [pair & side & cells.shown for side in (cells.other, ~cells.other)]
-    sizes = [(pair & side).sum() for side in (cells.other, ~cells.other)]
-    errors = [_error_of_share(k.sum(), n) for k, n in zip(shown, sizes, strict=True)]
-    return Measured(share(total[0], total[1]), float(np.hypot(errors[0], errors[1])) / 2, (*shown,))
+    sides = [pair & side for side in (cells.other, ~cells.other)]
+    shown = [side & cells.shown for side in sides]
+    errors = [_error_of_share(k.sum(), n.sum()) for k, n in zip(shown, sides, strict=True)]
+    error = float(np.hypot(errors[0], errors[1])) / 2
+    return Measured(share(total[0], total[1]), error, (*sides, *shown))
 
 
 def _sums(weights: Floats, *masks: Mask) -> Floats:
