@@ -21,6 +21,7 @@ GOAL_ROWS_PER_S = 32.0  # of a reader of 8 billion weights in fp8 on one H200
 ITERATIONS = 20  # of k-means
 CORES = 2  # of the machine on which the stages were measured
 PROMPT_TOKENS, CACHED_TOKENS, ANSWER_TOKENS = 2_146, 967, 165  # of the conversations of `card`
+WORKERS = (1, 2, 4)
 WEIGHTS_OVER = 70.6 / 8.2  # parameters of a model of the 70B class / of the 8B class, in billions
 
 
@@ -75,6 +76,15 @@ def at_most(stage: str) -> float:
     return CORES * 1e6 / results("full_run")["rates"][f"{stage}_rows_per_s"]
 
 
+def of_many_rows(stage: str) -> tuple[int, float, float, float]:
+    """Rows, rows/s, CPU s per million and peak in GiB of a stage over the most rows measured."""
+    measured = results("rows")["work"][stage]
+    rows = max(measured, key=int)
+    one = measured[rows]
+    rate, cpu_s = int(rows) / one["seconds"], 1e6 * one["cpu_s"] / int(rows)
+    return int(rows), rate, cpu_s, one["peak_bytes"] / 2**30
+
+
 def client_of_a_server() -> float:
     """CPU s per million calls of our client of a server, all processes of the run together."""
     rounds = results("race")["work"]["contestants"]["ours"]["rounds"]
@@ -89,7 +99,7 @@ def stages() -> str:
 
 def stage_rows() -> list[tuple[str, ...]]:
     rates, lexicon = results("full_run")["rates"], results("lexicon")["rates"]
-    read, statistics = results("read")["rates"], results("statistics")["rates"]
+    read = results("read")["rates"]
     return [
         (
             "conversations",
@@ -109,20 +119,16 @@ def stage_rows() -> list[tuple[str, ...]]:
             f"{lexicon['cpu_ms_per_row'] * 1e3:,.0f}",
             "`lexicon`",
         ),
-        (
-            "labels",
-            f"{rates['labels_rows_per_s']:,.0f}",
-            f"{at_most('labels'):,.0f} at most",
-            "`full_run`",
-        ),
+        whole_stage("labels"),
         *taxonomy_rows(),
-        (
-            "statistics",
-            f"{rates['statistics_rows_per_s']:,.0f}",
-            seconds_per_million(statistics["rows_per_cpu_s"]) + " (counting)",
-            "`full_run`, `statistics`",
-        ),
+        whole_stage("statistics"),
     ]
+
+
+def whole_stage(stage: str) -> tuple[str, ...]:
+    rows, rate, cpu_s, gib = of_many_rows(stage)
+    of = f"{rows / 1e6:,.0f} million rows, {gib:.1f} GiB"
+    return (f"{stage}: {of}", f"{rate:,.0f}", f"{cpu_s:.1f}", "`rows`")
 
 
 def taxonomy_rows() -> list[tuple[str, ...]]:
@@ -170,8 +176,8 @@ def bottleneck(card: dict[str, float]) -> str:
         "extraction around the reader, two cores": 1e6 / rates["extractions_rows_per_s"],
         "conversations, two cores": 1e6 / rates["conversations_rows_per_s"],
         "embedding of a text each, one H200": 1e6 / card["embed_texts_per_s"],
-        "labels, two cores": 1e6 / rates["labels_rows_per_s"],
-        "statistics, two cores": 1e6 / rates["statistics_rows_per_s"],
+        "labels, two cores": 1e6 / of_many_rows("labels")[1],
+        "statistics, two cores": 1e6 / of_many_rows("statistics")[1],
         f"k-means, {ITERATIONS} iterations, one H200": ITERATIONS * card["kmeans_iteration_s"] / 8,
     }
     rows = [(name, f"{seconds:,.0f}") for name, seconds in parts.items()]
@@ -191,8 +197,8 @@ def host_cores() -> str:
         "stage 2 with a client of a server (`race`)": client_of_a_server(),
         "stage 2 around a reader of its own (`growth`)": around_the_reader(),
         "conversations, at most (`full_run`)": at_most("conversations"),
-        "labels, at most (`full_run`)": at_most("labels"),
-        "statistics, at most (`full_run`)": at_most("statistics"),
+        "labels (`rows`)": of_many_rows("labels")[2],
+        "statistics (`rows`)": of_many_rows("statistics")[2],
     }
     rows = [(name, f"{cpu:,.0f}", f"{cpu * rate / 1e6:.2f}") for name, cpu in needs.items()]
     head = ("on the host", "CPU s per million", f"cores for {rate:,.0f} conversations/s")
@@ -259,6 +265,24 @@ def money(card: dict[str, float], prices: Prices) -> str:
     return table(head, rows)
 
 
+def scaling() -> str:
+    """Rows/s of each reader's stages by the number of workers."""
+    rates, ratios = results("scaling")["rates"], results("scaling")["ratios"]
+    rows = []
+    for reader in ("waiting", "computing", "free"):
+        for stage in ("conversations", "extractions", "labels", "statistics"):
+            found = [rates.get(f"{reader}_{stage}_{workers}_rows_per_s") for workers in WORKERS]
+            if None not in found:
+                rows.append((f"{reader}: {stage}", *(f"{rate:,.0f}" for rate in found)))
+    near = ", ".join(f"{ratios[f'waiting_efficiency_{workers}']:.2f}" for workers in WORKERS)
+    head = ("rows/s", *(f"{workers} workers" for workers in WORKERS))
+    return (
+        f"{table(head, rows)}\n\nReaders that wait come to {near} of the ideal rate with 1, 2 and 4"
+        " workers, the start of the actors included. One more unit of work costs the driver"
+        f" {rates['driver_cpu_ms_per_unit']:.1f} ms of CPU (`scaling`)."
+    )
+
+
 def growth() -> str:
     """What the stages open at two sizes, and what a row costs at the largest size counted."""
     around, runs, whole = (results(name) for name in ("growth", "sort_growth", "stage_growth"))
@@ -302,6 +326,7 @@ def page(prices: Prices) -> str:
         .format(
             **card,
             stages=stages(),
+            scaling=scaling(),
             growth=growth(),
             bottleneck=bottleneck(card),
             race=race(),
