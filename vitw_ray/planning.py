@@ -7,6 +7,7 @@ from typing import Any
 from vitw_ray import paper
 from vitw_ray.certified import standing
 from vitw_ray.config import ExtractionConfig, RunConfig
+from vitw_ray.conversations.layers import base_of, finished_folder
 from vitw_ray.conversations.shapes import KNOWN_COLUMNS, SHAPES
 from vitw_ray.extraction.health import is_due, stored_check
 from vitw_ray.extractor_kinds import EXTRACTORS
@@ -55,6 +56,11 @@ def stage_folder(
     if stage.number == 1:
         files = [(f.name, f.size_bytes, f.version) for f in setup.inputs]
         inputs = {"files": files, "shapes": setup.shapes, "secret": setup.keyed.fingerprint}
+        if setup.config.conversations.keep_parts:
+            if (finished := finished_folder(setup)) is not None:
+                return StageFolder(setup.storage, finished, setup.keyed)
+            base = base_of(setup)
+            inputs |= {"kept_parts_of": base.folder} if base else {}
     if stage.depends_on_run:
         inputs = {**inputs, "stages": before}
     key = stage.key(setup.config, inputs)
