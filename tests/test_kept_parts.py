@@ -1,26 +1,43 @@
 """`--keep-parts`: what stays from an earlier run keeps its bytes, and the rows are those of one."""
 
 import json
+import logging
 import random
+import shutil
 from collections import Counter
 from unittest.mock import patch
 
 import pytest
 
 from vitw_ray import cluster, pipeline
-from vitw_ray.config import ConversationsConfig, Execution, RunConfig
+from vitw_ray.config import (
+    ConversationsConfig,
+    Execution,
+    ExtractionConfig,
+    LabelsConfig,
+    RunConfig,
+)
+from vitw_ray.conversations import intake, read
+from vitw_ray.errors import ConfigError
 from vitw_ray.opened_run import open_run
+from vitw_ray.purge import purge
 from vitw_ray.run_folder import read_manifest, read_part, tables_of
 from vitw_ray.storage import Storage
 
 SECRET = "a key for tests, which is long enough"
 
 
+def through_actors(units, actor, *, arguments, **_):
+    return map(actor(**arguments), units) if units else iter(())
+
+
 @pytest.fixture(autouse=True)
 def in_this_process():
     with (
         patch.object(cluster, "stream", lambda units, function: map(function, units)),
+        patch.object(cluster, "stream_through_actors", through_actors),
         patch.object(cluster, "connect", lambda _: None),
+        patch.object(cluster, "node_resources", lambda: [{"CPU": 1.0, "memory": 2.0**36}]),
     ):
         yield
 
@@ -30,23 +47,24 @@ class Inputs:
 
     def __init__(self, folder, **settings):
         self.folder, self.settings = folder, {"source_format": "vitw", **settings}
-        (folder / "in").mkdir()
+        (folder / "in").mkdir(parents=True)
         (folder / "secret").write_text(SECRET)
 
     def add(self, name, rows):
         data = "".join(json.dumps(row) + "\n" for row in rows)
         (self.folder / "in" / name).write_text(data)
 
-    def read(self, output="run", keep_parts=True):
+    def read(self, output="run", keep_parts=True, until="conversations"):
+        secret = str(self.folder / "secret")
         config = RunConfig(
+            extraction=ExtractionConfig(extractor="simulated"),
+            labels=LabelsConfig(min_conversations=1, min_accounts=1),
             conversations=ConversationsConfig(
                 input=(str(self.folder / "in"),), keep_parts=keep_parts, **self.settings
             ),
-            execution=Execution(
-                output=str(self.folder / output), secret_file=str(self.folder / "secret")
-            ),
+            execution=Execution(output=str(self.folder / output), secret_file=secret),
         )
-        pipeline.run(config, announce=lambda _: None, until="conversations")
+        pipeline.run(config, announce=lambda _: None, until=until)
         return Read(self.folder / output)
 
 
@@ -137,3 +155,220 @@ OPTIONS = [{}, {"identical_rows": "drop"}, {"growing_histories": "all"}, {"rows_
 @pytest.mark.parametrize("seed", range(8))
 def test_files_that_are_added_give_the_rows_of_a_run_over_all_files(tmp_path, seed):
     compare(tmp_path, seed, **OPTIONS[seed % len(OPTIONS)])
+
+
+def row(n, *turns, **fields):
+    return {
+        "conversation_id": f"c{n}",
+        "messages": talk(*(turns or (f"q {n}", f"a {n}"))),
+        **fields,
+    }
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """200 rows in 16 parts, read once."""
+    inputs = Inputs(tmp_path, rows_per_part=16)
+    inputs.add("b.jsonl", [row(n) for n in range(200)])
+    return inputs
+
+
+def test_what_was_read_before_keeps_its_bytes_and_is_not_read_again(inputs, monkeypatch):
+    before = inputs.read()
+    opened = []
+    rows_of = intake.iter_rows
+    monkeypatch.setattr(
+        intake,
+        "iter_rows",
+        lambda file, *others: opened.append(file.name) or rows_of(file, *others),
+    )
+    inputs.add("a.jsonl", [row(n) for n in range(200, 210)])
+    after = inputs.read()
+    assert opened == ["a.jsonl"]
+    assert before.files().items() < after.files().items()
+    assert len(after.files()) == len(before.files()) + 1
+    assert before.files("rejects").items() < after.files("rejects").items()
+    assert after.kept["from"] == before.folder
+    assert (after.kept["kept"], after.kept["rewritten"], after.kept["layers"]) == (16, 0, 2)
+    assert after.manifest["details"]["rows_by_file"] == [10, 200]
+    assert after.content == inputs.read("scratch", keep_parts=False).content
+
+
+def test_the_same_command_does_nothing_the_second_time(inputs, monkeypatch):
+    inputs.read()
+    inputs.add("a.jsonl", [row(n) for n in range(200, 210)])
+    first = inputs.read()
+    record = (inputs.folder / "run" / "run.json").read_bytes()
+    monkeypatch.setattr(pipeline, "run_stage", None)
+    assert inputs.read().folder == first.folder
+    assert (inputs.folder / "run" / "run.json").read_bytes() == record
+
+
+def test_a_later_version_changes_the_part_that_it_was_in_and_no_other(inputs):
+    before = inputs.read()
+    inputs.add("a.jsonl", [row(7, "q 7", "a 7", "more", "and more")])
+    after = inputs.read()
+    changed = {name for name, sha in before.files().items() if after.files()[name] != sha}
+    assert len(changed) == after.kept["rewritten"] == 1
+    assert after.rows("rejects") == [
+        {"file": "b.jsonl", "row": 7, "conversation_id": "c7", "reason": "superseded"}
+    ]
+    inputs.add("c.jsonl", [row(7), row(8, "q 8", "a 8", "more", "and more")])
+    last = inputs.read()
+    assert last.kept["layers"] == 3
+    assert last.manifest["rejected"] == {"identical": 1, "superseded": 2}
+    assert last.content == inputs.read("scratch", keep_parts=False).content
+
+
+def test_copies_without_an_id_are_numbered_on_and_superseded_together(tmp_path):
+    inputs = Inputs(tmp_path)
+    one, long = {"messages": talk("q", "a")}, {"messages": talk("q", "a", "more", "and more")}
+    for name, rows in {"b": [one, one], "a": [one], "c": [long]}.items():
+        inputs.add(f"{name}.jsonl", rows)
+        last = inputs.read()
+        assert last.content == inputs.read(f"scratch-{name}", keep_parts=False).content
+        assert (last.kept["from"] is None) == (name == "b")
+    assert last.manifest["rejected"] == {"superseded": 3}
+    assert len(last.rows("conversations")) == 1
+
+
+def test_where_a_new_row_brings_back_an_old_one_all_files_are_read(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    inputs = Inputs(tmp_path)
+    first, second = row(1, "q", "a", created_at="2025-01-01"), row(1, "p", "b")
+    second["created_at"] = "2025-01-02"
+    inputs.add("a.jsonl", [first, second])
+    inputs.read()
+    inputs.add("b.jsonl", [row(2, "p", "b", "more", "and more")])  # second is its beginning
+    after = inputs.read()
+    assert after.content == inputs.read("scratch", keep_parts=False).content
+    assert len(after.rows("conversations")) == 2
+    assert "all files are read, not only the new ones" in caplog.text
+    assert after.kept["from"] is None
+
+
+@pytest.mark.parametrize("place", ["carry", "merge", "note_rows"])
+def test_a_run_that_is_killed_half_way_goes_on_to_the_same_bytes(inputs, monkeypatch, place):
+    inputs.read()
+    inputs.add("a.jsonl", [row(7, "q 7", "a 7", "more", "on"), *map(row, range(200, 240))])
+    shutil.copytree(inputs.folder / "run", inputs.folder / "other")
+    whole = inputs.read("other")
+
+    def killed(*_, **__):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patches:
+        patches.setattr(read, place, killed)
+        with pytest.raises(ZeroDivisionError):
+            inputs.read()
+    after = inputs.read()
+    assert after.manifest["files"] == whole.manifest["files"]
+    assert after.folder == whole.folder
+    named = {entry["path"] for entry in after.manifest["files"]}
+    stats = after.storage.list(f"private/{after.folder}")
+    assert {stat.path for stat in stats} == named  # what is left over is swept
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)  # in place: all names of the file are damaged
+
+
+def test_a_damaged_part_from_before_is_found_and_made_again_from_the_input(inputs):
+    inputs.read(until="extractions")
+    inputs.add("a.jsonl", [row(n) for n in range(200, 210)])
+    before = inputs.read()
+    whole = before.content
+    name = f"private/{before.folder}/conversations/part-00003.parquet"
+    flip(inputs.folder / "run" / name)
+    after = inputs.read(until="extractions")
+    assert after.kept["from"] is None
+    assert after.content == whole
+    again = inputs.read()
+    assert again.folder == after.folder
+
+
+def test_a_part_that_is_damaged_in_the_new_folder_alone_is_carried_again(inputs):
+    inputs.read()
+    inputs.add("a.jsonl", [row(n) for n in range(200, 210)])
+    before = inputs.read()
+    path = inputs.folder / "run" / "private" / before.folder / "conversations/part-00003.parquet"
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data[:-1])
+    after = inputs.read(until="extractions")
+    assert after.folder == before.folder
+    assert after.manifest["files"] == before.manifest["files"]
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("kind", ["openings", "known_rows", "files_read", "conversations"])
+def test_without_what_was_noted_all_files_are_read(inputs, kind):
+    before = inputs.read()
+    shutil.rmtree(inputs.folder / "run" / "private" / before.folder / kind)
+    inputs.add("a.jsonl", [row(n) for n in range(200, 210)])
+    after = inputs.read()
+    assert after.kept["from"] is None
+    assert after.content == inputs.read("scratch", keep_parts=False).content
+
+
+def test_another_setting_or_a_file_that_is_gone_reads_all_files(inputs):
+    first = inputs.read()
+    inputs.add("a.jsonl", [row(n) for n in range(200, 210)])
+    inputs.settings["created_from"] = None
+    inputs.settings["max_conversation_chars"] = 999
+    assert inputs.read().kept["from"] is None
+    del inputs.settings["max_conversation_chars"]
+    assert inputs.read().kept["from"] == first.folder
+    (inputs.folder / "in" / "b.jsonl").unlink()
+    alone = inputs.read()
+    assert alone.kept["from"] is None
+    assert alone.manifest["rows_in"] == 10
+
+
+def test_after_a_purge_the_run_is_still_finished_and_adding_to_it_starts_anew(inputs):
+    inputs.read()
+    inputs.add("a.jsonl", [row(n) for n in range(200, 210)])
+    first = inputs.read()
+    assert purge(first.storage, lambda _: True)
+    assert inputs.read().folder == first.folder
+    inputs.add("c.jsonl", [row(n) for n in range(210, 220)])
+    after = inputs.read()  # its secret is a file of the user, and was not purged
+    assert after.kept["from"] is None
+    assert after.content == inputs.read("scratch", keep_parts=False).content
+
+
+def test_off_it_leaves_no_trace(inputs):
+    plain = inputs.read(keep_parts=False)
+    noted = inputs.read("other")
+    assert "kept_parts" not in plain.manifest["details"]
+    assert {file["table"] for file in plain.manifest["files"]} == {"conversations", "rejects"}
+    assert plain.files() == noted.files()
+    assert plain.files("rejects") == noted.files("rejects")
+
+
+@pytest.mark.parametrize("name", ["sample", "max_per_account"])
+def test_what_is_drawn_from_all_rows_refuses_it(name):
+    with pytest.raises(ConfigError, match=f"--keep-parts cannot be used with --{name[:3]}"):
+        ConversationsConfig(keep_parts=True, **{name: 5})
+
+
+def test_a_conversation_asked_before_is_not_asked_again(inputs):
+    inputs.read(until="extractions")
+    inputs.add("a.jsonl", [row(n) for n in range(200, 210)])
+    inputs.read(until="extractions")
+    opened = open_run(inputs.folder / "run")
+    details = opened.stages["extractions"]["details"]
+    assert (details["answers_new"], details["answers_reused"]) == (10, 200)
+    before, after = (
+        {entry["path"].rsplit("/", 1)[1]: entry["sha256"] for entry in one["files"]}
+        for one in manifests_of(inputs.folder / "run", "2_extractions")
+    )
+    assert before.items() < after.items()
+
+
+def manifests_of(folder, stage):
+    """Manifests of a stage, the one with fewer files first."""
+    found = [json.loads(path.read_text()) for path in folder.glob(f"{stage}-*/_SUCCESS.json")]
+    return sorted(found, key=lambda one: len(one["files"]))
