@@ -2,10 +2,10 @@
 
 Runs the pipeline with the simulated reader over planted conversations, then over the same files and
 one more file with one percent of their number: into the same folder, once with a tree of its own,
-once with the frozen tree of the first run (`--taxonomy-from`), and once with that tree and with the
-parts of the first run (`--keep-parts`, with which stage 1 was run before). All stages work in this process,
-without Ray, so that CPU seconds are counted whole. Ratios are to the first run: calls and CPU are
-best near 0, parts with the same bytes and cluster ids that are still there near 1.
+once with the frozen tree of the first run (`--taxonomy-from`), and once with that tree and the
+parts of the first run (`--keep-parts`, with which stage 1 was run before). All stages work in this
+process, without Ray, so that CPU seconds are counted whole. Ratios are to the first run: calls and
+CPU are best near 0, parts with the same bytes and cluster ids that are still there near 1.
 
     python benchmarks/bench_added_rows.py [--quick]
 """
@@ -170,7 +170,7 @@ def in_this_process() -> Iterator[None]:
 
     with contextlib.ExitStack() as patches:
         for name, value in {
-            "stream": lambda units, function: map(function, units),
+            "stream": lambda units, function, **_: map(function, units),
             "stream_through_actors": through_actors,
             "put_shared": lambda value: value,
             "get_shared": lambda value: value,
