@@ -111,6 +111,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         *_not_read(setup.not_read),
         f"rows    {_repeats(config)}",
         *_divided(setup),
+        *_kept_parts(setup, planned),
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         *_memory(config),
@@ -155,6 +156,16 @@ def _divided(setup: RunSetup) -> list[str]:
     files = sum(bool(SHAPES[shape].several) for shape in setup.shapes.values())
     of = "1 file" if files == 1 else f"{files} files"
     return [f"        each answer of a row is a conversation ({of})"] if files else []
+
+
+def _kept_parts(setup: RunSetup, planned: Sequence[Planned]) -> list[str]:
+    """Which files need not be read again."""
+    if not setup.config.conversations.keep_parts or planned[0].made_by is not None:
+        return []
+    base = base_of(setup)
+    if base is None:
+        return ["        kept parts: none to go on from, all files are read"]
+    return [f"        kept parts: those of {len(base.read)} files, from {base.folder}"]
 
 
 def _memory(config: RunConfig) -> list[str]:

@@ -17,7 +17,7 @@ from vitw_ray.conversations.layers import CARRIED, Base
 from vitw_ray.errors import StageFailed, VitwRayError
 from vitw_ray.healing import Damaged
 from vitw_ray.run_folder import FileEntry, StageFolder, part_number, read_part
-from vitw_ray.sealed_files import Damage, damage_of, find_damage
+from vitw_ray.sealed_files import UNIT_BYTES, Damage, damage_of, find_damage
 from vitw_ray.stages import StageContext
 
 _THREADS = 16  # ours: a second name is mostly storage latency
@@ -39,7 +39,8 @@ def check_base(context: StageContext, base: Base, kinds: Sequence[str]) -> None:
         Damaged: they are not; without that stage, all input files are read.
     """
     files = [file for kind in kinds for file in base.files(kind)]
-    damaged = find_damage(context.storage, context.keyed, files, distributed=False)
+    many = sum(file.bytes for file in files) > UNIT_BYTES
+    damaged = find_damage(context.storage, context.keyed, files, distributed=many)
     if damaged:
         raise Damaged({base.folder: damaged})
 

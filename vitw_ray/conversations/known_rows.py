@@ -33,9 +33,19 @@ ORDER = [(name, "ascending") for name in ("hash", "conversation_id", "content", 
 ORDER += [(name, "ascending") for name in ("file", "row")]
 
 
-def concerned(known: pa.Table, hashes: np.ndarray) -> pa.Table:
-    """The known rows with one of these hashes, as they stand after all marks."""
-    known = known.filter(pa.array(np.isin(known["hash"].to_numpy(), hashes)))
+def concerned(known: pa.Table, hashes: np.ndarray, outgrown: np.ndarray) -> pa.Table:
+    """The known rows whose fate new rows may decide, as they stand after all marks.
+
+    Args:
+        known: rows of earlier passes.
+        hashes: of new rows.
+        outgrown: hashes of what is the beginning of another conversation; of known rows that were
+            left out already, nothing changes.
+    """
+    places = known["hash"].to_numpy()
+    kept = known["out"].is_null().to_numpy() & np.isin(places, outgrown)
+    wanted = np.concatenate([hashes, places[kept]])
+    known = known.filter(pa.array(np.isin(places, wanted)))
     marks = known.filter(pc.field("kind") == GONE)
     rows = known.filter(pc.field("kind") != GONE)
     if not marks.num_rows:
@@ -71,13 +81,14 @@ def fates(rows: pa.Table, known: pa.Table, outgrown: pa.Table, *, keep_identical
 
     Args:
         rows: of one range of hashes, with the columns of `INDEX`; further copies under their ids.
-        known: from `concerned`, for the hashes of the rows and of what is outgrown.
+        known: from `concerned`.
         outgrown: of the range; see `runs.repeats`.
         keep_identical: identical rows without an id are conversations of their own.
     """
     count = rows.num_rows
     together = pa.concat_tables([rows.select(INDEX.names), _as_index(known)])
-    reasons = repeats(together, outgrown)
+    named = np.isin(outgrown["hash"].to_numpy(), together["hash"].to_numpy())
+    reasons = repeats(together, outgrown.filter(pa.array(named)))
     after = reasons[count:]
     if keep_identical:
         after[(after == "identical") & known["invented"].to_numpy()] = None

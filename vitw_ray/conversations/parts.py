@@ -61,16 +61,22 @@ class Rows:
         rows = pa.concat_tables([buckets.read(bucket, schema) for buckets in self.by_hash])
         return rows, self.outgrown.read(bucket, OUTGROWN)
 
-    def beside(self, bucket: int, *tables: pa.Table) -> pa.Table:
-        """The known rows of a bucket that share a hash with a row of these tables."""
-        return known_beside(self.known, bucket, [table["hash"].to_numpy() for table in tables])
+    def beside(self, bucket: int, rows: pa.Table, outgrown: pa.Table) -> pa.Table:
+        """The known rows of a bucket whose fate these may decide."""
+        hashes = (table["hash"].to_numpy() for table in (rows, outgrown))
+        return known_beside(self.known, bucket, *hashes)
 
 
-def known_beside(known: Buckets | None, bucket: int, hashes: Sequence[np.ndarray]) -> pa.Table:
-    """The known rows of a bucket with some hashes, as they stand now."""
+NO_HASHES = np.empty(0, np.int64)
+
+
+def known_beside(
+    known: Buckets | None, bucket: int, hashes: np.ndarray, outgrown: np.ndarray = NO_HASHES
+) -> pa.Table:
+    """The known rows of a bucket that are concerned, as they stand now."""
     if known is None:
         return KNOWN.empty_table()
-    return concerned(known.read(bucket, KNOWN), np.concatenate(hashes))
+    return concerned(known.read(bucket, KNOWN), hashes, outgrown)
 
 
 def draw(context: StageContext, rows: Rows) -> Cutoffs:

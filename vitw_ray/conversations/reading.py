@@ -112,6 +112,6 @@ def by_hash(
         return Rows((rows,), outgrown, there)
     copies = repeats.buckets(storage, folder, "copies", count)
     renamed = number_copies(
-        context, folder, rows, copies, lambda bucket, found: known_beside(there, bucket, [found])
+        context, folder, rows, copies, lambda bucket, found: known_beside(there, bucket, found)
     )
     return Rows((rows, renamed), outgrown, there)
