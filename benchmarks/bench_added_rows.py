@@ -1,10 +1,11 @@
 """What one percent more conversations costs a finished run, and what stays as it was.
 
 Runs the pipeline with the simulated reader over planted conversations, then over the same files and
-one more file with one percent of their number: into the same folder, once with a tree of its own
-and once with the frozen tree of the first run (`--taxonomy-from`). All stages work in this process,
-without Ray, so that CPU seconds are counted whole. Ratios are to the first run: calls and CPU are
-best near 0, parts with the same bytes and cluster ids that are still there near 1.
+one more file with one percent of their number: into the same folder, once with a tree of its own,
+once with the frozen tree of the first run (`--taxonomy-from`), and once with that tree and the
+parts of the first run (`--keep-parts`, with which stage 1 was run before). All stages work in this
+process, without Ray, so that CPU seconds are counted whole. Ratios are to the first run: calls and
+CPU are best near 0, parts with the same bytes and cluster ids that are still there near 1.
 
     python benchmarks/bench_added_rows.py [--quick]
 """
@@ -43,6 +44,8 @@ def main() -> None:
         base = replace(smoke(), execution=Execution(output=str(folder / "run"), actors=1))
         write(PlantedConfig(conversations=rows), folder / "input", rows)
         before = measured(with_input(base, folder))
+        shutil.copytree(folder / "run", folder / "kept")
+        noted = measured(with_input(keeping(base, folder), folder))["conversations"]
         # Row i depends on i alone: the second half of another set are rows that the first lacks.
         more = PlantedConfig(conversations=2 * rows, seed=0)
         write_rows(folder / "input" / "conversations-more.jsonl", more, rows, round(ADDED * rows))
@@ -52,8 +55,18 @@ def main() -> None:
         taxonomy = replace(base.taxonomy, taxonomy_from=str(folder / "before"))
         output = replace(base.execution, output=str(folder / "frozen"))
         frozen = measured(with_input(replace(base, taxonomy=taxonomy, execution=output), folder))
-        report(result, folder, before, {"run": again, "frozen": frozen}, rows)
-    result.report(("+1 % rows", "own tree", "frozen tree"))
+        kept = measured(with_input(replace(keeping(base, folder), taxonomy=taxonomy), folder))
+        after = {"run": again, "frozen": frozen, "kept": kept}
+        report(result, folder, before, after, rows)
+        result.ratios["noting_conversations"] = noted / before["conversations"]
+    result.report(("+1 % rows", "own tree", "frozen tree", "and kept parts"))
+
+
+def keeping(config: RunConfig, folder: Path) -> RunConfig:
+    """The run that keeps parts, in a folder of its own."""
+    conversations = replace(config.conversations, keep_parts=True)
+    execution = replace(config.execution, output=str(folder / "kept"))
+    return replace(config, conversations=conversations, execution=execution)
 
 
 def report(
@@ -73,9 +86,10 @@ def report(
         one |= {f"parts_{n}": share for n, share in unchanged(folder / "before", folder / name)}
         one |= {f"ids_{n}": share for n, share in kept_ids(folder / "before", folder / name)}
     for key in found["run"]:
-        cells = (found["run"][key], found["frozen"][key])
-        result.rows.append((key, *(f"{cell:.4f}" for cell in cells)))
-        result.ratios |= {key: cells[0], f"frozen_{key}": cells[1]}
+        result.rows.append((key, *(f"{found[name][key]:.4f}" for name in after)))
+        for name in after:
+            prefix = "" if name == "run" else f"{name}_"
+            result.ratios[f"{prefix}{key}"] = found[name][key]
     result.work = {
         "rows": rows,
         "added": round(ADDED * rows),
@@ -156,7 +170,7 @@ def in_this_process() -> Iterator[None]:
 
     with contextlib.ExitStack() as patches:
         for name, value in {
-            "stream": lambda units, function: map(function, units),
+            "stream": lambda units, function, **_: map(function, units),
             "stream_through_actors": through_actors,
             "put_shared": lambda value: value,
             "get_shared": lambda value: value,

@@ -39,6 +39,7 @@ MOVES: dict[str, str] = {
     "growing_histories": "conversations",
     "identical_rows": "conversations",
     "rows_per_part": "conversations",
+    "keep_parts": "conversations",  # off, it is no part of the key
     # extraction
     "extractor": "extractions report release",
     "model": EXTRACTIONS,

@@ -62,6 +62,31 @@ def test_of_racing_creators_exactly_one_wins(storage):
     assert paths(storage) == ["manifest.json"]
 
 
+def test_a_second_name_has_the_same_bytes_and_outlives_the_first(storage):
+    storage.write("private/a/x", b"one")
+    storage.copy("private/a/x", "private/b/c/x")
+    storage.delete("private/a/x")
+    assert storage.read("private/b/c/x") == b"one"
+    storage.write("private/a/x", b"two")
+    assert storage.read("private/b/c/x") == b"one"
+    with pytest.raises(FileNotFoundError):
+        storage.copy("private/none", "private/b/none")
+
+
+def test_where_there_are_no_links_a_second_name_is_a_copy(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EOPNOTSUPP, "no links")
+
+    storage = Storage(str(tmp_path))
+    storage.write("private/a", b"one")
+    link = Path.hardlink_to
+    refused = iter([refuse])
+    monkeypatch.setattr(Path, "hardlink_to", lambda *args: next(refused, link)(*args))
+    storage.copy("private/a", "private/b")
+    assert storage.read("private/b") == b"one"
+    assert (tmp_path / "private" / "b").stat().st_ino != (tmp_path / "private" / "a").stat().st_ino
+
+
 def test_a_listing_is_recursive_sorted_and_not_cached(storage):
     assert storage.list() == []
     for path in ("b/c/1", "a", "b/2"):

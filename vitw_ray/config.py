@@ -109,6 +109,10 @@ class ConversationsConfig:
     rows_per_part: int = 4096
     """Most rows per file of a table, about, and twice the least: the number of files is a power of
     two (ours: about 25 MB of chat text per file)."""
+    keep_parts: bool = False
+    """Where input files were added since an earlier run in this --output, read only these: what
+    was written of the others keeps its bytes, and what is new becomes further files of the
+    tables. The first run with it notes what it read, for the next."""
 
     def __post_init__(self) -> None:
         """Reject invalid values, naming the field."""
@@ -132,6 +136,13 @@ class ConversationsConfig:
             )
         if self.created_from and self.created_until and self.created_from > self.created_until:
             raise ConfigError("--created-from is after --created-until", "swap the two dates")
+        for name in ("sample", "max_per_account"):
+            if self.keep_parts and getattr(self, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(
+                    f"--keep-parts cannot be used with {option}, which is drawn from all rows anew",
+                    f"drop one of --keep-parts and {option}",
+                )
 
     @property
     def shape(self) -> str:

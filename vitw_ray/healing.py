@@ -11,10 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from vitw_ray.errors import OutputError
-from vitw_ray.keys import LostSecret
+from vitw_ray.keys import Keyed, LostSecret
 from vitw_ray.progress import log
 from vitw_ray.run_folder import SUCCESS, FileEntry, read_manifest
-from vitw_ray.sealed_files import Damage, find_damage
+from vitw_ray.sealed_files import Damage, damage_of, find_damage
 from vitw_ray.stages import Stage, StageContext
 from vitw_ray.storage import PRIVATE, Storage
 
@@ -69,8 +69,27 @@ def _check(context: StageContext, files: Sequence[FileEntry], distributed: bool)
     for one in find_damage(storage, keyed, files, distributed=distributed):
         folder = one.file.path.removeprefix(f"{PRIVATE}/").split("/")[0]
         damaged.setdefault(folder, []).append(one)
+        for earlier in _shared(storage, keyed, folder, one.file):
+            damaged.setdefault(earlier.file.path.split("/")[1], []).append(earlier)
     if damaged:
         raise Damaged(damaged)
+
+
+def _shared(storage: Storage, keyed: Keyed, folder: str, file: FileEntry) -> list[Damage]:
+    """The same file in the folders that it was carried from, as far as it is damaged there too.
+
+    They may be names of the same bytes (`--keep-parts`), with which the part would be made again.
+    """
+    found: list[Damage] = []
+    while folder:
+        manifest = read_manifest(storage, folder) or {"details": {}, "files": []}
+        folder = manifest["details"].get("kept_parts", {}).get("from")
+        earlier = (read_manifest(storage, folder) if folder else None) or {"files": []}
+        for entry in earlier["files"]:
+            if (entry["table"], entry["sha256"]) == (file.table, file.sha256):
+                damage = damage_of(storage, keyed, FileEntry(**entry))
+                found += [damage] if damage else []
+    return found
 
 
 def withdraw(storage: Storage, found: Damaged, attempts: dict[str, int]) -> None:

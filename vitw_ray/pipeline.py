@@ -56,7 +56,10 @@ STAGES = (
         1,
         "conversations",
         read_conversations,
-        settings=lambda c: without(c.conversations, "input"),  # known by its content
+        settings=lambda c: without(
+            *(c.conversations, "input"),  # known by its content
+            *(() if c.conversations.keep_parts else ("keep_parts",)),
+        ),
     ),
     Stage(
         2,

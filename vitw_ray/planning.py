@@ -7,6 +7,7 @@ from typing import Any
 from vitw_ray import paper
 from vitw_ray.certified import standing
 from vitw_ray.config import ExtractionConfig, RunConfig
+from vitw_ray.conversations.layers import base_of, finished_folder
 from vitw_ray.conversations.shapes import KNOWN_COLUMNS, SHAPES
 from vitw_ray.extraction.health import is_due, stored_check
 from vitw_ray.extractor_kinds import EXTRACTORS
@@ -55,6 +56,11 @@ def stage_folder(
     if stage.number == 1:
         files = [(f.name, f.size_bytes, f.version) for f in setup.inputs]
         inputs = {"files": files, "shapes": setup.shapes, "secret": setup.keyed.fingerprint}
+        if setup.config.conversations.keep_parts:
+            if (finished := finished_folder(setup)) is not None:
+                return StageFolder(setup.storage, finished, setup.keyed)
+            base = base_of(setup)
+            inputs |= {"kept_parts_of": base.folder} if base else {}
     if stage.depends_on_run:
         inputs = {**inputs, "stages": before}
     key = stage.key(setup.config, inputs)
@@ -105,6 +111,7 @@ def describe(setup: RunSetup, planned: list[Planned]) -> list[str]:
         *_not_read(setup.not_read),
         f"rows    {_repeats(config)}",
         *_divided(setup),
+        *_kept_parts(setup, planned),
         f"output  {config.execution.output}",
         f"reader  {extractor} on {config.execution.device}, {config.execution.actors} actors",
         *_memory(config),
@@ -149,6 +156,16 @@ def _divided(setup: RunSetup) -> list[str]:
     files = sum(bool(SHAPES[shape].several) for shape in setup.shapes.values())
     of = "1 file" if files == 1 else f"{files} files"
     return [f"        each answer of a row is a conversation ({of})"] if files else []
+
+
+def _kept_parts(setup: RunSetup, planned: Sequence[Planned]) -> list[str]:
+    """Which files need not be read again."""
+    if not setup.config.conversations.keep_parts or planned[0].made_by is not None:
+        return []
+    base = base_of(setup)
+    if base is None:
+        return ["        kept parts: none to go on from, all files are read"]
+    return [f"        kept parts: those of {len(base.read)} files, from {base.folder}"]
 
 
 def _memory(config: RunConfig) -> list[str]:

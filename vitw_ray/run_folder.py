@@ -191,6 +191,11 @@ def _plain_name(path: str) -> str:
     return _ATTEMPT.sub(r"\1", Path(path).name)
 
 
+def part_number(file: FileEntry) -> int:
+    """Which part of its table a file is."""
+    return int(_plain_name(file.path).removeprefix("part-").removesuffix(".parquet"))
+
+
 def tables_of(manifest: Mapping[str, Any]) -> dict[str, TableRef]:
     """The tables that a finished stage wrote."""
     files = [FileEntry(**entry) for entry in manifest["files"]]

@@ -180,6 +180,27 @@ class Storage:
             return False
         return True
 
+    def copy(self, path: str, to: str) -> None:
+        """Give a file a second name: a hard link, or a copy that the store makes by itself.
+
+        What stands under that name already is left. Files are replaced and never changed in place,
+        so the two names do not affect each other.
+        """
+        if not self.local:
+            source, target = self.address(path), self.address(to)
+            self._try("create", path, lambda: self.fs.cp_file(source, target))
+            return
+        name = Path(self.address(to))
+        if PurePosixPath(to).parts[0] == PRIVATE:
+            self._make_private(to)
+        name.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._try("create", path, lambda: name.hardlink_to(self.address(path)))
+        except FileExistsError:
+            return
+        except OutputError:  # a file system without links
+            self.create(to, self.read(path))
+
     def read_with_etag(self, path: str) -> tuple[bytes, str]:
         """Content of an object, and its ETag for `replace` (s3:// only)."""
         # ETag first: if the object changes before the read, the later replace must fail.
@@ -241,9 +262,7 @@ class Storage:
         name = Path(self.address(path))
         private = PurePosixPath(path).parts[0] == PRIVATE
         if private:
-            Path(self.root).mkdir(parents=True, exist_ok=True)
-            for folder in [*PurePosixPath(path).parents][-2::-1]:  # from private/ down
-                Path(self.address(str(folder))).mkdir(mode=0o700, exist_ok=True)
+            self._make_private(path)
         name.parent.mkdir(parents=True, exist_ok=True)
         new = name.with_name(f".{name.name}.{secrets.token_hex(8)}{TEMPORARY}")
         try:
@@ -260,6 +279,12 @@ class Storage:
             os.fsync(folder)  # makes the name durable, not only the content
         finally:
             os.close(folder)
+
+    def _make_private(self, path: str) -> None:
+        """Make the folders of a file below `private/`."""
+        Path(self.root).mkdir(parents=True, exist_ok=True)
+        for folder in [*PurePosixPath(path).parents][-2::-1]:  # from private/ down
+            Path(self.address(str(folder))).mkdir(mode=0o700, exist_ok=True)
 
     def _conditional_put(
         self, path: str, data: bytes, **condition: str

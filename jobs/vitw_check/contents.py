@@ -10,7 +10,7 @@ from typing import Any
 
 from .problems import Note, Problems, at
 from .raw_rows import raw_rows
-from .reading import Row, side_by_side
+from .reading import Row
 from .recounting import CheckedRun
 
 FIRST_YEAR = 2015  # ours: nobody talked to a language model before
@@ -34,8 +34,8 @@ FIELDS = {  # column of `conversations` -> names under which input files hold it
 def check_spoken(run: CheckedRun) -> Problems:
     """No response type and no AI value where the assistant says nothing."""
     judged = ("conversation_id", "ai_values", "response_type")
-    conversations = run.rows("conversations", ("conversation_id", "messages"))
-    for row, answer in side_by_side(conversations, run.rows("extractions", judged)):
+    said = ("conversation_id", "messages")
+    for row, answer in run.beside(("conversations", said), ("extractions", judged)):
         if row is None or answer is None:  # for check_carried
             continue
         spoken = (m["content"] for m in row["messages"] if m["role"] == "assistant")

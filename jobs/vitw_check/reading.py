@@ -147,6 +147,23 @@ class RunFolder:
             for batch in file.iter_batches(BATCH_ROWS, columns=list(columns) if columns else None):
                 yield from batch.to_pylist()
 
+    def beside(
+        self,
+        left: tuple[str, Sequence[str] | None],
+        right: tuple[str, Sequence[str] | None],
+    ) -> "Iterator[tuple[Row | None, Row | None]]":
+        """Two tables, each with some columns, joined by conversation.
+
+        The rows of a part are in the part of the other table with the same number.
+        """
+        a, b = self.entries(left[0]), self.entries(right[0])
+        if len(a) != len(b):
+            yield from side_by_side(self.rows(*left), self.rows(*right))
+            return
+        for one, other in zip(a, b, strict=True):
+            rows = self.part(one["path"], left[1]), self.part(other["path"], right[1])
+            yield from side_by_side(*rows)
+
     def schema(self, path: str) -> pa.Schema:
         """The Arrow schema of a part."""
         with self.open(path) as handle:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from .accounts import CellAccounts
 from .expected import BOTTOM, VALUE_FACETS
-from .reading import Row, RunFolder, side_by_side
+from .reading import Row, RunFolder
 
 Cell = tuple[str, str, str, str]  # two facets, each followed by its category
 
@@ -89,9 +89,12 @@ class CheckedRun(RunFolder):
         columns += ("prompt_id", "created_at")
         least = self.setting("labels", "min_salience")
         shown = self.manifests.get("labels", {}).get("details", {}).get("models")
-        extractions = self.rows("extractions", (*columns, *VALUE_FACETS, "response_type"))
-        tasks = self.rows("task_assignments") if "taxonomy" in self.manifests else iter(())
-        for row, task in side_by_side(extractions, tasks):
+        extractions = ("extractions", (*columns, *VALUE_FACETS, "response_type"))
+        if "taxonomy" in self.manifests:
+            pairs = self.beside(extractions, ("task_assignments", None))
+        else:
+            pairs = ((row, None) for row in self.rows(*extractions))
+        for row, task in pairs:
             if row is None or row["error"] is not None or not row["is_subjective"]:
                 continue
             counted = {

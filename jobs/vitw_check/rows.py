@@ -1,11 +1,13 @@
 """Conversations, rejects and extractions: every row read is somewhere, once, and well formed."""
 
+import heapq
 from collections import Counter
+from collections.abc import Iterator
 from typing import cast
 
 from .expected import CODE, MADE_BY, ORIGIN, RESPONSE_TYPES, ROLES, SCREENED, VALUE_FACETS
 from .problems import Problems, at, off
-from .reading import Row, place, side_by_side
+from .reading import Row, place
 from .recounting import CheckedRun
 
 
@@ -22,17 +24,42 @@ def check_conversations(run: CheckedRun) -> Problems:
 
 
 def check_order(run: CheckedRun) -> Problems:
-    """Ids are unique, parts are ranges of the hash that do not overlap, rows are sorted within."""
+    """Ids are unique, parts are ranges of the hash that do not overlap, rows are sorted within.
+
+    Where files were added with `--keep-parts`, that holds for the parts of each pass, and ids are
+    unique over all passes.
+    """
     sorted_tables = ("conversations", "extractions", "task_assignments")
+    passes = run.manifests["conversations"]["details"].get("kept_parts", {}).get("layers", 1)
     for table in (table for table in sorted_tables if MADE_BY[table] in run.manifests):
         before = (-1, "")
+        rising: list[list[str]] = [[]]  # paths of parts, each behind the one before
         for entry in run.entries(table):
             for number, row in enumerate(run.part(entry["path"], ("conversation_id",))):
                 here = place(row)
-                if here <= before:
+                if here <= before and number == 0 and len(rising) < passes:
+                    rising.append([])
+                elif here <= before:
                     what = "a second time" if here == before else "before its place"
                     yield f"{entry['path']} row {number}: {at(row)} stands {what}"
                 before = here
+            rising[-1].append(entry["path"])
+        if len(rising) > 1:
+            yield from _twice(run, rising)
+
+
+def _twice(run: CheckedRun, rising: list[list[str]]) -> Problems:
+    """Conversations that stand in the parts of two passes."""
+
+    def places(paths: list[str]) -> Iterator[tuple[int, str]]:
+        for path in paths:
+            yield from map(place, run.part(path, ("conversation_id",)))
+
+    before = None
+    for here in heapq.merge(*map(places, rising)):
+        if here == before:
+            yield f"conversation {here[1]} stands in two parts"
+        before = here
 
 
 def check_rejects(run: CheckedRun) -> Problems:
@@ -85,8 +112,9 @@ def check_conservation(run: CheckedRun) -> Problems:
 def check_carried(run: CheckedRun) -> Problems:
     """Every conversation is extracted exactly once, and its origin is carried unchanged."""
     columns = [text.split()[0] for text in ORIGIN.strip("; ").split("; ")]
-    left, right = run.rows("conversations", columns), run.rows("extractions", columns)
-    for conversation, extraction in side_by_side(left, right):
+    for conversation, extraction in run.beside(
+        ("conversations", columns), ("extractions", columns)
+    ):
         if extraction is None:
             yield f"{at(cast(Row, conversation))}: has no extraction"
         elif conversation is None:

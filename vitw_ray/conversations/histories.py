@@ -11,15 +11,17 @@ sorted runs, keyed as the rows themselves are, which the merge reads range by ra
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vitw_ray import cluster
 from vitw_ray.conversations.identity import Identities, Spoken
+from vitw_ray.conversations.known_rows import ROW
 from vitw_ray.conversations.runs import INDEX, OUTGROWN, RUN, RunWriter
 from vitw_ray.conversations.sampling import sample_hash
 from vitw_ray.hash_buckets import Buckets, bucket_count, power_of_two, write_buckets
@@ -196,8 +198,21 @@ def _named(table: pa.Table, chosen: np.ndarray) -> pa.Table:
     return pa.table({"hash": rows["row"], "content": rows["content"]}, schema=OUTGROWN)
 
 
-def number_copies(context: StageContext, runs: str, rows: Buckets, copies: Buckets) -> Buckets:
+def number_copies(
+    context: StageContext,
+    runs: str,
+    rows: Buckets,
+    copies: Buckets,
+    known: Callable[[int, np.ndarray], pa.Table],
+) -> Buckets:
     """Give equal rows without an id an id each; the first keeps its own.
+
+    Args:
+        context: of the stage.
+        runs: folder of all runs.
+        rows: all rows that were read.
+        copies: names those that others equal.
+        known: gives rows of earlier passes, of a bucket and with some hashes (`known_rows`).
 
     Returns:
         The renamed rows. `runs.divide` leaves them out where they were.
@@ -215,10 +230,13 @@ def number_copies(context: StageContext, runs: str, rows: Buckets, copies: Bucke
         contents = table["content"].fill_null(0).to_numpy()
         table = table.filter(pa.array(invented & np.isin(contents, named["content"].to_numpy())))
         order = ("conversation_id", "file", "row")
-        number, before = 0, None
+        there = known(unit["bucket"], table["hash"].to_numpy())
+        there = there.filter(pc.field("invented") & (pc.field("kind") == ROW))
+        numbers = Counter(there["conversation_id"].to_pylist())
         for row in table.sort_by([(name, "ascending") for name in order]).to_pylist():
-            number = number + 1 if row["conversation_id"] == before else 0
             before = row["conversation_id"]
+            number = numbers[before]
+            numbers[before] += 1
             if number:
                 row["conversation_id"] = identities.numbered(before, number)
                 row["draw"] = sample_hash(row["conversation_id"], seed)

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from vitw_ray import cluster
+from vitw_ray.conversations.known_rows import KNOWN, as_rejects, concerned, fates
 from vitw_ray.conversations.reading_units import global_rows
 from vitw_ray.conversations.runs import (
     INDEX,
@@ -41,10 +42,14 @@ REJECT_ROWS = 262_144  # ours: most rejects that a worker holds, about 50 MB
 
 @dataclass(frozen=True)
 class Rows:
-    """All rows of a stage, in buckets: what was read, and rows that were given another id."""
+    """All rows of a stage, in buckets: what was read, and rows that were given another id.
+
+    `known` are rows of earlier passes, which the new ones stand beside (`--keep-parts`).
+    """
 
     by_hash: tuple[Buckets, ...]
     outgrown: Buckets
+    known: Buckets | None = None
 
     @property
     def buckets(self) -> int:
@@ -55,6 +60,23 @@ class Rows:
         """The rows of a bucket, and which of them are the beginning of another."""
         rows = pa.concat_tables([buckets.read(bucket, schema) for buckets in self.by_hash])
         return rows, self.outgrown.read(bucket, OUTGROWN)
+
+    def beside(self, bucket: int, rows: pa.Table, outgrown: pa.Table) -> pa.Table:
+        """The known rows of a bucket whose fate these may decide."""
+        hashes = (table["hash"].to_numpy() for table in (rows, outgrown))
+        return known_beside(self.known, bucket, *hashes)
+
+
+NO_HASHES = np.empty(0, np.int64)
+
+
+def known_beside(
+    known: Buckets | None, bucket: int, hashes: np.ndarray, outgrown: np.ndarray = NO_HASHES
+) -> pa.Table:
+    """The known rows of a bucket that are concerned, as they stand now."""
+    if known is None:
+        return KNOWN.empty_table()
+    return concerned(known.read(bucket, KNOWN), hashes, outgrown)
 
 
 def draw(context: StageContext, rows: Rows) -> Cutoffs:
@@ -107,6 +129,8 @@ def merge(
     read: int,
     good: int,
     starts: Mapping[str, Sequence[int]],
+    first: tuple[int, int] = (0, 0),
+    step: str = "write",
 ) -> Merged:
     """Write all parts.
 
@@ -117,16 +141,18 @@ def merge(
         read: number of rows that were read.
         good: number of those that can be conversations.
         starts: of files that were read in ranges; see `global_rows`.
+        first: numbers of the first part of `conversations` and of `rejects`.
+        step: name under which finished units are kept.
     """
     config = context.config.conversations
     parts = power_of_two(min(good, config.sample or good) / config.rows_per_part)
     reject_parts = max(parts, power_of_two(read / REJECT_ROWS))
-    writer = _PartWriter(context, rows, cutoffs, parts, reject_parts, starts)
+    writer = _PartWriter(context, rows, cutoffs, parts, reject_parts, starts, first)
     units = [{"unit": n, "of": writer.units} for n in range(writer.units)]
     files: list[FileEntry] = []
     rejected = Counter[str]()
     with Progress("conversations: sort", read) as progress:
-        for result in context.kept.stream("write", units, writer, _paths):
+        for result in context.kept.stream(step, units, writer, _paths):
             files += result["files"]
             rejected.update(result["reasons"])
             progress.add(sum(file.rows for file in result["files"]))
@@ -151,6 +177,7 @@ class _PartWriter:
     parts: int
     reject_parts: int
     starts: Mapping[str, Sequence[int]]
+    first: tuple[int, int]
 
     @property
     def units(self) -> int:
@@ -162,34 +189,49 @@ class _PartWriter:
         in_bucket, in_unit = steps // self.rows.buckets, steps // self.units
         kept, rejects = list[pa.Table](), list[pa.Table]()
         files, reasons = list[FileEntry](), Counter[str]()
-        rows = outgrown = None
+        rows = outgrown = known = None
         for step in range(unit["unit"] * in_unit, (unit["unit"] + 1) * in_unit):
             if step % in_bucket == 0:
                 rows = outgrown = None  # before the next bucket comes into memory
                 rows, outgrown = self.rows.read(step // in_bucket, RUN)
+                if self.rows.known is not None:
+                    known = self.rows.beside(step // in_bucket, rows, outgrown)
             assert rows is not None
             assert outgrown is not None
-            good, bad = self._divide(rows, outgrown, range_bounds(step, steps))
+            good, bad = self._divide(rows, outgrown, known, range_bounds(step, steps))
             kept.append(good)
             rejects.append(bad)
             part, rest = divmod(step + 1, steps // self.parts)
             if rest == 0:
-                files.append(self._write("conversations", kept, part - 1))
+                files.append(self._write("conversations", kept, self.first[0] + part - 1))
                 kept = []
             part, rest = divmod(step + 1, steps // self.reject_parts)
             if rest == 0:
                 reasons.update(_counted(rejects))
-                files.append(self._write("rejects", rejects, part - 1))
+                files.append(self._write("rejects", rejects, self.first[1] + part - 1))
                 rejects = []
         return {"files": files, "reasons": reasons}
 
     def _divide(
-        self, bucket: pa.Table, outgrown: pa.Table, bounds: tuple[int, int]
+        self,
+        bucket: pa.Table,
+        outgrown: pa.Table,
+        known: pa.Table | None,
+        bounds: tuple[int, int],
     ) -> tuple[pa.Table, pa.Table]:
         keep_identical = self.context.config.conversations.identical_rows == "keep"
-        rows = within(bucket, bounds) if self.reject_parts > self.rows.buckets else bucket
-        good, bad = divide(rows, self.cutoffs, outgrown, keep_identical=keep_identical)
-        return good.cast(CONVERSATIONS), bad.cast(REJECTS)
+        is_whole = self.reject_parts <= self.rows.buckets
+        rows = bucket if is_whole else within(bucket, bounds)
+        if known is None:
+            good, bad = divide(rows, self.cutoffs, outgrown, keep_identical=keep_identical)
+            return good.cast(CONVERSATIONS), bad.cast(REJECTS)
+        known = known if is_whole else within(known, bounds)
+        found = fates(rows, known, outgrown, keep_identical=keep_identical)
+        good, bad = divide(
+            *(rows, self.cutoffs, outgrown), keep_identical=keep_identical, given=found.reasons
+        )
+        bad = pa.concat_tables([bad.cast(REJECTS), as_rejects(found.gone)])
+        return good.cast(CONVERSATIONS), bad
 
     def _write(self, name: str, tables: list[pa.Table], part: int) -> FileEntry:
         """Write one part. Each range is sorted by hash and the ranges are in order."""

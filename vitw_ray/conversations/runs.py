@@ -174,6 +174,7 @@ def divide(
     outgrown: pa.Table = NONE_OUTGROWN,
     *,
     keep_identical: bool = False,
+    given: np.ndarray | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Split the rows of one hash range into `conversations` and `rejects`, both sorted.
 
@@ -183,14 +184,15 @@ def divide(
         outgrown: as for `repeats`.
         keep_identical: identical rows without an id have become rows of their own elsewhere
             (`histories.number_copies`); here they are left out.
+        given: what `repeats` says where it has seen further rows; default: it is asked here.
     """
-    reasons = repeats(table, outgrown)
+    reasons = repeats(table, outgrown) if given is None else given
     if keep_identical:
         invented = table["invented"].fill_null(False).to_numpy()
         elsewhere = (reasons == "identical") & invented
         table, reasons = table.filter(pa.array(~elsewhere)), reasons[~elsewhere]
-    given = np.array(table["reason"].to_pylist(), dtype=object)
-    reasons = np.where(is_given(given), given, reasons)
+    read = np.array(table["reason"].to_pylist(), dtype=object)
+    reasons = np.where(is_given(read), read, reasons)
     capped, unsampled = draws(table, ~is_given(reasons), cutoffs)
     reasons[capped], reasons[unsampled] = "over_account_cap", "not_sampled"
     rejected = is_given(reasons)
