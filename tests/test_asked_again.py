@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,38 @@ from chat_server import Reply, chat_server, completion
 from test_openai_server import words_of
 from whole_runs import run_quietly, small_config
 
+from vitw_ray import cluster
 from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.evaluation.planted import PlantedConfig, plant
+from vitw_ray.inference import server_retries
 from vitw_ray.inference.server_retries import TRIES_ALONE
 from vitw_ray.opened_run import open_run
 
-pytestmark = [pytest.mark.ray]
 pytest.importorskip("openai")
 ROWS, BAD_EVERY = 60, 20
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """Units run here, those of actors in threads; and waits are a fiftieth of what they are."""
+
+    def through_actors(units, actor, *, arguments, concurrent_units, **_):
+        made = actor(**arguments)
+        with ThreadPoolExecutor(concurrent_units) as pool:
+            yield from pool.map(made, units)
+
+    for name, value in {
+        "stream": lambda units, function: map(function, units),
+        "stream_through_actors": through_actors,
+        "connect": lambda _: None,
+        "disconnect": lambda: None,
+        "node_resources": lambda: [{"CPU": 1.0, "memory": 2.0**36}],
+        "Tally": lambda: None,
+    }.items():
+        monkeypatch.setattr(cluster, name, value)
+    for name in ("FIRST_WAIT_S", "LONGEST_WAIT_S", "LONGEST_WAIT_ALONE_S"):
+        monkeypatch.setattr(server_retries, name, getattr(server_retries, name) / 50)
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02)
 
 
 class Served:
@@ -74,9 +99,7 @@ def errors(folder: Path) -> list[str | None]:
     return open_run(folder / "run").table("extractions")["error"].to_list()
 
 
-def test_what_a_server_failed_is_asked_again_at_the_end_and_answered(
-    local_ray, tmp_path, log_lines
-):
+def test_what_a_server_failed_is_asked_again_at_the_end_and_answered(tmp_path, log_lines):
     served = Served(bad_sessions=1)
     with chat_server(served) as (_, url):
         result = stage(run_quietly(settings(tmp_path, url), until="extractions"))
@@ -88,7 +111,7 @@ def test_what_a_server_failed_is_asked_again_at_the_end_and_answered(
     assert any("asks 3 conversations again" in line for line in log_lines)
 
 
-def test_what_always_fails_is_a_row_with_an_error_after_a_few_calls(local_ray, tmp_path):
+def test_what_always_fails_is_a_row_with_an_error_after_a_few_calls(tmp_path):
     served = Served(bad_sessions=100)
     with chat_server(served) as (_, url):
         config = settings(tmp_path, url)
@@ -102,7 +125,7 @@ def test_what_always_fails_is_a_row_with_an_error_after_a_few_calls(local_ray, t
     assert stage_again == result
 
 
-def test_a_server_that_is_gone_at_the_end_leaves_the_rows_failed(local_ray, tmp_path, log_lines):
+def test_a_server_that_is_gone_at_the_end_leaves_the_rows_failed(tmp_path, log_lines):
     served = Served(bad_sessions=1, sessions=1)
     with chat_server(served) as (_, url):
         result = stage(run_quietly(settings(tmp_path, url), until="extractions"))
