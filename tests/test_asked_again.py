@@ -2,17 +2,16 @@
 
 import json
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chat_server import Reply, chat_server, completion
+from in_this_process import run_here
 from test_openai_server import words_of
 from whole_runs import run_quietly, small_config
 
-from vitw_ray import cluster
 from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.inference import server_retries
@@ -25,22 +24,8 @@ ROWS, BAD_EVERY = 60, 20
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
-    """Units run here, those of actors in threads; and waits are a fiftieth of what they are."""
-
-    def through_actors(units, actor, *, arguments, concurrent_units, **_):
-        made = actor(**arguments)
-        with ThreadPoolExecutor(concurrent_units) as pool:
-            yield from pool.map(made, units)
-
-    for name, value in {
-        "stream": lambda units, function: map(function, units),
-        "stream_through_actors": through_actors,
-        "connect": lambda _: None,
-        "disconnect": lambda: None,
-        "node_resources": lambda: [{"CPU": 1.0, "memory": 2.0**36}],
-        "Tally": lambda: None,
-    }.items():
-        monkeypatch.setattr(cluster, name, value)
+    """Without Ray, and with waits that are a fiftieth of what they are."""
+    run_here(monkeypatch)
     for name in ("FIRST_WAIT_S", "LONGEST_WAIT_S", "LONGEST_WAIT_ALONE_S"):
         monkeypatch.setattr(server_retries, name, getattr(server_retries, name) / 50)
     monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02)
@@ -96,7 +81,7 @@ def stage(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def errors(folder: Path) -> list[str | None]:
-    return open_run(folder / "run").table("extractions")["error"].to_list()
+    return open_run(folder / "run").table("extractions").arrow["error"].to_pylist()
 
 
 def test_what_a_server_failed_is_asked_again_at_the_end_and_answered(tmp_path, log_lines):
