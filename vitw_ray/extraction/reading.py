@@ -142,7 +142,7 @@ class Reading:
                 spent.update(result["tokens"])
                 if tally:
                     tally.finish(result["unit"])
-                self._described[result["actor"]] = result["described"]
+                self._note_description(result["actor"], result["described"])
                 ready = min(ready, result["ready"])
                 if result["ask_again"]:
                     again[result["part"]] += result["ask_again"]
@@ -153,6 +153,18 @@ class Reading:
             self.answered += totals["answered"]
             self._note_rate(units, totals["answered"], ready)
         return again
+
+    def _note_description(self, actor: str, described: dict[str, Any]) -> None:
+        """Keep what an actor says of itself; the log says when its engine was started again."""
+        before = self._described.get(actor, {}).get("restarts", 0)
+        self._described[actor] = described
+        new = described.get("restarts", 0) - before
+        if new > 0:
+            log.warning(
+                "extractions: an engine died and was started again (restarts: %d new, %d in all);"
+                " a conversation that kills it gets the error engine_died",
+                *(new, self.settings["restarts"]),
+            )
 
     def _note_rate(self, units: Sequence[cluster.Unit], answered: int, ready: float) -> None:
         if units and answered >= self._most:
