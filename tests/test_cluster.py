@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from vitw_ray import cluster
-from vitw_ray.errors import ConfigError, StageFailed
+from vitw_ray.config import Execution
+from vitw_ray.errors import ConfigError, RayFailed, StageFailed
 
 
 @pytest.fixture
@@ -54,6 +55,67 @@ def test_the_handler_of_sigterm_survives_the_start_of_ray():
 def test_sigterm_while_ray_starts_is_an_interrupt_and_no_exit():
     with pytest.raises(KeyboardInterrupt), cluster._own_sigterm():
         sys.exit(15)  # as Ray's own handler does
+
+
+class Starving:
+    """A Ray whose start fails some times."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.given, self.ended = failures, [], 0
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **given: object) -> None:
+        self.given.append(given)
+        if len(self.given) <= self.failures:
+            raise Exception("The current node timed out during startup. This\n  could happen")
+
+    def shutdown(self) -> None:
+        self.ended += 1
+
+
+@pytest.fixture
+def starving(nobody_connected, monkeypatch):
+    def make(failures: int) -> Starving:
+        ray = Starving(failures)
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        monkeypatch.setattr(cluster, "_temporary", None)
+        return ray
+
+    return make
+
+
+def test_a_ray_that_does_not_start_in_time_is_started_once_more(starving, log_lines):
+    ray = starving(1)
+    cluster._init(Execution())
+    assert cluster._connection == "started"
+    first, second = (given["_temp_dir"] for given in ray.given)
+    assert first != second  # what is left of the first try is in nobody's way
+    assert log_lines == [
+        "Ray did not start, again: Exception: The current node timed out during startup."
+        " This could happen"
+    ]
+
+
+def test_a_ray_that_does_not_start_twice_is_an_error_with_a_fix(starving):
+    ray = starving(2)
+    with pytest.raises(RayFailed, match="does not start on this machine") as failed:
+        cluster.connect(Execution())
+    assert (len(ray.given), ray.ended) == (2, 2)
+    assert "timed out" in failed.value.problem
+    assert "/dev/shm" in failed.value.fix
+    assert failed.value.__cause__ is failed.value.__context__ is None  # no traceback of Ray's
+    assert cluster._connection is None
+
+
+def test_a_cluster_that_cannot_be_joined_is_an_error_that_names_the_variable(starving, monkeypatch):
+    ray = starving(1)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.9:6379")
+    with pytest.raises(RayFailed, match=r"RAY_ADDRESS=10\.0\.0\.9:6379") as failed:
+        cluster.connect(Execution())
+    assert len(ray.given) == 1
+    assert "unset RAY_ADDRESS" in failed.value.fix
 
 
 @pytest.mark.parametrize("name", ["", "a-long-name-" * 12])

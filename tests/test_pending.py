@@ -177,3 +177,15 @@ def test_an_actor_reports_the_rows_of_a_unit_before_the_unit_is_done(tmp_path):
     assert result["counts"] == {"rows": 16, "answered": 16, "reused": 0, "failed": 0}
     assert [report[1:] for report in reports] == [("0-8", n) for n in range(1, 17)]
     assert result["unit"] == "0-8"
+
+
+def test_the_log_says_that_an_engine_was_started_again_once_for_each_time(log_lines):
+    reading = object.__new__(reading_module.Reading)
+    reading._described = {}
+    for actor, restarts in (("a", 0), ("a", 2), ("a", 2), ("b", 1), ("c", None)):
+        described = {"model": "m"} if restarts is None else {"restarts": restarts}
+        reading._note_description(actor, described)
+    assert [line.split(";")[0] for line in log_lines] == [
+        "extractions: an engine died and was started again (restarts: 2 new, 2 in all)",
+        "extractions: an engine died and was started again (restarts: 1 new, 3 in all)",
+    ]

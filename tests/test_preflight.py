@@ -214,6 +214,7 @@ def test_the_nodes_of_a_cluster_have_packages_of_their_own(not_installed, monkey
     with pytest.raises(ConfigError):
         preflight.preflight(lexicon, EVERYTHING)
     monkeypatch.setattr(cluster, "is_local", lambda: False)
+    monkeypatch.setattr(cluster, "may_grow", lambda: False)
     preflight.preflight(lexicon, EVERYTHING)
 
 
@@ -246,16 +247,46 @@ def test_more_cpus_than_this_machine_has_are_refused_before_ray_starts(monkeypat
 )
 def test_an_actor_that_fits_no_node_of_this_machine_is_refused(nodes, wanted, named):
     with pytest.raises(ConfigError, match=named) as refused:
-        check_nodes(nodes, *wanted, local=True)
+        check_nodes(nodes, *wanted, "here")
     assert "submit the job to a cluster" in refused.value.fix
 
 
-def test_an_actor_needs_its_cpus_and_gpus_on_one_node_and_a_cluster_may_still_grow(log_lines):
-    apart = [{"CPU": 64.0}, {"CPU": 2.0, "GPU": 8.0}]
-    check_nodes([*apart, {"CPU": 8.0, "GPU": 1.0}], 6.0, 1.0, local=False)
+APART = [{"CPU": 64.0}, {"CPU": 2.0, "GPU": 8.0}]
+
+
+def test_an_actor_needs_its_cpus_and_gpus_on_one_node_and_a_cluster_that_grows_waits(log_lines):
+    check_nodes([*APART, {"CPU": 8.0, "GPU": 1.0}], 6.0, 1.0, "cluster")
     assert log_lines == []
-    check_nodes(apart, 6.0, 1.0, local=False)
-    assert log_lines == ["waiting for a node with 1 GPU and 6 CPUs: the cluster has none yet"]
+    check_nodes(APART, 6.0, 1.0, "growing")
+    (line,) = log_lines
+    assert line.startswith("waiting for a node with 1 GPU and 6 CPUs: the cluster has none yet")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "named"),
+    [
+        ([{"CPU": 8.0}] * 3, "--gpus-per-actor is 1, and Ray finds 0 GPUs on the largest of 3"),
+        ([{"CPU": 4.0, "GPU": 1.0}], "--cpus-per-actor is 6, and Ray finds 4 CPUs on the larg"),
+        (APART, "an actor needs 1 GPU and 6 CPUs, and none of 2 nodes has both"),
+    ],
+)
+def test_an_actor_that_fits_no_node_of_a_cluster_that_stays_as_it_is_is_refused(nodes, named):
+    with pytest.raises(ConfigError, match=named) as refused:
+        check_nodes(nodes, 6.0, 1.0, "cluster")
+    assert "have a node join" in refused.value.fix
+
+
+@pytest.mark.ray
+def test_a_joined_cluster_without_a_gpu_refuses_a_run_that_asks_for_one(
+    tmp_path, local_ray, monkeypatch
+):
+    monkeypatch.setattr(cluster, "is_local", lambda: False)  # the nodes are real
+    asking = config(device="gpu", gpus_per_actor=1.0, output=str(tmp_path / "out"))
+    with pytest.raises(ConfigError, match="--gpus-per-actor is 1, and Ray finds 0 GPUs on the lar"):
+        preflight.preflight(asking, EVERYTHING)
+    node = {"Alive": True, "Labels": {"ray.io/node-group": "workers"}}
+    monkeypatch.setattr("ray.nodes", lambda: [{**node, "Resources": {"CPU": 4.0}}])
+    preflight.preflight(asking, EVERYTHING)  # a GPU may come
 
 
 def test_an_embedder_takes_one_cpu_and_one_gpu_at_most():

@@ -20,7 +20,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vitw_ray.config import Execution
-from vitw_ray.errors import ConfigError, MayPass, StageFailed, StorageFailed, VitwRayError
+from vitw_ray.errors import (
+    ConfigError,
+    MayPass,
+    RayFailed,
+    StageFailed,
+    StorageFailed,
+    VitwRayError,
+)
 from vitw_ray.progress import log
 from vitw_ray.retries import may_pass
 
@@ -29,6 +36,9 @@ LOCAL_CPUS = (
     4  # minimum of logical CPUs (ours: actors and tasks never wait for each other's last CPU)
 )
 
+START_ATTEMPTS = 2  # ours: on a starved machine the files are in memory the second time
+_LONGEST_FAILURE = 200  # ours: characters of what Ray says
+_NODE_GROUP = "ray.io/node-group"  # label of nodes that `ray up` or KubeRay has started
 ROUND_WAITS_S = (2.0, 10.0, 30.0)  # ours: before units that failed by storage are tried again
 
 # Read by Ray at start-up: no re-installation in each worker by `uv run`; workers with the driver's
@@ -52,7 +62,11 @@ _unfinished: list[Generator[Unit, None, None]] = []  # rows of executions that s
 
 
 def connect(execution: Execution) -> None:
-    """Join the cluster that the job was submitted to, or start Ray on this machine."""
+    """Join the cluster that the job was submitted to, or start Ray on this machine.
+
+    Raises:
+        RayFailed: there is no cluster to join, or Ray does not start, also not the second time.
+    """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if "RAY_ADDRESS" not in os.environ:
@@ -74,25 +88,66 @@ def _init(execution: Execution) -> None:
     import ray
 
     global _connection
-    runtime_env = {"env_vars": _WORKER_ENVIRONMENT}
+    given: dict[str, Any] = {
+        "runtime_env": {"env_vars": _WORKER_ENVIRONMENT},
+        "log_to_driver": False,
+        "logging_level": logging.WARNING,
+    }
     if "RAY_ADDRESS" in os.environ:
-        ray.init(runtime_env=runtime_env, log_to_driver=False, logging_level=logging.WARNING)
+        failure = _attempt(lambda: ray.init(**given))
+        if failure:
+            address = os.environ["RAY_ADDRESS"]
+            raise RayFailed(
+                f"Ray cannot join the cluster at RAY_ADDRESS={address}: {failure}",
+                "see that its head runs there, with the Ray and Python of this environment, or"
+                " unset RAY_ADDRESS to work on this machine",
+            )
         _connection = "joined"
     else:
-        # The actors of Ray Data cause a warning of Ray that users cannot act on.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        needed = int(execution.actors * execution.cpus_per_actor) + 1
-        ray.init(
-            address="local",  # never a Ray that somebody else has started on this machine
-            num_cpus=max(LOCAL_CPUS, os.cpu_count() or 1, needed),
-            object_store_memory=execution.object_store_mb * 2**20,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-            runtime_env=runtime_env,
-            _temp_dir=_private_temp_dir(),
-        )
+        _start(execution, given)
         _connection = "started"
+
+
+def _start(execution: Execution, given: Mapping[str, Any]) -> None:
+    """Start Ray on this machine."""
+    import ray
+
+    # The actors of Ray Data cause a warning of Ray that users cannot act on.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    needed = int(execution.actors * execution.cpus_per_actor) + 1
+    failure = ""
+    for left in reversed(range(START_ATTEMPTS)):
+        folder = _private_temp_dir()
+        failure = _attempt(
+            lambda folder=folder: ray.init(
+                address="local",  # never a Ray that somebody else has started on this machine
+                num_cpus=max(LOCAL_CPUS, os.cpu_count() or 1, needed),
+                object_store_memory=execution.object_store_mb * 2**20,
+                include_dashboard=False,
+                _temp_dir=folder,
+                **given,
+            )
+        )
+        if not failure:
+            return
+        ray.shutdown()
+        if left:
+            log.warning("Ray did not start, again: %s", failure)
+    raise RayFailed(
+        f"Ray does not start on this machine: {failure}",
+        "see that other programs leave it processor time, memory and space in /dev/shm and TMPDIR,"
+        " and run the same command again; or set RAY_ADDRESS to join a cluster",
+    )
+
+
+def _attempt(start: Callable[[], object]) -> str:
+    """Have Ray start or join; what it says where that fails, else nothing."""
+    try:
+        start()
+    except Exception as error:  # Ray raises plain `Exception`, without a class of its own
+        said = " ".join(str(error).split())[:_LONGEST_FAILURE]
+        return f"{type(error).__name__}: {said}"
+    return ""
 
 
 def which_ray() -> str:
@@ -151,6 +206,13 @@ def node_resources() -> list[dict[str, float]]:
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def may_grow() -> bool:
+    """Whether something may add nodes: the cluster was made by Ray's autoscaler or KubeRay."""
+    import ray
+
+    return any(_NODE_GROUP in node.get("Labels", {}) for node in ray.nodes() if node["Alive"])
 
 
 def memory_to_ask(needed: int, *, workers: int = 1, beside: int = 0) -> int:

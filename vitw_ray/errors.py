@@ -45,6 +45,10 @@ class RunLocked(VitwRayError):
     """Another driver works on the same run folder."""
 
 
+class RayFailed(VitwRayError):
+    """Ray does not start on this machine, or cannot be joined."""
+
+
 class SecretLost(VitwRayError):
     """The run folder holds keyed hashes but not the secret they were made with."""
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from fsspec.utils import glob_translate
 
@@ -110,7 +111,7 @@ def preflight(config: RunConfig, to_do: Collection[str]) -> None:
     """See that the stages which are to do find their packages, CPUs and GPUs.
 
     On this machine what is missing is refused. On a cluster the nodes have packages of their own,
-    and may be yet to come: what none of them has is logged.
+    and where it grows by itself, they may be yet to come: what none of them has is logged.
 
     Args:
         config: the run.
@@ -118,7 +119,8 @@ def preflight(config: RunConfig, to_do: Collection[str]) -> None:
 
     Raises:
         ConfigError: a package that is not installed, files that the model's folder lacks, or more
-            CPUs, GPUs or memory than this machine has.
+            CPUs, GPUs or memory than this machine or any node has.
+        RayFailed: Ray does not start, or cannot be joined.
     """
     if "extractions" in to_do and config.extraction.extractor == "vllm":
         refuse_incomplete_reader(profile_of(config.extraction.model or "").model)
@@ -137,7 +139,8 @@ def preflight(config: RunConfig, to_do: Collection[str]) -> None:
             f"set --cpus-per-actor {most} or less, or submit the job to a cluster",
         )
     cluster.connect(config.execution)
-    check_nodes(cluster.node_resources(), cpus, gpus, local=cluster.is_local())
+    where = "here" if cluster.is_local() else "growing" if cluster.may_grow() else "cluster"
+    check_nodes(cluster.node_resources(), cpus, gpus, where)
 
 
 def check_shared(config: RunConfig) -> None:
@@ -252,23 +255,33 @@ def _largest_actor(config: RunConfig, to_do: Collection[str]) -> tuple[float, fl
     return None
 
 
-def check_nodes(nodes: Sequence[dict[str, float]], cpus: float, gpus: float, local: bool) -> None:
+def check_nodes(
+    nodes: Sequence[dict[str, float]],
+    cpus: float,
+    gpus: float,
+    where: Literal["here", "cluster", "growing"],
+) -> None:
     """See that some node can hold an actor.
 
     Args:
         nodes: resources of each, by Ray's names.
         cpus: that the actor reserves.
         gpus: that the actor reserves.
-        local: whether there will never be another node.
+        where: on this machine alone, on a cluster, or on one that adds nodes by itself.
 
     Raises:
-        ConfigError: this machine has too few of them, and is all there is.
+        ConfigError: none can, and no other node will come by itself.
     """
     if any(n.get("CPU", 0) >= cpus and n.get("GPU", 0) >= gpus for n in nodes):
         return
-    if not local:
-        log.info("waiting for a node with %s: the cluster has none yet", _listed(cpus, gpus))
+    if where == "growing":
+        log.info(
+            "waiting for a node with %s: the cluster has none yet; --stall-minutes ends the wait",
+            _listed(cpus, gpus),
+        )
         return
+    place = "on this machine" if where == "here" else f"on the largest of {len(nodes)} nodes"
+    more = "submit the job to a cluster" if where == "here" else "have a node join that has as many"
     for flag, name, wanted, fix in (
         (
             *("--gpus-per-actor", "GPU", gpus),
@@ -279,9 +292,13 @@ def check_nodes(nodes: Sequence[dict[str, float]], cpus: float, gpus: float, loc
         most = max((node.get(name, 0) for node in nodes), default=0)
         if most < wanted:
             raise ConfigError(
-                f"{flag} is {wanted:g}, and Ray finds {_count(most, name)} on this machine",
-                f"{fix}, or submit the job to a cluster",
+                f"{flag} is {wanted:g}, and Ray finds {_count(most, name)} {place}",
+                f"{fix}, or {more}",
             )
+    raise ConfigError(
+        f"an actor needs {_listed(cpus, gpus)}, and none of {len(nodes)} nodes has both",
+        f"lower --cpus-per-actor or --gpus-per-actor, or {more}",
+    )
 
 
 def _listed(cpus: float, gpus: float) -> str:

@@ -24,6 +24,7 @@ NOT_ANSWERS: Mapping[str, str] = MappingProxyType(
         "records": "schemas of tables; an answer depends on none of them",
         "inference.recovery": "when an engine is restarted, and which requests are then repeated",
         "inference.memory": "how many requests an engine can hold at once",
+        "inference.server_retries": "which failed requests are sent again, and how often",
         "inference.time_limits": "when a request has failed; a later run asks it again",
         "inference.child_processes": "how the processes of an engine are ended",
     }

@@ -14,12 +14,13 @@ from vitw_ray.config import RunConfig
 from vitw_ray.errors import ConfigError
 from vitw_ray.extraction.answers import Extracted, as_judged
 from vitw_ray.extraction.assemble import answer_keys, as_conversations
-from vitw_ray.extraction.committed import find_answers
+from vitw_ray.extraction.committed import Found, find_answers
 from vitw_ray.extraction.extractors import extractor_key, make_extractor
 from vitw_ray.extraction.health import check_reader, new_tallies
 from vitw_ray.extraction.screen.screener import Screener, Screening
 from vitw_ray.extraction.segments import AnswerFolder, SegmentWriter, places_of
 from vitw_ray.extraction.watching import Group
+from vitw_ray.inference.language_model import BY_SERVER
 from vitw_ray.keys import Keyed
 from vitw_ray.records import Conversation
 from vitw_ray.run_folder import ROW_GROUP_ROWS, FileEntry, check_schema, open_part
@@ -70,11 +71,12 @@ class UnitExtractor:
         keys = answer_keys(self._keyed, self._extractor_key, conversations)
         places = places_of(one.conversation_id for one in conversations)
         done = find_answers(self._answers, keys, places)  # also from before a restart
-        without_answer = wanted = np.flatnonzero(done.unanswered).tolist()
+        without_answer = wanted = _to_ask(done, only_failed_by_server=unit.get("again", False))
         if self._screener is not None:
             wanted = self._screener.for_the_model(unit, keys, places, conversations, without_answer)
         name, thread = _name(unit), f"{self._name}-{threading.get_ident()}"
         failed = 0
+        ask_again: list[int] = []
         tokens = Counter[str]()
         seen: list[tuple[Group, Extracted]] = []
         for n, extracted in self._extractor.extract([conversations[n] for n in wanted]):
@@ -82,6 +84,8 @@ class UnitExtractor:
             judged = as_judged(conversations[row], extracted)
             self._segment.add(keys[row], int(places[row]), judged)
             failed += extracted.error is not None
+            if extracted.error in BY_SERVER:
+                ask_again.append(unit["start"] + row)
             tokens.update(
                 prompt_tokens=extracted.prompt_tokens, output_tokens=extracted.output_tokens
             )
@@ -98,6 +102,8 @@ class UnitExtractor:
             },
             "tokens": tokens,
             "unit": name,
+            "part": unit["part"],
+            "ask_again": ask_again,
             "tallies": self._tallies.count(seen) if self._tallies else {},
             "actor": self._name,
             "ready": self._ready,
@@ -116,6 +122,17 @@ def _check_same_code(config: RunConfig, key: str, driver_version: str) -> None:
             "install the same version on all nodes, or submit the job with --working-dir; give all"
             " nodes the same model folder",
         )
+
+
+def _to_ask(done: Found, *, only_failed_by_server: bool) -> list[int]:
+    """The conversations of a unit without an answer; of the failed ones all, or only these."""
+    rows = np.flatnonzero(done.unanswered)
+    if only_failed_by_server:
+        there = rows[~done.missing[rows]]
+        errors = done.take(there)["error"].to_pylist()
+        others = [row for row, error in zip(there, errors, strict=True) if error not in BY_SERVER]
+        rows = np.setdiff1d(rows, others)
+    return rows.tolist()
 
 
 def _name(unit: cluster.Unit) -> str:

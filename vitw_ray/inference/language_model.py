@@ -7,6 +7,11 @@ from typing import Any, Protocol
 from vitw_ray.inference.question import Question
 from vitw_ray.records import Message
 
+UNREACHABLE = "server_unreachable"
+FAILED_ALONE = "server_error"
+BY_SERVER = (UNREACHABLE, FAILED_ALONE)
+"""Codes of requests that a server has not answered, and may answer later."""
+
 
 class ModelFailure(Exception):
     """A request without an answer; `code` is a short reason, never conversation text."""

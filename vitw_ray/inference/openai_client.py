@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from vitw_ray.errors import ConfigError
 from vitw_ray.inference.choices import code_at_start, code_logprobs
-from vitw_ray.inference.language_model import Completion, ModelFailure
+from vitw_ray.inference.language_model import UNREACHABLE, Completion, ModelFailure
 from vitw_ray.inference.question import Question
 
 if TYPE_CHECKING:
@@ -20,11 +20,10 @@ CONNECT_S = 10.0  # ours: a host that is up accepts within a few round trips, ev
 MOST_TOKENS = 1 << 31  # ours: no model reads or writes as many for one request
 OTHER_MODEL = "another name"
 _VERSION = r"(?:[-@:.](?:latest|v?\d[\d.-]{0,9}))?"  # a date at most
-MAX_RETRIES = 12  # ours: at 0.5 to 8 s between retries, this outlasts a rate limit of one minute
 
 
 def make_client(url: str) -> "AsyncOpenAI":
-    """Create a client for any number of concurrent requests; it retries and honours Retry-After.
+    """Create a client for any number of concurrent requests; it sends each once.
 
     Raises:
         ConfigError: the package `openai` is not installed.
@@ -40,7 +39,7 @@ def make_client(url: str) -> "AsyncOpenAI":
     return openai.AsyncOpenAI(
         base_url=url,
         api_key=os.environ.get(KEY_VARIABLE, "").strip() or "none",  # local servers need no key
-        max_retries=MAX_RETRIES,
+        max_retries=0,  # see `server_retries`
         # The caller limits the total time of a request, including retries.
         timeout=openai.Timeout(None, connect=CONNECT_S),
         # By default only 100 connections are kept alive; further requests would have to reconnect.
@@ -139,10 +138,10 @@ def served_name(response: "ChatCompletion", asked: str | None) -> str:
 
 
 def failure_code(error: "OpenAIError") -> str:
-    """Code of a failed request. The client has already retried after 408, 409, 429 and 5xx."""
+    """Code of a failed request, which was sent again after 408, 409, 429 and 5xx."""
     status = getattr(error, "status_code", 500)
     permanent = 400 <= status < 500 and status not in (408, 409, 429)
-    return "server_refused_request" if permanent else "server_unreachable"
+    return "server_refused_request" if permanent else UNREACHABLE
 
 
 def wrong_key(url: str) -> ConfigError:

@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +22,7 @@ from vitw_ray.errors import ConfigError
 from vitw_ray.inference.attempts import temperature_and_room
 from vitw_ray.inference.language_model import Completion, ModelFailure, Reading
 from vitw_ray.inference.openai_client import (
-    MAX_RETRIES,
+    CONNECT_S,
     completion_of,
     failure_code,
     logprobs_of,
@@ -33,6 +34,7 @@ from vitw_ray.inference.openai_client import (
 )
 from vitw_ray.inference.parsing import InvalidAnswer, parse
 from vitw_ray.inference.question import Question, closing, conversation_text, opening
+from vitw_ray.inference.server_retries import MAX_RETRIES, Retries
 from vitw_ray.inference.time_limits import TimeLimits
 from vitw_ray.inference.transcript import estimate, transcript
 from vitw_ray.records import Message
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHOICE_LOGPROBS = 20  # tokens; the most that the API allows
+PROBE_TOKENS = 16  # ours: whatever is answered will do
 CHECK_RETRIES = 3  # ours: about 3 s, so that a wrong address fails quickly
 
 # Request fields that --sampling-kwargs may not set, each with the setting to use instead, if any.
@@ -82,6 +85,7 @@ class OpenAIServer:
         self._limits = TimeLimits(execution.request_timeout_s)
         self._client = make_client(self._url)
         self._check_client = self._client.with_options(max_retries=CHECK_RETRIES)
+        self._retries = Retries(self._is_there)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._length: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
         self._sends_schema = True
@@ -105,14 +109,14 @@ class OpenAIServer:
             ModelFailure: `time_out` (retries included; what is counted, `TimeLimits` says),
                 `refused` (by the model or a content filter), `server_refused_request` (permanent),
                 `server_unreachable` (after all retries: no connection, too many requests, or
-                server errors).
+                server errors), `server_error` (the server answers others).
             ConfigError: the key is no longer accepted.
         """
         import openai
 
         failure: Exception
         try:
-            return await self._complete(self._client, reading, question, attempt)
+            return await self._complete(None, reading, question, attempt)
         except TimeoutError:
             failure = ModelFailure("time_out")
         except openai.AuthenticationError:
@@ -200,9 +204,25 @@ class OpenAIServer:
             raise problem
         return await self._try(question)
 
+    async def _is_there(self) -> bool:
+        """Whether the server answers a short request."""
+        import openai
+
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self._client.chat.completions.create(
+                    model=self._config.model or "",
+                    messages=[{"role": "user", "content": "Answer: yes"}],
+                    extra_body={**self._sampling, self._length: PROBE_TOKENS},
+                )
+        except (TimeoutError, openai.OpenAIError, ValueError, RecursionError):
+            return False
+        return True
+
     async def _complete(
-        self, client: "AsyncOpenAI", reading: Reading, question: Question, attempt: int
+        self, check: "AsyncOpenAI | None", reading: Reading, question: Question, attempt: int
     ) -> Completion:
+        """Send a question; with the client of a check, as often as that client does."""
         self._loop = asyncio.get_running_loop()
         temperature, max_tokens = temperature_and_room(
             self._config, attempt, in_lines=bool(question.lines)
@@ -214,15 +234,17 @@ class OpenAIServer:
             settings["response_format"] = {"type": "json_schema", "json_schema": schema}
         if question.codes and self._asks_logprobs:
             settings |= {"logprobs": True, "top_logprobs": CHOICE_LOGPROBS}
+        send = partial(
+            (check or self._client).chat.completions.create,
+            model=self._config.model or "",
+            messages=[
+                {"role": "system", "content": question.before},
+                {"role": "user", "content": _user_message(reading, question)},
+            ],
+            extra_body=settings,  # same request body as with the client's named arguments
+        )
         async with self._limits.request():
-            response = await client.chat.completions.create(
-                model=self._config.model or "",
-                messages=[
-                    {"role": "system", "content": question.before},
-                    {"role": "user", "content": _user_message(reading, question)},
-                ],
-                extra_body=settings,  # same request body as with the client's named arguments
-            )
+            response = await (send() if check else self._retries.answer(send))
         completion = completion_of(response)
         if question.codes:
             completion = replace(completion, code_logprobs=logprobs_of(response, question))
