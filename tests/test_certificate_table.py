@@ -129,7 +129,9 @@ def test_badges_are_those_that_were_planted(table):
 
 
 def test_what_concerns_fewer_conversations_than_the_gate_asks_is_not_in_the_table(table):
-    for row in rows(table, headline=3):
+    found = rows(table, headline=3)
+    assert found
+    for row in found:
         assert row["estimate"] is row["low"] is row["high"] is row["holds"] is row["share"] is None
         assert row["reason"] == "too_few"
 
