@@ -134,8 +134,9 @@ def unknown_shape(file: SourceFile, found: Recognised) -> InputError:
     """The error for a file with rows of no known shape."""
     columns = columns_for_a_message(set(found.columns))
     if found.nearest is not None:
-        why = codes(found.reasons)
-        problem = f"looks like {found.nearest}, but no row can be read ({why})"
+        why = codes(Counter({k: n for k, n in found.reasons.items() if k != "read"}))
+        problem = f"looks like {found.nearest}, but "
+        problem += f"no row can be read ({why})" if why else "not all of its columns are there"
         problem += f"; its columns are {columns}"
     else:
         problem = f"has none of the known shapes; its columns are {columns}"

@@ -10,6 +10,14 @@ from vitw_ray.conversations import calls, exports
 from vitw_ray.conversations.answers import BESIDE
 from vitw_ray.conversations.shape import Shape
 
+_REQUESTS = (
+    "request.messages request.body.messages req.messages"
+    " input.inputBodyJson.messages meta.input.messages"  # Amazon Bedrock, Datadog
+)
+"""Paths to the messages of a request that is logged beside its answer."""
+_DIALOGUES = "conversations items dialogue dialog turns chat transcript"
+"""Columns that hold a list of messages, in data sets of chats."""
+
 TABLE = (  # most specific first
     # --- exports of chat apps
     Shape(
@@ -182,10 +190,13 @@ TABLE = (  # most specific first
     ),
     Shape(
         "sharegpt",
-        ("conversations:turns", "items:turns"),
-        messages="conversations items",
-        conversation_id="id",
+        tuple(f"{name}:turns" for name in _DIALOGUES.split()),
+        messages=_DIALOGUES,
+        conversation_id="id conversation_id dialogue_id dialog_id chat_id",
+        account="user_id account_id",
         model="model",
+        language="language lang",
+        created_at="created_at createdAt created timestamp",
     ),
     # --- calls of a model, as APIs and observability tools record them
     Shape(
@@ -203,10 +214,10 @@ TABLE = (  # most specific first
         ("request_body.messages:turns",),
         messages="request_body.messages",
         answer="response_body",
-        conversation_id="request_id",
-        account="request_user_id",
+        conversation_id="request_id id",
+        account="request_user_id request_body.user user_id",
         model="request_model request_body.model response_body.model",
-        created_at="request_created_at",
+        created_at="request_created_at created_at timestamp",
     ),
     Shape(
         "litellm",
@@ -220,13 +231,14 @@ TABLE = (  # most specific first
     ),
     Shape(
         "request-response",
-        ("request.messages:turns",),
-        messages="request.messages",
-        answer="response",
-        conversation_id="id request_id response.id",
-        account="user_id request.user request.metadata.user_id",
-        model="model request.model response.model",
-        created_at="created_at timestamp response.created",
+        tuple(f"{path}:turns" for path in _REQUESTS.split()),
+        messages=_REQUESTS,
+        answer="response res output.outputBodyJson meta.output.messages",
+        conversation_id="id request_id requestId response.id",
+        account="user_id request.user request.body.user request.metadata.user_id req.user",
+        model="model request.model request.body.model response.model req.model modelId"
+        " meta.model_name",
+        created_at="created_at timestamp response.created start_ns",
     ),
     Shape(
         "gemini",
@@ -247,14 +259,17 @@ TABLE = (  # most specific first
     ),
     Shape(
         "langsmith",
-        ("inputs.messages:turns outputs:object", "inputs.input:text outputs:object"),
+        (
+            *("inputs.messages:turns outputs:object", "inputs.input:text outputs:object"),
+            "inputs.messages:turns output:answer",  # Weave
+        ),
         messages="inputs.messages inputs.input",
         prompted=True,
-        answer="outputs",
+        answer="outputs output",
         conversation_id="id",
-        account="extra.metadata.user_id",
-        model="extra.metadata.ls_model_name extra.invocation_params.model",
-        created_at="start_time",
+        account="extra.metadata.user_id wb_user_id",
+        model="extra.metadata.ls_model_name extra.invocation_params.model inputs.model",
+        created_at="start_time started_at",
     ),
     Shape(
         "langfuse",
@@ -336,10 +351,10 @@ TABLE = (  # most specific first
         answer=BESIDE,
         conversation_id="id",
         prompt_id="prompt_id",
-        account="user_id account_id",
-        model="model",
-        language="language",
-        created_at="created created_at createdAt timestamp",
+        account="user_id account_id user metadata.user_id",
+        model="model model_name modelId metadata.model",
+        language="language lang",
+        created_at="created created_at createdAt timestamp create_time",
     ),
     # --- one message a row
     Shape(
@@ -412,15 +427,17 @@ TABLE = (  # most specific first
             *("prompt:text choices:list", "instruction:text response:answer"),
             *("query:text response:answer", "question:text response:answer"),
             *("user:text assistant:text", "input:text output:text", "input:turns output:text"),
+            *("human:text assistant:text", "input:text response:answer"),
+            *("prompt:text answer:text", "prompt:text output:text", "prompt:text generation:text"),
         ),
-        messages="prompt instruction query question user input",
+        messages="prompt instruction query question user human input",
         prompted=True,
-        answer="response completion choices assistant output",
+        answer="response completion choices assistant output answer generation",
         conversation_id="id conversation_id",
         prompt_id="prompt_id",
-        account="user_id account_id",
-        model="model",
-        language="language",
-        created_at="created_at timestamp",
+        account="user_id account_id metadata.user_id",
+        model="model metadata.model",
+        language="language lang",
+        created_at="created_at timestamp created",
     ),
 )
