@@ -8,6 +8,7 @@ import pytest
 from vitw_ray.conversations.looking import recognise
 from vitw_ray.conversations.shapes import parse, recognise_rows
 from vitw_ray.conversations.sources import find_files, iter_rows
+from vitw_ray.errors import InputError
 
 USER, SAID = "Is it fair?", "It is, and kind."
 ASKED = {"role": "user", "content": USER}
@@ -195,3 +196,42 @@ def test_a_table_is_read_as_spreadsheets_and_data_frames_write_it(name, tmp_path
     assert said == [[("user", USER), ("assistant", text)] for text in ("It is", "Yes")]
     if name == "one name twice":
         assert [row["prompt.2"] for row in rows] == ["lost", "lost"]
+
+
+KEYS = (
+    "sk-live-Pi4hmQeXzedJmNRFMXmFWRZS4nN9By8c",
+    "Neradide",
+    "a7f3c0de-11aa-4bcd-9e0f-123456789abc",
+)
+
+
+def test_a_key_that_few_rows_have_is_not_named_as_a_column():
+    rows = [{"messages": [ASKED, ANSWERED], "score": n, "colour": "red"} for n in range(30)]
+    rows[7] |= dict.fromkeys(KEYS, 1)
+    rows[8] |= {KEYS[0]: 1}
+    found = recognise_rows(rows)
+    assert {*KEYS, "score"} <= {*found.unread()}
+    assert [name for name in found.unread() if found.may_be_named(name)] == ["colour", "score"]
+
+
+@pytest.mark.parametrize("rows", [1, 30])
+def test_a_document_of_conversations_by_id_names_none_of_the_ids(tmp_path, rows):
+    path = tmp_path / "chats.jsonl"
+    row = {key: {"turns": [ASKED, ANSWERED]} for key in KEYS}
+    path.write_text((json.dumps(row) + "\n") * rows)
+    (file,) = find_files([str(path)])
+    with pytest.raises(InputError) as error:
+        recognise(file)
+    for key in KEYS:
+        assert key not in str(error.value)
+
+
+def test_columns_of_an_unknown_format_are_named_with_a_line_to_start_from(tmp_path):
+    path = tmp_path / "chats.jsonl"
+    row = {"payload": {"said": [{"who": "user", "words": USER}]}, "request_id": 7, "site": "x"}
+    path.write_text((json.dumps(row) + "\n") * 9)
+    (file,) = find_files([str(path)])
+    with pytest.raises(InputError) as error:
+        recognise(file)
+    assert "its columns are payload, request_id, site" in error.value.problem
+    assert "messages=payload.said,role=who,content=words" in error.value.fix
