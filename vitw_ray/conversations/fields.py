@@ -88,7 +88,7 @@ def read_name(value: Any, field: str, repairs: Repairs) -> str | None:
         repairs[f"{field}_unreadable"] += 1
         return None
     if value.isprintable():
-        return value
+        return value.strip() or None
     text = clean_text(value, repairs)
     shown = "".join(c for c in _ESCAPE.sub("", text) if unicodedata.category(c) not in ("Cc", "Cf"))
     if shown != text:

@@ -66,9 +66,9 @@ def compute(
             for facet, labels in vocabulary.labels.items()
         ],
         "variation": [
-            variation(merged["ai_0 x tasks"], label, tasks),
-            variation(merged["ai_0 x human"], label, human),
-            variation(merged["human x tasks"], human, tasks),
+            variation(merged["ai_0 x tasks"], label, tasks, least, hidden["tasks"][0]),
+            variation(merged["ai_0 x human"], label, human, least, hidden["human"][0]),
+            variation(merged["human x tasks"], human, tasks, least, _few(merged, "human x tasks")),
             *_over_time(merged, vocabulary, label, human),
         ],
         "mirroring": [
