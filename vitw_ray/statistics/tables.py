@@ -31,7 +31,7 @@ from vitw_ray.statistics.partials import HALF_OF_MODELS, TASK_VALUES, Partial, a
 from vitw_ray.statistics.replication import replicated, replicated_differences
 from vitw_ray.statistics.residuals import associations, tests_of_tree, whole_table
 from vitw_ray.statistics.response_types import by_category, by_model
-from vitw_ray.statistics.suppression import hide_levels, hide_parts
+from vitw_ray.statistics.suppression import hide_levels, hide_parts, is_small
 from vitw_ray.statistics.task_values import Sums, level_of, task_values
 from vitw_ray.statistics.variation import variation
 
@@ -283,12 +283,16 @@ def _over_time(
 def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
     """Details for the manifest: sizes, expected counts, replication, disagreements of the reader.
 
-    These are conversations with a human value but response type `no_values`, and the reverse.
+    These are conversations with a human value but response type `no_values`, and the reverse; null
+    where the table of response types does not tell them.
     """
+    least = vocabulary.thresholds.min_conversations
     stated: Counts = merged["types x stated"]
     no_values = RESPONSE_TYPES.index("no_values")
+    few = _few_types(merged, "types x stated") or ()
+    hidden = hide_parts(stated.rows, stated.both, least, *few)[no_values]
     silent = int(stated.both[no_values, STATED.index("stated")])
-    unheard = (
+    unheard = int(
         stated.both[:, STATED.index("none")].sum() - stated.both[no_values, STATED.index("none")]
     )
     return {
@@ -297,7 +301,9 @@ def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
         },
         "subjective_conversations": merged["ai_0 x tasks"].conversations,
         "tables": {
-            name: whole_table(counts, exclusive=name in EXCLUSIVE)
+            name: whole_table(
+                counts, exclusive=name in EXCLUSIVE, least=least, few=_few(merged, name)
+            )
             for name, counts in merged.items()
             if isinstance(counts, Counts) and not name.startswith("half: ") and name != TASK_VALUES
         },
@@ -308,8 +314,12 @@ def facts(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
             for name in COLUMN_NAMES
         }
         | {"models": _replicated_assistants(merged, vocabulary)},
-        "answered_no_values_with_a_human_value": silent,
-        "answered_a_value_without_a_human_value": int(unheard),
+        "answered_no_values_with_a_human_value": None
+        if hidden[STATED.index("stated")] or is_small(silent, least)
+        else silent,
+        "answered_a_value_without_a_human_value": None
+        if hidden[STATED.index("none")] or is_small(unheard, least)
+        else unheard,
     }
 
 
