@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from vitw_ray.conversations.grouping import grouped
 from vitw_ray.conversations.looking import recognise
-from vitw_ray.conversations.shapes import parse, recognise_rows
+from vitw_ray.conversations.shapes import SHAPES, parse, recognise_rows
 from vitw_ray.conversations.sources import find_files, iter_rows
 from vitw_ray.errors import InputError
 
@@ -176,6 +177,31 @@ def test_times_of_java_and_of_data_frames_are_read(value):
 def test_a_time_that_only_names_its_zone_is_unknown_and_counted(value):
     row = parse("openai", {"messages": [ASKED, ANSWERED], "created": value})
     assert (row["created_at"], row["repairs"]) == (None, {"time_unreadable": 1})
+
+
+@pytest.mark.parametrize("shared", ["conversation_id", "thread_id", "chatId", "conv_id"])
+@pytest.mark.parametrize("role", ["role", "sender", "author"])
+@pytest.mark.parametrize("content", ["content", "text", "message"])
+def test_messages_a_row_are_joined_by_whatever_id_they_share(shared, role, content):
+    rows = [
+        {shared: name, role: who, content: text}
+        for name in ("c-1", "c-2")
+        for who, text in (("user", USER), ("assistant", SAID))
+    ]
+    shape = SHAPES[str(recognise_rows(rows).shape)]
+    joined = [row for _, row in grouped(shape, enumerate(rows)) if isinstance(row, dict)]
+    read = [shape.read(row) for row in joined]
+    assert [row["conversation_id"] for row in read] == ["c-1", "c-2"]
+    assert [row["messages"] for row in read] == [SPOKEN, SPOKEN]
+
+
+@pytest.mark.parametrize(
+    "tag", ["inner_thoughts", "reflection", "chain_of_thought", "thinking_process"]
+)
+def test_further_tags_of_private_reasoning_are_marked(tag):
+    answer = {"role": "assistant", "content": f"<{tag}>He wants a yes.</{tag}>\n{SAID}"}
+    row = parse("openai", {"messages": [ASKED, answer]})
+    assert row["messages"][1] == ("assistant", f"[thinking]\n{SAID}")
 
 
 TABLES = {

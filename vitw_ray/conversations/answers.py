@@ -107,9 +107,10 @@ def _first_candidate(values: list[Any], repairs: Repairs) -> Any:
     others = [value for value in values[1:] if isinstance(value, dict)]
     if others:
         repairs["further_candidate"] += len(others)
-    numbers = [value.get("index") for value in values if isinstance(value, dict)]
-    if others and len(numbers) == len(values) and all(type(n) is int for n in numbers):
-        return values[numbers.index(min(numbers))]
+    numbers = [value.get("index") if isinstance(value, dict) else None for value in values]
+    known = [number for number in numbers if isinstance(number, int)]
+    if others and len(known) == len(values):
+        return values[known.index(min(known))]
     return values[0]
 
 

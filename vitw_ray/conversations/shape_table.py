@@ -15,6 +15,8 @@ _REQUESTS = (
     " input.inputBodyJson.messages meta.input.messages"  # Amazon Bedrock, Datadog
 )
 """Paths to the messages of a request that is logged beside its answer."""
+_SHARED = "conversation_id session_id chat_id conversationId chatId thread_id conv_id dialogue_id"
+"""Columns that the messages of one conversation share."""
 _DIALOGUES = "conversations items dialogue dialog turns chat transcript"
 """Columns that hold a list of messages, in data sets of chats."""
 
@@ -372,18 +374,19 @@ TABLE = (  # most specific first
         "message-rows",
         tuple(
             f"{role}:text {content}:text {shared}"
-            for role, content in (("role", "content"), ("role", "text"), ("sender", "text"))
-            for shared in ("conversation_id", "session_id", "chat_id", "conversationId")
+            for role in ("role", "sender", "author")
+            for content in ("content", "text", "message")
+            for shared in _SHARED.split()
         ),
         messages="messages",
-        further_columns="role sender content text parts tool_calls turn turn_index index position"
-        " messageId parentMessageId isCreatedByUser",
-        conversation_id="conversation_id session_id chat_id conversationId",
+        further_columns="role sender author content text message parts tool_calls turn turn_index"
+        " index position messageId parentMessageId isCreatedByUser",
+        conversation_id=_SHARED,
         account="account_id user_id user",
         model="model",
         language="language",
         created_at="created_at timestamp createdAt",
-        grouped_by="conversation_id session_id chat_id conversationId",
+        grouped_by=_SHARED,
         scalars="turn turn_index index position",
     ),
     # --- one question and its answer, or several
