@@ -130,7 +130,7 @@ def count_schema_checks(config: RunConfig, conversations: Sequence[Conversation]
 
 
 def forms_asked(config: RunConfig) -> list[str]:
-    """What a model that is asked one question as JSON and as lines in turn is held to, each time."""
+    """What decoding is held to when a question is asked as JSON and as lines in turn, each time."""
     from vitw_ray.extraction.questions import questions_for
 
     model = _extractor(config)._model

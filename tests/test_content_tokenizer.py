@@ -4,6 +4,7 @@ import json
 
 import pytest
 from chat_cases import NAMES, Case, case_of
+from control_mixtures import mixtures
 from hypothesis import given
 from hypothesis import strategies as st
 from naughty_strings import CONTROL_WORDS, naughty_strings
@@ -12,6 +13,7 @@ from tokenizer_families import Family
 from vitw_ray.config import ExtractionConfig
 from vitw_ray.extraction.questions import questions_for
 from vitw_ray.inference.chat_prompt import PromptEncoder
+from vitw_ray.inference.question import conversation_turns
 
 ONE_PASS = questions_for(ExtractionConfig(questions="one_pass")).all[0]
 
@@ -152,3 +154,15 @@ def test_splitting_special_tokens_would_not_be_enough(case):
         )
     ]
     assert passed
+
+
+def test_no_turn_of_any_role_changes_the_control_tokens_of_a_prompt(case):
+    others = [word for name in NAMES for word in case_of(name).family.control_words]
+    words = [*case.family.control_words, *case.family.control_words, *others, *CONTROL_WORDS]
+    frame = case.encoder.frame(ONE_PASS)
+    expected = [i for i in frame.prompt([]) if i in case.encoder.control_ids]
+    assert expected
+    for messages in mixtures(words, 100, seed=len(words)):
+        body = case.encoder.body(conversation_turns(messages))
+        found = [i for i in frame.prompt(body) if i in case.encoder.control_ids]
+        assert found == expected, ascii(messages)

@@ -153,7 +153,11 @@ JUDGED = Extracted(
 
 
 @pytest.mark.parametrize(
-    "silence", [[], [""], ["  \n"], ["[tool call]"], ["[12 tool calls]\n[thinking]"]]
+    "silence",
+    [
+        *([], [""], ["  \n"], ["[tool call]"], ["[12 tool calls]\n[thinking]"]),
+        *(["\u200b"], ["\ufeff\u2060 \u00ad"], ["\x00\x1b"], ["[image]\u200d"], ["\U000e0041"]),
+    ],
 )
 def test_an_assistant_that_says_nothing_has_no_values_and_no_response_type(silence):
     turns = (Message("user", "Be fair!"), *(Message("assistant", text) for text in silence))
@@ -166,7 +170,9 @@ def test_an_assistant_that_says_nothing_has_no_values_and_no_response_type(silen
     assert (found.answer.task, found.output_tokens) == (JUDGED.answer.task, 9)
 
 
-@pytest.mark.parametrize("words", ["Yes.", "[tool call]\nDone.", "[laughs]", "公平"])
+@pytest.mark.parametrize(
+    "words", ["Yes.", "[tool call]\nDone.", "[laughs]", "公平", "\u200bYes", "👍", "…"]
+)
 def test_an_assistant_that_speaks_is_judged(words):
     turns = (Message("user", "Be fair!"), Message("assistant", words))
     assert as_judged(Conversation("c", turns), JUDGED) is JUDGED

@@ -1,6 +1,7 @@
 """Associations against statsmodels, scipy and exact arithmetic, cell by cell."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -172,6 +173,18 @@ def test_the_chi_square_of_a_whole_exclusive_table_equals_scipys():
     assert found["least_expected"] == pytest.approx(12 * 3 / 120)
     assert found["share_expected_below_5"] == pytest.approx(4 / 9)
     assert "chi_square" not in whole_table(counts, exclusive=False)
+
+
+def test_a_whole_table_tells_no_cell_and_no_margin_that_is_too_small_to_be_shown():
+    both = np.array([[300, 500], [100, 40], [3, 7]])
+    counts = Counts(2000, both.sum(axis=1), both.sum(axis=0), both)
+    found = whole_table(counts, exclusive=True, least=15)
+    assert found["least_expected"] == pytest.approx(140 * 403 / 2000)
+    assert "chi_square" not in found
+    few = np.array([[False, False], [False, True], [False, False]])
+    large = replace(counts, both=np.maximum(both, 20))
+    assert "chi_square" in whole_table(large, exclusive=True, least=15)
+    assert "chi_square" not in whole_table(large, exclusive=True, least=15, few=few)
 
 
 def test_cells_left_out_of_the_table_are_still_in_the_family(counts):

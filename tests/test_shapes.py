@@ -434,11 +434,34 @@ def test_a_field_that_cannot_be_read_is_null_and_counted(field, value, kind):
         ("gpt-4\u200b", "gpt-4"),
     ],
 )
-@pytest.mark.parametrize("field", ["conversation_id", "account_id", "model", "language", "source"])
+@pytest.mark.parametrize("field", ["model", "language", "source"])
 def test_control_characters_and_terminal_escapes_are_removed_from_names(field, value, shown):
     row = parse("vitw", {**SAMPLES["vitw"], field: value})
-    assert row["account" if field == "account_id" else field] == shown
+    assert row[field] == shown
     assert row["repairs"] == {"control_removed": 1}
+
+
+@pytest.mark.parametrize("field", ["conversation_id", "account_id", "prompt_id"])
+def test_ids_that_differ_in_what_is_not_seen_stay_different(field):
+    ids = ["a", "a\u200b", "a\x00", "\x1b[31ma", "a\u202e", "a ", " a", "A", "á", "a\u0301"]
+    rows = [parse("vitw", {**SAMPLES["vitw"], field: value}) for value in ids]
+    read = [row["account" if field == "account_id" else field] for row in rows]
+    assert len({*read}) == len(ids)
+    assert all(name and name.isprintable() for name in read)
+    assert [row["repairs"]["control_escaped"] for row in rows] == [0, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("value", [" m-1", "m-1  ", ["m-1 "], {"name": "m-1", "provider": "p"}])
+def test_a_model_is_the_same_whatever_stands_around_its_name(value):
+    row = parse("vitw", {**SAMPLES["vitw"], "model": value})
+    assert (row["model"], row["repairs"]) == ("m-1", {})
+
+
+def test_numbers_that_a_float_cannot_tell_apart_are_no_ids():
+    assert float(2**53) == float(2**53 + 1)
+    for value in (2.0**53, -(2.0**53), 1e300):
+        row = parse("vitw", {**SAMPLES["vitw"], "conversation_id": value})
+        assert (row["conversation_id"], row["repairs"]) == (None, {"id_unreadable": 1})
 
 
 def test_a_name_with_spaces_and_accents_is_kept():

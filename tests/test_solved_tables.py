@@ -61,6 +61,34 @@ def test_no_small_cell_follows_from_all_and_the_groups(seed):
     assert not exposed(system, table)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_no_small_cell_follows_where_some_conversations_are_in_no_group(seed):
+    made = np.random.default_rng(seed)
+    parts = random_table(made)
+    rest = made.integers(0, made.choice([2, 4, 30]), parts.shape[0])
+    whole = parts.sum(axis=1) + rest
+    table = np.column_stack([whole, parts, rest])
+    hidden = np.column_stack(
+        [
+            hide_lines(whole[None, :], LEAST)[0],
+            hide_parts(whole, parts, LEAST),
+            np.ones(rest.size, bool),
+        ]
+    )
+    system = system_of(table, hidden, rows=False)
+    for row in range(table.shape[0]):
+        system.add_equal([(row, c) for c in range(1, table.shape[1])], (row, 0))
+    assert not exposed(system, table)
+
+
+def test_a_group_is_not_shown_beside_one_conversation_of_no_group():
+    parts = np.array([[61, 32, 20], [73, 35, 15], [80, 37, 18], [66, 43, 17], [54, 30, 19]])
+    rest = np.array([0, 0, 0, 1, 0])
+    hidden = hide_parts(parts.sum(axis=1) + rest, parts, LEAST)
+    assert hidden[:, 2].all()
+    assert not hidden[:, :2].any()
+
+
 def random_levels(made):
     """Conversations with labels and one column each, counted at three levels of a tree."""
     labels, columns, n = made.integers(4, 9), made.integers(2, 6), int(made.integers(40, 300))

@@ -7,6 +7,7 @@ import os
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import UUID
 
 import fsspec
 import numpy as np
@@ -23,6 +24,7 @@ from vitw_ray.conversations.parquet import read_parquet
 from vitw_ray.conversations.rows import FileBroken, Reject, read_json
 from vitw_ray.conversations.shapes import parse
 from vitw_ray.conversations.sources import find_files, iter_rows
+from vitw_ray.conversations.times import TimeUnreadable, read_time
 from vitw_ray.errors import InputError
 
 ROWS = [
@@ -576,9 +578,48 @@ def test_a_file_without_any_column_of_its_shape_is_one_reject():
         read_table(pa.table({"price": [1, 2]}), columns=["messages"])
 
 
-def test_values_that_python_cannot_represent_reject_only_their_row():
-    late = pa.array([0, 2**62, None], pa.timestamp("us"))
-    assert codes(read_table(pa.table({"t": late}))) == ["good", "value_unreadable", "good"]
+@pytest.mark.parametrize(
+    "kind", [pa.timestamp("us"), pa.timestamp("s", "UTC"), pa.timestamp("ns", "Mars/Olympus")]
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_time_that_python_cannot_represent_costs_no_row(kind, nested):
+    units = {"us": 10**6, "s": 1, "ns": 10**9}[kind.unit]
+    late = pa.array([86400 * units, 10**12 if kind.unit == "s" else 2**62, None], kind)
+    if nested:
+        late = pa.StructArray.from_arrays([late], names=["inner"])
+    rows = [row for _, row in read_table(pa.table({"t": late, "id": [1, 2, 3]}))]
+    assert [row["id"] for row in rows] == [1, 2, 3]
+    times = [row["t"]["inner"] if nested else row["t"] for row in rows]
+    assert times[0].isoformat().startswith("1970-01-02T00:00:00")
+    assert times[2] is None
+    if kind.unit == "ns":
+        assert times[1].year == 2116
+    else:
+        assert isinstance(times[1], str)
+        with pytest.raises(TimeUnreadable):
+            read_time(times[1])
+
+
+def test_the_keys_of_a_map_are_those_of_an_object():
+    kind = pa.list_(pa.map_(pa.string(), pa.string()))
+    said = [[[("role", "user"), ("content", "Hi")], [("role", "assistant"), ("content", "Yes")]]]
+    rows = [row for _, row in read_table(pa.table({"messages": pa.array(said, kind)}))]
+    assert rows[0]["messages"][1] == {"role": "assistant", "content": "Yes"}
+
+
+def test_binary_ids_of_a_fixed_length_become_text():
+    ids = [UUID(int=2**100 + 7).bytes, b"0123456789abcdef", None]
+    short = [bytes(range(200, 212)), b"abcdefghijkl", None]
+    table = pa.table({"u": pa.array(ids, pa.binary(16)), "o": pa.array(short, pa.binary(12))})
+    rows = [(row["u"], row["o"]) for _, row in read_table(table)]
+    assert rows == [
+        (str(UUID(int=2**100 + 7)), short[0].hex()),
+        ("0123456789abcdef", "abcdefghijkl"),
+        (None, None),
+    ]
+
+
+def test_text_that_is_not_utf8_rejects_only_its_row():
     offsets = np.array([0, 1, 2, 3], np.int32)
     buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"a\xffc")]
     broken = pa.Array.from_buffers(pa.string(), 3, buffers)
@@ -598,6 +639,7 @@ def test_columns_of_every_other_type_are_read():
         }
     )
     expected = [{**row, "binary": "a" if row["binary"] else None} for row in table.to_pylist()]
+    expected[0]["map"] = {"k": "v"}
     assert [row for _, row in read_table(table)] == expected
 
 
@@ -728,10 +770,10 @@ def test_a_file_named_json_that_holds_none_is_an_error(source, name, data, sourc
 
 
 def test_an_unknown_shape_is_an_error_that_names_columns_shapes_and_the_setting(source):
-    file = source("1.jsonl", as_lines([{"prompt": SECRET, "answer": "b", SECRET + "!": "c"}]))
+    file = source("1.jsonl", as_lines([{"remark": SECRET, "note": "b", SECRET + "!": "c"}]))
     with pytest.raises(InputError) as error:
         recognise(file)
-    assert "answer, prompt, ..." in error.value.problem
+    assert "note, remark, ..." in error.value.problem
     assert "sharegpt" in error.value.fix
     assert "--source-format" in error.value.fix
     assert SECRET not in str(error.value)

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from vitw_ray.config import LabelsConfig
 from vitw_ray.facets import RESPONSE_TYPES
 from vitw_ray.records import EXTRACTIONS, TABLES, TASK_ASSIGNMENTS
 from vitw_ray.statistics.block import ConversationBlock, period_codes, period_name, values_of
@@ -138,6 +139,31 @@ def test_with_a_single_task_no_value_varies_over_tasks():
     variation = made(*ODD["one task"])[0]["variation"].to_pylist()
     over = [r for r in variation if r["over_facet"] == "tasks"]
     assert [r["coefficient_of_variation"] for r in over] == [None] * len(over)
+
+
+def test_details_of_the_manifest_do_not_tell_cells_that_are_not_shown():
+    least = LabelsConfig(min_conversations=15, min_accounts=1)
+    seen = {}
+    for few in (1, 2, 3):
+        found = rows(
+            100,
+            human_values=lambda i: [value("honesty")] if i < 50 else [],
+            response_type=lambda i, few=few: ["reframing", "no_values"][i in range(50 - few, 80)],
+            model=lambda i: "mn"[i % 2],
+        )
+        tables, said = made(found, vocabulary(thresholds=least))
+        seen[few] = {
+            "silent": said["answered_no_values_with_a_human_value"],
+            "tables": said["tables"]["types x stated"],
+        }
+        cells = tables["response_types"].to_pylist()
+        assert not any(r["conversations"] == few for r in cells)
+        shown = made(found, vocabulary())[1]
+        assert shown["answered_no_values_with_a_human_value"] == few
+        assert "chi_square" in shown["tables"]["types x stated"]
+    assert seen[1]["silent"] is None
+    assert seen[1] == seen[2] | {"tables": seen[1]["tables"]}
+    assert all("chi_square" not in one["tables"] for one in seen.values())
 
 
 @pytest.mark.parametrize("name", ["one model", "no model"])

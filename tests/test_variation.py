@@ -112,3 +112,18 @@ def test_the_table_has_the_schema_of_records_and_nulls_where_nothing_varies():
     assert table["coefficient_of_variation"].to_pylist() == [pytest.approx(1 / 3), None]
     assert table["corrected"][1].as_py() is None
     assert variation(Counts.zero(1, 2), Axis("v", ["x"]), Axis("t", ["a", "b"])).num_rows == 1
+
+
+def test_a_coefficient_does_not_tell_cells_that_are_not_shown():
+    columns, shown = [100, 150, 300, 80, 40], [20, 60, 15]
+    axes = Axis("v", ["x"]), Axis("t", list("abcde"))
+    made = [counts([[*shown, few, 12 - few]], columns) for few in range(1, 12)]
+    tables = [variation(counted, *axes, 15) for counted in made]
+    assert all(table == tables[0] for table in tables)
+    assert variation(made[0], *axes) != variation(made[4], *axes)  # which shows all cells
+
+
+def test_what_is_frequent_varies_as_before():
+    counted = counts([[40, 90, 30], [15, 20, 300]], [100, 150, 300])
+    axes = Axis("v", ["x", "y"]), Axis("t", list("abc"))
+    assert variation(counted, *axes, 15) == variation(counted, *axes)

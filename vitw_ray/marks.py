@@ -18,6 +18,11 @@ MARKERS = (
 )
 
 _ANY = "|".join(map(re.escape, MARKERS))
+UNSEEN = (  # marks of format, fillers and controls: the inside of a class of characters
+    "\\x00-\\x1f\\x7f-\\x9f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f"
+    "\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0"
+    "\\ufff9-\\ufffb\\U000e0000-\\U000e0fff"
+)
 # Possessive: backtracking is never needed, and its stack would grow with the number of markers.
 _NO_WORDS = re.compile(rf"(?:{_ANY}|\s)*+")
 _LINES = re.compile(rf"^(?:{_ANY})(?:\n(?:{_ANY}))++$", re.MULTILINE)

@@ -130,21 +130,33 @@ def signed_root_of_chi_square(both: int, row: int, column: int, n: int) -> float
 
 
 def check_variation(run: CheckedRun) -> Problems:
-    """Shares and coefficients of variation of the kept labels, recounted."""
+    """Shares and coefficients of variation of the kept labels, recounted.
+
+    A coefficient of cells that are not all public is not that of the cells.
+    """
     one, both = run.grid.one, run.grid.both
+    public = {cell_of(row) for row in run.rows("associations")}
+    stated = {cell[::2] for cell in public}
     shares = {(row["facet"], row["label"]): row["share"] for row in run.labels if row["kept"]}
     for number, row in enumerate(run.rows("variation")):
         facet, label, over = row["facet"], row["label"], row["over_facet"]
         lowest = [n for f, n in one if f == over and (f not in BOTTOM or (f, n) in run.above)]
         if over == "periods":
             lowest = [n for n in lowest if not run.grid.is_rare(run, (over, n))]
-        parts = [both[facet, label, over, name] / one[over, name] for name in lowest]
+        cells = [(facet, label, over, name) for name in lowest]
+        parts = [both[cell] / one[over, cell[3]] for cell in cells]
         mean = sum(parts) / max(1, len(parts))
         spread = math.sqrt(sum((part - mean) ** 2 for part in parts) / max(1, len(parts)))
         cv = spread / mean if mean and len(parts) > 1 else None
         expected = {"share": shares.get((facet, label)), "coefficient_of_variation": cv}
         if over == "periods" and row["coefficient_of_variation"] is None:
             del expected["coefficient_of_variation"]  # a count is too small to be public
+        elif over != "periods" and any(
+            run.grid.is_hidden(run, cell)
+            or (both[cell] and cell[::2] in stated and cell not in public)
+            for cell in cells
+        ):
+            del expected["coefficient_of_variation"]
         yield from differ(f"row {number}", row, expected)
         if row["corrected"] is not None and not row["corrected"] >= 0:
             yield f"row {number}: corrected {row['corrected']}"

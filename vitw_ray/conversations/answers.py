@@ -5,6 +5,7 @@ from typing import Any
 from vitw_ray.conversations.fields import Repairs, Turn
 from vitw_ray.conversations.messages import read_turns, said
 from vitw_ray.conversations.paths import opened_json
+from vitw_ray.conversations.streams import streamed
 
 BESIDE = (
     "response choices completion response_body output outputs chosen answer generation generations "
@@ -44,6 +45,9 @@ def answer_turns(answer: Any, repairs: Repairs) -> list[Turn]:
     value = answer
     for _ in range(_MAX_DEPTH):
         value = _reply(value)
+        whole = streamed(value)
+        if whole is not None:
+            return read_turns([{"role": "assistant", **whole}], repairs)
         if isinstance(value, str):
             return [said("assistant", value, repairs)] if value.strip() else []
         if isinstance(value, list):
@@ -53,7 +57,7 @@ def answer_turns(answer: Any, repairs: Repairs) -> list[Turn]:
                 return read_turns(value, repairs)
             if isinstance(value[0], dict) and not _is_candidate(value[0]):
                 return [said("assistant", value, repairs)]  # the parts of one message
-            value = value[0]  # of several candidates the first
+            value = _first_candidate(value, repairs)
         elif isinstance(value, dict):
             if isinstance(value.get("role"), str) and ("content" in value or "parts" in value):
                 return read_turns([value], repairs)
@@ -96,6 +100,18 @@ _ITEMS = (
     *("computer_call", "code_interpreter_call", "mcp_call", "image_generation_call"),
 )
 """Types of the items that an API's output is a list of."""
+
+
+def _first_candidate(values: list[Any], repairs: Repairs) -> Any:
+    """Of several candidates the first by its number; the others are counted."""
+    others = [value for value in values[1:] if isinstance(value, dict)]
+    if others:
+        repairs["further_candidate"] += len(others)
+    numbers = [value.get("index") if isinstance(value, dict) else None for value in values]
+    known = [number for number in numbers if isinstance(number, int)]
+    if others and len(known) == len(values):
+        return values[known.index(min(known))]
+    return values[0]
 
 
 _GENERATIONS = (None, "Generation", "ChatGeneration", "ChatGenerationChunk")  # of LangChain

@@ -71,10 +71,12 @@ def otel_span(raw: Raw, repairs: Repairs) -> Told:
     for keys in _MESSAGES:
         messages = opened_json(next((found[key] for key in keys if found.get(key)), None))
         turns += read_turns(messages, repairs) if isinstance(messages, list) else []
+    if turns and isinstance(found.get(_TEXT), str):  # the AI SDK's answer is a text
+        turns.append(said("assistant", found[_TEXT], repairs))
     turns = turns or [*_numbered(attributes, repairs)] or [*_evented(of_events, repairs)]
     if not turns:
         raise RowRejected("messages_missing")
-    names = ("gen_ai.response.model", "gen_ai.request.model")
+    names = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name")
     fields = {
         "model": next((attributes[name] for name in names if attributes.get(name)), None),
         "conversation_id": attributes.get("gen_ai.conversation.id"),
@@ -84,9 +86,10 @@ def otel_span(raw: Raw, repairs: Repairs) -> Told:
 
 
 _MESSAGES = (
-    ("gen_ai.input.messages", "gen_ai.prompt"),
+    ("gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages"),
     ("gen_ai.output.messages", "gen_ai.completion"),
 )
+_TEXT = "ai.response.text"
 _MOST_WITHIN = 8  # ours: levels of lists and objects of an attribute; parts of a message have four
 
 
@@ -113,15 +116,24 @@ def _otel_value(value: Any, levels: int) -> Any:
 
 
 def _numbered(attributes: Raw, repairs: Repairs) -> list[Turn]:
-    """Messages of an older convention: `gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`."""
+    """Messages of an older convention: `gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`.
+
+    OpenInference writes `llm.input_messages.0.message.role`.
+    """
     turns: list[Turn] = []
-    for side in ("gen_ai.prompt", "gen_ai.completion"):
+    for side, within in _NUMBERED:
         number = 0
-        while (role := attributes.get(f"{side}.{number}.role")) is not None:
-            content = attributes.get(f"{side}.{number}.content")
+        while (role := attributes.get(f"{side}.{number}.{within}role")) is not None:
+            content = attributes.get(f"{side}.{number}.{within}content")
             turns += read_turns([{"role": role, "content": content}], repairs)
             number += 1
     return turns
+
+
+_NUMBERED = (
+    *(("gen_ai.prompt", ""), ("gen_ai.completion", "")),
+    *(("llm.input_messages", "message."), ("llm.output_messages", "message.")),
+)
 
 
 def _evented(events: list[tuple[Any, dict[str, Any]]], repairs: Repairs) -> list[Turn]:

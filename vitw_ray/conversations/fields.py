@@ -19,7 +19,7 @@ from vitw_ray.marks import has_words
 from vitw_ray.records import Role
 
 MAX_NAME_CHARS = 512  # ours: ids and model names have tens of characters; longer is misplaced text
-_WHOLE_FLOAT = 2.0**53  # above, a float no longer holds every whole number
+_WHOLE_FLOAT = 2.0**53  # from here on, a float no longer holds every whole number
 
 Raw = Mapping[str, Any]
 Turn = tuple[Role, str]
@@ -68,42 +68,65 @@ def clean_text(text: str, repairs: Repairs) -> str:
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
 
 
+_NAME_KEYS = ("name", "id", "model")  # of an object in place of the name of a model
+
+
 def read_name(value: Any, field: str, repairs: Repairs) -> str | None:
-    """A model, language or source: a short string. Null and the empty string mean unknown."""
+    """A model, language or source: a short string. Null and the empty string mean unknown.
+
+    Spaces around it are no part of it.
+    """
     if type(value) is str and len(value) <= MAX_NAME_CHARS and value.isprintable():
-        return value or None
+        return value.strip() or None
     if value is None or value == "":
         return None
     if isinstance(value, list) and len(value) == 1:  # the one model that a chat was started with
         (value,) = value
+    if isinstance(value, dict) and field == "model":  # {"provider": "...", "name": "..."}
+        value = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), value)
     if not isinstance(value, str) or len(value) > MAX_NAME_CHARS:
         repairs[f"{field}_unreadable"] += 1
         return None
     if value.isprintable():
-        return value
+        return value.strip() or None
     text = clean_text(value, repairs)
     shown = "".join(c for c in _ESCAPE.sub("", text) if unicodedata.category(c) not in ("Cc", "Cf"))
     if shown != text:
         repairs["control_removed"] += 1
-    return shown or None
+    return shown.strip() or None
 
 
 def read_id(value: Any, field: str, repairs: Repairs) -> str | None:
     """An id: a short string or a whole number. Null, NaN and the empty string mean unknown."""
-    if isinstance(value, str) or value is None:
-        return read_name(value, field, repairs)
+    if type(value) is str and len(value) <= MAX_NAME_CHARS and value.isprintable():
+        return value or None
+    if isinstance(value, str):
+        return _visible(value, field, repairs)
+    if value is None:
+        return None
     if isinstance(value, dict) and len(value) == 1:  # {"$oid": "..."} of a database
         ((key, value),) = value.items()
         return read_name(value if key in ("$oid", "$uuid") else 0, field, repairs)
     if isinstance(value, float | Decimal):
         if value != value:
             return None
-        whole = abs(value) <= _WHOLE_FLOAT and value == int(value)
+        whole = abs(value) < _WHOLE_FLOAT and value == int(value)
         value = int(value) if whole else None  # 101.0: a column of whole numbers with gaps
     # Check the size first: converting a huge integer to decimal takes quadratic time.
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 128:
         return str(value)
     return read_name(str(value) if isinstance(value, UUID) else 0, field, repairs)
+
+
+def _visible(text: str, field: str, repairs: Repairs) -> str | None:
+    """An id in which what is not seen is written out: ids that differ stay different."""
+    if not text:
+        return None
+    if len(text) > MAX_NAME_CHARS:
+        repairs[f"{field}_unreadable"] += 1
+        return None
+    repairs["control_escaped"] += 1
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def read_moment(value: Any, repairs: Repairs) -> datetime | None:

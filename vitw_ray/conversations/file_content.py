@@ -10,6 +10,7 @@ from typing import Any
 
 from vitw_ray.conversations.rows import DECODER, FileBroken, is_message
 from vitw_ray.conversations.splitting import BLANK, open_at_the_end
+from vitw_ray.conversations.tabular import SEPARATOR_LINE
 from vitw_ray.conversations.unpacking import DAMAGE, unwrapped
 
 HEAD_BYTES = 64 << 10  # ours: holds the first rows of most logs, and costs one small read
@@ -180,15 +181,22 @@ def _text_layout(text: bytes, name: str, by_name: bool) -> str:
 
 
 def _delimiter(text: bytes, by_name: bool) -> str | None:
-    """The delimiter of a table whose first line names its columns."""
+    """The delimiter of a table whose first line names its columns.
+
+    The first name may be missing, as that of the index of a data frame is.
+    """
     lines = text.decode(errors="replace").splitlines()[:50]
-    delimiter = max(_DELIMITERS, key=lines[0].count)
+    told = SEPARATOR_LINE.fullmatch(lines[0])
+    if told and len(lines) > 1:
+        lines = lines[1:]
+    delimiter = told[1] if told else max(_DELIMITERS, key=lines[0].count)
     try:
         records = list(csv.reader(lines, delimiter=delimiter))
     except csv.Error:
         return None
     header = records[0]
-    named = all(_HEADER_CELL.fullmatch(cell.strip()) for cell in header)
+    names = header[1:] if not header[0].strip() else header
+    named = bool(names) and all(_HEADER_CELL.fullmatch(cell.strip()) for cell in names)
     if by_name:
         return delimiter if named else None
     wide = len(header) > 1 and len(set(header)) == len(header) and len(records) > 1

@@ -15,7 +15,7 @@ from vitw_ray.conversations.listing import list_input
 from vitw_ray.conversations.opening import shown
 from vitw_ray.conversations.reading_units import joined_files
 from vitw_ray.conversations.shapes import SHAPES, parse
-from vitw_ray.conversations.sources import Reject, iter_rows, safe_columns
+from vitw_ray.conversations.sources import Reject, iter_rows
 from vitw_ray.conversations.survey import Survey, survey
 from vitw_ray.stages import SourceFile
 
@@ -124,7 +124,7 @@ def inspect_input(inputs: tuple[str, ...], shape: str, rows: int) -> Inspection:
         counted = counts.setdefault(name, ShapeCounts())
         counted.files += len(files)
         for look in filter(None, (found.looks.get(file.name) for file in files)):
-            counted.not_read.update(safe_columns(look.unread()))
+            counted.not_read.update(filter(look.may_be_named, look.unread()))
         counted.files_read_in_part += _count_files(counted, files, name, each)
     return Inspection(found, dict(sorted(counts.items())))
 

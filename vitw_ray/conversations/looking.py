@@ -11,7 +11,7 @@ from vitw_ray.conversations.opening import shown, stored
 from vitw_ray.conversations.parquet import read_parquet
 from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject, read_json
 from vitw_ray.conversations.shapes import SHAPES, Recognised, recognise_rows
-from vitw_ray.conversations.sources import codes, columns_for_a_message, iter_rows
+from vitw_ray.conversations.sources import codes, iter_rows
 from vitw_ray.conversations.unpacking import DAMAGE
 from vitw_ray.errors import InputError
 from vitw_ray.stages import SourceFile
@@ -132,10 +132,15 @@ def unreadable(file: SourceFile, rejects: Counter[str]) -> InputError:
 
 def unknown_shape(file: SourceFile, found: Recognised) -> InputError:
     """The error for a file with rows of no known shape."""
-    columns = columns_for_a_message(set(found.columns))
+    names = found.named()
+    more = len(names) < len(found.columns) or len(names) > 12
+    columns = ", ".join([*names[:12], *(["..."] if more else [])])
+    if more and not names:
+        columns = "not shown, as they may be ids or names"
     if found.nearest is not None:
-        why = codes(found.reasons)
-        problem = f"looks like {found.nearest}, but no row can be read ({why})"
+        why = codes(Counter({k: n for k, n in found.reasons.items() if k != "read"}))
+        problem = f"looks like {found.nearest}, but "
+        problem += f"no row can be read ({why})" if why else "not all of its columns are there"
         problem += f"; its columns are {columns}"
     else:
         problem = f"has none of the known shapes; its columns are {columns}"

@@ -20,13 +20,18 @@ from vitw_ray.marks import (
 from vitw_ray.records import Role
 
 ROLE_KEYS = ("role", "from", "sender", "author", "speaker", "type")
-CONTENT_KEYS = ("content", "value", "text", "message", "parts", "fragments", "body", "refusal")
+CONTENT_KEYS = (
+    *("content", "value", "text", "message", "parts", "fragments", "body", "refusal", "utterance"),
+    *("audio",),
+)
 _INNER = ("message", "data", "kwargs", "response")  # an object within an entry of the list
 _USER_FLAGS = ("isCreatedByUser", "is_user")
 _PAIRS = (
     *(("human", "assistant"), ("user", "assistant"), ("human", "gpt"), ("user", "bot")),
     *(("input", "output"), ("prompt", "response"), ("instruction", "output")),
 )
+_SPEAKERS = frozenset(("user", "human", "assistant", "gpt", "bot", "ai", "model", "system"))
+"""Keys that hold what their speaker says, in a message that has no other."""
 _FILES = ("attachments", "files")
 _NOT_A_CALL = frozenset(("", "[]", "{}", "null", "None", "nan"))
 _MAX_DEPTH = 4  # ours: of objects around a message
@@ -48,7 +53,9 @@ def read_turns(messages: list[Any], repairs: Repairs) -> list[Turn]:
         elif role in ROLE_MARKERS or type(content) is not str or not content or _calls(message):
             turns.append(read_turn(role, message, content, repairs))
         else:  # nearly all messages: a text
-            if not content.isascii():
+            if content[:2] == "[{":
+                content = read_content(content, repairs)
+            elif not content.isascii():
                 content = clean_text(content, repairs)
             turns.append((role, without_thinking(content) if role == "assistant" else content))
     return turns
@@ -96,6 +103,8 @@ def is_message(value: Any) -> bool:
             return True
         if any(value.get(a) is not None and b in value for a, b in _PAIRS):
             return True
+        if _named_by_key(value):
+            return True
         value = next((value[key] for key in _INNER if isinstance(value.get(key), dict)), None)
     return False
 
@@ -118,6 +127,9 @@ def _unusual(message: Raw, repairs: Repairs, depth: int = 0) -> list[Turn]:
                     said("assistant", message[answer], repairs),
                 )
                 return [turn for turn in pair if turn[1]]
+    speaker = _named_by_key(message)
+    if speaker is not None:
+        return [read_turn(speaker[0], {}, speaker[1], repairs)]
     name = _role_name(message)
     if name is None and "message" in message and message["message"] is None:
         return []  # the root of a tree
@@ -137,6 +149,15 @@ def _unusual(message: Raw, repairs: Repairs, depth: int = 0) -> list[Turn]:
         return [("tool", ROLE_MARKERS["tool"])]
     repairs[unknown_role(name)] += 1
     return [("system", OTHER_SPEAKER)]
+
+
+def _named_by_key(message: Raw) -> tuple[Role, str] | None:
+    """The speaker and the text of `{"user": "..."}`."""
+    if len(message) != 1:
+        return None
+    ((key, words),) = message.items()
+    role = role_of(key) if key in _SPEAKERS else None
+    return (role, words) if role is not None and isinstance(words, str) else None
 
 
 def _role_name(message: Raw) -> Any:

@@ -7,12 +7,8 @@ code, so such a schema is not used: the columns are read as what they are stored
 
 import base64
 import io
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
-from uuid import UUID
+from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +23,7 @@ from vitw_ray.conversations.parquet_pages import (
     column_chunks,
     cost_of,
 )
+from vitw_ray.conversations.parquet_values import Plain, as_texts, rows_of, with_readable_times
 from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject, every_turn
 
 _COLUMN_BUFFER_BYTES = 1 << 20  # ours: a column chunk can be hundreds of MB
@@ -41,8 +38,6 @@ _TEXT_TYPES = frozenset(
         *(pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(1)),
     )
 )
-_BYTES = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
-_UUID_BYTES = 16
 ALL_GROUPS = slice(None)
 _DAMAGE = (  # ValueError: column names that are not UTF-8
     *(pa.ArrowException, OSError, ValueError, Malformed),
@@ -88,7 +83,7 @@ def read_parquet(
         raise FileBroken("columns_missing")
     if len(chunks) != metadata.num_row_groups:
         raise FileBroken("file_unreadable")
-    plain = _Plain.of(metadata, names)
+    plain = Plain.of(metadata, names)
     leaves = _leaves(metadata, names)
     every = range(metadata.num_row_groups)
     only = min(int(place * len(every)), len(every) - 1)
@@ -117,7 +112,6 @@ def _group_rows(
     file: pq.ParquetFile, group: int, names: list[str], cost: Cost
 ) -> Iterator[Raw | Reject]:
     """The rows of a row group; one reject for all that cannot be decoded."""
-    nanoseconds = any(pa.types.is_timestamp(kind) for kind in file.schema_arrow.types)
     size = file.metadata.row_group(group)
     largest = max(size.total_byte_size, cost.group_bytes, 1)
     batch_rows = min(
@@ -128,7 +122,7 @@ def _group_rows(
     batches = file.iter_batches(max(1, batch_rows), [group], names, use_threads=False)
     try:
         for batch in batches:
-            yield from _batch_rows(_microseconds(batch) if nanoseconds else batch)
+            yield from _batch_rows(with_readable_times(batch))
     except _DAMAGE:
         yield Reject("row_group_unreadable")
 
@@ -194,58 +188,6 @@ def _metadata(stream: io.BufferedIOBase) -> tuple[pq.FileMetaData, bytes]:
     return pq.ParquetFile(io.BytesIO(alone), arrow_extensions_enabled=False).metadata, footer
 
 
-@dataclass(frozen=True)
-class _Plain:
-    """Rewrites values of types that JSON does not have as JSON would hold them.
-
-    UUIDs and binary text become text, decimals numbers. What is neither stays as it is.
-    """
-
-    uuids: frozenset[str]
-    """Names of the fields that hold UUIDs."""
-
-    @classmethod
-    def of(cls, metadata: pq.FileMetaData, columns: Sequence[str]) -> "_Plain | None":
-        """What the columns need; None for those that JSON could hold as they are."""
-        leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
-        leaves = [leaf for leaf in leaves if leaf.path.split(".")[0] in columns]
-        kinds = {leaf.path: leaf.logical_type.type for leaf in leaves}
-        uuids = frozenset(leaf.name for leaf in leaves if kinds[leaf.path] == "UUID")
-        binary = any(
-            leaf.physical_type in _BYTES and kinds[leaf.path] in ("NONE", "DECIMAL")
-            for leaf in leaves
-        )
-        decimals = any(kind == "DECIMAL" for kind in kinds.values())
-        return cls(uuids) if uuids or binary or decimals else None
-
-    def row(self, row: Raw | Reject) -> Raw | Reject:
-        """A row with plain values."""
-        return row if isinstance(row, Reject) else self._value(row, "")
-
-    def _value(self, value: Any, name: str) -> Any:
-        if isinstance(value, dict):
-            return {key: self._value(inner, key) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [self._value(inner, name) for inner in value]
-        if isinstance(value, Decimal):
-            return int(value) if value == value.to_integral_value() else float(value)
-        if isinstance(value, bytes):
-            if name in self.uuids and len(value) == _UUID_BYTES:
-                return str(UUID(bytes=value))
-            with suppress(UnicodeDecodeError):
-                return value.decode()
-        return value
-
-
-def _microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Nanoseconds, which Python's times do not have, cut to microseconds."""
-    for place, kind in enumerate(batch.schema.types):
-        if pa.types.is_timestamp(kind) and kind.unit == "ns":
-            column = batch.column(place).cast(pa.timestamp("us", kind.tz), safe=False)
-            batch = batch.set_column(place, batch.schema.names[place], column)
-    return batch
-
-
 def _text_columns(metadata: pq.FileMetaData) -> list[str]:
     """Text columns, to be read as dictionary indices so that a repeated text is stored once.
 
@@ -260,7 +202,7 @@ def _batch_rows(batch: pa.RecordBatch) -> Iterator[Raw | Reject]:
     sizes = sum((_row_bytes(column) for column in batch.columns), np.zeros(batch.num_rows))
     if sizes.sum() <= MAX_ROW_BYTES:
         try:
-            yield from batch.to_pylist()
+            yield from rows_of(batch)
             return
         except (ValueError, OverflowError):  # caused by one row: convert them one by one below
             pass
@@ -269,11 +211,21 @@ def _batch_rows(batch: pa.RecordBatch) -> Iterator[Raw | Reject]:
             yield Reject("row_too_long")
             continue
         try:
-            yield batch.slice(place, 1).to_pylist()[0]
+            yield _row(batch.slice(place, 1))
         except UnicodeDecodeError:
             yield Reject("invalid_utf8")
-        except (ValueError, OverflowError):  # such as a date outside Python's range of years
+        except (ValueError, OverflowError):
             yield Reject("value_unreadable")
+
+
+def _row(row: pa.RecordBatch) -> Raw:
+    """A batch of one row; a time outside Python's range of years costs itself alone."""
+    try:
+        return rows_of(row)[0]
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, OverflowError):
+        return rows_of(as_texts(row))[0]
 
 
 def _row_bytes(array: pa.Array) -> np.ndarray:

@@ -12,10 +12,12 @@ from vitw_ray.records import Role
 
 _NAMES: dict[Role, str] = {
     "user": "user human prompter customer client student person me you request question "
-    "humanmessage humanmessagechunk human_message",
+    "humanmessage humanmessagechunk human_message "
+    "usuario utilisateur benutzer nutzer пользователь 用户 人类 ユーザー 사용자 utente usuário",
     "assistant": "assistant gpt chatgpt bot chatbot ai model bing bard claude gemini grok llm "
     "agent ai_assistant aiassistant response answer aimessage aimessagechunk ai_message "
-    "assistant_message copilot deepseek",
+    "assistant_message copilot deepseek asistente assistente assistent ассистент 助手 机器人 模型 "
+    "アシスタント 어시스턴트",
     "system": "system developer root context instruction instructions latest_reminder operator "
     "platform system_message systemmessage session_meta",
     "tool": "tool function function_call_output function_response observation observations ipython "

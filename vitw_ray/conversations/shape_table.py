@@ -10,6 +10,16 @@ from vitw_ray.conversations import calls, exports
 from vitw_ray.conversations.answers import BESIDE
 from vitw_ray.conversations.shape import Shape
 
+_REQUESTS = (
+    "request.messages request.body.messages req.messages"
+    " input.inputBodyJson.messages meta.input.messages"  # Amazon Bedrock, Datadog
+)
+"""Paths to the messages of a request that is logged beside its answer."""
+_SHARED = "conversation_id session_id chat_id conversationId chatId thread_id conv_id dialogue_id"
+"""Columns that the messages of one conversation share."""
+_DIALOGUES = "conversations items dialogue dialog turns chat transcript"
+"""Columns that hold a list of messages, in data sets of chats."""
+
 TABLE = (  # most specific first
     # --- exports of chat apps
     Shape(
@@ -182,10 +192,13 @@ TABLE = (  # most specific first
     ),
     Shape(
         "sharegpt",
-        ("conversations:turns", "items:turns"),
-        messages="conversations items",
-        conversation_id="id",
+        tuple(f"{name}:turns" for name in _DIALOGUES.split()),
+        messages=_DIALOGUES,
+        conversation_id="id conversation_id dialogue_id dialog_id chat_id",
+        account="user_id account_id",
         model="model",
+        language="language lang",
+        created_at="created_at createdAt created timestamp",
     ),
     # --- calls of a model, as APIs and observability tools record them
     Shape(
@@ -203,10 +216,10 @@ TABLE = (  # most specific first
         ("request_body.messages:turns",),
         messages="request_body.messages",
         answer="response_body",
-        conversation_id="request_id",
-        account="request_user_id",
+        conversation_id="request_id id",
+        account="request_user_id request_body.user user_id",
         model="request_model request_body.model response_body.model",
-        created_at="request_created_at",
+        created_at="request_created_at created_at timestamp",
     ),
     Shape(
         "litellm",
@@ -220,13 +233,14 @@ TABLE = (  # most specific first
     ),
     Shape(
         "request-response",
-        ("request.messages:turns",),
-        messages="request.messages",
-        answer="response",
-        conversation_id="id request_id response.id",
-        account="user_id request.user request.metadata.user_id",
-        model="model request.model response.model",
-        created_at="created_at timestamp response.created",
+        tuple(f"{path}:turns" for path in _REQUESTS.split()),
+        messages=_REQUESTS,
+        answer="response res output.outputBodyJson meta.output.messages",
+        conversation_id="id request_id requestId response.id",
+        account="user_id request.user request.body.user request.metadata.user_id req.user",
+        model="model request.model request.body.model response.model req.model modelId"
+        " meta.model_name",
+        created_at="created_at timestamp response.created start_ns",
     ),
     Shape(
         "gemini",
@@ -247,14 +261,17 @@ TABLE = (  # most specific first
     ),
     Shape(
         "langsmith",
-        ("inputs.messages:turns outputs:object", "inputs.input:text outputs:object"),
+        (
+            *("inputs.messages:turns outputs:object", "inputs.input:text outputs:object"),
+            "inputs.messages:turns output:answer",  # Weave
+        ),
         messages="inputs.messages inputs.input",
         prompted=True,
-        answer="outputs",
+        answer="outputs output",
         conversation_id="id",
-        account="extra.metadata.user_id",
-        model="extra.metadata.ls_model_name extra.invocation_params.model",
-        created_at="start_time",
+        account="extra.metadata.user_id wb_user_id",
+        model="extra.metadata.ls_model_name extra.invocation_params.model inputs.model",
+        created_at="start_time started_at",
     ),
     Shape(
         "langfuse",
@@ -336,10 +353,10 @@ TABLE = (  # most specific first
         answer=BESIDE,
         conversation_id="id",
         prompt_id="prompt_id",
-        account="user_id account_id",
-        model="model",
-        language="language",
-        created_at="created created_at createdAt timestamp",
+        account="user_id account_id user metadata.user_id",
+        model="model model_name modelId metadata.model",
+        language="language lang",
+        created_at="created created_at createdAt timestamp create_time",
     ),
     # --- one message a row
     Shape(
@@ -357,18 +374,19 @@ TABLE = (  # most specific first
         "message-rows",
         tuple(
             f"{role}:text {content}:text {shared}"
-            for role, content in (("role", "content"), ("role", "text"), ("sender", "text"))
-            for shared in ("conversation_id", "session_id", "chat_id", "conversationId")
+            for role in ("role", "sender", "author")
+            for content in ("content", "text", "message")
+            for shared in _SHARED.split()
         ),
         messages="messages",
-        further_columns="role sender content text parts tool_calls turn turn_index index position"
-        " messageId parentMessageId isCreatedByUser",
-        conversation_id="conversation_id session_id chat_id conversationId",
+        further_columns="role sender author content text message parts tool_calls turn turn_index"
+        " index position messageId parentMessageId isCreatedByUser",
+        conversation_id=_SHARED,
         account="account_id user_id user",
         model="model",
         language="language",
         created_at="created_at timestamp createdAt",
-        grouped_by="conversation_id session_id chat_id conversationId",
+        grouped_by=_SHARED,
         scalars="turn turn_index index position",
     ),
     # --- one question and its answer, or several
@@ -412,15 +430,17 @@ TABLE = (  # most specific first
             *("prompt:text choices:list", "instruction:text response:answer"),
             *("query:text response:answer", "question:text response:answer"),
             *("user:text assistant:text", "input:text output:text", "input:turns output:text"),
+            *("human:text assistant:text", "input:text response:answer"),
+            *("prompt:text answer:text", "prompt:text output:text", "prompt:text generation:text"),
         ),
-        messages="prompt instruction query question user input",
+        messages="prompt instruction query question user human input",
         prompted=True,
-        answer="response completion choices assistant output",
+        answer="response completion choices assistant output answer generation",
         conversation_id="id conversation_id",
         prompt_id="prompt_id",
-        account="user_id account_id",
-        model="model",
-        language="language",
-        created_at="created_at timestamp",
+        account="user_id account_id metadata.user_id",
+        model="model metadata.model",
+        language="language lang",
+        created_at="created_at timestamp created",
     ),
 )

@@ -71,6 +71,26 @@ class Recognised:
     columns: Counter[str]
     reasons: Counter[str]
     map_line: str = ""
+    rows: int = 0
+    data_keys: frozenset[str] = frozenset()
+
+    def may_be_named(self, column: str) -> bool:
+        """Whether the name of a column tells nothing of anybody, so that a message may show it.
+
+        A key that only a few rows have, that looks like a secret, or that stands for one of several
+        equal objects may be what somebody said.
+        """
+        if column in KNOWN_COLUMNS:
+            return True
+        is_name = _COLUMN_NAME.fullmatch(column) and not _LIKE_A_SECRET.search(column)
+        if not is_name or column in self.data_keys:
+            return False
+        needed = max(2, self.rows * _NAMED_SHARE) if self.rows > _FEW_ROWS else 1
+        return self.columns[column] >= needed
+
+    def named(self) -> list[str]:
+        """The columns that may be named, sorted."""
+        return sorted(filter(self.may_be_named, self.columns))
 
     def unread(self) -> list[str]:
         """Columns that hold values and that the shape does not read."""
@@ -132,11 +152,15 @@ def recognise_rows(rows: Iterable[Raw]) -> Recognised:
     conversation. One row is in memory at a time, and their order is indifferent.
     """
     columns: Counter[str] = Counter()
+    data_keys: set[str] = set()
+    seen = 0
     votes = _Votes()
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in SHAPES}
     guesses: Counter[str] = Counter()
     for row in rows:
+        seen += 1
         columns.update(name for name, value in row.items() if value is not None)
+        data_keys |= _keys_of_equals(row)
         votes.add(row)
         guesses.update(_lists_of_messages(row))
         for name in (name for name in outcomes if _shares_a_column(SHAPES[name], row)):
@@ -147,7 +171,17 @@ def recognise_rows(rows: Iterable[Raw]) -> Recognised:
     shape = next((name for name, count in counts.items() if most and 2 * count >= most), None)
     nearest = shape or _nearest(columns)
     reasons = outcomes[nearest] if nearest else Counter[str]()
-    return Recognised(shape, nearest, columns, reasons, _map_line(guesses, columns))
+    found = Recognised(shape, nearest, columns, reasons, "", seen, frozenset(data_keys))
+    return replace(found, map_line=_map_line(guesses, found))
+
+
+def _keys_of_equals(row: Raw) -> set[str]:
+    """Keys of several objects that look alike: ids of conversations, or names of people."""
+    alike: dict[frozenset[str], list[str]] = {}
+    for name, value in row.items():
+        if isinstance(value, dict) and value:
+            alike.setdefault(frozenset(value), []).append(name)
+    return {name for names in alike.values() if len(names) > 1 for name in names}
 
 
 def _shares_a_column(shape: Shape, row: Raw) -> bool:
@@ -188,6 +222,11 @@ def _outcome(shape: str, raw: Raw) -> str:
     return "read"
 
 
+_COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")  # ours: keys safe to show in a message
+_LIKE_A_SECRET = re.compile(r"\d{5}|(?=[A-Za-z-]*\d)[A-Za-z0-9-]{20}|[0-9a-f]{8}-[0-9a-f]{4}-")
+_FEW_ROWS = 4  # ours: of so few rows, a column may stand in one alone
+_NAMED_SHARE = 0.05  # ours: what fewer rows have is no column of a log
+
 # --- a line to start a mapping from
 
 _SHOWN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")  # ours: keys safe to show in a message
@@ -211,6 +250,11 @@ def _lists_of_messages(row: Raw) -> Iterator[str]:
             ]
 
 
+def _column_of(line: str) -> str:
+    """The column in which the messages of a line for `--map` are."""
+    return line.removeprefix("messages=").split(",")[0].split(".")[0]
+
+
 def _keys_of(message: Raw) -> tuple[str, str]:
     """The keys that are likely to hold the speaker and the text: a short and a long string."""
     texts = {
@@ -225,9 +269,10 @@ def _keys_of(message: Raw) -> tuple[str, str]:
     return role, content
 
 
-def _map_line(guesses: Counter[str], columns: Counter[str]) -> str:
+def _map_line(guesses: Counter[str], found: Recognised) -> str:
     """A value of `--map` with the file's own columns where they can be guessed."""
-    if guesses:
-        return max(sorted(guesses), key=lambda line: guesses[line])
-    names = [*filter(_SHOWN.fullmatch, columns), "question", "answer"]
+    lines = sorted(line for line in guesses if found.may_be_named(_column_of(line)))
+    if lines:
+        return max(lines, key=lambda line: guesses[line])
+    names = [*filter(found.may_be_named, found.columns), "question", "answer"]
     return f"prompt={names[0]},answer={names[1]}"

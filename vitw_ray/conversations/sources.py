@@ -8,7 +8,7 @@ import io
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 from urllib.parse import unquote
 
@@ -25,7 +25,6 @@ from vitw_ray.stages import SourceFile
 
 _SPOOLED_BYTES = 64 << 20  # ours: larger Parquet files in an archive are unpacked on disk
 _UNPACKED_BYTES = 8 << 30  # ours: the most that is unpacked for one Parquet file
-_COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")  # ours: keys safe to show in a message
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITION = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
@@ -105,14 +104,3 @@ def _partitions(name: str, columns: Sequence[str] | None) -> Raw:
 def codes(reasons: Counter[str]) -> str:
     """Reject codes and their counts, for a message."""
     return ", ".join(f"{code} {count}" for code, count in reasons.most_common())
-
-
-def safe_columns(columns: Iterable[str]) -> list[str]:
-    """Column names safe to show; keys that do not look like names may be conversation text."""
-    return sorted(filter(_COLUMN_NAME.fullmatch, columns))
-
-
-def columns_for_a_message(columns: set[str]) -> str:
-    """Column names for a message."""
-    names = safe_columns(columns)
-    return ", ".join(names[:12]) + (", ..." if len(names) < len(columns) or len(names) > 12 else "")

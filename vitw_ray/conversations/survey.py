@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from vitw_ray.conversations.listing import LISTING_THREADS, Listing
 from vitw_ray.conversations.looking import look_at, unknown_shape, unreadable
 from vitw_ray.conversations.shapes import Recognised
-from vitw_ray.conversations.sources import safe_columns
 from vitw_ray.errors import InputError
 from vitw_ray.stages import SourceFile
 
@@ -32,10 +31,10 @@ class Survey:
     def not_read(self) -> tuple[str, ...]:
         """Columns with values that the shape of their file does not read.
 
-        Keys that do not look like names are left out: they may be text of a conversation.
+        Keys that may be text of a conversation are left out.
         """
-        looks = (self.looks[name] for name in self.shapes)
-        return tuple(safe_columns({column for look in looks for column in look.unread()}))
+        looks = [self.looks[name] for name in self.shapes]
+        return tuple(sorted({c for look in looks for c in look.unread() if look.may_be_named(c)}))
 
 
 def survey(listing: Listing, source_format: str = "auto") -> Survey:

@@ -2,9 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator
+from itertools import count
 
 from vitw_ray.conversations.rows import MAX_ROW_BYTES, FileBroken, Raw, Reject
+
+SEPARATOR_LINE = re.compile(r'"?sep=([,;|\t])"?\s*', re.IGNORECASE)
+"""The line before the names of the columns, by which Excel is told the delimiter."""
 
 
 def read_table(stream: io.BufferedIOBase, delimiter: str) -> Iterator[Raw | Reject]:
@@ -27,9 +32,24 @@ def read_table(stream: io.BufferedIOBase, delimiter: str) -> Iterator[Raw | Reje
         if not record:
             continue
         if header is None:
-            header = [name.strip() for name in record]
+            if records.line_num == 1 and SEPARATOR_LINE.fullmatch(delimiter.join(record)):
+                continue
+            header = _different([name.strip() for name in record])
         else:
             yield _row(header, record)
+
+
+def _different(names: list[str]) -> list[str]:
+    """Names of columns; the second and later ones of a name get a number, so that none is lost."""
+    different: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}.{number}" for number in count(2))
+        different[name if name not in different else _first_new(numbered, different)] = None
+    return [*different]
+
+
+def _first_new(names: Iterator[str], taken: Container[str]) -> str:
+    return next(name for name in names if name not in taken)
 
 
 def _row(header: list[str], record: list[str]) -> Raw | Reject:

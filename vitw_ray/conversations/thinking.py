@@ -11,7 +11,10 @@ from functools import lru_cache
 
 from vitw_ray.marks import THINKING, TOOL_CALL
 
-_TAG_NAMES = "think|thinking|thoughts?|reasoning|antthinking|scratchpad|inner_monologue|seed:think"
+_TAG_NAMES = (
+    "think|thinking|thoughts?|reasoning|antthinking|scratchpad|inner_monologue|seed:think"
+    "|inner_thoughts?|chain_of_thought|(?:think|thought|thinking|reasoning)_process|reflection"
+)
 _DETAILS = r'<details\b[^<>]{0,200}\btype="(?:reasoning|tool_calls)"[^<>]{0,200}>'
 _TAG = (
     rf"<(?P<tag>{_TAG_NAMES})(?:\s[^<>]{{0,80}})?>|\[(?P<square>THINK)\]|◁(?P<wide>think)▷"
@@ -32,7 +35,17 @@ _CLOSING_ALONE = re.compile(
     r"^[ \t]*+</think(?:ing)?>|</think(?:ing)?>[ \t]*+$|◁/think▷|\[/THINK\]", re.MULTILINE
 )
 _FIRST = frozenset("[:a◁ \t\r\n")
-_HINTS = ("hink", "HINK", "hought", "easoning", "scratchpad", "inner_monologue", "<|", "<details")
+_HINTS = (
+    "hink",
+    "HINK",
+    "hought",
+    "easoning",
+    "eflection",
+    "scratchpad",
+    "inner_monologue",
+    "<|",
+    "<details",
+)
 _CHANNEL = re.compile(
     r"(?:<\|start\|>assistant)?<\|channel\|>(?P<channel>\w+)(?P<to>[^<]{0,120})"
     r"(?:<\|constrain\|>[^<]{0,40})?<\|message\|>"

@@ -14,8 +14,10 @@ FIRST_YEAR = 2015  # ours: years before the first data set of chats with a langu
 _PAST_YEAR = 2025  # ours: up to here no clock is needed
 _MAX_CHARS = 80  # ours: the long form of a browser's date has about 70 characters
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,12})?")
+_NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,12})?(?:[eE]\+?\d{1,2})?")
+_NAMED_ZONE = re.compile(r"(?<=\d|Z)\[[\w+/-]{1,40}\]$")  # of Java, behind the offset
 _OFFSET = re.compile(r"\s+(?:UTC|GMT|Z)$|\s+(?=[+-]\d\d:?\d\d$)")
+_HAS_OFFSET = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
 _BROWSER = re.compile(r"\w{3} (\w{3} \d{1,2} \d{4} \d\d:\d\d:\d\d) GMT([+-]\d{4})(?: \(.*\))?")
 # ours: the end of each unit as seconds is after the year 5000
 _UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (float("inf"), 1_000_000_000))
@@ -95,7 +97,7 @@ def _text(text: str) -> datetime:
     if _NUMBER.fullmatch(text):
         if len(text) == 8 and text.startswith(("19", "20")):  # 20240501, as seconds in 1970
             return _utc(datetime.fromisoformat(text))
-        return _number(float(text) if "." in text else int(text))
+        return _number(float(text) if not text.lstrip("+-").isdecimal() else int(text))
     for parse in (_iso, _browser, parsedate_to_datetime):
         moment = _tried(parse, text)
         if moment is not None:
@@ -115,7 +117,14 @@ def _iso(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         # `2024-05-01 12:00:00 UTC` and `... +0000` of databases, `2024/05/01`
+        text = _with_offset_only(text)
         return datetime.fromisoformat(_OFFSET.sub("", text.replace("/", "-"), count=1))
+
+
+def _with_offset_only(text: str) -> str:
+    """`2024-05-01T12:00+02:00[Europe/Berlin]` of Java without the name of its zone."""
+    plain = _NAMED_ZONE.sub("", text)
+    return plain if plain == text or _HAS_OFFSET.search(plain) else text
 
 
 def _browser(text: str) -> datetime:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from vitw_ray.alphabet import LABEL, TASK_PHRASE
 from vitw_ray.facets import AI_VALUES, FACETS, HUMAN_VALUES, ResponseType
+from vitw_ray.marks import UNSEEN
 from vitw_ray.records import Conversation
 
 Label = Annotated[str, StringConstraints(pattern=rf"^{LABEL}$")]
@@ -66,9 +67,10 @@ class Extracted:
 
 
 _MARKS = re.compile(
-    r"(?:\[(?:\d+ )?(?:image|audio|video|file|attachment|thinking|tool call|tool message)s?\]|\s)*"
+    r"(?:\[(?:\d+ )?(?:image|audio|video|file|attachment|thinking|tool call|tool message)s?\]"
+    rf"|[\s{UNSEEN}])*+"
 )
-"""Marks that stand in a message for what nobody said."""
+"""Marks that stand in a message for what nobody said, and what shows nothing."""
 
 
 def as_judged(conversation: Conversation, extracted: Extracted) -> Extracted:

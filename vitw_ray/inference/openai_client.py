@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vitw_ray.errors import ConfigError
+from vitw_ray.inference.answer_limits import UNPACKED, bounded
 from vitw_ray.inference.choices import code_at_start, code_logprobs
 from vitw_ray.inference.language_model import UNREACHABLE, Completion, ModelFailure
 from vitw_ray.inference.question import Question
@@ -44,7 +45,11 @@ def make_client(url: str) -> "AsyncOpenAI":
         timeout=openai.Timeout(None, connect=CONNECT_S),
         # By default only 100 connections are kept alive; further requests would have to reconnect.
         http_client=openai.DefaultAsyncHttpxClient(
-            limits=Limits(max_connections=None, max_keepalive_connections=None)
+            limits=Limits(max_connections=None, max_keepalive_connections=None),
+            # A server could have the conversations sent to another one.
+            follow_redirects=False,
+            headers=UNPACKED,
+            event_hooks={"response": [bounded]},
         ),
     )
 

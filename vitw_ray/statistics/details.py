@@ -10,7 +10,8 @@ from vitw_ray.statistics.contingency import Axis, Counts
 from vitw_ray.statistics.partials import HALF_OF_MODELS, TASK_VALUES, Partial
 from vitw_ray.statistics.replication import replicated, replicated_differences
 from vitw_ray.statistics.residuals import whole_table
-from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis
+from vitw_ray.statistics.suppression import hide_parts, is_small
+from vitw_ray.statistics.tables import COLUMN_NAMES, column_axis, few_cells, few_types
 
 # A conversation is in at most one row and one column of these.
 EXCLUSIVE = ("types x models", "types x tasks", "types x stated")
@@ -19,12 +20,16 @@ EXCLUSIVE = ("types x models", "types x tasks", "types x stated")
 def details_of(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
     """Details for the manifest: sizes, expected counts, replication, disagreements of the reader.
 
-    These are conversations with a human value but response type `no_values`, and the reverse.
+    These are conversations with a human value but response type `no_values`, and the reverse; null
+    where the table of response types does not tell them.
     """
+    least = vocabulary.thresholds.min_conversations
     stated: Counts = merged["types x stated"]
     no_values = RESPONSE_TYPES.index("no_values")
+    few = few_types(merged, "types x stated") or ()
+    hidden = hide_parts(stated.rows, stated.both, least, *few)[no_values]
     silent = int(stated.both[no_values, STATED.index("stated")])
-    unheard = (
+    unheard = int(
         stated.both[:, STATED.index("none")].sum() - stated.both[no_values, STATED.index("none")]
     )
     return {
@@ -33,7 +38,9 @@ def details_of(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
         },
         "subjective_conversations": merged["ai_0 x tasks"].conversations,
         "tables": {
-            name: whole_table(counts, exclusive=name in EXCLUSIVE)
+            name: whole_table(
+                counts, exclusive=name in EXCLUSIVE, least=least, few=few_cells(merged, name)
+            )
             for name, counts in merged.items()
             if isinstance(counts, Counts) and not name.startswith("half: ") and name != TASK_VALUES
         },
@@ -44,8 +51,12 @@ def details_of(merged: Partial, vocabulary: Codebook) -> dict[str, Any]:
             for name in COLUMN_NAMES
         }
         | {"models": _replicated_assistants(merged, vocabulary)},
-        "answered_no_values_with_a_human_value": silent,
-        "answered_a_value_without_a_human_value": int(unheard),
+        "answered_no_values_with_a_human_value": None
+        if hidden[STATED.index("stated")] or is_small(silent, least)
+        else silent,
+        "answered_a_value_without_a_human_value": None
+        if hidden[STATED.index("none")] or is_small(unheard, least)
+        else unheard,
     }
 
 

@@ -121,13 +121,17 @@ def tests_of_tree(counts: Sequence[Counts], parents: Sequence[NDArray[np.integer
     return [Tested(*found) for found in zip(p, q_of_tree(p, parents), strict=True)]
 
 
-def whole_table(counts: Counts, *, exclusive: bool) -> dict[str, float | int | None]:
-    """Size and expected counts of a matrix.
+def whole_table(
+    counts: Counts, *, exclusive: bool, least: int = 1, few: Mask | None = None
+) -> dict[str, float | int | None]:
+    """Size and expected counts of a matrix, of rows and columns with `least` conversations.
 
     With `exclusive` (no conversation is in two rows or in two columns, as with response types by
-    tasks or by assistants), also Pearson's chi-square of the whole matrix, with Cramér's V.
+    tasks or by assistants), also Pearson's chi-square of the whole matrix, with Cramér's V. These
+    are equations for the cells: there are none where a cell has fewer conversations, or has `few`
+    accounts.
     """
-    row, column = counts.rows[counts.rows > 0], counts.columns[counts.columns > 0]
+    row, column = (n[n >= max(least, 1)] for n in (counts.rows, counts.columns))
     expected = np.outer(row, column) / max(counts.conversations, 1)
     found: dict[str, float | int | None] = {
         "cells": int(expected.size),
@@ -137,7 +141,9 @@ def whole_table(counts: Counts, *, exclusive: bool) -> dict[str, float | int | N
         else None,
     }
     cells = counts.both[counts.both.any(axis=1)][:, counts.both.any(axis=0)]
-    if exclusive and min(cells.shape) > 1:
+    of_few = np.zeros(counts.both.shape, bool) if few is None else few & (counts.both > 0)
+    told = not (is_small(counts.both, least) | of_few).any()
+    if exclusive and told and min(cells.shape) > 1:
         test: Any = chi2_contingency(cells, correction=False)
         v = math.sqrt(test.statistic / (int(cells.sum()) * (min(cells.shape) - 1)))
         found |= {"chi_square": float(test.statistic), "degrees_of_freedom": int(test.dof)}

@@ -130,7 +130,13 @@ def hide_parts(
 
     The cells of each group, and those of `whole`, also add up to public numbers. `hidden_whole` and
     `hidden_parts` are hidden for another reason.
+
+    What is in no group, such as conversations of an unknown assistant, is one more group, which is
+    found by subtraction. If it is too small to be shown, the smallest group is not shown either.
     """
+    rest = whole - parts.sum(axis=1)
+    if rest.any():
+        return _hide_beside_rest(whole, parts, least, (hidden_whole, hidden_parts), rest)
     hidden = np.zeros(parts.shape, bool) if hidden_parts is None else hidden_parts.copy()
     of_whole = None if hidden_whole is None else hidden_whole[None, :]
     (rows,) = np.nonzero(hide_lines(whole[None, :], least, of_whole)[0])
@@ -142,6 +148,34 @@ def hide_parts(
         if some.size:
             hidden[row, some[parts[row, some].argmin()]] = True
     return hide_table(parts, least, hidden)
+
+
+def _hide_beside_rest(
+    whole: Integers,
+    parts: Integers,
+    least: int,
+    hidden: tuple[Mask | None, Mask | None],
+    rest: Integers,
+) -> Mask:
+    """As `hide_parts`, where the conversations of `rest` are in no group.
+
+    Only a group that is large enough stands beside the others as it is. The sum of its cells is
+    public as well: that of all groups is.
+    """
+    of_whole, of_parts = hidden
+    of_parts = np.zeros(parts.shape, bool) if of_parts is None else of_parts.copy()
+    sizes = parts.sum(axis=0)
+    open_sizes = np.where(sizes > 0, sizes, np.iinfo(np.int64).max)
+    while rest.sum() < least and (open_sizes < np.iinfo(np.int64).max).any():
+        smallest = int(open_sizes.argmin())
+        rest = rest + parts[:, smallest]
+        open_sizes[smallest] = np.iinfo(np.int64).max
+        of_parts[:, smallest] = True
+    merged = open_sizes == np.iinfo(np.int64).max
+    both = np.column_stack([np.where(merged & (sizes > 0), 0, parts), rest])
+    given = np.column_stack([of_parts & ~merged, np.zeros(rest.size, bool)])
+    found = hide_parts(whole, both, least, of_whole, given)[:, :-1]
+    return found | of_parts | (merged & (sizes > 0))
 
 
 def hide_splits(one: Integers, other: Integers, least: int, hidden: Mask) -> Mask:

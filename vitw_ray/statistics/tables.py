@@ -44,7 +44,7 @@ def compute(
     human, tasks = Axis("human_values", vocabulary.human), Axis("tasks", vocabulary.tasks)
     least = vocabulary.thresholds.min_conversations
     stated = merged["types x stated"]
-    of_stated = _few_types(merged, "types x stated")
+    of_stated = few_types(merged, "types x stated")
     hidden = _hidden_associations(merged, vocabulary)
     said = hide_parts(stated.rows, stated.both, least, *(of_stated or ()))
     found: dict[str, list[pa.Table]] = {
@@ -61,9 +61,11 @@ def compute(
             for facet, labels in vocabulary.labels.items()
         ],
         "variation": [
-            variation(merged["ai_0 x tasks"], label, tasks),
-            variation(merged["ai_0 x human"], label, human),
-            variation(merged["human x tasks"], human, tasks),
+            variation(merged["ai_0 x tasks"], label, tasks, least, hidden["tasks"][0]),
+            variation(merged["ai_0 x human"], label, human, least, hidden["human"][0]),
+            variation(
+                merged["human x tasks"], human, tasks, least, few_cells(merged, "human x tasks")
+            ),
             *_over_time(merged, vocabulary, label, human),
         ],
         "mirroring": [
@@ -99,14 +101,14 @@ def compute(
 def _response_types(merged: Partial, vocabulary: Codebook) -> Iterator[pa.Table]:
     """By assistant, task, human value, and whether any human value is stated."""
     least = vocabulary.thresholds.min_conversations
-    models, few = Axis("models", vocabulary.models), _few_types(merged, "types x models")
+    models, few = Axis("models", vocabulary.models), few_types(merged, "types x models")
     yield by_model(merged["types x models"], TYPES, models, least, few)
     for name, over in (
         ("tasks", Axis("tasks", vocabulary.tasks)),
         ("human", Axis("human_values", vocabulary.human)),
         ("stated", Axis("any_human_value", STATED)),
     ):
-        counts, few = merged[f"types x {name}"], _few_types(merged, f"types x {name}")
+        counts, few = merged[f"types x {name}"], few_types(merged, f"types x {name}")
         yield by_category(counts, TYPES, over, least, few, exclusive=name != "human")
 
 
@@ -120,15 +122,15 @@ def column_axis(name: str, vocabulary: Codebook) -> Axis:
     return axes[name]
 
 
-def _few(merged: Partial, name: str) -> Mask | None:
+def few_cells(merged: Partial, name: str) -> Mask | None:
     """Cells of a matrix with too few accounts; None where accounts do not matter."""
     accounts = merged.get(accounts_of(name))
     return None if accounts is None else accounts.few(*merged[name].both.shape)
 
 
-def _few_types(merged: Partial, name: str) -> tuple[Mask, Mask] | None:
+def few_types(merged: Partial, name: str) -> tuple[Mask, Mask] | None:
     """Response types with too few accounts: of all conversations, and in each column."""
-    of_each = _few(merged, name)
+    of_each = few_cells(merged, name)
     if of_each is None:
         return None
     counts = merged[name]
@@ -160,7 +162,7 @@ def _hidden_associations(merged: Partial, vocabulary: Codebook) -> dict[str, lis
     for name in COLUMN_NAMES:
         matrices = [f"ai_{level} x {name}" for level in range(len(vocabulary.ai_levels))]
         counts = [merged[matrix].both for matrix in matrices]
-        few = [_few(merged, matrix) for matrix in matrices]
+        few = [few_cells(merged, matrix) for matrix in matrices]
         masks = [
             (n > 0) & mask if mask is not None else np.zeros(n.shape, bool)
             for n, mask in zip(counts, few, strict=True)
@@ -198,7 +200,7 @@ def _associations(
 def _task_values(merged: Partial, vocabulary: Codebook, hidden: dict[str, list[Mask]]) -> pa.Table:
     level = level_of([len(names) for names in vocabulary.ai_levels])
     least, types = vocabulary.thresholds.min_conversations, merged["types x tasks"]
-    few = _few_types(merged, "types x tasks") or ()
+    few = few_types(merged, "types x tasks") or ()
     sums = Sums(
         by_task=(merged[f"ai_{level} x tasks"], hidden["tasks"][level]),
         by_type=(merged[f"ai_{level} x types"], hidden["types"][level]),
@@ -211,7 +213,7 @@ def _task_values(merged: Partial, vocabulary: Codebook, hidden: dict[str, list[M
         Axis("tasks", vocabulary.tasks),
         vocabulary.main_tasks,
         least,
-        _few(merged, TASK_VALUES),
+        few_cells(merged, TASK_VALUES),
     )
 
 
@@ -239,7 +241,7 @@ def _comparisons(
             )
             if groups is models and name == "types":  # what `response_types` hides stays hidden
                 of_model = merged["types x models"]
-                few = _few_types(merged, "types x models") or ()
+                few = few_types(merged, "types x models") or ()
                 also = hide_parts(of_model.rows, of_model.both, least, *few)
                 found = {code: mask | also[:, code] for code, mask in found.items()}
             yield compare(counts, strata, groups, axis, least, found)

@@ -5,22 +5,36 @@ Merged `Counts` of labels by categories -> the table `variation`. The measure is
 facet. It is low for a value that does not depend on context.
 """
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from scipy.special import gammaincinv
 
+from vitw_ray.gate import Mask
 from vitw_ray.intervals import CONFIDENCE, Floats, share, z_quantile
 from vitw_ray.records import VARIATION
 from vitw_ray.statistics.contingency import Axis, Counts, Integers
+from vitw_ray.statistics.suppression import hide_lines
 
 LEAST = 20  # ours: the share of a smaller category tells next to nothing
 LEAST_SKEWNESS = 1e-3  # ours: below, the gamma distribution is the normal one
 
 
-def variation(counts: Counts, label: Axis, over: Axis) -> pa.Table:
-    """The table `variation` of one facet over the categories of another, one row per label."""
+def variation(
+    counts: Counts, label: Axis, over: Axis, least: int = 1, hidden: Mask | None = None
+) -> pa.Table:
+    """The table `variation` of one facet over the categories of another, one row per label.
+
+    Args:
+        counts: of labels by categories.
+        label: the rows.
+        over: the columns.
+        least: conversations that a cell needs to be told apart.
+        hidden: cells that are not shown for another reason.
+    """
+    counts = without_small_cells(counts, hide_lines(counts.both, least, hidden))
     found = corrected(counts)
     columns = {
         "facet": pa.repeat(label.facet, len(label.names)),
@@ -33,6 +47,21 @@ def variation(counts: Counts, label: Axis, over: Axis) -> pa.Table:
         "high": pa.array(found.high, from_pandas=True),
     }
     return pa.table(columns, schema=VARIATION)
+
+
+def without_small_cells(counts: Counts, hidden: Mask) -> Counts:
+    """The counts, with the hidden cells of a label spread over their categories by size.
+
+    A coefficient is an equation for the cells that it is computed from: with the cells that are
+    shown, it would tell those that are not. So only their sum goes into it.
+    """
+    if not hidden.any():
+        return counts
+    held = np.where(hidden, counts.both, 0).sum(axis=1, keepdims=True)
+    sizes = np.where(hidden, counts.columns, 0)
+    even = share(held * sizes, sizes.sum(axis=1, keepdims=True))
+    both: Any = np.where(hidden, np.nan_to_num(even), counts.both)
+    return replace(counts, both=both)
 
 
 def coefficient_of_variation(counts: Counts) -> Floats:

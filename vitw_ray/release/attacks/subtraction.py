@@ -91,10 +91,16 @@ def _response_types(rows: Sequence[Row]) -> System:
     facets = {(g[0] is not None, g[1]) for g in totals} - {(False, None), (False, "human_values")}
     for is_model, facet in facets:
         groups = [g for g in totals if (g[0] is not None, g[1]) == (is_model, facet)]
-        adds_up = whole in totals and sum(totals[g] for g in groups) == totals[whole]
-        for kind in kinds if whole in totals else ():
+        if whole not in totals:
+            continue
+        rest = totals[whole] - sum(totals[g] for g in groups)
+        nowhere = (is_model, facet, "of no shown group")
+        if 0 < rest < totals[whole]:  # such as conversations of an unknown assistant
+            system.add([(*nowhere, kind) for kind in (*kinds, "of no shown type")], rest, rest)
+        for kind in kinds:
             terms = {(*g, kind): 1 for g in groups} | {(*whole, kind): -1}
-            system.add(terms, 0 if adds_up else -math.inf, 0)
+            terms |= {(*nowhere, kind): 1} if rest > 0 else {}
+            system.add(terms, 0 if rest >= 0 else -math.inf, 0)
     return system
 
 
