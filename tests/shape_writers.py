@@ -459,6 +459,11 @@ def prompt_response(p: Planted) -> list[Row]:
     return [{**about, "prompt": asked, "response": told}]
 
 
+def dialogue(p: Planted) -> list[Row]:
+    row = {"id": p.conversation_id, "user_id": p.account, "model": p.model, "dialogue": chat(p)}
+    return [{**row, "language": p.language, "created_at": p.iso}]
+
+
 WRITERS: dict[str, Callable[[Planted], list[Row]]] = {
     "vitw": vitw,
     "openai": openai,
@@ -498,6 +503,7 @@ WRITERS: dict[str, Callable[[Planted], list[Row]]] = {
     "preference": preference,
     "alpaca": alpaca,
     "prompt-response": prompt_response,
+    "dialogue": dialogue,
 }
 OTHER_MODEL = "other-model"
 """Has answered the same prompt, in shapes whose rows hold several answers."""
@@ -544,6 +550,7 @@ HOLDS: dict[str, str] = {
     "preference": "conversation_id",
     "alpaca": "",
     "prompt-response": "conversation_id model created_at",
+    "dialogue": "conversation_id account model language created_at",
 }
 TREES = {
     *("claude-export", "chatgpt-export", "deepseek-export", "open-webui", "librechat", "chat-ui"),

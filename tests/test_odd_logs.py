@@ -80,6 +80,14 @@ def test_a_log_is_read_with_its_model_and_account(name):
     assert row["repairs"] == {}
 
 
+@pytest.mark.parametrize("beside", ["turns", "chat", "dialogue", "transcript"])
+def test_a_list_beside_the_messages_does_not_change_the_shape(beside):
+    row = {"conversation_id": "c", "messages": [ASKED, ANSWERED], beside: [ASKED]}
+    assert recognise_rows([row]).shape == "vitw"
+    del row["conversation_id"]
+    assert recognise_rows([row]).shape == "openai"
+
+
 CONTENTS = {
     "parts as JSON text": (
         [ASKED, {"role": "assistant", "content": json.dumps([{"type": "text", "text": SAID}])}],

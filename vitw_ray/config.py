@@ -68,6 +68,7 @@ SourceFormat = Literal[
     "preference",
     "alpaca",
     "prompt-response",
+    "dialogue",
 ]
 
 

@@ -17,7 +17,7 @@ _REQUESTS = (
 """Paths to the messages of a request that is logged beside its answer."""
 _SHARED = "conversation_id session_id chat_id conversationId chatId thread_id conv_id dialogue_id"
 """Columns that the messages of one conversation share."""
-_DIALOGUES = "conversations items dialogue dialog turns chat transcript"
+_DIALOGUES = "dialogue dialog turns chat transcript"
 """Columns that hold a list of messages, in data sets of chats."""
 
 TABLE = (  # most specific first
@@ -192,9 +192,9 @@ TABLE = (  # most specific first
     ),
     Shape(
         "sharegpt",
-        tuple(f"{name}:turns" for name in _DIALOGUES.split()),
-        messages=_DIALOGUES,
-        conversation_id="id conversation_id dialogue_id dialog_id chat_id",
+        ("conversations:turns", "items:turns"),
+        messages="conversations items",
+        conversation_id="id conversation_id",
         account="user_id account_id",
         model="model",
         language="language lang",
@@ -357,6 +357,17 @@ TABLE = (  # most specific first
         model="model model_name modelId metadata.model",
         language="language lang",
         created_at="created created_at createdAt timestamp create_time",
+    ),
+    Shape(
+        "dialogue",
+        tuple(f"{name}:turns" for name in _DIALOGUES.split()),
+        messages=_DIALOGUES,
+        answer=BESIDE,
+        conversation_id="id conversation_id dialogue_id dialog_id chat_id",
+        account="user_id account_id",
+        model="model",
+        language="language lang",
+        created_at="created_at createdAt created timestamp",
     ),
     # --- one message a row
     Shape(
