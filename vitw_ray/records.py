@@ -8,7 +8,7 @@
            merges            spelling of a value that is counted under another one
     4      taxonomy          group of values or of tasks; groups form a tree
            task_assignments  conversation: the group of its task
-    5      response_types    how the assistant treats users' values, by assistant, task, value
+    5      response_types    how the user's values are treated, by assistant, task and value
            associations      which AI values go with which tasks, human values, response types
            cooccurrence      which values occur together
            variation         which values depend on the context
