@@ -68,7 +68,7 @@ class Retries:
                 break
             seen, failed_at = self._answered, asyncio.get_running_loop().time()
             await asyncio.sleep(told_s or _wait_s(retry, alone))
-            if told_s is None and getattr(failure, "status_code", 500) != 429:
+            if not _is_limit(failure, told_s):
                 others = self._answered > seen or await self._is_there(failed_at)
                 alone = alone + 1 if others else 0
         raise ModelFailure(FAILED_ALONE)
@@ -116,6 +116,12 @@ def _told_to_wait(failure: "APIStatusError | APIConnectionError") -> float | Non
     except (KeyError, ValueError, OverflowError):
         return None
     return max(0.0, until - time.time()) or None
+
+
+def _is_limit(failure: "APIStatusError | APIConnectionError", told_s: float | None) -> bool:
+    """Whether the server asks everybody to wait, whatever the request says."""
+    status = getattr(failure, "status_code", None)
+    return status == 429 or (status == 503 and told_s is not None)
 
 
 def _may_pass(failure: "APIStatusError | APIConnectionError", told_s: float | None) -> bool:
