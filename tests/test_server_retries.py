@@ -135,6 +135,27 @@ def test_one_half_of_all_calls_that_fail_at_random_fail_no_prompt_before_eight_t
         assert failed(ask_all(url, [f"w{n}" for n in range(20)])) == {}
 
 
+def test_a_server_that_answers_what_it_has_and_nothing_new_is_waited_for(quick):
+    """As one that is shut down: its old answers are no sign that it is there."""
+    leaving, back = threading.Event(), threading.Event()
+    tries = Counter[str]()
+
+    def fault(word: str) -> Reply | None:
+        tries[word] += word != "probe"
+        if word.startswith("old"):
+            if len(tries) == 8:
+                leaving.set()
+            return Reply(body=ANSWER.body, hang_until=leaving)
+        if tries[word] == server_retries.TRIES_ALONE_ILL + 1:
+            back.set()
+        return None if back.is_set() else Reply(503)
+
+    words = [*(f"old{n}" for n in range(8)), *(f"new{n}" for n in range(8))]
+    with chat_server(Served(fault)) as (_, url):
+        assert failed(ask_all(url, words)) == {}
+    assert back.is_set()
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_obeyed_and_never_held_against_a_prompt(quick, status):
     until: list[float] = []
