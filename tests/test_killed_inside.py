@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from in_this_process import run_here
-from test_healing import check
+from vitw_check import verdict
 from whole_runs import plant_files, run_quietly, small_config, table_bytes
 
 from vitw_ray import pipeline
@@ -102,6 +102,6 @@ def test_a_driver_killed_at_random_moments_inside_goes_on_to_the_same_bytes(
         in_a_child(config(name), step, chance.randrange(3))  # the run that goes on, if it can be
         run_quietly(config(name), until=UNTIL)
         assert table_bytes(tmp_path / name) == before
-        assert check(tmp_path / name) == []
+        assert verdict.main([str(tmp_path / name)]) == 0
         assert not list((tmp_path / name).rglob("kept"))
         assert not list((tmp_path / name).rglob(f"*{TEMPORARY}"))
