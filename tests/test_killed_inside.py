@@ -26,7 +26,8 @@ STEPS = {
 # What changes the disk: before each of these calls is a moment, between a write and its name too.
 CHANGES = [
     *((Storage, name) for name in ("write", "create", "delete", "delete_prefix")),
-    *((Path, name) for name in ("replace", "unlink", "hardlink_to")),
+    *((Path, name) for name in ("replace", "hardlink_to")),
+    *((os, name) for name in ("unlink", "remove", "rmdir")),
 ]
 
 
