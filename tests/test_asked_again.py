@@ -21,7 +21,7 @@ from vitw_ray.opened_run import open_run
 
 pytest.importorskip("openai")
 ROWS, BAD_EVERY = 60, 20
-ODD = 7  # rows of which the answer is none, where there are such
+ODD = range(2, BAD_EVERY, 5)  # rows of which the answer is none, where there are such
 
 
 @pytest.fixture(autouse=True)
@@ -54,14 +54,14 @@ class Served:
             self.asked[name] += 1
             if self.session <= self.bad_sessions and int(name[4:]) % BAD_EVERY == 0:
                 return Reply(500)
-            if self.odd and int(name[4:]) % BAD_EVERY == ODD:
+            if self.odd and int(name[4:]) % BAD_EVERY in ODD:
                 return completion("I would rather not say.")
         return completion(json.dumps({"subjectivity": 2}))
 
     @property
     def of_good(self) -> set[int]:
         """How often each conversation was asked about that never fails."""
-        return {n for name, n in self.asked.items() if int(name[4:]) % BAD_EVERY not in (0, ODD)}
+        return {n for name, n in self.asked.items() if int(name[4:]) % BAD_EVERY not in (0, *ODD)}
 
 
 def settings(folder: Path, url: str, **extraction: Any) -> RunConfig:
@@ -77,7 +77,7 @@ def settings(folder: Path, url: str, **extraction: Any) -> RunConfig:
         **{"server_url": url, "unit_rows": 20, "actors": 1, "reader_check": "off"},
     )
     reader = ExtractionConfig(extractor="openai", model="served", questions="one_pass")
-    return replace(config, extraction=replace(reader, max_error_share=0.1, **extraction))
+    return replace(config, extraction=replace(reader, max_error_share=0.5, **extraction))
 
 
 def stage(result: dict[str, Any]) -> dict[str, Any]:
@@ -106,12 +106,12 @@ def test_what_always_fails_is_a_row_with_an_error_after_a_few_calls(tmp_path):
         config = settings(tmp_path, url)
         result = stage(run_quietly(config, until="extractions"))
         assert Counter(errors(tmp_path)) == {
-            None: ROWS - 6,
+            None: ROWS - 15,
             "server_error": 3,
-            "invalid_answer": 3,
+            "invalid_answer": 12,
         }
-        assert result["failed"] == {"server_error": 3, "invalid_answer": 3}
-        odd = {n for name, n in served.asked.items() if int(name[4:]) % BAD_EVERY == ODD}
+        assert result["failed"] == {"server_error": 3, "invalid_answer": 12}
+        odd = {n for name, n in served.asked.items() if int(name[4:]) % BAD_EVERY in ODD}
         assert odd == {ATTEMPTS}  # the pass at the end is not about these
         assert served.of_good == {1}
         bad = [n for name, n in served.asked.items() if int(name[4:]) % BAD_EVERY == 0]

@@ -137,19 +137,20 @@ def test_one_half_of_all_calls_that_fail_at_random_fail_no_prompt_before_eight_t
 
 def test_a_server_that_answers_what_it_has_and_nothing_new_is_waited_for(quick):
     """As one that is shut down: its old answers are no sign that it is there."""
-    leaving, back = threading.Event(), threading.Event()
+    released, back = [threading.Event() for _ in range(8)], threading.Event()
     tries = Counter[str]()
 
     def fault(word: str) -> Reply | None:
-        tries[word] += word != "probe"
         if word.startswith("old"):
-            if len(tries) == 8:
-                leaving.set()
-            return Reply(body=ANSWER.body, hang_until=leaving)
+            return Reply(body=ANSWER.body, hang_until=released[int(word[3:])])
+        tries[word] += word != "probe"
         if tries[word] == server_retries.TRIES_ALONE_ILL + 1:
             back.set()
+        for event in released[: tries[word] + 1]:
+            threading.Timer(0.003, event.set).start()
         return None if back.is_set() else Reply(503)
 
+    released[0].set()
     words = [*(f"old{n}" for n in range(8)), *(f"new{n}" for n in range(8))]
     with chat_server(Served(fault)) as (_, url):
         assert failed(ask_all(url, words)) == {}
