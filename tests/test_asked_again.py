@@ -15,11 +15,13 @@ from whole_runs import run_quietly, small_config
 from vitw_ray.config import ExtractionConfig, RunConfig
 from vitw_ray.evaluation.planted import PlantedConfig, plant
 from vitw_ray.inference import server_retries
+from vitw_ray.inference.attempts import ATTEMPTS
 from vitw_ray.inference.server_retries import TRIES_ALONE
 from vitw_ray.opened_run import open_run
 
 pytest.importorskip("openai")
 ROWS, BAD_EVERY = 60, 20
+ODD = range(2, BAD_EVERY, 5)  # rows of which the answer is none, where there are such
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +36,8 @@ def in_this_process(monkeypatch):
 class Served:
     """A server that fails some conversations in its first sessions, and all afterwards if told."""
 
-    def __init__(self, *, bad_sessions: int, sessions: int = 100) -> None:
-        self.bad_sessions, self.sessions = bad_sessions, sessions
+    def __init__(self, *, bad_sessions: int, sessions: int = 100, odd: bool = False) -> None:
+        self.bad_sessions, self.sessions, self.odd = bad_sessions, sessions, odd
         self.session = 0  # clients that have opened
         self.asked = Counter[str]()
 
@@ -52,12 +54,14 @@ class Served:
             self.asked[name] += 1
             if self.session <= self.bad_sessions and int(name[4:]) % BAD_EVERY == 0:
                 return Reply(500)
+            if self.odd and int(name[4:]) % BAD_EVERY in ODD:
+                return completion("I would rather not say.")
         return completion(json.dumps({"subjectivity": 2}))
 
     @property
     def of_good(self) -> set[int]:
         """How often each conversation was asked about that never fails."""
-        return {n for name, n in self.asked.items() if int(name[4:]) % BAD_EVERY}
+        return {n for name, n in self.asked.items() if int(name[4:]) % BAD_EVERY not in (0, *ODD)}
 
 
 def settings(folder: Path, url: str, **extraction: Any) -> RunConfig:
@@ -73,7 +77,7 @@ def settings(folder: Path, url: str, **extraction: Any) -> RunConfig:
         **{"server_url": url, "unit_rows": 20, "actors": 1, "reader_check": "off"},
     )
     reader = ExtractionConfig(extractor="openai", model="served", questions="one_pass")
-    return replace(config, extraction=replace(reader, max_error_share=0.1, **extraction))
+    return replace(config, extraction=replace(reader, max_error_share=0.5, **extraction))
 
 
 def stage(result: dict[str, Any]) -> dict[str, Any]:
@@ -97,12 +101,18 @@ def test_what_a_server_failed_is_asked_again_at_the_end_and_answered(tmp_path, l
 
 
 def test_what_always_fails_is_a_row_with_an_error_after_a_few_calls(tmp_path):
-    served = Served(bad_sessions=100)
+    served = Served(bad_sessions=100, odd=True)
     with chat_server(served) as (_, url):
         config = settings(tmp_path, url)
         result = stage(run_quietly(config, until="extractions"))
-        assert Counter(errors(tmp_path)) == {None: ROWS - 3, "server_error": 3}
-        assert result["failed"] == {"server_error": 3}
+        assert Counter(errors(tmp_path)) == {
+            None: ROWS - 15,
+            "server_error": 3,
+            "invalid_answer": 12,
+        }
+        assert result["failed"] == {"server_error": 3, "invalid_answer": 12}
+        odd = {n for name, n in served.asked.items() if int(name[4:]) % BAD_EVERY in ODD}
+        assert odd == {ATTEMPTS}  # the pass at the end is not about these
         assert served.of_good == {1}
         bad = [n for name, n in served.asked.items() if int(name[4:]) % BAD_EVERY == 0]
         assert all(TRIES_ALONE < n <= 20 for n in bad)  # both passes

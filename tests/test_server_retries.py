@@ -135,6 +135,28 @@ def test_one_half_of_all_calls_that_fail_at_random_fail_no_prompt_before_eight_t
         assert failed(ask_all(url, [f"w{n}" for n in range(20)])) == {}
 
 
+def test_a_server_that_answers_what_it_has_and_nothing_new_is_waited_for(quick):
+    """As one that is shut down: its old answers are no sign that it is there."""
+    released, back = [threading.Event() for _ in range(8)], threading.Event()
+    tries = Counter[str]()
+
+    def fault(word: str) -> Reply | None:
+        if word.startswith("old"):
+            return Reply(body=ANSWER.body, hang_until=released[int(word[3:])])
+        tries[word] += word != "probe"
+        if tries[word] == server_retries.TRIES_ALONE_ILL + 1:
+            back.set()
+        for event in released[: tries[word] + 1]:
+            threading.Timer(0.003, event.set).start()
+        return None if back.is_set() else Reply(503)
+
+    released[0].set()
+    words = [*(f"old{n}" for n in range(8)), *(f"new{n}" for n in range(8))]
+    with chat_server(Served(fault)) as (_, url):
+        assert failed(ask_all(url, words)) == {}
+    assert back.is_set()
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_obeyed_and_never_held_against_a_prompt(quick, status):
     until: list[float] = []

@@ -4,8 +4,8 @@ A server that fails as a whole is waited for, over a minute. A request that fail
 server answers others, is sent a few times within seconds: its neighbours must not wait for it, and
 the run asks it once more at its end.
 
-Whether the server answers others is seen in its answers since the last failure of the request;
-where there are none, a short request of our own finds out.
+Whether the server answers others is seen in its answers to requests that were sent after the last
+failure; where there are none, a short request of our own finds out.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Retries:
     def __init__(self, probe: Callable[[], Awaitable[bool]]) -> None:
         """`probe` sends a short request; whether it was answered."""
         self._probe = probe
-        self._answered = 0
+        self._answered_of = -math.inf  # when the last request was sent that has been answered
         self._answered_at_once: deque[bool] = deque(maxlen=_RECENT)
         self._probing: asyncio.Task[bool] | None = None
         self._probed_at = -math.inf
@@ -54,22 +54,25 @@ class Retries:
                 or says that it is no use.
         """
         alone = 0  # failures in a row while the server answered others
+        now_s = asyncio.get_running_loop().time
         for retry in range(MAX_RETRIES + 1):
+            sent_at = now_s()
             response, failure = await _once(send)
             if not retry:
                 self._answered_at_once.append(failure is None)
             if failure is None:
-                self._answered += 1
+                self._answered_of = max(self._answered_of, sent_at)
                 return response  # type: ignore[return-value]
             told_s = _told_to_wait(failure)
             if retry == MAX_RETRIES or not _may_pass(failure, told_s):
                 raise failure
-            if alone + 1 >= self._tries_alone:
+            is_limit, failed_at = _is_limit(failure, told_s), now_s()
+            if not is_limit and alone + 1 >= self._tries_alone:
                 break
-            seen, failed_at = self._answered, asyncio.get_running_loop().time()
             await asyncio.sleep(told_s or _wait_s(retry, alone))
-            if told_s is None and getattr(failure, "status_code", 500) != 429:
-                others = self._answered > seen or await self._is_there(failed_at)
+            if not is_limit:
+                # Of requests that were sent before it, a server that goes away answers some.
+                others = self._answered_of > failed_at or await self._is_there(failed_at)
                 alone = alone + 1 if others else 0
         raise ModelFailure(FAILED_ALONE)
 
@@ -116,6 +119,12 @@ def _told_to_wait(failure: "APIStatusError | APIConnectionError") -> float | Non
     except (KeyError, ValueError, OverflowError):
         return None
     return max(0.0, until - time.time()) or None
+
+
+def _is_limit(failure: "APIStatusError | APIConnectionError", told_s: float | None) -> bool:
+    """Whether the server asks everybody to wait, whatever the request says."""
+    status = getattr(failure, "status_code", None)
+    return status == 429 or (status == 503 and told_s is not None)
 
 
 def _may_pass(failure: "APIStatusError | APIConnectionError", told_s: float | None) -> bool:
