@@ -32,6 +32,7 @@ from vitw_ray.conversations.reading import by_hash, read_files
 from vitw_ray.conversations.reading_units import starts_of
 from vitw_ray.conversations.shapes import KNOWN_COLUMNS
 from vitw_ray.errors import InputError, StageFailed
+from vitw_ray.hash_buckets import INDEX as PIECES
 from vitw_ray.keys import content_key
 from vitw_ray.progress import log
 from vitw_ray.run_folder import FileEntry, StageReport
@@ -99,9 +100,12 @@ def _pass(context: StageContext, base: Base | None) -> _Done | None:
     of_rows = Noted([], 0, [], unclear=False)
     if context.config.conversations.keep_parts:
         first = next_part(base.files(KNOWN_ROWS)) if base else 0
-        of_rows = note_rows(context, rows, starts, first)
+        of_rows = note_rows(context, folder, rows, starts, first)
         if of_rows.unclear:
             return None
+        if rows.known is not None:  # what is left of it is all that the parts need
+            left = replace(rows.known, runs=of_rows.concerned, index=PIECES.empty_table())
+            rows = replace(rows, known=left)
         noted += [*of_rows.files, note_files(context, size, known + of_rows.rows)]
     firsts = [next_part(base.files(name)) if base else 0 for name in ("conversations", "rejects")]
     merged = merge(
