@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vitw_ray.conversations.carrying import Carried, carry, check_base, next_part
-from vitw_ray.conversations.histories import find_repeats
+from vitw_ray.conversations.histories import NO_OPENINGS, KnownOpenings, find_repeats
 from vitw_ray.conversations.layers import (
     DETAILS,
     KNOWN_ROWS,
@@ -82,16 +82,16 @@ def _pass(context: StageContext, base: Base | None) -> _Done | None:
     folder = f"{PRIVATE}/{context.folder.name}/runs{suffix}"
     read = read_files(_of_new(context, base), folder, f"read{suffix}")
     rows_in, known = sum(read.rows.values()), base.known if base else 0
-    openings, size = read.openings, read.opening_size
-    noted = list[FileEntry]()
+    openings, noted = read.openings, list[FileEntry]()
+    before = _known_openings(base) if base else NO_OPENINGS
+    size = read.opening_size + before.size
     if context.config.conversations.keep_parts:
-        before = base.files(OPENINGS_KEPT) if base else []
-        noted = note_openings(context, folder, openings, size, next_part(before))
-        openings = [file.path for file in (*before, *noted)]
-        size += base.opening_size if base else 0.0
+        first = next_part(base.files(OPENINGS_KEPT)) if base else 0
+        noted = note_openings(context, folder, openings, read.opening_size, first)
+        openings = [file.path for file in noted]
     repeats = context.kept.once(
         f"compare{suffix}",
-        lambda: find_repeats(context, folder, openings, size, rows_in + known),
+        lambda: find_repeats(context, folder, openings, read.opening_size, rows_in + known, before),
         lambda found: (*found.outgrown, *found.copies),
     )
     runs = [file.path for file in base.files(KNOWN_ROWS)] if base else []
@@ -125,6 +125,14 @@ def _pass(context: StageContext, base: Base | None) -> _Done | None:
         repeats.counts,
     )
     return _with_base(context, base, done, carried.rewritten)
+
+
+def _known_openings(base: Base) -> KnownOpenings:
+    """What is noted of the openings of earlier passes."""
+    details = base.manifest["details"]
+    counts = {name: details[name] for name in ("identical", "same_messages")}
+    paths = [file.path for file in base.files(OPENINGS_KEPT)]
+    return KnownOpenings(paths, base.opening_size, counts)
 
 
 def _of_new(context: StageContext, base: Base | None) -> StageContext:
