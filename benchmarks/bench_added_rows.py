@@ -32,6 +32,7 @@ from vitw_ray.run_folder import read_manifest, tables_of
 
 ADDED = 0.01
 ROWS, QUICK_ROWS = 20_000, 4_000
+ALONE = 25  # as many times the rows are read by stage 1 alone, where fixed costs count little
 FACETS = ("ai_values", "human_values", "tasks")
 
 
@@ -59,7 +60,22 @@ def main() -> None:
         after = {"run": again, "frozen": frozen, "kept": kept}
         report(result, folder, before, after, rows)
         result.ratios["noting_conversations"] = noted / before["conversations"]
+        result.ratios["alone_cpu_conversations"] = alone(base, folder / "alone", ALONE * rows)
+        result.work["alone_rows"] = ALONE * rows
     result.report(("+1 % rows", "own tree", "frozen tree", "and kept parts"))
+
+
+def alone(base: RunConfig, folder: Path, rows: int) -> float:
+    """CPU of stage 1 for one percent more rows with kept parts / that of all rows without."""
+    write(PlantedConfig(conversations=rows), folder / "input", rows)
+    output = replace(base.execution, output=str(folder / "run"))
+    first = with_input(replace(base, execution=output), folder)
+    before = measured(first, "conversations")["conversations"]
+    keeps = with_input(keeping(base, folder), folder)
+    measured(keeps, "conversations")
+    more = PlantedConfig(conversations=2 * rows, seed=0)
+    write_rows(folder / "input" / "conversations-more.jsonl", more, rows, round(ADDED * rows))
+    return measured(keeps, "conversations")["conversations"] / before
 
 
 def keeping(config: RunConfig, folder: Path) -> RunConfig:
@@ -107,7 +123,7 @@ def write_rows(path: Path, config: PlantedConfig, start: int, count: int) -> Non
     path.write_text("\n".join(lines) + "\n")
 
 
-def measured(config: RunConfig) -> dict[str, float]:
+def measured(config: RunConfig, until: str = "release") -> dict[str, float]:
     """Run the pipeline; CPU seconds of each stage."""
     seconds: dict[str, float] = {}
     run_stage = pipeline.run_stage
@@ -119,7 +135,7 @@ def measured(config: RunConfig) -> dict[str, float]:
         return manifest
 
     with patch.object(pipeline, "run_stage", timed):
-        pipeline.run(config, announce=lambda _: None)
+        pipeline.run(config, announce=lambda _: None, until=until)
     return seconds
 
 

@@ -10,6 +10,8 @@ from unittest.mock import patch
 
 import pytest
 from vitw_check import verdict
+from vitw_check.reading import place
+from vitw_check.rows import check_order
 
 from vitw_ray import cluster, pipeline
 from vitw_ray.config import ConversationsConfig, Execution
@@ -385,6 +387,37 @@ def manifests_of(folder, stage):
     """Manifests of a stage, the one with fewer files first."""
     found = [json.loads(path.read_text()) for path in folder.glob(f"{stage}-*/_SUCCESS.json")]
     return sorted(found, key=lambda one: len(one["files"]))
+
+
+def test_off_it_is_no_part_of_the_key():
+    stage = pipeline.STAGES[0]
+    assert "keep_parts" not in stage.settings(smoke())
+    on = replace(smoke(), conversations=ConversationsConfig(keep_parts=True))
+    assert stage.key(on, {}) != stage.key(smoke(), {})
+
+
+class Parts:
+    """What `check_order` asks of a run: parts with some ids, made by so many passes."""
+
+    def __init__(self, layers, **parts):
+        self.parts = parts
+        self.manifests = {"conversations": {"details": {"kept_parts": {"layers": layers}}}}
+
+    def entries(self, _):
+        return [{"path": path} for path in self.parts]
+
+    def part(self, path, _):
+        ids = sorted(self.parts[path], key=lambda name: place({"conversation_id": name}))
+        return iter([{"conversation_id": name} for name in ids])
+
+
+def test_the_checker_finds_a_conversation_that_stands_in_the_parts_of_two_passes():
+    old, new = [f"c{n}" for n in range(30)], [f"d{n}" for n in range(30)]
+    assert not [*check_order(Parts(2, a=old, b=new))]
+    assert [*check_order(Parts(1, a=old, b=new))]  # one pass writes parts that do not overlap
+    assert [*check_order(Parts(2, a=old, b=[*new, "c7"]))] == [
+        "conversation c7 stands in two parts"
+    ]
 
 
 @pytest.mark.slow

@@ -165,7 +165,8 @@ def _kept_parts(setup: RunSetup, planned: Sequence[Planned]) -> list[str]:
     base = base_of(setup)
     if base is None:
         return ["        kept parts: none to go on from, all files are read"]
-    return [f"        kept parts: those of {len(base.read)} files, from {base.folder}"]
+    read = f"{len(base.read)} of {len(setup.inputs)} files need not be read again"
+    return [f"        kept parts: {read}, from {base.folder}"]
 
 
 def _memory(config: RunConfig) -> list[str]:

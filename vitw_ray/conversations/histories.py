@@ -110,8 +110,29 @@ class Repeats:
         return write_buckets(storage, f"{runs}/{kind}-buckets", getattr(self, kind), size, count)
 
 
+@dataclass(frozen=True)
+class KnownOpenings:
+    """The openings of rows of earlier passes: runs, their size in full runs, and what was counted.
+
+    Rows repeat each other only where they have one opening, so only those that a new row has too
+    are compared again.
+    """
+
+    paths: list[str]
+    size: float
+    counts: Mapping[str, int]
+
+
+NO_OPENINGS = KnownOpenings([], 0.0, {})
+
+
 def find_repeats(
-    context: StageContext, runs: str, openings: list[str], size: float, rows: int
+    context: StageContext,
+    runs: str,
+    openings: list[str],
+    size: float,
+    rows: int,
+    known: KnownOpenings = NO_OPENINGS,
 ) -> Repeats:
     """Compare the rows of each opening.
 
@@ -120,29 +141,44 @@ def find_repeats(
         runs: folder of all runs.
         openings: runs of `OPENINGS`.
         size: of all openings, in full runs.
-        rows: that were read.
+        rows: that were read, and that are known.
+        known: openings of earlier passes, which new rows are compared with too.
     """
     storage = context.storage
     histories = context.config.conversations.growing_histories == "longest"
-    count = bucket_count(len(openings), size, power_of_two(rows / LEAST_RANGE_ROWS))
+    paths, whole = [*openings, *known.paths], size + known.size
+    count = bucket_count(len(paths), whole, power_of_two(rows / LEAST_RANGE_ROWS))
     buckets = write_buckets(storage, f"{runs}/opening-buckets", openings, size, count)
+    before = write_buckets(storage, f"{runs}/known-opening-buckets", known.paths, known.size, count)
+
+    def compare(table: pa.Table) -> tuple[np.ndarray, np.ndarray, Counter[str]]:
+        outgrown = beginnings(table) if histories else np.zeros(table.num_rows, dtype=bool)
+        copies = copied(table) & ~outgrown
+        identical = int(copies.sum()) - len(np.unique(table["content"].to_numpy()[copies]))
+        counts = Counter({"identical": identical, "same_messages": same_messages(table)})
+        return outgrown, copies, counts
 
     def compare_range(unit: cluster.Unit) -> cluster.Unit:
         table = buckets.read(unit["bucket"], OPENINGS)
-        outgrown = beginnings(table) if histories else np.zeros(table.num_rows, dtype=bool)
-        copies = copied(table) & ~outgrown
+        counted = Counter[str]()
+        if known.paths:
+            there = before.read(unit["bucket"], OPENINGS)
+            shared = np.isin(there["hash"].to_numpy(), table["hash"].to_numpy())
+            there = there.filter(pa.array(shared))
+            counted = compare(there)[2]  # is in the counts of the earlier passes
+            table = pa.concat_tables([table, there])
+        outgrown, copies, counts = compare(table)
+        counts.subtract(counted)
         named = {
             name: write_sorted_run(storage, f"{runs}/{name}", _named(table, chosen))
             if chosen.any()
             else None
             for name, chosen in (("outgrown", outgrown), ("copies", copies))
         }
-        identical = int(copies.sum()) - len(np.unique(table["content"].to_numpy()[copies]))
-        counts = {"identical": identical, "same_messages": same_messages(table)}
         rows = {"outgrown": int(outgrown.sum()), "copies": int(copies.sum())}
         return {**named, "counts": counts, "rows": rows}
 
-    found = Repeats()
+    found = Repeats(counts=Counter(known.counts))
     with Progress("conversations: compare"):
         for result in cluster.stream(buckets.units(), compare_range):
             found.outgrown += [result["outgrown"]] if result["outgrown"] else []

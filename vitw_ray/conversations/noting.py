@@ -21,10 +21,11 @@ from vitw_ray.conversations.parts import Rows
 from vitw_ray.conversations.reading_units import global_rows
 from vitw_ray.conversations.runs import INDEX, OUTGROWN
 from vitw_ray.hash_buckets import power_of_two, write_buckets
+from vitw_ray.hash_runs import write_sorted_run
 from vitw_ray.run_folder import FileEntry
 from vitw_ray.stages import StageContext
 
-ROW_GROUP_ROWS = 8192  # ours: what is read beside one new row, about 1 MB
+ROW_GROUP_ROWS = 65_536  # ours: about 8 MB, read in few requests
 _OPENING_ORDER = ("hash", "row", "content", "between", "whole", "invented")
 
 
@@ -71,32 +72,40 @@ class Noted:
         rows: their number.
         gone: ids of conversations of earlier passes that do not stay.
         unclear: the rows change earlier ones in another way too.
+        concerned: runs with the known rows that new ones may decide about.
     """
 
     files: list[FileEntry]
     rows: int
     gone: list[str]
     unclear: bool
+    concerned: tuple[str, ...] = ()
 
 
 def note_rows(
-    context: StageContext, rows: Rows, starts: Mapping[str, Sequence[int]], first: int
+    context: StageContext,
+    folder: str,
+    rows: Rows,
+    starts: Mapping[str, Sequence[int]],
+    first: int,
 ) -> Noted:
     """Compare new rows with known ones, and write down what is known of them.
 
     Args:
         context: of the stage.
+        folder: of all runs.
         rows: all new rows, and those that are known.
         starts: of files that were read in ranges; see `global_rows`.
         first: number of the first part.
     """
-    noter = _Noter(context, rows, starts, first)
+    noter = _Noter(context, folder, rows, starts, first)
     found = list(cluster.stream(rows.outgrown.units(), noter))
     return Noted(
         sorted((one["file"] for one in found), key=lambda file: file.path),
         sum(one["rows"] for one in found),
         sorted(name for one in found for name in one["gone"]),
         any(one["unclear"] for one in found),
+        tuple(sorted(one["concerned"] for one in found if one["concerned"])),
     )
 
 
@@ -105,6 +114,7 @@ class _Noter:
     """Notes the rows of one bucket."""
 
     context: StageContext
+    folder: str
     rows: Rows
     starts: Mapping[str, Sequence[int]]
     first: int
@@ -120,7 +130,16 @@ class _Noter:
         table = notes(tables[0], tables[1:], found, keep_identical=keep)
         file = write_part(context, KNOWN_ROWS, self.first + bucket, global_rows(table, self.starts))
         gone = ids_of(found.gone, Identities(context.keyed))
-        return {"file": file, "rows": table.num_rows, "gone": gone, "unclear": found.unclear}
+        concerned = None
+        if known.num_rows:
+            concerned = write_sorted_run(context.storage, f"{self.folder}/concerned", known)
+        return {
+            "file": file,
+            "rows": table.num_rows,
+            "gone": gone,
+            "unclear": found.unclear,
+            "concerned": concerned,
+        }
 
 
 def note_files(context: StageContext, opening_size: float, known: int) -> FileEntry:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vitw_ray.conversations.carrying import Carried, carry, check_base, next_part
-from vitw_ray.conversations.histories import find_repeats
+from vitw_ray.conversations.histories import NO_OPENINGS, KnownOpenings, find_repeats
 from vitw_ray.conversations.layers import (
     DETAILS,
     KNOWN_ROWS,
@@ -32,6 +32,7 @@ from vitw_ray.conversations.reading import by_hash, read_files
 from vitw_ray.conversations.reading_units import starts_of
 from vitw_ray.conversations.shapes import KNOWN_COLUMNS
 from vitw_ray.errors import InputError, StageFailed
+from vitw_ray.hash_buckets import INDEX as PIECES
 from vitw_ray.keys import content_key
 from vitw_ray.progress import log
 from vitw_ray.run_folder import FileEntry, StageReport
@@ -81,16 +82,16 @@ def _pass(context: StageContext, base: Base | None) -> _Done | None:
     folder = f"{PRIVATE}/{context.folder.name}/runs{suffix}"
     read = read_files(_of_new(context, base), folder, f"read{suffix}")
     rows_in, known = sum(read.rows.values()), base.known if base else 0
-    openings, size = read.openings, read.opening_size
-    noted = list[FileEntry]()
+    openings, noted = read.openings, list[FileEntry]()
+    before = _known_openings(base) if base else NO_OPENINGS
+    size = read.opening_size + before.size
     if context.config.conversations.keep_parts:
-        before = base.files(OPENINGS_KEPT) if base else []
-        noted = note_openings(context, folder, openings, size, next_part(before))
-        openings = [file.path for file in (*before, *noted)]
-        size += base.opening_size if base else 0.0
+        first = next_part(base.files(OPENINGS_KEPT)) if base else 0
+        noted = note_openings(context, folder, openings, read.opening_size, first)
+        openings = [file.path for file in noted]
     repeats = context.kept.once(
         f"compare{suffix}",
-        lambda: find_repeats(context, folder, openings, size, rows_in + known),
+        lambda: find_repeats(context, folder, openings, read.opening_size, rows_in + known, before),
         lambda found: (*found.outgrown, *found.copies),
     )
     runs = [file.path for file in base.files(KNOWN_ROWS)] if base else []
@@ -99,9 +100,12 @@ def _pass(context: StageContext, base: Base | None) -> _Done | None:
     of_rows = Noted([], 0, [], unclear=False)
     if context.config.conversations.keep_parts:
         first = next_part(base.files(KNOWN_ROWS)) if base else 0
-        of_rows = note_rows(context, rows, starts, first)
+        of_rows = note_rows(context, folder, rows, starts, first)
         if of_rows.unclear:
             return None
+        if rows.known is not None:  # what is left of it is all that the parts need
+            left = replace(rows.known, runs=of_rows.concerned, index=PIECES.empty_table())
+            rows = replace(rows, known=left)
         noted += [*of_rows.files, note_files(context, size, known + of_rows.rows)]
     firsts = [next_part(base.files(name)) if base else 0 for name in ("conversations", "rejects")]
     merged = merge(
@@ -121,6 +125,14 @@ def _pass(context: StageContext, base: Base | None) -> _Done | None:
         repeats.counts,
     )
     return _with_base(context, base, done, carried.rewritten)
+
+
+def _known_openings(base: Base) -> KnownOpenings:
+    """What is noted of the openings of earlier passes."""
+    details = base.manifest["details"]
+    counts = {name: details[name] for name in ("identical", "same_messages")}
+    paths = [file.path for file in base.files(OPENINGS_KEPT)]
+    return KnownOpenings(paths, base.opening_size, counts)
 
 
 def _of_new(context: StageContext, base: Base | None) -> StageContext:
