@@ -60,7 +60,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--output", help="where the run folder is; default: a temporary folder")
     options = parser.parse_args()
-    result = Result("growth", options.quick)
+    result = Result.stored("growth", options.quick, options.output)
     sizes = SIZES[:2] if options.quick else SIZES
     found = {rows: measure(rows, options.output) for rows in sizes}
     for phase, rows in itertools.product(PHASES, sizes):

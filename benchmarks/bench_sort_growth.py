@@ -78,10 +78,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", help="rows, rising; more than 16,384")
     parser.add_argument("--output", help="where runs are written; default: a temporary folder")
     options = parser.parse_args()
-    result = Result("sort_growth", options.quick)
+    result = Result.stored("sort_growth", options.quick, options.output)
     sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
     result.work = {"sizes": list(sizes), "run_rows": RUN_ROWS}
-    result.work["storage"] = "s3" if (options.output or "").startswith("s3://") else "folder"
     kinds = {
         "conversations before": every_run,
         "conversations": sort_rows,

@@ -79,9 +79,8 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--output", help="where the run folder is; default: a temporary folder")
     options = parser.parse_args()
-    result = Result("stage_growth", options.quick)
+    result = Result.stored("stage_growth", options.quick, options.output)
     sizes = SIZES[:2] if options.quick else SIZES
-    result.work["storage"] = "s3" if (options.output or "").startswith("s3://") else "folder"
     found = {rows: measured(rows, options.output) for rows in sizes}
     for stage in STAGES:
         for rows in sizes:

@@ -49,6 +49,12 @@ class Result:
     aa_spread: float | None = None
     rows: list[tuple[str, ...]] = field(default_factory=list)  # rows of the printed table
 
+    @classmethod
+    def stored(cls, benchmark: str, quick: bool, output: str | None) -> "Result":
+        """Of a benchmark whose files lie in a folder, or in a bucket: the name says so."""
+        in_bucket = (output or "").startswith("s3://")
+        return cls(f"{benchmark}_s3" if in_bucket else benchmark, quick)
+
     def report(self, header: Sequence[str]) -> None:
         """Print the table, then one line of JSON."""
         rows = [tuple(header), *self.rows]

@@ -17,7 +17,7 @@ BENCHMARKS = (
     *("read", "sort_growth", "extract", "answers", "schedule", "screen", "embed", "embed_host"),
     *("kmeans", "taxonomy", "tasks", "added_rows", "statistics", "cell_accounts", "rows"),
     *("discovery", "correction", "lexicon", "growth", "stage_growth", "scaling"),
-    *("strict", "planting", "full_run"),
+    *("strict", "planting", "full_run", "server_faults"),
 )
 MAX_AA_SPREAD = 0.03  # ours: differences of a few hundredths matter in most ratios
 
