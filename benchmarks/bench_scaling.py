@@ -110,7 +110,7 @@ def on_cluster(workers: int, todo: list[Work], folder: Path) -> dict[str, Run]:
 
 def units_of(rows: int, workers: int, unit_rows: int = 256) -> dict[str, int]:
     """How many units the rows of a run are divided into, and the bytes of one on its way."""
-    parts = [range(PART_ROWS)] * (rows // PART_ROWS)
+    parts = [range(min(PART_ROWS, rows))] * max(rows // PART_ROWS, 1)
     execution = Execution(actors=workers, unit_rows=unit_rows)
     units, _ = schedule(parts, RunConfig(execution=execution))
     carried = sum(len(pickle.dumps(unit)) for unit in units)
