@@ -21,6 +21,7 @@ GOAL_ROWS_PER_S = 32.0  # of a reader of 8 billion weights in fp8 on one H200
 ITERATIONS = 20  # of k-means
 CORES = 2  # of the machine on which the stages were measured
 PROMPT_TOKENS, CACHED_TOKENS, ANSWER_TOKENS = 2_146, 967, 165  # of the conversations of `card`
+WORKERS = (1, 2, 4)
 WEIGHTS_OVER = 70.6 / 8.2  # parameters of a model of the 70B class / of the 8B class, in billions
 
 
@@ -264,6 +265,24 @@ def money(card: dict[str, float], prices: Prices) -> str:
     return table(head, rows)
 
 
+def scaling() -> str:
+    """Rows/s of each reader's stages by the number of workers."""
+    rates, ratios = results("scaling")["rates"], results("scaling")["ratios"]
+    rows = []
+    for reader in ("waiting", "computing", "free"):
+        for stage in ("conversations", "extractions", "labels", "statistics"):
+            found = [rates.get(f"{reader}_{stage}_{workers}_rows_per_s") for workers in WORKERS]
+            if None not in found:
+                rows.append((f"{reader}: {stage}", *(f"{rate:,.0f}" for rate in found)))
+    near = ", ".join(f"{ratios[f'waiting_efficiency_{workers}']:.2f}" for workers in WORKERS)
+    head = ("rows/s", *(f"workers: {workers}" for workers in WORKERS))
+    return (
+        f"{table(head, rows)}\n\nReaders that wait come to {near} of the ideal rate with 1, 2 and 4"
+        " workers, the start of the actors included. One more unit of work costs the driver"
+        f" {rates['driver_cpu_ms_per_unit']:.1f} ms of CPU (`scaling`)."
+    )
+
+
 def growth() -> str:
     """What the stages open at two sizes, and what a row costs at the largest size counted."""
     around, runs, whole = (results(name) for name in ("growth", "sort_growth", "stage_growth"))
@@ -307,6 +326,7 @@ def page(prices: Prices) -> str:
         .format(
             **card,
             stages=stages(),
+            scaling=scaling(),
             growth=growth(),
             bottleneck=bottleneck(card),
             race=race(),
